@@ -1,0 +1,33 @@
+//! Types that the kernel programs write and the agent reads.
+//!
+//! Everything here is `repr(C)` without implicit padding: the bytes of a value are its meaning on both sides.
+
+#![no_std]
+
+mod failure;
+mod flow;
+mod listener;
+mod loss;
+mod offsets;
+mod settings;
+
+pub use failure::{FailureEvent, REASONS, Reason};
+pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket};
+pub use listener::ListenerSample;
+pub use loss::Loss;
+pub use offsets::{ABSENT, Offsets};
+pub use settings::Settings;
+
+/// Marks shared types as plain old data, so that aya may copy them to and from kernel memory.
+macro_rules! plain_old_data {
+    ($($name:ident),*) => {
+        $(
+            const _: () = assert!(size_of::<$name>() % 4 == 0);
+            #[cfg(feature = "user")]
+            // SAFETY: repr(C), integers only, no implicit padding, every bit pattern is a value.
+            unsafe impl aya::Pod for $name {}
+        )*
+    };
+}
+
+plain_old_data!(FailureEvent, Flow, FlowKey, ListenerSample, Offsets, Settings);

@@ -1,0 +1,22 @@
+//! Empty programs on the hooks of Narrows: what the hooks cost by themselves.
+
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+/// As `set_state`, without doing anything.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn set_state(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,150 @@
+//! Counting: which entry a connection belongs to, and bringing that entry up to date.
+//!
+//! A socket's counters are folded into its flow when it closes and at each sampling, whichever comes. Both may happen
+//! at once, on two processors, so what was folded already is exchanged atomically: whoever writes last has folded
+//! everything before. The sampler looks for `closed` again after its exchange and repeats it then, so that the last
+//! one is always somebody who saw the final counters.
+
+use crate::{
+    atomic::{add, add32, exchange, exchange32},
+    maps::{FLOWS, OVERFLOW, Socket, TOTALS, ZERO, lost},
+    sock::{Sock, Tcp},
+};
+use agent_common::{BUCKETS, Flow, FlowKey, Loss, bucket};
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_log_ebpf::warn;
+
+/// The entry that counts for `key`: its own, else its owner's overflow entry, else its role's.
+#[inline(always)]
+pub(crate) fn flow(key: &FlowKey) -> Option<&'static mut Flow> {
+    if let Some(flow) = FLOWS.get_ptr_mut(key) {
+        // SAFETY: map values live until the program ends (RCU); all updates are atomic.
+        let flow = unsafe { &mut *flow };
+        if flow.retired == 0 {
+            return Some(flow);
+        }
+    }
+    make(key)
+}
+
+/// The same, when the entry is not there or is being taken out.
+#[inline(never)]
+fn make(key: &FlowKey) -> Option<&'static mut Flow> {
+    let zero = ZERO.get_ptr(0)?;
+    // SAFETY: as above; ZERO is never written.
+    let zero = unsafe { &*zero };
+    let mut key = *key;
+    // A retired entry is not written to: its other generation takes over until the agent has taken it out.
+    for _ in 0..2 {
+        let _ = FLOWS.insert(&key, zero, u64::from(BPF_NOEXIST));
+        if let Some(flow) = FLOWS.get_ptr_mut(&key) {
+            // SAFETY: as above.
+            let flow = unsafe { &mut *flow };
+            if flow.retired == 0 {
+                return Some(flow);
+            }
+        } else {
+            break;
+        }
+        key.generation ^= 1;
+    }
+    lost(Loss::FlowDetail);
+    key.peer = [0; 4];
+    key.port = 0;
+    key.generation = 0;
+    let _ = OVERFLOW.insert(&key, zero, u64::from(BPF_NOEXIST));
+    if let Some(flow) = OVERFLOW.get_ptr_mut(&key) {
+        // SAFETY: as above.
+        return Some(unsafe { &mut *flow });
+    }
+    lost(Loss::FlowOwner);
+    let flow = TOTALS.get_ptr_mut(u32::from(key.role))?;
+    // SAFETY: as above.
+    Some(unsafe { &mut *flow })
+}
+
+/// Marks a flow as changed. After the counters, as the collector clears the mark before it reads them.
+#[inline(always)]
+pub(crate) fn touch(flow: &mut Flow) {
+    flow.dirty = 1;
+}
+
+/// Folds a connection's counters into its flow, and returns the flow.
+#[inline(always)]
+pub(crate) fn account(socket: &mut Socket, tcp: Tcp) -> Option<&'static mut Flow> {
+    let flow = flow(&socket.key)?;
+    fold(socket, tcp, flow);
+    touch(flow);
+    Some(flow)
+}
+
+/// The part of [`account`] after the look-up.
+#[inline(always)]
+pub(crate) fn fold(socket: &mut Socket, tcp: Tcp, flow: &mut Flow) {
+    if socket.flags & Socket::ESTABLISHED != 0 && socket.counted == 0 && exchange32(&mut socket.counted, 1) == 0 {
+        if socket.flags & Socket::ADOPTED != 0 {
+            add(&mut flow.adopted, 1);
+        } else {
+            add(&mut flow.opened, 1);
+            if socket.connect_us != 0 {
+                add32(&mut flow.connect[bucket(socket.connect_us) % BUCKETS], 1);
+                add(&mut flow.connect_us, u64::from(socket.connect_us));
+            }
+        }
+    }
+    // Counters only grow, so zero means that nobody has folded anything yet, and nothing is to be exchanged.
+    let received = tcp.received();
+    if received != 0 {
+        let before = exchange(&mut socket.received, received);
+        add(&mut flow.received, received.wrapping_sub(before));
+    }
+    let sent = tcp.sent();
+    if sent != 0 {
+        let before = exchange(&mut socket.sent, sent);
+        add(&mut flow.sent, sent.wrapping_sub(before));
+    }
+    fold_retransmits(socket, tcp, flow);
+}
+
+/// Retransmissions since the last time, by what was retransmitted.
+#[inline(always)]
+fn fold_retransmits(socket: &mut Socket, tcp: Tcp, flow: &mut Flow) {
+    let now = tcp.retransmits();
+    if now == 0 {
+        return;
+    }
+    let new = now.wrapping_sub(exchange32(&mut socket.retransmits, now));
+    // Sign-extended: the sampler may have been overtaken, and then takes back what the other counted for it.
+    let new = i64::from(new.cast_signed()).cast_unsigned();
+    if socket.flags & Socket::ESTABLISHED == 0 {
+        add(&mut flow.syn_retransmits, new);
+    } else {
+        add(&mut flow.retransmits, new);
+    }
+}
+
+/// Folds a listener's drops into its flow.
+#[inline(always)]
+pub(crate) fn account_listener(socket: &mut Socket, sk: Sock) -> Option<&'static mut Flow> {
+    let flow = flow(&socket.key)?;
+    if exchange32(&mut socket.counted, 1) == 0 {
+        add(&mut flow.opened, 1);
+    }
+    let drops = sk.drops();
+    if drops != 0 {
+        let new = drops.wrapping_sub(exchange32(&mut socket.drops, drops));
+        add(&mut flow.drops, i64::from(new.cast_signed()).cast_unsigned());
+    }
+    touch(flow);
+    Some(flow)
+}
+
+/// Says that a socket could not be given a record.
+#[inline(never)]
+pub(crate) fn no_record(ctx: *mut core::ffi::c_void) {
+    lost(Loss::SocketRecord);
+    warn!(
+        ctx,
+        "no memory for the record of a socket: its connection is not counted"
+    );
+}

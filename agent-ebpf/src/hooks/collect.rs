@@ -1,0 +1,47 @@
+//! What changed in a flow table since the last time, and what can be taken out of it.
+
+use super::{argument, output, write};
+use crate::maps::settings;
+use agent_common::{Flow, FlowKey};
+use core::ffi::c_void;
+
+/// `struct bpf_iter__bpf_map_elem { meta; map; void *key; void *value }`
+///
+/// Runs in one process at a time, the agent. Counting goes on meanwhile: the mark goes before the counters are read,
+/// so what comes later marks the flow again.
+#[unsafe(link_section = "iter/bpf_map_elem")]
+#[unsafe(no_mangle)]
+extern "C" fn collect(ctx: *mut c_void) -> i32 {
+    let key: *mut FlowKey = argument(ctx, 2);
+    let value: *mut Flow = argument(ctx, 3);
+    if key.is_null() || value.is_null() {
+        return 0;
+    }
+    // SAFETY: the iterator's own pointers, checked by the verifier.
+    let flow = unsafe { &mut *value };
+    if flow.retired != 0 {
+        return 0;
+    }
+    let seq = output(ctx);
+    if flow.dirty != 0 {
+        flow.dirty = 0;
+        flow.idle = 0;
+        if !(write(seq, key) && write(seq, value)) {
+            flow.dirty = 1;
+        }
+        return 0;
+    }
+    if flow.opened + flow.adopted != flow.closed {
+        return 0;
+    }
+    if flow.idle < settings().idle_collections {
+        flow.idle += 1;
+        return 0;
+    }
+    // Mark now; the agent takes it at a later tick, when no program can still hold it as unmarked.
+    flow.retired = 1;
+    if !(write(seq, key) && write(seq, value)) {
+        flow.retired = 0;
+    }
+    0
+}

@@ -1,0 +1,29 @@
+//! The kernel programs of Narrows: one hook a file in `hooks`, over a body that returns a `Result`.
+//!
+//! `sock` reads kernel structures, `flows` counts, `outcome` says how a connection ended, `maps` holds what lasts.
+
+#![no_std]
+#![no_main]
+// The BPF target has no compare-and-swap, so core's atomics do not exist there; the intrinsics become single
+// instructions of the BPF instruction set, version 3.
+#![feature(core_intrinsics)]
+#![allow(internal_features, reason = "see above")]
+
+mod atomic;
+mod failures;
+mod flows;
+mod hooks;
+mod maps;
+mod outcome;
+mod sock;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+// "Dual MIT/GPL": some helpers are only for programs that are also under the GPL.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,137 @@
+//! What lasts between events.
+
+use crate::atomic::exchange32;
+use agent_common::{Flow, FlowKey, Loss, Offsets, Role, Settings};
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+use core::ptr::read_volatile;
+
+/// What is kept with each socket; the kernel frees it with the socket.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Socket {
+    /// Where it is counted. Read once, at the open: the owner of a socket does not change.
+    pub(crate) key: FlowKey,
+    /// When its handshake began (client) or ended (server), boot clock.
+    pub(crate) opened_ns: u64,
+    /// What of its counters is in the flow already.
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) retransmits: u32,
+    pub(crate) drops: u32,
+    /// Duration of a client's handshake in microseconds.
+    pub(crate) connect_us: u32,
+    /// 1 when it is in its flow's `opened` or `adopted`.
+    pub(crate) counted: u32,
+    /// 1 when it reached CLOSE.
+    pub(crate) closed: u32,
+    /// [`Socket::ESTABLISHED`] and others; written under the socket's lock only.
+    pub(crate) flags: u32,
+    /// One more than the [`agent_common::Reason`] it was counted under when it closed, or [`Socket::CLEAN`].
+    pub(crate) outcome: u32,
+    /// The state it closed from.
+    pub(crate) closed_from: u32,
+}
+
+impl Socket {
+    /// The record is filled in.
+    pub(crate) const READY: u32 = 16;
+    /// The handshake was completed.
+    pub(crate) const ESTABLISHED: u32 = 1;
+    /// It was open when the agent started.
+    pub(crate) const ADOPTED: u32 = 2;
+    /// A reset arrived while the connection was still in use.
+    pub(crate) const RESET_RECEIVED: u32 = 4;
+    /// This end sent a reset.
+    pub(crate) const RESET_SENT: u32 = 8;
+    /// It ended without a failure.
+    pub(crate) const CLEAN: u32 = 0;
+
+    /// Fills in a record that is new, or whose socket was disconnected and is used again (`tcp_disconnect` sets its
+    /// counters back, and so do we). What was folded of an adopted socket stays as its finder has set it.
+    ///
+    /// Field by field, as the kernel hands out zeroed memory, and a zeroed copy on the stack would cost a byte loop.
+    /// The flags come last and with a barrier: the sampler looks at records that are READY only.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, key: FlowKey, now: u64, flags: u32) {
+        if self.closed != 0 {
+            (self.sent, self.received, self.retransmits, self.drops) = (0, 0, 0, 0);
+            (self.connect_us, self.counted, self.closed) = (0, 0, 0);
+            self.outcome = Self::CLEAN;
+        }
+        self.key = key;
+        self.opened_ns = now;
+        exchange32(&mut self.flags, flags | Self::READY);
+    }
+}
+
+/// Records of open sockets.
+#[btf_map]
+pub(crate) static SOCKETS: SkStorage<Socket> = SkStorage::new();
+
+/// Counters by owner, place, role, peer and port. Not preallocated: memory follows use, and updates cost the same.
+#[map]
+pub(crate) static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+
+/// Where an owner's connections are counted when `FLOWS` is full: no peer, no port. Preallocated, so that it is there
+/// when memory is not.
+#[map]
+pub(crate) static OVERFLOW: HashMap<FlowKey, Flow> = HashMap::with_max_entries(4_096, 0);
+
+/// Where connections are counted when `OVERFLOW` is full too: by role alone.
+#[map]
+pub(crate) static TOTALS: Array<Flow> = Array::with_max_entries(Role::COUNT, 0);
+
+/// One flow of zeros, to insert from: it is too large for the stack.
+#[map]
+pub(crate) static ZERO: Array<Flow> = Array::with_max_entries(1, 0);
+
+/// Failure events, to the agent.
+#[map]
+pub(crate) static FAILURES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// What was lost, by [`Loss`].
+#[map]
+static LOSS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Loss::ALL.len() as u32, 0);
+
+/// Kernel field offsets; set and frozen before the programs load.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets::NONE;
+
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings::DEFAULT;
+
+/// The offset of a kernel field.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::maps::offset_at(core::mem::offset_of!(agent_common::Offsets, $field))
+    };
+}
+pub(crate) use offset;
+
+/// The entry of `OFFSETS` at `place`. A volatile read, as the compiler must not fold the placeholder in; the verifier
+/// then folds the frozen value.
+#[inline(always)]
+pub(crate) fn offset_at(place: usize) -> u32 {
+    // SAFETY: `place` comes from `offset_of!`, and every field is a u32.
+    unsafe { read_volatile((&raw const OFFSETS).cast::<u8>().add(place).cast()) }
+}
+
+#[inline(always)]
+pub(crate) fn settings() -> Settings {
+    // SAFETY: a plain static of integers.
+    unsafe { read_volatile(&raw const SETTINGS) }
+}
+
+/// Counts a loss.
+#[inline(always)]
+pub(crate) fn lost(what: Loss) {
+    if let Some(n) = LOSS.get_ptr_mut(what as u32) {
+        // SAFETY: this processor's own slot, and programs on it do not preempt each other here.
+        unsafe { *n += 1 };
+    }
+}

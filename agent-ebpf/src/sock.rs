@@ -1,0 +1,252 @@
+//! Reading kernel structures: direct loads at offsets from BTF, on pointers that the verifier knows.
+
+use crate::maps::{SOCKETS, Socket, offset};
+use agent_common::{ABSENT, FlowKey, Role};
+use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    helpers::generated::{bpf_sk_storage_get, bpf_skc_to_tcp_sock},
+};
+use core::{ffi::c_void, ptr::null_mut, ptr::read_volatile};
+
+/// Loads a field of a kernel structure. Volatile, so that the load stays where the verifier has its pointer's type.
+macro_rules! load {
+    ($base:expr, $field:ident) => {
+        // SAFETY: the offset is the running kernel's own, and the verifier checks type, bounds and alignment.
+        unsafe { core::ptr::read_volatile($base.wrapping_add($crate::maps::offset!($field) as usize).cast()) }
+    };
+}
+pub(crate) use load;
+
+/// TCP states (`include/net/tcp_states.h`).
+pub(crate) mod state {
+    pub(crate) const ESTABLISHED: i32 = 1;
+    pub(crate) const SYN_SENT: i32 = 2;
+    pub(crate) const SYN_RECV: i32 = 3;
+    pub(crate) const TIME_WAIT: i32 = 6;
+    pub(crate) const CLOSE: i32 = 7;
+    pub(crate) const CLOSE_WAIT: i32 = 8;
+    pub(crate) const LAST_ACK: i32 = 9;
+    pub(crate) const LISTEN: i32 = 10;
+    pub(crate) const CLOSING: i32 = 11;
+}
+
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+/// Bit of `sk_flags` (`enum sock_flags`).
+const SOCK_DONE: u32 = 1;
+
+/// A `struct sock` that the verifier vouches for.
+#[derive(Clone, Copy)]
+pub(crate) struct Sock(pub(crate) *const u8);
+
+impl Sock {
+    #[inline(always)]
+    pub(crate) fn is_tcp(self) -> bool {
+        let protocol: u16 = load!(self.0, sk_protocol);
+        protocol == IPPROTO_TCP
+    }
+
+    #[inline(always)]
+    pub(crate) fn state(self) -> i32 {
+        let state: u8 = load!(self.0, sk_state);
+        i32::from(state)
+    }
+
+    /// The pending error, a positive errno or 0.
+    #[inline(always)]
+    pub(crate) fn error(self) -> i32 {
+        load!(self.0, sk_err)
+    }
+
+    /// Its own port, host byte order.
+    #[inline(always)]
+    pub(crate) fn own_port(self) -> u16 {
+        load!(self.0, sk_num)
+    }
+
+    /// The peer's port, host byte order.
+    #[inline(always)]
+    pub(crate) fn peer_port(self) -> u16 {
+        let port: u16 = load!(self.0, sk_dport);
+        u16::from_be(port)
+    }
+
+    /// The peer's address as IPv6, IPv4 mapped. Works on a `struct request_sock` too, which begins with the same
+    /// `struct sock_common`.
+    #[inline(always)]
+    pub(crate) fn peer_address(self) -> [u32; 4] {
+        let family: u16 = load!(self.0, sk_family);
+        if family == AF_INET6 && offset!(sk_v6_daddr) != ABSENT {
+            let field = self.0.wrapping_add(offset!(sk_v6_daddr) as usize);
+            four_words(field)
+        } else {
+            mapped(load!(self.0, sk_daddr))
+        }
+    }
+
+    /// Its own address in the same form.
+    #[inline(always)]
+    pub(crate) fn own_address(self) -> [u32; 4] {
+        let family: u16 = load!(self.0, sk_family);
+        if family == AF_INET6 && offset!(sk_v6_rcv_saddr) != ABSENT {
+            let field = self.0.wrapping_add(offset!(sk_v6_rcv_saddr) as usize);
+            four_words(field)
+        } else {
+            mapped(load!(self.0, sk_rcv_saddr))
+        }
+    }
+
+    /// Bound of the accept queue: set by `listen`, inherited by the sockets that come out of the queue, else 0.
+    #[inline(always)]
+    pub(crate) fn backlog_limit(self) -> u32 {
+        if offset!(sk_max_ack_backlog) == ABSENT {
+            return 0;
+        }
+        load!(self.0, sk_max_ack_backlog)
+    }
+
+    /// Connections waiting for accept.
+    #[inline(always)]
+    pub(crate) fn backlog(self) -> u32 {
+        if offset!(sk_ack_backlog) == ABSENT {
+            return 0;
+        }
+        load!(self.0, sk_ack_backlog)
+    }
+
+    /// A listener's dropped handshakes (`tcp_listendrop` counts them in `sk_drops`).
+    #[inline(always)]
+    pub(crate) fn drops(self) -> u32 {
+        if offset!(sk_drops) == ABSENT {
+            return 0;
+        }
+        load!(self.0, sk_drops)
+    }
+
+    /// Who holds the socket and where it is: never the current task, which in softirq is whoever was interrupted.
+    #[inline(always)]
+    pub(crate) fn owner(self) -> (u64, u32) {
+        let cgroup: *const u8 = load!(self.0, sk_cgroup);
+        let kn: *const u8 = load!(cgroup, cgroup_kn);
+        let net: *const u8 = load!(self.0, sk_net);
+        (load!(kn, kn_id), load!(net, net_inum))
+    }
+
+    /// Where this socket's connection is counted.
+    #[inline(always)]
+    pub(crate) fn key(self, role: Role) -> FlowKey {
+        let (cgroup, netns) = self.owner();
+        let (peer, port) = match role {
+            Role::Client => (self.peer_address(), self.peer_port()),
+            Role::Server => (self.peer_address(), self.own_port()),
+            Role::Listener => ([0; 4], self.own_port()),
+        };
+        FlowKey {
+            cgroup,
+            peer,
+            netns,
+            port,
+            role: role as u8,
+            generation: 0,
+        }
+    }
+
+    /// Its `struct tcp_sock`, when it is a full TCP socket.
+    #[inline(always)]
+    pub(crate) fn tcp(self) -> Option<Tcp> {
+        // SAFETY: takes any sock_common; NULL for what is no TCP socket.
+        let tp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast::<c_void>()) } as *const u8;
+        (!tp.is_null()).then_some(Tcp { tp, sk: self.0 })
+    }
+
+    /// Its record, when it has one.
+    #[inline(always)]
+    pub(crate) fn record(self) -> Option<&'static mut Socket> {
+        self.storage(0)
+    }
+
+    /// Its record, of zeros when it had none. `None` when the kernel has no memory for it.
+    #[inline(always)]
+    pub(crate) fn record_or_zero(self) -> Option<&'static mut Socket> {
+        self.storage(u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+    }
+
+    #[inline(always)]
+    fn storage(self, flags: u64) -> Option<&'static mut Socket> {
+        let map = sockets_map();
+        // SAFETY: the kernel returns NULL or a record that lives as long as this program runs (RCU).
+        unsafe {
+            bpf_sk_storage_get(map, self.0.cast_mut().cast(), null_mut(), flags)
+                .cast::<Socket>()
+                .as_mut()
+        }
+    }
+}
+
+/// aya's SkStorage looks up by socket-address context only, hence the raw helper on the map's address.
+#[inline(always)]
+fn sockets_map() -> *mut c_void {
+    (&raw const SOCKETS).cast_mut().cast()
+}
+
+/// A `struct tcp_sock` that the verifier vouches for.
+#[derive(Clone, Copy)]
+pub(crate) struct Tcp {
+    tp: *const u8,
+    sk: *const u8,
+}
+
+impl Tcp {
+    /// Payload handed to the network. `bytes_acked` would count the SYN, `bytes_sent` counts retransmissions.
+    #[inline(always)]
+    pub(crate) fn sent(self) -> u64 {
+        let (sent, again): (u64, u64) = (load!(self.tp, tp_bytes_sent), load!(self.tp, tp_bytes_retrans));
+        sent.wrapping_sub(again)
+    }
+
+    /// Payload received. `bytes_received` counts the peer's FIN as a byte (`tcp_rcv_nxt_update` goes by sequence
+    /// numbers); `tcp_fin` sets SOCK_DONE right after that.
+    #[inline(always)]
+    pub(crate) fn received(self) -> u64 {
+        let (received, flags): (u64, u64) = (load!(self.tp, tp_bytes_received), load!(self.sk, sk_flags));
+        received.wrapping_sub((flags >> SOCK_DONE) & 1)
+    }
+
+    /// Segments retransmitted, SYNs among them.
+    #[inline(always)]
+    pub(crate) fn retransmits(self) -> u32 {
+        if offset!(tp_total_retrans) == ABSENT {
+            return 0;
+        }
+        load!(self.tp, tp_total_retrans)
+    }
+
+    /// Smoothed round-trip time in microseconds; 0 when there is none yet.
+    #[inline(always)]
+    pub(crate) fn round_trip(self) -> u32 {
+        if offset!(tp_srtt_us) == ABSENT {
+            return 0;
+        }
+        let eighths: u32 = load!(self.tp, tp_srtt_us);
+        eighths >> 3
+    }
+}
+
+#[inline(always)]
+fn mapped(address: u32) -> [u32; 4] {
+    [0, 0, 0xffff_u32.to_be(), address]
+}
+
+#[inline(always)]
+fn four_words(field: *const u8) -> [u32; 4] {
+    let word = field.cast::<u32>();
+    // SAFETY: as in `load!`.
+    unsafe {
+        [
+            read_volatile(word),
+            read_volatile(word.wrapping_add(1)),
+            read_volatile(word.wrapping_add(2)),
+            read_volatile(word.wrapping_add(3)),
+        ]
+    }
+}

@@ -1,0 +1,161 @@
+//! `narrows check`: what this kernel and these privileges allow.
+
+use crate::{
+    agent::InventoryFile,
+    config::Config,
+    identity::Resolver,
+    kernel::{self, Kernel, KernelTypes, Options, signal_without},
+    node::{self, Cgroups},
+    points::Rules,
+};
+use agent_common::Settings;
+use std::{fmt::Write as _, path::Path};
+
+/// One line of the table.
+struct Row {
+    what: String,
+    state: State,
+    detail: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Good,
+    /// Something optional is off.
+    Off,
+    /// Nothing works without it.
+    Missing,
+}
+
+/// Tries everything out and returns the table, and whether all that is required is there.
+pub fn run(config: &Config) -> (String, bool) {
+    let mut rows = Vec::new();
+    rows.push(Row {
+        what: "kernel".into(),
+        state: State::Good,
+        detail: node::kernel_release(),
+    });
+    outcome(
+        &mut rows,
+        "BTF",
+        KernelTypes::read(Path::new(kernel::VMLINUX))
+            .map(|_| kernel::VMLINUX.to_owned())
+            .map_err(|e| e.to_string()),
+    );
+    let cgroups = Cgroups::find();
+    outcome(
+        &mut rows,
+        "cgroup2",
+        cgroups
+            .as_ref()
+            .map(|cgroups| cgroups.mount().display().to_string())
+            .map_err(|error| format!("{error:#}")),
+    );
+    let capabilities = match kernel::missing_capabilities() {
+        Ok(missing) if missing.is_empty() => Ok("CAP_BPF, CAP_PERFMON".to_owned()),
+        Ok(missing) => Err(format!("missing {}", missing.join(", "))),
+        Err(error) => Err(format!("{error:#}")),
+    };
+    outcome(&mut rows, "capabilities", capabilities);
+    programs(&mut rows);
+    inventory(&mut rows, config, cgroups.ok());
+    (table(&rows), rows.iter().all(|row| row.state != State::Missing))
+}
+
+fn outcome(rows: &mut Vec<Row>, what: &str, outcome: Result<String, String>) {
+    let (state, detail) = match outcome {
+        Ok(detail) => (State::Good, detail),
+        Err(detail) => (State::Missing, detail),
+    };
+    rows.push(Row {
+        what: what.to_owned(),
+        state,
+        detail,
+    });
+}
+
+/// Loads and attaches all programs for a moment.
+fn programs(rows: &mut Vec<Row>) {
+    let kernel = match Kernel::open(&Options {
+        flows: 64,
+        settings: Settings::DEFAULT,
+    }) {
+        Ok(kernel) => kernel,
+        Err(error) => return outcome(rows, "programs", Err(format!("{error:#}"))),
+    };
+    for status in kernel.programs() {
+        let state = match (status.active, status.required) {
+            (true, _) => State::Good,
+            (false, true) => State::Missing,
+            (false, false) => State::Off,
+        };
+        let detail = match &status.reason {
+            None => status.signal.to_owned(),
+            Some(reason) => format!("off: {} ({reason})", status.signal),
+        };
+        rows.push(Row {
+            what: format!("{} {}", status.program, status.hook),
+            state,
+            detail,
+        });
+    }
+    for field in kernel.fields().iter().filter(|field| field.offset.is_none()) {
+        rows.push(Row {
+            what: field.field.clone(),
+            state: if field.required { State::Missing } else { State::Off },
+            detail: format!("this kernel does not have it; off: {}", signal_without(&field.field)),
+        });
+    }
+}
+
+fn inventory(rows: &mut Vec<Row>, config: &Config, cgroups: Option<Cgroups>) {
+    let Some(file) = &config.inventory else { return };
+    let read = InventoryFile::open(Some(file)).map_err(|error| error.to_string());
+    let (mut read, Some(cgroups)) = (
+        match read {
+            Ok(read) => read,
+            Err(error) => return outcome(rows, "inventory", Err(error)),
+        },
+        cgroups,
+    ) else {
+        return;
+    };
+    let rules = match Rules::new(config.points.rules.clone()) {
+        Ok(rules) => rules,
+        Err(error) => return outcome(rows, "rules", Err(error.to_string())),
+    };
+    let mut resolver = Resolver::new(cgroups, rules);
+    let entries = read.changed().map_or(0, |inventory| {
+        let entries = inventory.entries.len();
+        resolver.set_inventory(inventory);
+        entries
+    });
+    rows.push(Row {
+        what: "inventory".into(),
+        state: State::Good,
+        detail: format!("{}: {entries} workloads and points", file.display()),
+    });
+    for missing in resolver.missing() {
+        rows.push(Row {
+            what: "inventory".into(),
+            state: State::Off,
+            detail: missing.clone(),
+        });
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.what.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for row in rows {
+        let state = match row.state {
+            State::Good => "ok",
+            State::Off => "off",
+            State::Missing => "MISSING",
+        };
+        // Further lines of a detail, such as a verifier's log, stand below the first.
+        let detail = row.detail.replace('\n', &format!("\n{:1$}", "", width + 11));
+        let _ = writeln!(text, "{:width$}  {state:7}  {detail}", row.what);
+    }
+    text
+}

@@ -1,0 +1,280 @@
+//! A snapshot as metrics. The names and labels are a contract with users' dashboards and alerts.
+
+use super::{
+    families::{Labels, counters, gauges, histograms},
+    http::Shared,
+    own,
+    snapshot::{PointRow, Snapshot},
+};
+use crate::{
+    identity::Workload,
+    model::{CalledPoint, Share, Side},
+};
+use agent_common::Reason;
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+use std::fmt;
+
+/// Encodes the newest snapshot at each scrape.
+#[derive(Debug)]
+pub struct SnapshotCollector(pub Shared);
+
+impl Collector for SnapshotCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let snapshot = self.0.load();
+        load(&snapshot, &mut encoder)?;
+        accept_queues(&snapshot, &mut encoder)?;
+        failures(&snapshot, &mut encoder)?;
+        called(&snapshot, &mut encoder)?;
+        dependents(&snapshot, &mut encoder)?;
+        own::encode(&snapshot, &mut encoder)
+    }
+}
+
+fn point_labels(row: &PointRow) -> Labels<'_> {
+    let point = &row.load.point;
+    vec![
+        ("point", point.name.as_str().into()),
+        ("kind", point.kind.label().into()),
+        ("mesh", point.mesh.label().into()),
+        ("instance_pod", point.instance.as_str().into()),
+    ]
+}
+
+fn with<'a>(mut labels: Labels<'a>, more: impl IntoIterator<Item = (&'static str, &'a str)>) -> Labels<'a> {
+    labels.extend(more.into_iter().map(|(name, value)| (name, value.into())));
+    labels
+}
+
+/// Both sides of every point that runs here.
+fn sides(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, &Side)> {
+    snapshot.points.iter().filter(|row| row.load.local).flat_map(|row| {
+        [("downstream", &row.load.downstream), ("upstream", &row.load.upstream)]
+            .map(|(name, side)| (with(point_labels(row), [("side", name)]), side))
+    })
+}
+
+fn upstream(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, &Side)> {
+    let local = snapshot.points.iter().filter(|row| row.load.local);
+    local.map(|row| (with(point_labels(row), [("side", "upstream")]), &row.load.upstream))
+}
+
+fn load(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    macro_rules! side_counters {
+        ($($name:literal, $help:literal, $field:ident;)*) => {
+            $(counters(encoder, $name, $help, sides(snapshot).map(|(labels, side)| (labels, side.$field)))?;)*
+        };
+    }
+    side_counters! {
+        "narrows_connections_opened", "TCP connections whose handshake completed", opened;
+        "narrows_connections_closed", "Established TCP connections that ended", closed;
+        "narrows_received_bytes", "Payload bytes received", received;
+        "narrows_sent_bytes", "Payload bytes sent, without retransmissions", sent;
+        "narrows_retransmitted_segments", "Segments retransmitted on established connections", retransmits;
+        "narrows_syn_retransmits", "Retransmitted SYNs (upstream) and SYN-ACKs (downstream)", syn_retransmits;
+    }
+    gauges(
+        encoder,
+        "narrows_connections_active",
+        "TCP connections open now",
+        sides(snapshot).map(|(labels, side)| (labels, side.active as f64)),
+    )?;
+    histograms(
+        encoder,
+        "narrows_connect_duration_seconds",
+        "Time from SYN to established, of connections the point opened",
+        upstream(snapshot).map(|(labels, side)| (labels, &side.connect)),
+    )?;
+    histograms(
+        encoder,
+        "narrows_round_trip_seconds",
+        "Smoothed round-trip time of open connections with traffic, one sample a connection and tick",
+        sides(snapshot).map(|(labels, side)| (labels, &side.round_trip)),
+    )
+}
+
+fn accept_queues(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let queues = || {
+        snapshot.points.iter().filter(|row| row.load.local).flat_map(|row| {
+            row.load.queues.iter().map(move |(port, queue)| {
+                let mut labels = point_labels(row);
+                labels.push(("port", port.to_string().into()));
+                (labels, queue)
+            })
+        })
+    };
+    // A port that nobody listens on any more has drops to show, but no queue.
+    let open = || queues().filter(|(_, queue)| queue.listeners > 0);
+    gauges(
+        encoder,
+        "narrows_accept_queue_connections",
+        "Connections whose handshake completed and that wait for accept, over all listeners of the port",
+        open().map(|(labels, queue)| (labels, queue.queued as f64)),
+    )?;
+    gauges(
+        encoder,
+        "narrows_accept_queue_limit_connections",
+        "Backlog given to listen, over all listeners of the port",
+        open().map(|(labels, queue)| (labels, queue.limit as f64)),
+    )?;
+    gauges(
+        encoder,
+        "narrows_accept_queue_utilization_ratio",
+        "How full the fullest accept queue of the port is (1: the next handshake is dropped)",
+        open().map(|(labels, queue)| (labels, queue.utilization)),
+    )?;
+    counters(
+        encoder,
+        "narrows_accept_queue_drops",
+        "Handshakes that listeners of the port dropped",
+        queues().map(|(labels, queue)| (labels, queue.drops)),
+    )
+}
+
+/// A series for each reason that has occurred. `phase` tells the two kinds of time-out apart, and the others too.
+fn by_reason<'a>(
+    labels: Labels<'a>,
+    failures: &'a [u64; agent_common::REASONS],
+) -> impl Iterator<Item = (Labels<'a>, u64)> {
+    Reason::ALL
+        .into_iter()
+        .zip(failures)
+        .filter(|(_, n)| **n > 0)
+        .map(move |(reason, n)| {
+            (
+                with(labels.clone(), [("reason", reason.label()), ("phase", reason.phase())]),
+                *n,
+            )
+        })
+}
+
+fn failures(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    counters(
+        encoder,
+        "narrows_connection_failures",
+        "TCP connections that failed, by how, as the point's own sockets show it",
+        sides(snapshot).flat_map(|(labels, side)| by_reason(labels, &side.failures)),
+    )
+}
+
+fn called(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn labels(point: &CalledPoint) -> Labels<'_> {
+        vec![
+            ("point", point.name.as_str().into()),
+            ("kind", point.kind.label().into()),
+            ("mesh", point.mesh.label().into()),
+        ]
+    }
+    let all = || snapshot.called.iter().map(|(point, called)| (labels(point), called));
+    counters(
+        encoder,
+        "narrows_client_connections_opened",
+        "TCP connections to the point whose handshake completed, as its callers on this node see it",
+        all().map(|(labels, called)| (labels, called.opened)),
+    )?;
+    counters(
+        encoder,
+        "narrows_client_connection_failures",
+        "TCP connections to the point that failed, by how, as its callers on this node see it",
+        all().flat_map(|(labels, called)| by_reason(labels, &called.failures)),
+    )?;
+    counters(
+        encoder,
+        "narrows_client_syn_retransmits",
+        "SYNs to the point that its callers on this node had to repeat",
+        all().map(|(labels, called)| (labels, called.syn_retransmits)),
+    )?;
+    histograms(
+        encoder,
+        "narrows_client_connect_duration_seconds",
+        "Time from SYN to established, as the point's callers on this node see it",
+        all().map(|(labels, called)| (labels, &called.connect)),
+    )
+}
+
+fn dependents(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    gauges(
+        encoder,
+        "narrows_dependents",
+        "Distinct dependents with traffic through the point in the window",
+        snapshot.points.iter().flat_map(|row| {
+            let counts = &row.counts;
+            [
+                ("workload", counts.workloads),
+                ("service_account", counts.service_accounts),
+                ("namespace", counts.namespaces),
+            ]
+            .map(|(scope, n)| (with(point_labels(row), [("scope", scope)]), n as f64))
+        }),
+    )?;
+    gauges(
+        encoder,
+        "narrows_dependents_untracked",
+        "Dependents in the window that have no series of their own, because there are too many",
+        snapshot
+            .points
+            .iter()
+            .map(|row| (point_labels(row), row.load.dependents.untracked() as f64)),
+    )?;
+    gauges(
+        encoder,
+        "narrows_dependent_active",
+        "1 while the dependent has traffic through the point in the window",
+        snapshot.points.iter().flat_map(|row| {
+            row.dependents
+                .iter()
+                .map(|(who, _, active)| (with(point_labels(row), source(who)), f64::from(u8::from(*active))))
+        }),
+    )?;
+    counters(
+        encoder,
+        "narrows_dependent_connections",
+        "TCP connections that the point accepted from the dependent",
+        shares(snapshot).map(|(labels, share)| (labels, share.connections)),
+    )?;
+    counters(
+        encoder,
+        "narrows_dependent_bytes",
+        "Payload bytes of these connections, both ways",
+        shares(snapshot).map(|(labels, share)| (labels, share.bytes)),
+    )?;
+    counters(
+        encoder,
+        "narrows_dependent_failures",
+        "TCP connections of the dependent that failed at the point, by how",
+        shares(snapshot).flat_map(|(labels, share)| by_reason(labels, &share.failures)),
+    )
+}
+
+fn source(who: &Workload) -> [(&'static str, &str); 3] {
+    [
+        ("source_workload_namespace", who.namespace.as_str()),
+        ("source_workload", who.name.as_str()),
+        ("source_principal", who.principal.as_str()),
+    ]
+}
+
+fn nobody(name: &str) -> [(&'static str, &str); 3] {
+    [
+        ("source_workload_namespace", name),
+        ("source_workload", name),
+        ("source_principal", name),
+    ]
+}
+
+/// The shares of all dependents: those in detail, the others as `_other`, and what is nobody's known as `unknown`.
+fn shares(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, &Share)> {
+    snapshot.points.iter().flat_map(|row| {
+        let detail = row
+            .dependents
+            .iter()
+            .map(|(who, share, _)| (with(point_labels(row), source(who)), share));
+        let rest = [
+            ("_other", row.load.dependents.other()),
+            ("unknown", row.load.dependents.unknown()),
+        ]
+        .into_iter()
+        .filter(|(_, share)| **share != Share::default())
+        .map(|(name, share)| (with(point_labels(row), nobody(name)), share));
+        detail.chain(rest)
+    })
+}

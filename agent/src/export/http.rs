@@ -1,0 +1,110 @@
+//! HTTP: metrics, health, status.
+
+use super::{collector::SnapshotCollector, snapshot::Snapshot, text};
+use crate::node;
+use arc_swap::ArcSwap;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The newest snapshot; replaced at each tick, read without locks.
+pub type Shared = Arc<ArcSwap<Snapshot>>;
+
+struct Server {
+    snapshot: Shared,
+    registry: Registry,
+}
+
+/// The routes over `snapshot`.
+pub fn router(snapshot: Shared) -> Router {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(SnapshotCollector(snapshot.clone())));
+    let server = Arc::new(Server { snapshot, registry });
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/api/v1/status", get(status))
+        .with_state(server)
+}
+
+async fn index() -> &'static str {
+    "Narrows\n\n/metrics        Prometheus or OpenMetrics text\n/healthz        the process is alive\n\
+     /readyz         it has counted for at least one tick\n/api/v1/status  programs, kernel fields, losses, bounds\n"
+}
+
+async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
+    let mut out = String::with_capacity(64 * 1024);
+    if let Err(error) = prometheus_client::encoding::text::encode(&mut out, &server.registry) {
+        return (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("cannot encode the metrics: {error}\n"),
+        )
+            .into_response();
+    }
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let (content_type, body) = if text::wants_openmetrics(accept) {
+        (text::OPENMETRICS, out)
+    } else {
+        (text::PROMETHEUS, text::to_prometheus(&out))
+    };
+    ([(header::CONTENT_TYPE, content_type)], Bytes::from(body)).into_response()
+}
+
+async fn ready(State(server): State<Arc<Server>>) -> Response {
+    let snapshot = server.snapshot.load();
+    if let Some(program) = snapshot
+        .programs
+        .iter()
+        .find(|program| program.required && !program.active)
+    {
+        let why = program.reason.as_deref().unwrap_or("unknown");
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{} is not attached: {why}\n", program.program),
+        )
+            .into_response();
+    }
+    match (snapshot.ticks, &snapshot.tick_error) {
+        (0, _) => (StatusCode::SERVICE_UNAVAILABLE, "the first tick has not ended yet\n").into_response(),
+        (_, Some(error)) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the last tick failed: {error}\n"),
+        )
+            .into_response(),
+        _ => "ready\n".into_response(),
+    }
+}
+
+async fn status(State(server): State<Arc<Server>>) -> Json<Value> {
+    let snapshot = server.snapshot.load();
+    let lost: Vec<_> = snapshot
+        .loss
+        .iter()
+        .map(|(what, n)| json!({ "what": what.label(), "count": n }))
+        .collect();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "kernel": node::kernel_release(),
+        "ticks": snapshot.ticks,
+        "tick_error": snapshot.tick_error,
+        "programs": snapshot.programs,
+        "kernel_fields": snapshot.fields,
+        "lost": lost,
+        "bounds": {
+            "flows": snapshot.flows,
+            "overflow": snapshot.overflow,
+            "points": snapshot.point_bound,
+        },
+        "inventory": snapshot.inventory,
+    }))
+}

@@ -1,0 +1,169 @@
+//! The agent's own metrics: what it lost, what it could not see, what it costs.
+
+use super::{
+    families::{counters, counters_f64, gauges, histograms},
+    process,
+    snapshot::Snapshot,
+};
+use crate::{
+    model::{End, Found},
+    node,
+};
+use prometheus_client::encoding::DescriptorEncoder;
+use std::fmt;
+
+/// Encodes them.
+pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    gauges(
+        encoder,
+        "narrows_build_info",
+        "Version of the agent and of the kernel it runs on",
+        std::iter::once((
+            vec![
+                ("version", env!("CARGO_PKG_VERSION").into()),
+                ("kernel", node::kernel_release().into()),
+            ],
+            1.0,
+        )),
+    )?;
+    gauges(
+        encoder,
+        "narrows_program_active",
+        "1 when the kernel program is attached; the reason for a 0 is in the log and in /api/v1/status",
+        snapshot
+            .programs
+            .iter()
+            .map(|p| (vec![("program", p.program.into())], f64::from(u8::from(p.active)))),
+    )?;
+    counters(
+        encoder,
+        "narrows_program_runs",
+        "Runs of the kernel program; only while the kernel counts them (sysctl kernel.bpf_stats_enabled)",
+        snapshot
+            .costs
+            .iter()
+            .map(|cost| (vec![("program", cost.program.into())], cost.runs)),
+    )?;
+    counters_f64(
+        encoder,
+        "narrows_program_seconds",
+        "Time spent in the kernel program; only while the kernel measures it",
+        snapshot
+            .costs
+            .iter()
+            .map(|cost| (vec![("program", cost.program.into())], cost.seconds)),
+    )?;
+    bounds(snapshot, encoder)?;
+    counters(
+        encoder,
+        "narrows_lost",
+        "What was not counted, or not in full detail, by what",
+        snapshot
+            .loss
+            .iter()
+            .map(|(what, n)| (vec![("what", what.label().into())], *n))
+            .chain(std::iter::once((
+                vec![("what", "point".into())],
+                snapshot.points_turned_away,
+            ))),
+    )?;
+    counters(
+        encoder,
+        "narrows_attributed_connections",
+        "Connections opened, by end and by who it was found to be",
+        snapshot.attributed.iter().map(|((end, found), n)| {
+            let end = match end {
+                End::Local => "local",
+                End::Remote => "remote",
+            };
+            let result = match found {
+                Found::Workload => "workload",
+                Found::Point => "point",
+                Found::Node => "node",
+                Found::External => "external",
+                Found::Unknown => "unknown",
+            };
+            (vec![("end", end.into()), ("result", result.into())], *n)
+        }),
+    )?;
+    gauges(
+        encoder,
+        "narrows_inventory_valid",
+        "1 while the inventory file is as it should be; at 0 its last good version is in use",
+        snapshot
+            .inventory
+            .file
+            .iter()
+            .map(|_| (vec![], f64::from(u8::from(snapshot.inventory.error.is_none())))),
+    )?;
+    gauges(
+        encoder,
+        "narrows_inventory_missing",
+        "Cgroups and network namespaces that the inventory names and that do not exist",
+        snapshot
+            .inventory
+            .file
+            .iter()
+            .map(|_| (vec![], snapshot.inventory.missing.len() as f64)),
+    )?;
+    histograms(
+        encoder,
+        "narrows_tick_seconds",
+        "How long a tick takes: sampling, reading, attributing, adding up",
+        std::iter::once((vec![], &snapshot.tick_seconds)),
+    )?;
+    own_process(encoder)
+}
+
+fn bounds(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    for (name, help, bound) in [
+        ("narrows_flows", "Entries of the kernel's flow table", snapshot.flows),
+        (
+            "narrows_overflow_flows",
+            "Entries of the table for owners whose flows found no place",
+            snapshot.overflow,
+        ),
+        ("narrows_points", "Points with series", snapshot.point_bound),
+    ] {
+        gauges(encoder, name, help, std::iter::once((vec![], bound.used as f64)))?;
+        let (name, help) = (format!("{name}_limit"), format!("{help}: how many there may be"));
+        gauges(encoder, &name, &help, std::iter::once((vec![], bound.limit as f64)))?;
+    }
+    Ok(())
+}
+
+fn own_process(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let Some(own) = process::read() else { return Ok(()) };
+    counters_f64(
+        encoder,
+        "process_cpu_seconds",
+        "Processor time of the agent in user and kernel mode",
+        std::iter::once((vec![], own.cpu_seconds)),
+    )?;
+    for (name, help, value) in [
+        (
+            "process_resident_memory_bytes",
+            "Resident memory of the agent",
+            own.resident_bytes as f64,
+        ),
+        (
+            "process_virtual_memory_bytes",
+            "Virtual memory of the agent",
+            own.virtual_bytes as f64,
+        ),
+        ("process_open_fds", "Files the agent has open", own.open_files as f64),
+        (
+            "process_max_fds",
+            "Files the agent may open",
+            own.open_files_limit as f64,
+        ),
+        (
+            "process_start_time_seconds",
+            "When the agent started, in seconds since 1970",
+            own.start_seconds,
+        ),
+    ] {
+        gauges(encoder, name, help, std::iter::once((vec![], value)))?;
+    }
+    Ok(())
+}

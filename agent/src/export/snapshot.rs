@@ -1,0 +1,80 @@
+//! What one tick found: immutable, shared by everything that shows it.
+
+use crate::{
+    identity::Workload,
+    kernel::{Field, ProgramCost, ProgramStatus},
+    model::{Called, CalledPoint, Counts, End, Found, Histogram, PointLoad, Share},
+};
+use agent_common::Loss;
+use serde::Serialize;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A point and who depends on it.
+#[derive(Clone, Debug)]
+pub struct PointRow {
+    /// Its load.
+    pub load: PointLoad,
+    /// Its dependents at the time.
+    pub counts: Counts,
+    /// Those in detail: who, what, and whether they have traffic in the window.
+    pub dependents: Vec<(Arc<Workload>, Share, bool)>,
+}
+
+/// The state of the inventory file.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct InventoryStatus {
+    /// The file; `None` when there is none.
+    pub file: Option<String>,
+    /// Workloads and points in the version that is in use.
+    pub entries: usize,
+    /// What is wrong with the file as it is now; the last good version stays in use.
+    pub error: Option<String>,
+    /// Cgroups and namespaces that the inventory names and that do not exist.
+    pub missing: Vec<String>,
+    /// When the version in use was read, in seconds since 1970.
+    pub read_at: Option<u64>,
+}
+
+/// A table and its bound.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Bound {
+    /// Entries in use.
+    pub used: usize,
+    /// Entries it may have.
+    pub limit: usize,
+}
+
+/// Everything the agent shows.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Ticks completed, this one included.
+    pub ticks: u64,
+    /// Points.
+    pub points: Vec<PointRow>,
+    /// Points as their callers see them.
+    pub called: Vec<(CalledPoint, Called)>,
+    /// Connections by what was found at each end.
+    pub attributed: BTreeMap<(End, Found), u64>,
+    /// What was lost in the kernel.
+    pub loss: Vec<(Loss, u64)>,
+    /// How often a point was not counted, because there were too many.
+    pub points_turned_away: u64,
+    /// The kernel programs.
+    pub programs: Vec<ProgramStatus>,
+    /// Their cost.
+    pub costs: Vec<ProgramCost>,
+    /// Kernel fields.
+    pub fields: Vec<Field>,
+    /// The flow table.
+    pub flows: Bound,
+    /// The overflow table.
+    pub overflow: Bound,
+    /// Points.
+    pub point_bound: Bound,
+    /// How long the ticks took.
+    pub tick_seconds: Histogram,
+    /// What went wrong in the last tick.
+    pub tick_error: Option<String>,
+    /// The inventory.
+    pub inventory: InventoryStatus,
+}

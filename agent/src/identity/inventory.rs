@@ -1,0 +1,299 @@
+//! The inventory file: who is who on a node without Kubernetes.
+
+use super::{Identity, Workload, spiffe};
+use crate::{
+    points::{Kind, Mesh, Point},
+    yaml::{self, FileError},
+};
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default = "default_trust_domain")]
+    trust_domain: String,
+    #[serde(default)]
+    workloads: Vec<FileWorkload>,
+    #[serde(default)]
+    points: Vec<FilePoint>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileWorkload {
+    name: Spanned<String>,
+    #[serde(default = "default_name")]
+    namespace: String,
+    #[serde(default = "default_name")]
+    service_account: String,
+    principal: Option<String>,
+    #[serde(default)]
+    addresses: Vec<Spanned<String>>,
+    netns: Option<Spanned<PathBuf>>,
+    cgroup: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilePoint {
+    name: Spanned<String>,
+    #[serde(default = "default_name")]
+    namespace: String,
+    kind: Kind,
+    #[serde(default)]
+    mesh: Mesh,
+    /// The pod or unit that this instance of the point is; the point's name by default.
+    instance_pod: Option<String>,
+    #[serde(default)]
+    addresses: Vec<Spanned<String>>,
+    cgroup: Option<Spanned<String>>,
+}
+
+fn default_trust_domain() -> String {
+    "cluster.local".to_owned()
+}
+
+fn default_name() -> String {
+    "default".to_owned()
+}
+
+/// One workload or point, and where it is found.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Who it is.
+    pub identity: Identity,
+    /// Addresses it holds.
+    pub addresses: Vec<IpAddr>,
+    /// File of its network namespace; may appear later.
+    pub netns: Option<PathBuf>,
+    /// Its cgroup below the cgroup2 root, with a leading slash; may appear later.
+    pub cgroup: Option<String>,
+    /// Its line in the file.
+    pub line: u64,
+}
+
+/// What an inventory file says.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// All entries, workloads first.
+    pub entries: Vec<Entry>,
+}
+
+impl Inventory {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// With file, line and field.
+    pub fn read(file: &Path) -> Result<Self, FileError> {
+        Self::build(file, yaml::read(file)?)
+    }
+
+    fn build(file: &Path, contents: File) -> Result<Self, FileError> {
+        let mut entries = Vec::new();
+        let mut seen: HashMap<(bool, String, String), u64> = HashMap::new();
+        let mut cgroups: HashMap<String, u64> = HashMap::new();
+        for workload in contents.workloads {
+            let line = once(file, &mut seen, false, &workload.namespace, &workload.name)?;
+            let principal = workload
+                .principal
+                .unwrap_or_else(|| spiffe(&contents.trust_domain, &workload.namespace, &workload.service_account));
+            entries.push(Entry {
+                identity: Identity::Workload(Arc::new(Workload {
+                    namespace: workload.namespace,
+                    name: workload.name.value,
+                    service_account: workload.service_account,
+                    principal,
+                })),
+                addresses: addresses(file, &workload.addresses)?,
+                netns: netns(file, workload.netns)?,
+                cgroup: cgroup(file, &mut cgroups, workload.cgroup)?,
+                line,
+            });
+        }
+        for point in contents.points {
+            let line = once(file, &mut seen, true, &point.namespace, &point.name)?;
+            entries.push(Entry {
+                identity: Identity::Point(Arc::new(Point {
+                    name: format!("{}/{}", point.namespace, point.name.value),
+                    kind: point.kind,
+                    mesh: point.mesh,
+                    instance: point.instance_pod.unwrap_or(point.name.value),
+                })),
+                addresses: addresses(file, &point.addresses)?,
+                netns: None,
+                cgroup: cgroup(file, &mut cgroups, point.cgroup)?,
+                line,
+            });
+        }
+        Ok(Self { entries })
+    }
+}
+
+/// Checks a name, and that no other entry of its kind has it. Returns its line.
+fn once(
+    file: &Path,
+    seen: &mut HashMap<(bool, String, String), u64>,
+    point: bool,
+    namespace: &str,
+    name: &Spanned<String>,
+) -> Result<u64, FileError> {
+    let line = name.referenced.line();
+    let list = if point { "points" } else { "workloads" };
+    if name.value.is_empty() || namespace.is_empty() {
+        return Err(FileError::at(
+            file,
+            line,
+            format!("{list}: name and namespace must not be empty"),
+        ));
+    }
+    match seen.insert((point, namespace.to_owned(), name.value.clone()), line) {
+        Some(first) => Err(FileError::at(
+            file,
+            line,
+            format!(
+                "{list}: name: {namespace}/{} is there twice, first in line {first}",
+                name.value
+            ),
+        )),
+        None => Ok(line),
+    }
+}
+
+fn addresses(file: &Path, addresses: &[Spanned<String>]) -> Result<Vec<IpAddr>, FileError> {
+    addresses
+        .iter()
+        .map(|address| {
+            let parsed: Result<IpAddr, _> = address.value.parse();
+            parsed.map(|parsed| parsed.to_canonical()).map_err(|_| {
+                let what = format!("addresses: {:?} is no IPv4 or IPv6 address", address.value);
+                FileError::at(file, address.referenced.line(), what)
+            })
+        })
+        .collect()
+}
+
+fn netns(file: &Path, netns: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, FileError> {
+    match netns {
+        Some(netns) if !netns.value.is_absolute() => Err(FileError::at(
+            file,
+            netns.referenced.line(),
+            format!(
+                "netns: {:?} is no absolute path, such as /run/netns/checkout",
+                netns.value
+            ),
+        )),
+        netns => Ok(netns.map(|netns| netns.value)),
+    }
+}
+
+fn cgroup(
+    file: &Path,
+    seen: &mut HashMap<String, u64>,
+    cgroup: Option<Spanned<String>>,
+) -> Result<Option<String>, FileError> {
+    let Some(cgroup) = cgroup else { return Ok(None) };
+    let line = cgroup.referenced.line();
+    let path = cgroup.value.trim_end_matches('/').to_owned();
+    if !path.starts_with('/') || path.contains("/../") {
+        let what = format!(
+            "cgroup: {:?} is no path below the cgroup2 root, such as /system.slice/envoy.service",
+            cgroup.value
+        );
+        return Err(FileError::at(file, line, what));
+    }
+    match seen.insert(path.clone(), line) {
+        Some(first) => {
+            let what = format!("cgroup: {path} belongs to another entry already, in line {first}");
+            Err(FileError::at(file, line, what))
+        }
+        None => Ok(Some(path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Inventory, String> {
+        let file = Path::new("inventory.yaml");
+        yaml::parse(file, text)
+            .and_then(|contents| Inventory::build(file, contents))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_the_documented_example() {
+        let inventory = parse(
+            "trust_domain: cluster.local
+workloads:
+  - { name: checkout, namespace: shop, service_account: checkout, addresses: [10.90.0.11, '::ffff:10.90.0.12'],
+      netns: /run/netns/checkout, cgroup: /narrows-demo/checkout }
+points:
+  - { name: ztunnel, namespace: istio-system, kind: ztunnel, mesh: istio, cgroup: /narrows-demo/ztunnel }
+",
+        )
+        .expect("valid");
+        let Identity::Workload(workload) = &inventory.entries[0].identity else {
+            panic!("a workload comes first")
+        };
+        assert_eq!(workload.principal, "spiffe://cluster.local/ns/shop/sa/checkout");
+        // A mapped address is an IPv4 address.
+        assert!(inventory.entries[0].addresses.iter().all(IpAddr::is_ipv4));
+        let Identity::Point(point) = &inventory.entries[1].identity else {
+            panic!("then a point")
+        };
+        assert_eq!(
+            (point.name.as_str(), point.instance.as_str()),
+            ("istio-system/ztunnel", "ztunnel")
+        );
+    }
+
+    #[test]
+    fn errors_name_file_line_and_field() {
+        for (text, expected) in [
+            (
+                "workloads:\n  - { name: a }\n  - { name: a }\n",
+                "inventory.yaml:3: workloads: name: default/a is there twice",
+            ),
+            (
+                "workloads:\n  - { name: a, addresses: [10.0.0.300] }\n",
+                "inventory.yaml:2: addresses: \"10.0.0.300\"",
+            ),
+            (
+                "workloads:\n  - { name: a, netns: checkout }\n",
+                "inventory.yaml:2: netns:",
+            ),
+            (
+                "workloads:\n  - { name: a, cgroup: checkout }\n",
+                "inventory.yaml:2: cgroup:",
+            ),
+            (
+                "workloads:\n  - { name: a, cgroup: /x }\n  - { name: b, cgroup: /x/ }\n",
+                "inventory.yaml:3: cgroup: /x belongs to another entry already, in line 2",
+            ),
+            (
+                "workloads:\n  - name: a\n    adresses: []\n",
+                "inventory.yaml:3: unknown field `adresses`",
+            ),
+            (
+                "points:\n  - { name: a, kind: proxy }\n",
+                "inventory.yaml:2: unknown variant `proxy`",
+            ),
+            ("points:\n  - { name: a }\n", "inventory.yaml:2: missing field `kind`"),
+            ("workloads: [\n", "inventory.yaml:"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(
+                error.starts_with(expected),
+                "{text}\n  gave   {error}\n  wanted {expected}"
+            );
+        }
+    }
+}

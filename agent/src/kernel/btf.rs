@@ -1,0 +1,235 @@
+//! The running kernel's types, from its BTF: where a structure's field is, and whether a function exists.
+//!
+//! The format: <https://docs.kernel.org/bpf/btf.html>. Written here because the user-space crates for it are under the
+//! LGPL or unmaintained, and because only a hundredth of it is needed.
+
+use std::{collections::HashMap, fs, path::Path};
+
+/// Where Linux shows its own BTF.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+const INT: u32 = 1;
+const PTR: u32 = 2;
+const ARRAY: u32 = 3;
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
+const ENUM: u32 = 6;
+const TYPEDEF: u32 = 8;
+const RESTRICT: u32 = 11;
+const FUNC_PROTO: u32 = 13;
+const VAR: u32 = 14;
+const DATASEC: u32 = 15;
+const DECL_TAG: u32 = 17;
+const TYPE_TAG: u32 = 18;
+const ENUM64: u32 = 19;
+
+/// What is wrong with the kernel's BTF.
+#[derive(Debug, thiserror::Error)]
+pub enum BtfError {
+    /// The file cannot be read; most often the kernel was built without it.
+    #[error(
+        "cannot read {path}: {error}; Narrows needs a kernel with CONFIG_DEBUG_INFO_BTF=y (all current distributions) \
+         and /sys mounted"
+    )]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{0} is not BTF as Narrows knows it: {1}")]
+    Format(String, &'static str),
+}
+
+/// Types of the running kernel.
+pub struct Btf {
+    data: Vec<u8>,
+    strings: usize,
+    /// Byte offset of each type, by id; 0 is `void`.
+    types: Vec<usize>,
+    /// Structures by name; `None` for a name that stands for several.
+    structures: HashMap<String, Option<u32>>,
+    typedefs: HashMap<String, u32>,
+}
+
+impl Btf {
+    /// Reads the BTF at `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no BTF.
+    pub fn read(path: &Path) -> Result<Self, BtfError> {
+        let name = path.display().to_string();
+        let data = fs::read(path).map_err(|error| BtfError::Read {
+            path: name.clone(),
+            error,
+        })?;
+        Self::parse(data).map_err(|why| BtfError::Format(name, why))
+    }
+
+    fn parse(data: Vec<u8>) -> Result<Self, &'static str> {
+        let mut btf = Self {
+            data,
+            strings: 0,
+            types: vec![0],
+            structures: HashMap::new(),
+            typedefs: HashMap::new(),
+        };
+        if btf.word(0).ok_or("it is too short")? & 0xffff != 0xeb9f {
+            return Err("its magic number is missing");
+        }
+        let header = |n: usize| btf.word(n).map(|w| w as usize).ok_or("its header is cut off");
+        let (length, start, size, strings) = (header(4)?, header(8)?, header(12)?, header(16)?);
+        btf.strings = length + strings;
+        let (mut at, end) = (length + start, length + start + size);
+        while at < end {
+            let id = u32::try_from(btf.types.len()).map_err(|_| "it has too many types")?;
+            let info = btf.word(at + 4).ok_or("a type is cut off")?;
+            let (kind, n) = ((info >> 24) & 0x1f, (info & 0xffff) as usize);
+            match kind {
+                STRUCT => {
+                    let name = btf.name_at(at);
+                    btf.structures
+                        .entry(name)
+                        .and_modify(|known| *known = None)
+                        .or_insert(Some(id));
+                }
+                TYPEDEF => {
+                    let name = btf.name_at(at);
+                    btf.typedefs.insert(name, id);
+                }
+                _ => {}
+            }
+            btf.types.push(at);
+            at += 12
+                + match kind {
+                    INT | VAR | DECL_TAG => 4,
+                    ARRAY => 12,
+                    STRUCT | UNION | DATASEC | ENUM64 => n * 12,
+                    ENUM | FUNC_PROTO => n * 8,
+                    _ if kind <= ENUM64 => 0,
+                    _ => return Err("it has a kind of type that is unknown here"),
+                };
+        }
+        Ok(btf)
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        Some(u32::from_le_bytes(self.data.get(at..at + 4)?.try_into().ok()?))
+    }
+
+    fn string(&self, offset: u32) -> &str {
+        let bytes = self.data.get(self.strings + offset as usize..).unwrap_or_default();
+        let end = bytes.iter().position(|b| *b == 0).unwrap_or(0);
+        std::str::from_utf8(&bytes[..end]).unwrap_or_default()
+    }
+
+    fn name_at(&self, at: usize) -> String {
+        self.word(at)
+            .map(|name| self.string(name).to_owned())
+            .unwrap_or_default()
+    }
+
+    fn kind(&self, id: u32) -> Option<(u32, usize)> {
+        let at = *self.types.get(id as usize).filter(|at| **at != 0)?;
+        Some(((self.word(at + 4)? >> 24) & 0x1f, at))
+    }
+
+    /// The type behind typedefs and qualifiers.
+    fn resolve(&self, mut id: u32) -> Option<u32> {
+        for _ in 0..32 {
+            match self.kind(id)? {
+                (TYPEDEF..=RESTRICT | TYPE_TAG, at) => id = self.word(at + 8)?,
+                _ => return Some(id),
+            }
+        }
+        None
+    }
+
+    fn member(&self, id: u32, path: &[&str], bits: u32) -> Option<u32> {
+        let (_, at) = self.kind(id)?;
+        let info = self.word(at + 4)?;
+        let bitfields = info >> 31 == 1;
+        for n in 0..(info & 0xffff) as usize {
+            let member = at + 12 + n * 12;
+            let name = self.string(self.word(member)?);
+            let offset = self.word(member + 8)?;
+            let here = bits + if bitfields { offset & 0x00ff_ffff } else { offset };
+            if name == path[0] {
+                return if path.len() == 1 {
+                    here.is_multiple_of(8).then_some(here / 8)
+                } else {
+                    self.member(self.resolve(self.word(member + 4)?)?, &path[1..], here)
+                };
+            }
+            if name.is_empty()
+                && let Some(inner) = self.resolve(self.word(member + 4)?)
+                && matches!(self.kind(inner), Some((STRUCT | UNION, _)))
+                && let Some(found) = self.member(inner, path, here)
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The byte offset of a field, through anonymous structures and unions; `path` has dots between nested fields.
+    /// `None` when the kernel has no such field, or several structures of that name.
+    pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
+        let id = (*self.structures.get(structure)?)?;
+        let path: Vec<_> = path.split('.').collect();
+        self.member(id, &path, 0)
+    }
+
+    /// How many arguments the tracepoint `name` hands to a program; `None` when this kernel does not have it.
+    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
+        let id = *self.typedefs.get(&format!("btf_trace_{name}"))?;
+        let (_, at) = self.kind(id)?;
+        let (kind, pointer) = self.kind(self.word(at + 8)?)?;
+        if kind != PTR {
+            return None;
+        }
+        let (kind, prototype) = self.kind(self.word(pointer + 8)?)?;
+        // The first is the tracepoint's own data.
+        (kind == FUNC_PROTO)
+            .then_some((self.word(prototype + 4)? & 0xffff) as usize)
+            .map(|n| n.saturating_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_fields_of_the_running_kernel() {
+        let btf = Btf::read(Path::new(VMLINUX)).expect("this kernel has BTF");
+        assert_eq!(btf.offset("request_sock", "__req_common"), Some(0));
+        assert_eq!(btf.offset("sock", "__sk_common"), Some(0));
+        // In an anonymous union of an anonymous structure.
+        assert_eq!(btf.offset("sock_common", "skc_daddr"), Some(0));
+        assert_eq!(btf.offset("sock", "__sk_common.skc_daddr"), Some(0));
+        assert!(
+            btf.offset("sock", "sk_cgrp_data.cgroup")
+                .is_some_and(|offset| offset > 100)
+        );
+        assert_eq!(btf.offset("sock", "no_such_field"), None);
+        assert_eq!(btf.offset("no_such_structure", "x"), None);
+    }
+
+    #[test]
+    fn knows_tracepoints() {
+        let btf = Btf::read(Path::new(VMLINUX)).expect("this kernel has BTF");
+        assert_eq!(btf.tracepoint_arguments("inet_sock_set_state"), Some(3));
+        assert_eq!(btf.tracepoint_arguments("no_such_tracepoint"), None);
+    }
+
+    #[test]
+    fn refuses_what_is_no_btf() {
+        assert!(Btf::parse(vec![]).is_err());
+        assert!(Btf::parse(vec![0; 100]).is_err());
+        let mut cut = 0xeb9f_u32.to_le_bytes().to_vec();
+        cut.extend([24, 0, 0, 0, 0, 0, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0]);
+        assert!(Btf::parse(cut).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! What the process is allowed to do.
+
+/// A capability the agent needs, its number (`include/uapi/linux/capability.h`) and what for.
+const NEEDED: [(&str, u32, &str); 2] = [
+    ("CAP_BPF", 39, "load eBPF programs and maps"),
+    ("CAP_PERFMON", 38, "attach them to kernel tracepoints"),
+];
+
+/// Holds all of the above in older terms.
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// The names of the needed capabilities that this process lacks, with what each is for.
+///
+/// # Errors
+/// When `/proc/self/status` cannot be read.
+pub fn missing_capabilities() -> anyhow::Result<Vec<String>> {
+    let effective = procfs::process::Process::myself()?.status()?.capeff;
+    Ok(missing_of(effective))
+}
+
+fn missing_of(effective: u64) -> Vec<String> {
+    let has = |n: u32| effective >> n & 1 == 1;
+    NEEDED
+        .iter()
+        .filter(|(_, number, _)| !has(*number) && !has(CAP_SYS_ADMIN))
+        .map(|(name, _, what)| format!("{name} ({what})"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_what_is_missing() {
+        assert_eq!(missing_of(0).len(), 2);
+        assert_eq!(missing_of(1 << 39), ["CAP_PERFMON (attach them to kernel tracepoints)"]);
+        assert!(missing_of(1 << 38 | 1 << 39).is_empty());
+        assert!(missing_of(1 << 21).is_empty());
+    }
+}

@@ -1,0 +1,318 @@
+//! The kernel boundary: loads and attaches the programs, reads what they counted, and says what is missing.
+
+mod btf;
+mod capabilities;
+mod iterator;
+mod offsets;
+mod programs;
+
+pub use btf::{Btf as KernelTypes, BtfError, VMLINUX};
+pub use capabilities::missing_capabilities;
+pub use offsets::{Field, signal_without};
+pub use programs::{PROGRAMS, ProgramStatus};
+
+use agent_common::{FailureEvent, Flow, FlowKey, ListenerSample, Loss, Offsets, Role, Settings};
+use anyhow::{Context, bail};
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    programs::Iter,
+};
+use iterator::{MapIterator, split};
+use std::{
+    io::Read,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NARROWS_EBPF_OBJECT"));
+
+/// Entries of the `OVERFLOW` map: one for each owner, place and role when the flow table is full.
+pub const OVERFLOW_LIMIT: u32 = 4_096;
+
+/// A retired flow stays so long before it is taken out: far longer than a program that had found it unmarked may run.
+const QUARANTINE: Duration = Duration::from_secs(1);
+
+/// How the programs are to be loaded.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Entries of the flow table.
+    pub flows: u32,
+    /// What the programs are told.
+    pub settings: Settings,
+}
+
+/// The loaded programs and their maps. Dropping it detaches everything.
+pub struct Kernel {
+    ebpf: Ebpf,
+    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    flows: HashMap<MapData, FlowKey, Flow>,
+    totals: Array<MapData, Flow>,
+    loss: PerCpuArray<MapData, u64>,
+    failures: RingBuf<MapData>,
+    sample: Option<MapIterator>,
+    collect: Vec<MapIterator>,
+    retired: Vec<(FlowKey, Instant)>,
+    buffer: Vec<u8>,
+    programs: Vec<ProgramStatus>,
+    fields: Vec<Field>,
+}
+
+/// A kernel program's cost so far.
+#[derive(Clone, Debug, Default)]
+pub struct ProgramCost {
+    /// Its name.
+    pub program: &'static str,
+    /// How often it ran.
+    pub runs: u64,
+    /// How long, in seconds.
+    pub seconds: f64,
+}
+
+/// What one reading of the flow tables found.
+pub enum Reading<'a> {
+    /// A flow that changed, with its counters as they stand.
+    Changed(&'a Flow),
+    /// A flow that is out of the table, with its final counters.
+    Gone(&'a Flow),
+}
+
+impl Kernel {
+    /// Loads and attaches all programs, and takes in the sockets that are open already.
+    ///
+    /// # Errors
+    /// When the kernel's BTF or a field that counting depends on is missing, or when the maps cannot be made. A program
+    /// that does not load is no error here: see [`Kernel::missing_programs`].
+    pub fn open(options: &Options) -> anyhow::Result<Self> {
+        let types = KernelTypes::read(Path::new(VMLINUX))?;
+        let (offsets, fields) = offsets::find(&types);
+        let missing = offsets::missing(&fields);
+        if !missing.is_empty() {
+            bail!(
+                "this kernel has no {}: Narrows does not know where to look on it",
+                missing.join(", ")
+            );
+        }
+        Self::open_with(options, offsets, fields)
+    }
+
+    /// [`Kernel::open`] with given offsets.
+    fn open_with(options: &Options, offsets: Offsets, fields: Vec<Field>) -> anyhow::Result<Self> {
+        let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        let mut ebpf = EbpfLoader::new()
+            .override_global("OFFSETS", &offsets, true)
+            .override_global("SETTINGS", &options.settings, true)
+            .map_max_entries("FLOWS", options.flows)
+            .load(OBJECT)
+            .context("cannot create the kernel maps")?;
+        let mut programs: Vec<_> = PROGRAMS
+            .iter()
+            .map(|program| program.status(program.load(&mut ebpf, &btf)))
+            .collect();
+
+        let mut collect = Vec::new();
+        let mut sample = None;
+        for status in programs.iter_mut().filter(|status| status.active) {
+            let outcome = match status.program {
+                "collect" => tie(&ebpf, "collect", "FLOWS")
+                    .and_then(|flows| Ok(vec![flows, tie(&ebpf, "collect", "OVERFLOW")?]))
+                    .map(|both| collect = both),
+                "sample" => tie(&ebpf, "sample", "SOCKETS").map(|iterator| sample = Some(iterator)),
+                "adopt" => adopt(&mut ebpf),
+                _ => Ok(()),
+            };
+            if let Err(error) = outcome {
+                status.active = false;
+                status.reason = Some(format!("{error:#}"));
+            }
+        }
+        let logger = match aya_log::EbpfLogger::init(&mut ebpf) {
+            Ok(logger) => Some(logger),
+            Err(error) => {
+                tracing::warn!("the kernel programs' own messages cannot be read: {error}");
+                None
+            }
+        };
+        Ok(Self {
+            logger,
+            flows: HashMap::try_from(take(&mut ebpf, "FLOWS")?)?,
+            totals: Array::try_from(take(&mut ebpf, "TOTALS")?)?,
+            loss: PerCpuArray::try_from(take(&mut ebpf, "LOSS")?)?,
+            failures: RingBuf::try_from(take(&mut ebpf, "FAILURES")?)?,
+            sample,
+            collect,
+            retired: Vec::new(),
+            buffer: Vec::new(),
+            programs,
+            fields,
+            ebpf,
+        })
+    }
+
+    /// How each program fared.
+    pub fn programs(&self) -> &[ProgramStatus] {
+        &self.programs
+    }
+
+    /// The kernel fields that were looked for.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The required programs that are not active.
+    pub fn missing_programs(&self) -> Vec<&ProgramStatus> {
+        self.programs
+            .iter()
+            .filter(|status| status.required && !status.active)
+            .collect()
+    }
+
+    /// Brings the flows of all open connections up to date, and returns the listeners.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn sample(&mut self) -> anyhow::Result<Vec<ListenerSample>> {
+        let Some(sample) = &self.sample else {
+            return Ok(Vec::new());
+        };
+        self.buffer.clear();
+        sample.run(&mut self.buffer).context("sampling open sockets failed")?;
+        let mut listeners = Vec::new();
+        let mut rest = self.buffer.as_slice();
+        while let Some((listener, tail)) = split(rest) {
+            listeners.push(listener);
+            rest = tail;
+        }
+        Ok(listeners)
+    }
+
+    /// Hands every flow that changed since the last time to `each`, and takes out those that were idle for long.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn collect(&mut self, mut each: impl FnMut(&FlowKey, Reading<'_>)) -> anyhow::Result<()> {
+        self.take_retired(&mut each)?;
+        self.buffer.clear();
+        for table in &self.collect {
+            table.run(&mut self.buffer).context("reading the flow tables failed")?;
+        }
+        let mut rest = self.buffer.as_slice();
+        while let Some((key, tail)) = split::<FlowKey>(rest) {
+            let Some((flow, tail)) = split::<Flow>(tail) else { break };
+            each(&key, Reading::Changed(&flow));
+            // The overflow tables are small and bounded by owners: what is retired there stays, and is used again.
+            if flow.retired != 0 {
+                self.retired.push((key, Instant::now()));
+            }
+            rest = tail;
+        }
+        for role in [Role::Client, Role::Server, Role::Listener] {
+            let flow = self.totals.get(&(role as u32), 0)?;
+            if flow.dirty != 0 {
+                each(
+                    &FlowKey {
+                        role: role as u8,
+                        ..FlowKey::default()
+                    },
+                    Reading::Changed(&flow),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn take_retired(&mut self, each: &mut impl FnMut(&FlowKey, Reading<'_>)) -> anyhow::Result<()> {
+        let ready = self
+            .retired
+            .iter()
+            .take_while(|(_, since)| since.elapsed() >= QUARANTINE)
+            .count();
+        for (key, _) in self.retired.drain(..ready) {
+            let flow = self.flows.get(&key, 0).context("a retired flow cannot be read")?;
+            each(&key, Reading::Gone(&flow));
+            self.flows.remove(&key).context("a retired flow cannot be taken out")?;
+        }
+        Ok(())
+    }
+
+    /// What was lost in the kernel so far.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn loss(&self) -> anyhow::Result<Vec<(Loss, u64)>> {
+        Loss::ALL
+            .into_iter()
+            .map(|what| Ok((what, self.loss.get(&(what as u32), 0)?.iter().sum())))
+            .collect::<anyhow::Result<_>>()
+            .context("the loss counters cannot be read")
+    }
+
+    /// How often each active program ran, and for how long; nothing when the kernel does not measure it (sysctl
+    /// `kernel.bpf_stats_enabled`).
+    pub fn costs(&self) -> Vec<ProgramCost> {
+        if std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() == "0") {
+            return Vec::new();
+        }
+        let active = self.programs.iter().filter(|status| status.active);
+        active
+            .filter_map(|status| {
+                let info = self.ebpf.program(status.program)?.info().ok()?;
+                Some(ProgramCost {
+                    program: status.program,
+                    runs: info.run_count(),
+                    seconds: info.run_time().as_secs_f64(),
+                })
+            })
+            .collect()
+    }
+
+    /// Hands the failure events that have come in to `each`, and passes on the programs' own messages.
+    pub fn drain(&mut self, mut each: impl FnMut(FailureEvent)) {
+        while let Some(bytes) = self.failures.next() {
+            if let Some((event, _)) = split(&bytes) {
+                each(event);
+            }
+        }
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Map> {
+    ebpf.take_map(name)
+        .with_context(|| format!("the kernel object has no map {name}"))
+}
+
+fn iterator<'a>(ebpf: &'a Ebpf, name: &str) -> anyhow::Result<&'a Iter> {
+    let program = ebpf
+        .program(name)
+        .with_context(|| format!("the kernel object has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+fn tie(ebpf: &Ebpf, program: &str, map: &str) -> anyhow::Result<MapIterator> {
+    let fd: BorrowedFd<'_> = match ebpf.map(map) {
+        Some(Map::HashMap(data) | Map::SkStorage(data)) => data.fd().as_fd(),
+        _ => bail!("the kernel object has no map {map}"),
+    };
+    MapIterator::attach(iterator(ebpf, program)?, fd)
+        .with_context(|| format!("this kernel does not iterate over the map {map}"))
+}
+
+/// Gives every socket that a process has open a record.
+fn adopt(ebpf: &mut Ebpf) -> anyhow::Result<()> {
+    let program: &mut Iter = ebpf
+        .program_mut("adopt")
+        .context("the kernel object has no program adopt")?
+        .try_into()?;
+    let link = program.attach()?;
+    let mut output = Vec::new();
+    program
+        .take_link(link)?
+        .into_file()?
+        .read_to_end(&mut output)
+        .context("iterating over open files failed")?;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! What a flow has counted since it was last read.
+
+use agent_common::{BUCKETS, Flow};
+
+/// The difference `now - last`, and `last` brought forward.
+///
+/// A field may be behind what was read before: the collector and a program that corrects a number (see `agent-ebpf`,
+/// `flows` and `hooks/reset`) may cross. Such a field counts nothing now, and the rest when it has caught up: what was
+/// exported never goes down, and is exact when the flow rests.
+pub fn advance(last: &mut Flow, now: &Flow) -> Flow {
+    let mut delta = Flow::ZERO;
+    macro_rules! fields {
+        ($($field:ident),*) => { $(delta.$field = step(&mut last.$field, now.$field);)* };
+    }
+    fields!(
+        opened,
+        adopted,
+        closed,
+        received,
+        sent,
+        retransmits,
+        syn_retransmits,
+        drops,
+        connect_us,
+        round_trip_us
+    );
+    for n in 0..agent_common::REASONS {
+        delta.failures[n] = step(&mut last.failures[n], now.failures[n]);
+    }
+    for n in 0..BUCKETS {
+        delta.connect[n] = now.connect[n].wrapping_sub(last.connect[n]);
+        delta.round_trip[n] = now.round_trip[n].wrapping_sub(last.round_trip[n]);
+    }
+    (last.connect, last.round_trip) = (now.connect, now.round_trip);
+    delta
+}
+
+fn step(last: &mut u64, now: u64) -> u64 {
+    let difference = now.wrapping_sub(*last);
+    if difference.cast_signed() < 0 {
+        return 0;
+    }
+    *last = now;
+    difference
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_the_difference() {
+        let mut last = Flow {
+            opened: 3,
+            ..Flow::ZERO
+        };
+        let mut now = Flow {
+            opened: 5,
+            received: 9,
+            ..Flow::ZERO
+        };
+        now.failures[2] = 4;
+        now.connect[1] = 7;
+        let delta = advance(&mut last, &now);
+        assert_eq!(
+            (delta.opened, delta.received, delta.failures[2], delta.connect[1]),
+            (2, 9, 4, 7)
+        );
+        assert_eq!(advance(&mut last, &now), Flow::ZERO);
+    }
+
+    #[test]
+    fn a_number_that_went_back_is_made_up_for() {
+        let mut last = Flow { sent: 10, ..Flow::ZERO };
+        assert_eq!(advance(&mut last, &Flow { sent: 8, ..Flow::ZERO }).sent, 0);
+        assert_eq!(advance(&mut last, &Flow { sent: 13, ..Flow::ZERO }).sent, 3);
+    }
+
+    #[test]
+    fn buckets_may_wrap() {
+        let mut last = Flow::ZERO;
+        last.connect[0] = u32::MAX;
+        let mut now = Flow::ZERO;
+        now.connect[0] = 1;
+        assert_eq!(advance(&mut last, &now).connect[0], 2);
+    }
+}

@@ -1,0 +1,137 @@
+//! What a point carries, as its own sockets show it, and as its callers' sockets do.
+
+use super::{dependents::Dependents, histogram::Histogram};
+use crate::points::Point;
+use agent_common::{Flow, ListenerSample, REASONS};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// One side of a point.
+#[derive(Clone, Debug, Default)]
+pub struct Side {
+    /// Handshakes completed.
+    pub opened: u64,
+    /// Established connections that ended.
+    pub closed: u64,
+    /// Connections open now.
+    pub active: i64,
+    /// Payload bytes received.
+    pub received: u64,
+    /// Payload bytes sent.
+    pub sent: u64,
+    /// Segments retransmitted.
+    pub retransmits: u64,
+    /// SYNs (upstream) or SYN-ACKs (downstream) retransmitted.
+    pub syn_retransmits: u64,
+    /// Failed connections by [`agent_common::Reason`].
+    pub failures: [u64; REASONS],
+    /// Handshake durations; upstream only.
+    pub connect: Histogram,
+    /// Smoothed round-trip times.
+    pub round_trip: Histogram,
+}
+
+impl Side {
+    /// Adds what a flow has counted.
+    pub fn add(&mut self, delta: &Flow) {
+        self.opened += delta.opened;
+        self.closed += delta.closed;
+        self.active += change(delta);
+        self.received += delta.received;
+        self.sent += delta.sent;
+        self.retransmits += delta.retransmits;
+        self.syn_retransmits += delta.syn_retransmits;
+        for (total, new) in self.failures.iter_mut().zip(delta.failures) {
+            *total += new;
+        }
+        self.connect.add(&delta.connect, delta.connect_us);
+        self.round_trip.add(&delta.round_trip, delta.round_trip_us);
+    }
+}
+
+/// By how much a flow's open connections have changed.
+pub fn change(delta: &Flow) -> i64 {
+    (delta.opened + delta.adopted).cast_signed() - delta.closed.cast_signed()
+}
+
+/// The accept queues of one port: a reuseport group counts as one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AcceptQueue {
+    /// Connections that wait for accept.
+    pub queued: u64,
+    /// The bounds given to `listen`, summed.
+    pub limit: u64,
+    /// How full the fullest member is; 1 is full.
+    pub utilization: f64,
+    /// Handshakes dropped so far.
+    pub drops: u64,
+    /// Sockets that listen now.
+    pub listeners: u64,
+}
+
+impl AcceptQueue {
+    /// Adds a listening socket.
+    pub fn add(&mut self, sample: &ListenerSample) {
+        self.listeners += 1;
+        self.queued += u64::from(sample.queued);
+        self.limit += u64::from(sample.limit);
+        // `sk_acceptq_is_full` compares with >, so one more than the bound gets in.
+        let full = f64::from(sample.limit) + 1.0;
+        self.utilization = self.utilization.max(f64::from(sample.queued) / full);
+    }
+}
+
+/// An instance of a point on this node.
+#[derive(Clone, Debug)]
+pub struct PointLoad {
+    /// Which.
+    pub point: Arc<Point>,
+    /// Whether one of its processes runs on this node. Else only its dependents are known, from their own sockets.
+    pub local: bool,
+    /// Connections it accepted.
+    pub downstream: Side,
+    /// Connections it opened.
+    pub upstream: Side,
+    /// By port.
+    pub queues: BTreeMap<u16, AcceptQueue>,
+    /// Who depends on it.
+    pub dependents: Dependents,
+}
+
+impl PointLoad {
+    /// A point without traffic.
+    pub fn new(point: Arc<Point>, most_dependents: usize) -> Self {
+        Self {
+            point,
+            local: false,
+            downstream: Side::default(),
+            upstream: Side::default(),
+            queues: BTreeMap::new(),
+            dependents: Dependents::new(most_dependents),
+        }
+    }
+}
+
+/// A point as the sockets on this node that call it show it.
+#[derive(Clone, Debug, Default)]
+pub struct Called {
+    /// Handshakes with it that completed.
+    pub opened: u64,
+    /// Failed connections to it by [`agent_common::Reason`].
+    pub failures: [u64; REASONS],
+    /// SYNs retransmitted.
+    pub syn_retransmits: u64,
+    /// Handshake durations.
+    pub connect: Histogram,
+}
+
+impl Called {
+    /// Adds what a flow has counted.
+    pub fn add(&mut self, delta: &Flow) {
+        self.opened += delta.opened;
+        self.syn_retransmits += delta.syn_retransmits;
+        for (total, new) in self.failures.iter_mut().zip(delta.failures) {
+            *total += new;
+        }
+        self.connect.add(&delta.connect, delta.connect_us);
+    }
+}

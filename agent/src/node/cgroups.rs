@@ -1,0 +1,108 @@
+//! The cgroup2 tree: paths to ids and back, and the processes in a cgroup.
+
+use crate::points::Process;
+use anyhow::Context;
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// Cgroups below which one is not looked for: far more than any node has.
+const MOST_CGROUPS: usize = 100_000;
+
+/// Processes of a cgroup that are looked at to recognise it.
+const MOST_PROCESSES: usize = 64;
+
+/// The cgroup2 hierarchy.
+#[derive(Debug)]
+pub struct Cgroups {
+    mount: PathBuf,
+    root: u64,
+}
+
+impl Cgroups {
+    /// Finds where cgroup2 is mounted; on a hybrid system that is not `/sys/fs/cgroup`.
+    ///
+    /// # Errors
+    /// When it is not mounted.
+    pub fn find() -> anyhow::Result<Self> {
+        let mounts = procfs::mounts().context("cannot read /proc/self/mounts")?;
+        let mount = mounts
+            .into_iter()
+            .find(|mount| mount.fs_vfstype == "cgroup2")
+            .map(|mount| mount.fs_file)
+            .context(
+                "cgroup2 is not mounted, so sockets cannot be told apart by their owner: \
+             mount it (mount -t cgroup2 none /sys/fs/cgroup/unified) and start again",
+            )?;
+        let mount = PathBuf::from(mount);
+        let root = fs::metadata(&mount)
+            .with_context(|| format!("cannot look at {}", mount.display()))?
+            .ino();
+        Ok(Self { mount, root })
+    }
+
+    /// Where it is mounted.
+    pub fn mount(&self) -> &Path {
+        &self.mount
+    }
+
+    /// The id of the root cgroup, which holds what nobody put anywhere.
+    pub fn root(&self) -> u64 {
+        self.root
+    }
+
+    /// The id of the cgroup at `path` below the root (with a leading slash); `None` when there is none.
+    pub fn id(&self, path: &str) -> Option<u64> {
+        let metadata = fs::metadata(self.directory(path)).ok()?;
+        metadata.is_dir().then(|| metadata.ino())
+    }
+
+    /// Paths below the root by id, of all cgroups.
+    pub fn paths(&self) -> HashMap<u64, String> {
+        let mut found = HashMap::new();
+        let mut open = vec![self.mount.clone()];
+        while let Some(directory) = open.pop() {
+            if let Ok(metadata) = fs::metadata(&directory)
+                && let Ok(path) = directory.strip_prefix(&self.mount)
+            {
+                found.insert(metadata.ino(), format!("/{}", path.display()));
+            }
+            if found.len() >= MOST_CGROUPS {
+                break;
+            }
+            // A cgroup that vanishes meanwhile is as if it had not been there.
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    open.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+
+    /// The processes directly in the cgroup at `path`.
+    pub fn processes(&self, path: &str) -> Vec<Process> {
+        let Ok(text) = fs::read_to_string(self.directory(path).join("cgroup.procs")) else {
+            return Vec::new();
+        };
+        let pids = text.lines().filter_map(|line| line.parse().ok()).take(MOST_PROCESSES);
+        pids.filter_map(process).collect()
+    }
+
+    fn directory(&self, path: &str) -> PathBuf {
+        self.mount.join(path.trim_start_matches('/'))
+    }
+}
+
+fn process(pid: i32) -> Option<Process> {
+    let process = procfs::process::Process::new(pid).ok()?;
+    let executable = process.exe().ok()?;
+    let executable = executable.file_name()?.to_string_lossy();
+    // A file that was replaced meanwhile, as in an update.
+    let executable = executable.trim_end_matches(" (deleted)").to_owned();
+    let arguments = process.cmdline().ok()?.into_iter().skip(1).collect();
+    Some(Process { executable, arguments })
+}
