@@ -50,7 +50,7 @@ offsets! {
     sk_v6_rcv_saddr: "sock"."__sk_common.skc_v6_rcv_saddr", optional;
     /// Peer's port, network byte order.
     sk_dport: "sock"."__sk_common.skc_dport", required;
-    /// Own port, host byte order.
+    /// Own port, host byte order, while the socket holds it.
     sk_num: "sock"."__sk_common.skc_num", required;
     /// IP protocol number.
     sk_protocol: "sock"."sk_protocol", required;
@@ -74,6 +74,8 @@ offsets! {
     kn_id: "kernfs_node"."id", required;
     /// A socket file's socket.
     socket_sk: "socket"."sk", optional;
+    /// Own port, network byte order; unlike `skc_num` it outlives the port (`inet_put_port` comes before CLOSE).
+    tp_sport: "tcp_sock"."inet_conn.icsk_inet.inet_sport", required;
     /// Bytes handed to the network, retransmissions included.
     tp_bytes_sent: "tcp_sock"."bytes_sent", required;
     /// Bytes retransmitted.

@@ -4,7 +4,7 @@ use crate::{
     atomic::add,
     flows::touch,
     maps::{FAILURES, Socket, lost, settings},
-    sock::Sock,
+    sock::{Sock, Tcp},
 };
 use agent_common::{FailureEvent, Flow, Loss, REASONS, Reason};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
@@ -17,11 +17,11 @@ pub(crate) const fn outcome(reason: Reason) -> u32 {
 
 /// Counts a failure of `socket` in its flow and sends the event.
 #[inline(always)]
-pub(crate) fn fail(socket: &mut Socket, sk: Sock, flow: &mut Flow, reason: Reason) {
+pub(crate) fn fail(socket: &mut Socket, sk: Sock, tcp: Tcp, flow: &mut Flow, reason: Reason) {
     socket.outcome = outcome(reason);
     add(&mut flow.failures[reason as usize % REASONS], 1);
     touch(flow);
-    tell(socket, sk, flow, reason);
+    tell(socket, sk, tcp.own_port(), flow, reason);
 }
 
 /// A failure that was counted as `was` is really `is`.
@@ -34,7 +34,7 @@ pub(crate) fn rename(socket: &mut Socket, flow: &mut Flow, was: Reason, is: Reas
 }
 
 #[inline(never)]
-fn tell(socket: &Socket, sk: Sock, flow: &mut Flow, reason: Reason) {
+fn tell(socket: &Socket, sk: Sock, own_port: u16, flow: &mut Flow, reason: Reason) {
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     // Two processors may both begin a new second and send a few more than the limit; none goes uncounted.
@@ -57,7 +57,7 @@ fn tell(socket: &Socket, sk: Sock, flow: &mut Flow, reason: Reason) {
         duration_ns: now.saturating_sub(socket.opened_ns),
         key: socket.key,
         local: sk.own_address(),
-        local_port: sk.own_port(),
+        local_port: own_port,
         peer_port: sk.peer_port(),
         reason: reason as u8,
         reserved: [0; 3],

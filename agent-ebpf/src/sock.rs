@@ -58,9 +58,9 @@ impl Sock {
         load!(self.0, sk_err)
     }
 
-    /// Its own port, host byte order.
+    /// Its own port, host byte order; 0 once it has given it back, as it has when CLOSE is reported.
     #[inline(always)]
-    pub(crate) fn own_port(self) -> u16 {
+    fn own_port(self) -> u16 {
         load!(self.0, sk_num)
     }
 
@@ -197,6 +197,13 @@ pub(crate) struct Tcp {
 }
 
 impl Tcp {
+    /// The port it has or had, host byte order; 0 when it never got one.
+    #[inline(always)]
+    pub(crate) fn own_port(self) -> u16 {
+        let port: u16 = load!(self.tp, tp_sport);
+        u16::from_be(port)
+    }
+
     /// Payload handed to the network. `bytes_acked` would count the SYN, `bytes_sent` counts retransmissions.
     #[inline(always)]
     pub(crate) fn sent(self) -> u64 {

@@ -48,7 +48,8 @@ fn sent(sk: Sock) -> Result<(), ()> {
     // or, when data came in after `close` (`tcp_reset` is called for that too), as reset by its peer.
     let flow = flow(&socket.key).ok_or(())?;
     if socket.outcome == Socket::CLEAN {
-        fail(socket, sk, flow, Reason::ResetBySelf);
+        let tcp = sk.tcp().ok_or(())?;
+        fail(socket, sk, tcp, flow, Reason::ResetBySelf);
     } else if socket.outcome == outcome(Reason::ResetByPeer) {
         rename(socket, flow, Reason::ResetByPeer, Reason::ResetBySelf);
     }

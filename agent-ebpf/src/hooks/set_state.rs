@@ -106,13 +106,13 @@ fn close(sk: Sock, socket: &mut Socket, old: i32) -> Result<(), ()> {
     let flow = flow(&socket.key).ok_or(())?;
     fold(socket, tcp, flow);
     if socket.flags & Socket::ESTABLISHED == 0 {
-        fail(socket, sk, flow, outcome::of_handshake(sk.error(), sk.own_port()));
+        fail(socket, sk, tcp, flow, outcome::of_handshake(sk.error(), tcp.own_port()));
         return Ok(());
     }
     add(&mut flow.closed, 1);
     touch(flow);
     if let Some(reason) = outcome::of_connection(sk.error(), old, socket.flags) {
-        fail(socket, sk, flow, reason);
+        fail(socket, sk, tcp, flow, reason);
     }
     Ok(())
 }

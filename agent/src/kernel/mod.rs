@@ -316,3 +316,56 @@ fn adopt(ebpf: &mut Ebpf) -> anyhow::Result<()> {
         .context("iterating over open files failed")?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: Options = Options {
+        flows: 64,
+        settings: Settings::DEFAULT,
+    };
+
+    fn offsets() -> (Offsets, Vec<Field>) {
+        offsets::find(&KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF"))
+    }
+
+    #[test]
+    fn a_refused_program_shows_the_end_of_the_verifiers_log() {
+        let (mut offsets, fields) = offsets();
+        // Beyond the end of the structure.
+        offsets.sk_err = 1 << 20;
+        let kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("the others load");
+        let missing = kernel.missing_programs();
+        assert_eq!(
+            missing.iter().map(|status| status.program).collect::<Vec<_>>(),
+            ["set_state"]
+        );
+        let reason = missing[0].reason.as_deref().expect("a reason");
+        assert!(
+            reason.contains("verifier refused it") && reason.contains("access beyond struct sock"),
+            "{reason}"
+        );
+        assert!(
+            reason.lines().count() <= 10,
+            "the end of the log, not all of it: {reason}"
+        );
+        assert_eq!(
+            kernel.programs().iter().filter(|status| status.active).count(),
+            PROGRAMS.len() - 1
+        );
+    }
+
+    #[test]
+    fn an_absent_optional_field_switches_off_only_its_signal() {
+        let (mut offsets, fields) = offsets();
+        for &(name, _, _, required) in Offsets::FIELDS {
+            if !required {
+                assert!(offsets.set(name, agent_common::ABSENT));
+            }
+        }
+        let kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("it loads");
+        let inactive: Vec<_> = kernel.programs().iter().filter(|status| !status.active).collect();
+        assert!(inactive.is_empty(), "{inactive:?}");
+    }
+}

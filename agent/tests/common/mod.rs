@@ -1,0 +1,121 @@
+//! A small world for a test, and exact comparisons.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use narrows_testbed::{agent::Agent, cgroup, isolate, netns::Fabric, scrape::Metrics, workload::Workload};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Tests move the whole process between cgroups, so only one may run at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The name of this test process's worlds, and of nobody else's.
+pub fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A network and the cgroups of those on it.
+pub struct World {
+    pub fabric: Fabric,
+    pub top: String,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let turn = turn();
+        isolate().expect("these tests need root: they make network namespaces and cgroups");
+        let fabric = Fabric::new("fabric").expect("a network");
+        fabric.gateway(&["10.90.0.1/24", "fd00:90::1/64"]).expect("a gateway");
+        Self {
+            fabric,
+            top: cgroup::unique("narrows-test"),
+            _turn: turn,
+        }
+    }
+
+    /// Somebody with the addresses 10.90.0.`n` and fd00:90::`n`.
+    pub fn workload(&self, name: &str, n: u8) -> Workload {
+        let addresses = [format!("10.90.0.{n}/24"), format!("fd00:90::{n:x}/64")];
+        Workload::new(&self.fabric, &self.top, name, &[&addresses[0], &addresses[1]]).expect("a workload")
+    }
+}
+
+/// Where somebody listens.
+pub fn v4(n: u8, port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(10, 90, 0, n), port))
+}
+
+pub fn v6(n: u8, port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv6Addr::new(0xfd00, 0x90, 0, 0, 0, 0, 0, u16::from(n)), port))
+}
+
+/// An inventory of workloads, all in the namespace `shop`, and of waypoints.
+pub fn inventory(workloads: &[&Workload], waypoints: &[&Workload]) -> String {
+    let mut text = String::from("trust_domain: cluster.local\nworkloads:\n");
+    if workloads.is_empty() {
+        text = text.replace("workloads:", "workloads: []");
+    }
+    let list = |addresses: &[IpAddr]| {
+        addresses
+            .iter()
+            .map(|a| format!("'{a}'"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    for workload in workloads {
+        let name = workload.netns.name();
+        writeln!(
+            text,
+            "  - {{ name: {name}, namespace: shop, service_account: {name}, addresses: [{}], netns: {}, cgroup: {} }}",
+            list(&workload.addresses),
+            workload.netns.path().display(),
+            workload.cgroup.path(),
+        )
+        .expect("written");
+    }
+    if !waypoints.is_empty() {
+        text.push_str("points:\n");
+    }
+    for point in waypoints {
+        writeln!(
+            text,
+            "  - {{ name: {}, namespace: shop, kind: waypoint, mesh: istio, addresses: [{}], cgroup: {} }}",
+            point.netns.name(),
+            list(&point.addresses),
+            point.cgroup.path(),
+        )
+        .expect("written");
+    }
+    text
+}
+
+/// The agent that cargo built beside this test.
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_narrows"))
+}
+
+pub fn start(inventory: &str) -> Agent {
+    start_with(inventory, &[])
+}
+
+pub fn start_with(inventory: &str, arguments: &[&str]) -> Agent {
+    Agent::start(binary(), inventory, arguments).expect("the agent starts")
+}
+
+/// Compares exactly, all rows before it fails.
+#[track_caller]
+pub fn expect(metrics: &Metrics, rows: &[(&str, &[(&str, &str)], f64)]) {
+    let mut wrong = String::new();
+    for (name, labels, expected) in rows {
+        let found = metrics.sum(name, labels);
+        if (found - expected).abs() > f64::EPSILON * expected.abs() {
+            writeln!(wrong, "{name}{labels:?} is {found}, expected {expected}").expect("written");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}\n{}", metrics.listing("narrows_con"));
+}

@@ -1,0 +1,257 @@
+//! What a user meets: the command line, the HTTP interface, and the sentences when something is wrong.
+
+mod common;
+
+use common::{binary, start, turn};
+use narrows_testbed::http;
+use std::{
+    fs,
+    io::Write,
+    os::unix::process::CommandExt,
+    process::{Command, Output, Stdio},
+};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).output().expect("it runs")
+}
+
+#[track_caller]
+fn fails_with(output: &Output, sentence: &str) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let said: Vec<_> = text.lines().filter(|line| line.starts_with("narrows: ")).collect();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(said.len(), 1, "one sentence: {text}");
+    assert!(said[0].contains(sentence), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+#[test]
+fn metrics_come_in_both_formats_and_promtool_accepts_them() {
+    let _turn = turn();
+    let agent = start("workloads: []\n");
+    let prometheus = http::get(agent.address(), "/metrics", "*/*").expect("an answer");
+    assert_eq!(
+        prometheus.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let openmetrics = http::get(agent.address(), "/metrics", "application/openmetrics-text").expect("an answer");
+    assert!(
+        openmetrics
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("application/openmetrics-text"))
+    );
+    assert!(openmetrics.body.ends_with("# EOF\n"));
+    assert!(openmetrics.body.contains("# TYPE narrows_lost counter\n"));
+    assert!(prometheus.body.contains("# TYPE narrows_lost_total counter\n"));
+    assert!(!prometheus.body.contains("# EOF"));
+
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is there: `cargo xtask setup` installs it");
+    promtool
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(prometheus.body.as_bytes())
+        .expect("written");
+    let output = promtool.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "promtool: {said}");
+}
+
+#[test]
+fn health_readiness_and_status() {
+    let _turn = turn();
+    let agent = start("workloads: []\n");
+    for path in ["/healthz", "/readyz", "/"] {
+        assert_eq!(
+            http::get(agent.address(), path, "*/*").expect("an answer").status,
+            200,
+            "{path}"
+        );
+    }
+    let status = agent.get_json("/api/v1/status");
+    let programs = status["programs"].as_array().expect("a list");
+    assert_eq!(programs.len(), 8);
+    assert!(programs.iter().all(|program| program["active"] == true), "{programs:?}");
+    let fields = status["kernel_fields"].as_array().expect("a list");
+    assert!(
+        fields
+            .iter()
+            .any(|field| field["field"] == "tcp_sock.bytes_received" && field["offset"].is_u64())
+    );
+    assert_eq!(status["bounds"]["flows"]["limit"], 65_536);
+    assert!(status["lost"].as_array().is_some_and(|lost| !lost.is_empty()));
+    let metrics = agent.settle();
+    assert_eq!(metrics.sum("narrows_program_active", &[]), 8.0);
+    assert!(metrics.sum("process_resident_memory_bytes", &[]) > 1e6);
+}
+
+#[test]
+fn sigterm_ends_it_and_detaches_everything() {
+    let _turn = turn();
+    let agent = start("workloads: []\n");
+    let held = || {
+        fs::read_dir(format!("/proc/{}/fd", agent.pid()))
+            .map(Iterator::count)
+            .unwrap_or(0)
+    };
+    assert!(held() > 8, "it holds its programs");
+    let address = agent.address();
+    let ended = agent.stop().expect("it ends by itself");
+    assert_eq!(ended.code(), Some(0));
+    // Nothing is pinned, so the programs went with the process; and the port is free.
+    std::net::TcpListener::bind(address).expect("the port is free");
+}
+
+#[test]
+fn a_second_instance_says_so() {
+    let _turn = turn();
+    let first = start("workloads: []\n");
+    let output = run(&["agent", "--listen", &first.address().to_string()]);
+    fails_with(
+        &output,
+        &format!("cannot listen on {}: is another agent running?", first.address()),
+    );
+}
+
+#[test]
+fn without_privileges_it_names_what_is_missing() {
+    let _turn = turn();
+    let directory = tempfile::Builder::new()
+        .permissions(mode(0o755))
+        .tempdir()
+        .expect("a directory");
+    // Nobody may read the target directory of a root-owned checkout.
+    let copy = directory.path().join("narrows");
+    fs::copy(binary(), &copy).expect("copied");
+    let as_nobody = |arguments: &[&str]| {
+        Command::new(&copy)
+            .args(arguments)
+            .uid(65_534)
+            .gid(65_534)
+            .output()
+            .expect("it runs")
+    };
+    let output = as_nobody(&["agent", "--listen", "127.0.0.1:0"]);
+    fails_with(&output, "missing CAP_BPF (load eBPF programs and maps) and CAP_PERFMON");
+    let output = as_nobody(&["check"]);
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert!(
+        table
+            .lines()
+            .any(|line| line.starts_with("capabilities") && line.contains("MISSING")),
+        "{table}"
+    );
+    assert!(
+        table.lines().any(|line| line.starts_with("BTF") && line.contains("ok")),
+        "{table}"
+    );
+}
+
+fn mode(mode: u32) -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(mode)
+}
+
+#[test]
+fn check_shows_every_program_and_what_the_inventory_lacks() {
+    let _turn = turn();
+    let directory = tempfile::tempdir().expect("a directory");
+    let inventory = directory.path().join("inventory.yaml");
+    fs::write(&inventory, "workloads:\n  - { name: a, cgroup: /no/such/cgroup }\n").expect("written");
+    let output = run(&["check", "--inventory", inventory.to_str().expect("UTF-8")]);
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    for row in [
+        "kernel",
+        "BTF",
+        "cgroup2",
+        "set_state tp_btf/inet_sock_set_state",
+        "sample iter/bpf_sk_storage_map",
+        "adopt",
+    ] {
+        assert!(
+            table
+                .lines()
+                .any(|line| line.starts_with(row) && line.contains("  ok ")),
+            "{row}:\n{table}"
+        );
+    }
+    assert!(
+        table.contains("line 2: cgroup /no/such/cgroup of workload default/a does not exist"),
+        "{table}"
+    );
+}
+
+#[test]
+fn bad_files_and_flags_are_refused_with_their_place() {
+    let _turn = turn();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("file.yaml");
+    let path = file.to_str().expect("UTF-8");
+    for (contents, flag, sentence) in [
+        (
+            "workloads:\n  - { name: a, addresses: [1.2.3] }\n",
+            "--inventory",
+            "file.yaml:2: addresses: \"1.2.3\"",
+        ),
+        (
+            "workloads:\n  - { name: a, port: 1 }\n",
+            "--inventory",
+            "file.yaml:2: unknown field `port`",
+        ),
+        ("interval: soon\n", "--config", "file.yaml:1: "),
+        ("flow_idle: -1\n", "--config", "file.yaml: flow_idle is -1"),
+        (
+            "points:\n  rules:\n    - { process: x }\n",
+            "--config",
+            "file.yaml:3: missing field `kind`",
+        ),
+    ] {
+        fs::write(&file, contents).expect("written");
+        fails_with(&run(&["agent", "--listen", "127.0.0.1:0", flag, path]), sentence);
+    }
+    fails_with(
+        &run(&["agent", "--listen", "127.0.0.1:0", "--inventory", "/no/such/file"]),
+        "/no/such/file: cannot be read",
+    );
+    fails_with(
+        &run(&["agent", "--listen", "127.0.0.1:0", "--interval", "0"]),
+        "interval is 0",
+    );
+    let output = Command::new(binary())
+        .arg("agent")
+        .env("NARROWS_LISTEN", "nowhere")
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2) && text.contains("'nowhere' for '--listen"),
+        "{text}"
+    );
+}
+
+/// Runs the agent where a part of the system is not to be seen.
+fn without(mount: &str) -> Output {
+    let script = format!("{mount} && exec \"$0\" agent --listen 127.0.0.1:0");
+    Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .arg(binary())
+        .output()
+        .expect("it runs")
+}
+
+#[test]
+fn a_kernel_without_btf_or_a_node_without_cgroup2_is_named() {
+    let _turn = turn();
+    let output = without("mount -t tmpfs none /sys/kernel/btf");
+    fails_with(&output, "cannot read /sys/kernel/btf/vmlinux");
+    let cgroup2 = narrows_testbed::cgroup::root();
+    let output = without(&format!("umount {}", cgroup2.display()));
+    fails_with(&output, "cgroup2 is not mounted");
+}
