@@ -1,0 +1,268 @@
+//! The measurements.
+
+use super::{
+    Args, load,
+    programs::{self, Cost, Statistics},
+    report::{Report, median},
+};
+use anyhow::{Context as _, Result};
+use narrows_testbed::{agent::Agent, process, wait};
+use nix::mount::{MsFlags, mount};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+/// What users have.
+const INTERVAL: &str = "5";
+
+fn start(agent: &Path) -> Result<Agent> {
+    Agent::start(agent, "workloads: []\n", &["--interval", INTERVAL])
+}
+
+/// Kernel time per short connection with both ends on this node: of the agent's programs, of an empty program on the
+/// life-cycle hook, and of tcplife. All of them are attached at the same time and see the same connections.
+pub(crate) fn kernel_time(report: &mut Report, args: &Args, agent: &Path, floor: &[u8]) -> Result<()> {
+    println!(
+        "kernel time per short connection: {} rounds of {} connections",
+        args.rounds, args.connections
+    );
+    let _statistics = Statistics::on()?;
+    let mut owners: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    let mut known: BTreeSet<u32> = programs::costs()?.into_keys().collect();
+    let mut claim = |name| -> Result<()> {
+        let new: BTreeSet<u32> = programs::costs()?
+            .into_keys()
+            .filter(|id| !known.contains(id))
+            .collect();
+        known.extend(&new);
+        owners.insert(name, new);
+        Ok(())
+    };
+    let _floor = programs::attach_floor(floor)?;
+    claim("empty program")?;
+    let _agent = start(agent)?;
+    claim("narrows")?;
+    let _tcplife = tcplife()?;
+    if _tcplife.is_some() {
+        claim("tcplife")?;
+    }
+
+    let mut rounds: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut runs = 0.0;
+    for _ in 0..args.rounds {
+        let before = programs::costs()?;
+        load::short_connections(args.connections)?;
+        let after = programs::costs()?;
+        for (name, ids) in &owners {
+            let spent = ids.iter().map(|id| difference(&before, &after, *id));
+            let per_connection = |n: f64| n / f64::from(args.connections);
+            let total = spent.fold(Cost::default(), |sum, cost| Cost {
+                runs: sum.runs + cost.runs,
+                nanoseconds: sum.nanoseconds + cost.nanoseconds,
+            });
+            rounds.entry(name).or_default().push(per_connection(total.nanoseconds));
+            if *name == "empty program" {
+                runs = per_connection(total.runs as f64);
+            }
+        }
+    }
+    let floors = rounds["empty program"].clone();
+    for (name, values) in rounds {
+        let ratios = values.iter().zip(&floors).map(|(value, floor)| value / floor).collect();
+        let note = match name {
+            "empty program" => format!("the floor: {runs:.1} runs a connection"),
+            _ => format!("{:.2} × the floor", median(ratios)),
+        };
+        report.add(
+            format!("kernel time per connection: {name}"),
+            median(values),
+            "ns",
+            note,
+        );
+    }
+    Ok(())
+}
+
+fn difference(before: &BTreeMap<u32, (String, Cost)>, after: &BTreeMap<u32, (String, Cost)>, id: u32) -> Cost {
+    let (Some((name, after)), before) = (
+        after.get(&id),
+        before.get(&id).map(|(_, cost)| *cost).unwrap_or_default(),
+    ) else {
+        return Cost::default();
+    };
+    // Iterators run once a tick, whatever the connections do; they are measured by themselves.
+    if matches!(name.as_str(), "sample" | "collect" | "adopt") {
+        return Cost::default();
+    }
+    Cost {
+        runs: after.runs - before.runs,
+        nanoseconds: after.nanoseconds - before.nanoseconds,
+    }
+}
+
+/// The tool of that name from libbpf-tools, when it is installed; it prints a line for each connection.
+fn tcplife() -> Result<Option<process::Child>> {
+    let Some(program) = ["tcplife", "/usr/sbin/tcplife"].iter().find(|name| {
+        Command::new(name)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok()
+    }) else {
+        println!("  tcplife is not installed (Debian: libbpf-tools): left out");
+        return Ok(None);
+    };
+    // It looks its tracepoint up in tracefs, which need not be mounted; here it is, for this process and its children.
+    let tracefs = Path::new("/sys/kernel/tracing");
+    if !tracefs.join("events").exists() {
+        mount(
+            Some("tracefs"),
+            tracefs,
+            Some("tracefs"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .context("cannot mount tracefs")?;
+    }
+    let before = programs::costs()?.len();
+    let mut command = Command::new(program);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let child = process::spawn(&mut command, None, None)?;
+    wait::until("tcplife to attach", Duration::from_secs(10), || {
+        programs::costs().ok().filter(|costs| costs.len() > before)
+    })?;
+    Ok(Some(child))
+}
+
+/// Runs `measure` in turns without and with the agent; returns the medians of both and of the ratio.
+fn in_turns(args: &Args, agent: &Path, mut measure: impl FnMut() -> Result<f64>) -> Result<(f64, f64, f64)> {
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    measure()?;
+    for _ in 0..args.rounds {
+        without.push(measure()?);
+        let agent = start(agent)?;
+        with.push(measure()?);
+        agent.stop().context("the agent did not end")?;
+    }
+    let ratios = with
+        .iter()
+        .zip(&without)
+        .map(|(with, without)| with / without)
+        .collect();
+    Ok((median(without), median(with), median(ratios)))
+}
+
+/// Short connections per second.
+pub(crate) fn connections(report: &mut Report, args: &Args, agent: &Path) -> Result<()> {
+    println!(
+        "connections per second, without and with the agent: {} rounds",
+        args.rounds
+    );
+    let (without, with, ratio) = in_turns(args, agent, || {
+        Ok(f64::from(args.connections) / load::short_connections(args.connections)?.as_secs_f64())
+    })?;
+    report.add("connections per second: without", without, "1/s", "");
+    report.add(
+        "connections per second: with",
+        with,
+        "1/s",
+        format!("{ratio:.3} × without"),
+    );
+    Ok(())
+}
+
+/// Bytes per second through one connection.
+pub(crate) fn bulk(report: &mut Report, args: &Args, agent: &Path) -> Result<()> {
+    println!("bulk throughput, without and with the agent: {} rounds", args.rounds);
+    let (without, with, ratio) = in_turns(args, agent, || load::bulk(Duration::from_secs(1)))?;
+    report.add("bulk throughput: without", without / 1e6, "MB/s", "");
+    report.add(
+        "bulk throughput: with",
+        with / 1e6,
+        "MB/s",
+        format!("{ratio:.3} × without"),
+    );
+    Ok(())
+}
+
+/// The sampler's time per open socket, idle ones, at two sizes.
+pub(crate) fn open_sockets(report: &mut Report, args: &Args, agent: &Path) -> Result<()> {
+    for connections in [500, args.open] {
+        let sockets = connections * 2;
+        println!("sampling {sockets} open sockets");
+        let agent = Agent::start(agent, "workloads: []\n", &["--interval", "0.5"])?;
+        let open = load::open(connections)?;
+        agent.settle();
+        let _statistics = Statistics::on()?;
+        agent.settle();
+        let (before, first) = (agent.metrics(), programs::costs()?);
+        for _ in 0..5 {
+            agent.settle();
+        }
+        let (after, last) = (agent.metrics(), programs::costs()?);
+        let sample = last
+            .iter()
+            .filter(|(_, (name, _))| name == "sample")
+            .map(|(id, (_, cost))| {
+                let before = first.get(id).map(|(_, cost)| *cost).unwrap_or_default();
+                (cost.nanoseconds - before.nanoseconds, (cost.runs - before.runs) as f64)
+            });
+        let (nanoseconds, runs) = sample.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let grown = |name: &str| after.sum(name, &[]) - before.sum(name, &[]);
+        let ticks = grown("narrows_tick_seconds_count");
+        let tick = grown("narrows_tick_seconds_sum") / ticks;
+        report.add(
+            format!("sampling: program, {sockets} sockets"),
+            nanoseconds / runs,
+            "ns/socket",
+            format!("{:.0} sockets a tick, with kernel statistics", runs / ticks),
+        );
+        report.add(
+            format!("sampling: whole tick, {sockets} sockets"),
+            tick * 1e3,
+            "ms",
+            format!("{:.0} ns/socket, everything included", tick * 1e9 / f64::from(sockets)),
+        );
+        drop(open);
+    }
+    Ok(())
+}
+
+/// The agent's processor time under load, and its memory with 10,000 flows.
+pub(crate) fn flows(report: &mut Report, agent: &Path) -> Result<()> {
+    const PEERS: u32 = 5_000;
+    println!("user space: processor time and memory");
+    let agent = start(agent)?;
+    let empty = agent.metrics().sum("process_resident_memory_bytes", &[]);
+    let (begin, before) = (std::time::Instant::now(), agent.metrics());
+    let mut connections = 0_u32;
+    while begin.elapsed() < Duration::from_secs(12) {
+        load::short_connections(10_000)?;
+        connections += 10_000;
+    }
+    let (seconds, after) = (begin.elapsed().as_secs_f64(), agent.metrics());
+    let cpu = after.sum("process_cpu_seconds_total", &[]) - before.sum("process_cpu_seconds_total", &[]);
+    report.add(
+        "user space: processor",
+        100.0 * cpu / seconds,
+        "% of a core",
+        format!(
+            "at {:.0} connections/s, tick {INTERVAL} s",
+            f64::from(connections) / seconds
+        ),
+    );
+    report.add("user space: memory, empty", empty / 1e6, "MB", "resident");
+    load::many_peers(PEERS)?;
+    let metrics = agent.settle();
+    report.add(
+        "user space: memory, with flows",
+        metrics.sum("process_resident_memory_bytes", &[]) / 1e6,
+        "MB",
+        format!("resident, {:.0} flows", metrics.sum("narrows_flows", &[])),
+    );
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `cargo xtask bench`: what the agent costs, as ratios within one run.
+//!
+//! Machines drift and are shared, so everything that is compared runs at the same time (programs on the same hook) or
+//! in turns (with and without the agent), and medians of the ratios are what counts.
+
+mod load;
+mod measure;
+mod programs;
+mod report;
+
+use crate::{
+    setup::{self, Purpose, recipe},
+    workspace,
+};
+use anyhow::{Context as _, Result, bail};
+use narrows_testbed::isolate;
+use report::Report;
+
+/// Measure what the agent costs (as root).
+///
+/// Kernel time per short connection beside empty programs on the same hooks (and beside tcplife where libbpf-tools is
+/// installed), connections per second and bulk throughput with and without the agent, the sampler's time per open
+/// socket, and the agent's processor time and memory. Prints a table and writes it as JSON under target/bench/.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Short connections in each round
+    #[arg(long, default_value_t = 20_000)]
+    connections: u32,
+    /// Rounds of each comparison; the median counts
+    #[arg(long, default_value_t = 7)]
+    rounds: u32,
+    /// Open connections for the large sampling (two sockets each)
+    #[arg(long, default_value_t = 25_000)]
+    open: u32,
+    /// Only hold so many connections open, until the standard input ends
+    #[arg(long, hide = true)]
+    hold: Option<u32>,
+    /// Which loopback network to hold them in
+    #[arg(long, hide = true, default_value_t = 1)]
+    island: u8,
+}
+
+/// Builds, measures, prints and writes.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(count) = args.hold {
+        return load::hold(count, args.island);
+    }
+    if !workspace::is_root() {
+        bail!("measuring loads kernel programs: run `cargo xtask bench` as root");
+    }
+    if args.rounds == 0 || args.connections == 0 {
+        bail!("--rounds and --connections must be at least 1");
+    }
+    setup::ensure(Purpose::Build)?;
+    workspace::run(workspace::cargo()?.args(["build", "--release", "--package", "narrows"]))?;
+    isolate().context("cannot make a private mount namespace")?;
+    let target_dir = workspace::target_dir()?;
+    let agent = target_dir.join("release/narrows");
+    let floor = std::fs::read(recipe::object(&target_dir, "floor")).context("cannot read the empty programs")?;
+
+    let mut report = Report::default();
+    measure::kernel_time(&mut report, args, &agent, &floor)?;
+    measure::connections(&mut report, args, &agent)?;
+    measure::bulk(&mut report, args, &agent)?;
+    measure::open_sockets(&mut report, args, &agent)?;
+    measure::flows(&mut report, &agent)?;
+    print!("\n{}", report.table());
+    let file = report.write(&target_dir.join("bench"))?;
+    println!("\nalso in {}", file.display());
+    Ok(())
+}

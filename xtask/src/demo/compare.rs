@@ -1,0 +1,145 @@
+//! The end of the demo: what the load generator did against what narrows counted.
+
+use std::fmt::{self, Display, Write as _};
+
+use narrows_testbed::scrape::Metrics;
+
+use super::mesh::{CLIENTS, Tallies};
+
+const ZTUNNEL: &str = "istio-system/ztunnel";
+const WAYPOINT: &str = "shop/waypoint";
+
+/// One number that two know.
+pub(super) struct Check {
+    what: &'static str,
+    told: u64,
+    counted: f64,
+    /// Something that must have happened for the check to mean anything.
+    must_happen: bool,
+}
+
+impl Check {
+    pub(super) fn holds(&self) -> bool {
+        self.counted == self.told as f64 && (self.told > 0 || !self.must_happen)
+    }
+}
+
+impl Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: the load generator says {}, narrows {}",
+            self.what, self.told, self.counted
+        )
+    }
+}
+
+/// All checks of a demo whose load has ended.
+pub(super) fn checks(tallies: &Tallies, metrics: &Metrics) -> Vec<Check> {
+    let opened = |point, side| metrics.sum("narrows_connections_opened_total", &[("point", point), ("side", side)]);
+    let failed = |point, side, reason| {
+        let labels = [("point", point), ("side", side), ("reason", reason)];
+        metrics.sum("narrows_connection_failures_total", &labels)
+    };
+    let callers_failed = |point, reason| {
+        metrics.sum(
+            "narrows_client_connection_failures_total",
+            &[("point", point), ("reason", reason)],
+        )
+    };
+    let callers_opened = |point| metrics.sum("narrows_client_connections_opened_total", &[("point", point)]);
+    let dependents = |point| metrics.sum("narrows_dependents", &[("point", point), ("scope", "workload")]);
+    let active = metrics.sum("narrows_connections_active", &[]);
+
+    let Tallies {
+        clients,
+        ztunnel,
+        servers,
+        closed_port,
+        waypoint_lives,
+    } = tallies;
+    let everyone = CLIENTS.len() as u64;
+    // A connection that is in the waypoint's queue when it is killed is open for its caller only.
+    let accepted = waypoint_lives.then(|| {
+        (
+            "the same, accepted by the waypoint",
+            ztunnel.connected,
+            opened(WAYPOINT, "downstream"),
+        )
+    });
+    let refused = waypoint_lives.then(|| {
+        (
+            "calls of a closed port = refused at the ztunnel",
+            *closed_port,
+            failed(ZTUNNEL, "upstream", "refused"),
+        )
+    });
+    let traffic = [
+        (
+            "completed by clients = accepted by the ztunnel",
+            clients.connected,
+            opened(ZTUNNEL, "downstream"),
+        ),
+        (
+            "opened by the ztunnel to the waypoint",
+            ztunnel.connected,
+            opened(ZTUNNEL, "upstream"),
+        ),
+        (
+            "the same, as callers of the waypoint see it",
+            ztunnel.connected,
+            callers_opened(WAYPOINT),
+        ),
+        (
+            "accepted by the servers = opened by the waypoint",
+            servers.accepted,
+            opened(WAYPOINT, "upstream"),
+        ),
+        ("workloads that depend on the ztunnel", everyone, dependents(ZTUNNEL)),
+        ("workloads that depend on the waypoint", everyone, dependents(WAYPOINT)),
+    ];
+    let failures = [
+        (
+            "refused to the ztunnel",
+            ztunnel.refused,
+            failed(ZTUNNEL, "upstream", "refused"),
+        ),
+        (
+            "the same, as callers of the waypoint see it",
+            ztunnel.refused,
+            callers_failed(WAYPOINT, "refused"),
+        ),
+        (
+            "reset by servers = reset by peers of the waypoint",
+            servers.reset,
+            failed(WAYPOINT, "upstream", "reset_by_peer"),
+        ),
+        ("connections still open", 0, active),
+    ];
+    let check = |must_happen| {
+        move |(what, told, counted)| Check {
+            what,
+            told,
+            counted,
+            must_happen,
+        }
+    };
+    let traffic = traffic.into_iter().chain(accepted).map(check(true));
+    traffic
+        .chain(failures.into_iter().chain(refused).map(check(false)))
+        .collect()
+}
+
+/// The table of checks.
+pub(super) fn render(checks: &[Check]) -> String {
+    let mut text = format!("{:<52} {:>14} {:>9}\n", "WHAT", "LOAD GENERATOR", "NARROWS");
+    for check in checks {
+        let verdict = if check.holds() { "equal" } else { "NOT EQUAL" };
+        let _infallible = writeln!(
+            text,
+            "{:<52} {:>14} {:>9}  {verdict}",
+            check.what, check.told, check.counted
+        );
+    }
+    text
+}

@@ -1,0 +1,192 @@
+//! `cargo xtask demo`: a miniature ambient mesh on this machine, watched by the agent.
+
+mod compare;
+mod inventory;
+mod mesh;
+mod table;
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::builder::StyledStr;
+use narrows_testbed::agent::Agent;
+use narrows_testbed::scrape::Metrics;
+use narrows_testbed::signals::Stop;
+use narrows_testbed::{cgroup, isolate, janitor, require_root, tools};
+
+use mesh::Mesh;
+use table::Table;
+
+/// The cgroup below which everything of the demo lives.
+const TOP: &str = "narrows-demo";
+
+/// How often the table is printed.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// When the chaos strikes in a demo without an end.
+const CHAOS_AFTER: Duration = Duration::from_secs(20);
+
+/// Watch a small ambient mesh on this machine: what passes its points, what fails there, and who depends on them.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(after_help = mesh_picture())]
+pub(crate) struct Args {
+    /// End by itself after this long (30s, 2m) and compare what narrows counted with what the load generator did;
+    /// without it, Ctrl-C ends the demo the same way
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    duration: Option<Duration>,
+
+    /// Where the agent serves /metrics, its API and its page
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9797")]
+    listen: SocketAddr,
+
+    /// Kill the waypoint after half of the time (after 20 s in a demo without an end): the failures appear at those
+    /// who call it, because it cannot report its own death
+    #[arg(long)]
+    chaos: bool,
+
+    /// Set by the demo itself: the process that makes the mesh, below the one that cleans up after it.
+    #[arg(long, hide = true)]
+    worker: bool,
+}
+
+/// Runs the demo; an error when narrows and the load generator disagree.
+pub(crate) fn run(args: Args) -> Result<()> {
+    if args.worker {
+        return work(&args);
+    }
+    require_root()?;
+    tools::envoy()?;
+    build_agent()?;
+    tools::actor()?;
+    let mut worker = Command::new(std::env::current_exe()?);
+    worker.args(std::env::args_os().skip(1)).arg("--worker");
+    let status = janitor::watch(&mut worker, TOP)?;
+    if !status.success() {
+        // The worker has said why.
+        std::process::exit(status.code().unwrap_or(1));
+    }
+    Ok(())
+}
+
+/// Builds what the demo shows; cargo prints its progress.
+fn build_agent() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "--package", "narrows"])
+        .status()?;
+    ensure!(status.success(), "the agent does not build: see above");
+    Ok(())
+}
+
+/// The mesh and the agent, from start to end.
+fn work(args: &Args) -> Result<()> {
+    let stop = Stop::listen()?;
+    isolate()?;
+    let outcome = watch_mesh(args, &stop);
+    // The janitor does this too, unless it was killed.
+    cgroup::remove_tree(&cgroup::root().join(TOP));
+    outcome
+}
+
+fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
+    println!("Building the mesh ...");
+    let mut mesh = Mesh::build()?;
+    println!("Starting narrows ...");
+    let binary = tools::target_dir().join("release/narrows");
+    let agent = Agent::start_on(&binary, &inventory::text(), args.listen, &[])?;
+    mesh.start_load()?;
+    println!("{}", hints(args));
+    let watched = watch_load(args, stop, &mut mesh, &agent);
+    watched.with_context(|| format!("the last of the agent's log:\n{}", last_lines(&agent.stderr(), 15)))?;
+    mesh.stop_load()?;
+    let metrics = agent.try_settle()?;
+    let checks = compare::checks(&mesh.tallies()?, &metrics);
+    println!("\n{}", compare::render(&checks));
+    if let Some(wrong) = checks.iter().find(|check| !check.holds()) {
+        bail!("narrows and the load generator disagree: {wrong}");
+    }
+    Ok(())
+}
+
+/// Prints the table until it is time to end.
+fn watch_load(args: &Args, stop: &Stop, mesh: &mut Mesh, agent: &Agent) -> Result<()> {
+    let start = Instant::now();
+    let mut chaos = args.chaos.then(|| args.duration.map_or(CHAOS_AFTER, |whole| whole / 2));
+    let mut table = Table::new(Metrics::fetch(agent.address())?);
+    loop {
+        let left = args
+            .duration
+            .map_or(Duration::MAX, |whole| whole.saturating_sub(start.elapsed()));
+        // The last period takes what is left, so that none is too short to show a rate.
+        if left.is_zero() || stop.within(if left < REFRESH * 3 / 2 { left } else { REFRESH })? {
+            return Ok(());
+        }
+        println!("{}", table.next(start.elapsed(), Metrics::fetch(agent.address())?));
+        if chaos.is_some_and(|due| start.elapsed() >= due) {
+            chaos = None;
+            mesh.kill_waypoint()?;
+            println!("── The waypoint is killed now (SIGKILL). It reports nothing; its callers are refused. ──\n");
+        }
+    }
+}
+
+fn hints(args: &Args) -> String {
+    let address = args.listen;
+    format!(
+        "\nnarrows is watching:  http://{address}/metrics\n\
+         Look at\n  \
+           narrows_connections_active               how busy each point is\n  \
+           narrows_client_connection_failures_total what the callers of a point suffer (payments calls a closed port)\n  \
+           narrows_dependent_connections_total      who goes down with it\n\
+         End with Ctrl-C.\n"
+    )
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// Reads `30s`, `2m` or plain seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds_per = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(format!("{unit:?} is no unit of time: write 30s, 2m or 1h")),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "write a number and a unit: 30s, 2m or 1h".to_owned())?;
+    Ok(Duration::from_secs(number.saturating_mul(seconds_per)))
+}
+
+fn mesh_picture() -> StyledStr {
+    "\
+The mesh, each box in a network namespace and a cgroup of its own:
+
+  shop/checkout ─┐                                                    ┌─ shop/catalog
+  shop/cart ─────┤─ ztunnel (a stand-in, in each ─ shop/waypoint ─────┤
+  shop/search ───┤  pod's namespace)               (a real Envoy)     └─ shop/orders
+  billing/payments                                                       resets every 25th
+
+It needs root, and Envoy from `cargo xtask setup`. It leaves no process, namespace or cgroup behind."
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        assert!(duration("x").is_err());
+        assert!(duration("3d").is_err());
+    }
+}

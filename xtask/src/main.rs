@@ -1,0 +1,61 @@
+//! `cargo xtask`: everything that is done to this repository, from a bare machine to measurements.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod demo;
+mod progress;
+mod setup;
+mod tasks;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use setup::Purpose;
+
+/// Set up, build, show, test and measure Narrows.
+///
+/// Start with `cargo xtask demo` (as root): it sets up what is missing, builds the agent and shows it at work.
+/// Every command prepares what it needs by itself, and says what it installs before it does.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+// The help of each is the comment on its arguments.
+#[derive(Subcommand)]
+enum Task {
+    Setup(setup::Args),
+    Build(tasks::build::Args),
+    Demo(demo::Args),
+    Test(tasks::test::Args),
+    Lint(tasks::lint::Args),
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    match task {
+        Task::Setup(args) => setup::run(&args),
+        Task::Build(args) => tasks::build::run(&args),
+        Task::Test(args) => tasks::test::run(&args),
+        Task::Lint(args) => tasks::lint::run(&args),
+        Task::Demo(args) => {
+            setup::ensure(Purpose::Tests)?;
+            demo::run(args)
+        }
+        Task::Bench(args) => bench::run(&args),
+    }
+}

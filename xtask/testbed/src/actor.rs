@@ -1,0 +1,138 @@
+//! Actors: parts of the miniature mesh that run as processes of their own (`narrows-actor`).
+//!
+//! An actor writes `ready` to stdout when it listens or has started; a line `tally` on its stdin makes it write its
+//! tally as one line of JSON, and a line `stop`, or the end of stdin, makes it finish what is under way, write its
+//! tally a last time and end.
+
+use std::io::{self, BufRead, BufReader, Write as _};
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cgroup::Cgroup;
+use crate::load::{Behaviour, ClientTally, Plan, ServerTally};
+use crate::netns::Netns;
+use crate::process::{self, Child};
+use crate::tools;
+use crate::workload::Workload;
+
+/// How long an actor may take to end after its last tally.
+const END: Duration = Duration::from_secs(5);
+
+/// A running actor that keeps a tally of type `T`.
+#[derive(Debug)]
+pub struct Actor<T> {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    tally: PhantomData<T>,
+}
+
+impl Actor<ClientTally> {
+    /// Starts a client in a workload.
+    pub fn client(workload: &Workload, plan: &Plan) -> Result<Self> {
+        let mut arguments = vec!["client".to_owned(), plan.target.to_string()];
+        let mut option = |name: &str, value: String| arguments.push(format!("--{name}={value}"));
+        option("rate", plan.rate.to_string());
+        option("workers", plan.workers.to_string());
+        option("request", plan.request.to_string());
+        option("reply", plan.reply.to_string());
+        option("patience-ms", plan.patience_ms.to_string());
+        option("hold-ms", plan.hold_ms.to_string());
+        if let Some(count) = plan.count {
+            option("count", count.to_string());
+        }
+        Self::start(&arguments, Some(&workload.netns), Some(&workload.cgroup))
+    }
+}
+
+impl Actor<ServerTally> {
+    /// Starts a server in a workload, and returns when it listens.
+    pub fn server(workload: &Workload, address: SocketAddr, behaviour: Behaviour) -> Result<Self> {
+        let mut arguments = vec!["server".to_owned(), address.to_string()];
+        arguments.push(format!("--delay-ms={}", behaviour.delay_ms));
+        if let Some(every) = behaviour.reset_every {
+            arguments.push(format!("--reset-every={every}"));
+        }
+        Self::start(&arguments, Some(&workload.netns), Some(&workload.cgroup))
+    }
+}
+
+impl<T: DeserializeOwned> Actor<T> {
+    /// Starts `narrows-actor` with these arguments and returns when it is ready.
+    pub fn start(arguments: &[String], netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Self> {
+        let mut command = Command::new(tools::actor()?);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = process::spawn(&mut command, netns, cgroup)?;
+        let stdin = child.stdin.take().context("the actor has no stdin")?;
+        let stdout = BufReader::new(child.stdout.take().context("the actor has no stdout")?);
+        let mut actor = Self {
+            child,
+            stdin,
+            stdout,
+            tally: PhantomData,
+        };
+        let line = actor.line().with_context(|| format!("start actor {arguments:?}"))?;
+        ensure!(
+            line == "ready",
+            "actor {arguments:?} said {line:?} instead of being ready"
+        );
+        Ok(actor)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The tally so far.
+    pub fn tally(&mut self) -> Result<T> {
+        self.ask("tally")
+    }
+
+    /// Finishes what is under way and ends; the tally is complete then.
+    pub fn stop(mut self) -> Result<T> {
+        let tally = self.ask("stop")?;
+        let status = self.child.ended(END)?;
+        ensure!(status.success(), "an actor ended with {status}");
+        Ok(tally)
+    }
+
+    fn ask(&mut self, question: &str) -> Result<T> {
+        writeln!(self.stdin, "{question}").context("ask an actor for its tally")?;
+        let line = self.line()?;
+        serde_json::from_str(&line).with_context(|| format!("an actor's tally {line:?}"))
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line)?;
+        ensure!(!line.is_empty(), "the actor ended; its stderr says why");
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// The actor's own side: answers questions on stdin until it is told to stop.
+pub fn answer<T: Serialize>(tally: impl Fn() -> T) -> Result<()> {
+    say("ready")?;
+    for line in io::stdin().lock().lines() {
+        match line?.as_str() {
+            "tally" => say(&serde_json::to_string(&tally())?)?,
+            "stop" => break,
+            other => anyhow::bail!("cannot {other:?}: say `tally` or `stop`"),
+        }
+    }
+    Ok(())
+}
+
+/// Writes one line of the actor's own side.
+pub fn say(line: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}

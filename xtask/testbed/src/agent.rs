@@ -1,0 +1,172 @@
+//! The agent under test, as its own process in the host's namespaces.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::process::{self, Child};
+use crate::scrape::Metrics;
+use crate::{http, wait};
+
+/// How long the agent may take to load its programs, and to show something that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Counts the agent's ticks.
+const TICKS: &str = "narrows_tick_seconds_count";
+
+/// A running `narrows agent`; stopped when the guard goes away.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    address: SocketAddr,
+    // Holds the inventory and the log.
+    directory: TempDir,
+}
+
+impl Agent {
+    /// Starts the agent on this inventory (YAML text) and a free port of the loopback, with a tick of 0.2 s unless
+    /// `extra_args` say otherwise, and returns when it is ready.
+    pub fn start(binary: &Path, inventory: &str, extra_args: &[&str]) -> Result<Self> {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        // A statement of its own, at whose end the listener is closed and the port free again.
+        let address = TcpListener::bind(loopback)?.local_addr()?;
+        Self::start_on(binary, inventory, address, extra_args)
+    }
+
+    /// Like [`Agent::start`], listening on `address`.
+    pub fn start_on(binary: &Path, inventory: &str, address: SocketAddr, extra_args: &[&str]) -> Result<Self> {
+        ensure!(
+            binary.exists(),
+            "no agent at {}: run `cargo build --release -p narrows`",
+            binary.display()
+        );
+        let directory = tempfile::Builder::new().prefix("narrows-agent-").tempdir()?;
+        let inventory_file = directory.path().join("inventory.yaml");
+        fs::write(&inventory_file, inventory)?;
+        let log = File::create(directory.path().join("log"))?;
+        let mut command = Command::new(binary);
+        command.arg("agent").arg("--inventory").arg(&inventory_file);
+        command.args(["--listen", &address.to_string()]);
+        if !extra_args.iter().any(|arg| arg.starts_with("--interval")) {
+            command.args(["--interval", "0.2"]);
+        }
+        command.args(extra_args);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = process::spawn(&mut command, None, None)?;
+        let mut agent = Self {
+            child,
+            address,
+            directory,
+        };
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let ready = wait::until("the agent to be ready", PATIENCE, || match self.child.try_wait() {
+            Ok(Some(status)) => Some(Err(status)),
+            _ => http::get(self.address, "/readyz", "*/*")
+                .is_ok_and(|answer| answer.status == 200)
+                .then_some(Ok(())),
+        });
+        match ready {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(status)) => bail!("the agent ended before it was ready ({status}):\n{}", self.stderr()),
+            Err(error) => Err(error.context(self.stderr())),
+        }
+    }
+
+    /// Where it serves `/metrics`.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to stdout and stderr so far.
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// A scrape.
+    ///
+    /// # Panics
+    /// When the agent does not answer, with its log.
+    pub fn metrics(&self) -> Metrics {
+        self.or_panic(Metrics::fetch(self.address))
+    }
+
+    /// A JSON document of the API, e.g. `/api/v1/status`.
+    ///
+    /// # Panics
+    /// When the agent does not answer with JSON, with its log.
+    pub fn get_json(&self, path: &str) -> serde_json::Value {
+        self.or_panic(http::get(self.address, path, "application/json").and_then(|answer| {
+            ensure!(
+                answer.status == 200,
+                "{path} answered {}: {}",
+                answer.status,
+                answer.body
+            );
+            serde_json::from_str(&answer.body).with_context(|| format!("{path} answered {:?}", answer.body))
+        }))
+    }
+
+    /// Waits until a tick that began after the call is complete, and returns what it shows.
+    ///
+    /// # Panics
+    /// When that does not happen in time, with the agent's log.
+    pub fn settle(&self) -> Metrics {
+        self.or_panic(self.try_settle())
+    }
+
+    /// [`Agent::settle`] without the panic.
+    pub fn try_settle(&self) -> Result<Metrics> {
+        let ticks = |metrics: &Metrics| metrics.sum(TICKS, &[]);
+        let now = ticks(&Metrics::fetch(self.address)?);
+        // The tick that is under way may have begun before the call; the one after it did not.
+        wait::until("two more ticks of the agent", PATIENCE, || {
+            match Metrics::fetch(self.address) {
+                Ok(metrics) if ticks(&metrics) < now + 2.0 => None,
+                settled => Some(settled),
+            }
+        })?
+    }
+
+    /// Scrapes until `holds` is true.
+    ///
+    /// # Panics
+    /// After 20 s, with the last scrape and the agent's log.
+    pub fn wait_for(&self, what: &str, holds: impl Fn(&Metrics) -> bool) -> Metrics {
+        let mut last = Metrics::default();
+        let found = wait::until(what, PATIENCE, || {
+            last = self.metrics();
+            holds(&last).then(|| last.clone())
+        });
+        found.unwrap_or_else(|error| {
+            panic!("{error}\n{}agent log:\n{}", last.listing("narrows_"), self.stderr());
+        })
+    }
+
+    /// Ends the agent as a service manager would: SIGTERM, and SIGKILL when that does not help.
+    pub fn stop(mut self) -> Result<ExitStatus> {
+        self.child.stop()
+    }
+
+    /// Ends the agent without giving it a chance to clean up (SIGKILL).
+    pub fn kill(mut self) -> Result<ExitStatus> {
+        self.child.kill_now()
+    }
+
+    fn or_panic<T>(&self, result: Result<T>) -> T {
+        result.unwrap_or_else(|error| panic!("{error:#}\nagent log:\n{}", self.stderr()))
+    }
+}

@@ -1,0 +1,47 @@
+//! One part of a miniature mesh as a process of its own; see `narrows_testbed::actor` for how it is spoken to.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use clap::Parser;
+use narrows_testbed::actor::{answer, say};
+use narrows_testbed::load::{Behaviour, Client, Plan, Server};
+use narrows_testbed::ztunnel::{self, Config};
+
+/// A part of a miniature mesh: keeps a tally, and writes it as JSON when it reads `tally` or `stop`.
+#[derive(Debug, Parser)]
+#[command(name = "narrows-actor")]
+enum Part {
+    /// Opens connections at a steady rate and follows each to its end.
+    Client(Plan),
+    /// Answers what clients ask for.
+    Server {
+        /// Where to listen.
+        address: SocketAddr,
+        #[command(flatten)]
+        behaviour: Behaviour,
+    },
+    /// Plays Istio's ztunnel in in-pod mode.
+    Ztunnel(Config),
+}
+
+fn main() -> Result<()> {
+    let last = match Part::parse() {
+        Part::Client(plan) => {
+            let client = Client::start(plan);
+            answer(|| client.tally())?;
+            serde_json::to_string(&client.stop())
+        }
+        Part::Server { address, behaviour } => {
+            let server = Server::start(address, behaviour)?;
+            answer(|| server.tally())?;
+            serde_json::to_string(&server.stop())
+        }
+        Part::Ztunnel(config) => {
+            let tunnel = ztunnel::serve(&config)?;
+            answer(|| tunnel.tally())?;
+            serde_json::to_string(&tunnel.stop())
+        }
+    }?;
+    say(&last)
+}

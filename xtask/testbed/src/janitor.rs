@@ -1,0 +1,86 @@
+//! A parent that outlives its worker, to remove what the worker could not.
+//!
+//! Namespaces and pins vanish with the worker's mount namespace and its processes die with it, but the directories of
+//! cgroups and temporary files stay when it is killed. The janitor removes them; should the janitor be killed, the
+//! worker is asked to end and removes them itself; and the cgroups that a crash of both has left, which are empty, go
+//! at the next start.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, getppid};
+
+use crate::cgroup;
+use crate::process::Child;
+use crate::signals::Stop;
+use crate::wait;
+
+/// How often the janitor looks after its worker.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long the children of a dead worker may take to follow it.
+const ORPHANS: Duration = Duration::from_secs(5);
+
+/// Runs `worker` in its own process group with the cgroup `top` (below the root of the hierarchy) to itself, passes on
+/// the first request to end, kills it at the second one, and removes the cgroup when it has ended.
+///
+/// A program that runs already keeps its cgroup: the second one is turned away. The calling process may have no other
+/// children, because it inherits and reaps those of its worker.
+pub fn watch(worker: &mut Command, top: &str) -> Result<ExitStatus> {
+    let directory = cgroup::root().join(top);
+    fs::create_dir_all(&directory).with_context(|| format!("make cgroup {}", directory.display()))?;
+    let claim = Flock::lock(File::open(&directory)?, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, _)| anyhow!("another one runs: it holds the cgroup {}", directory.display()))?;
+    cgroup::remove_children(&directory);
+    // Where process 1 is no real init, as in many containers, orphans would stay as zombies.
+    prctl::set_child_subreaper(true)?;
+    let scratch = tempfile::Builder::new().prefix(&format!("{top}-")).tempdir()?;
+    let outcome = watch_worker(worker.env("TMPDIR", scratch.path()));
+    cgroup::remove_tree(&directory);
+    reap_orphans();
+    drop(claim);
+    outcome
+}
+
+/// Takes leave of the worker's children, which have got SIGKILL with it.
+fn reap_orphans() {
+    let _remaining = wait::until("the worker's children to end", ORPHANS, || {
+        matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Err(Errno::ECHILD)).then_some(())
+    });
+}
+
+fn watch_worker(worker: &mut Command) -> Result<ExitStatus> {
+    let stop = Stop::listen()?;
+    let parent = Pid::this();
+    // A group of its own, so that Ctrl-C reaches the janitor alone and the worker's children can be stopped in order.
+    worker.process_group(0);
+    let prepare = move || {
+        SigSet::empty().thread_set_mask()?;
+        prctl::set_pdeathsig(Signal::SIGTERM)?;
+        if getppid() != parent {
+            return Err(std::io::Error::other("the parent ended first"));
+        }
+        Ok(())
+    };
+    // SAFETY: `prepare` only makes system calls (sigprocmask, prctl, getppid) between fork and exec.
+    unsafe { worker.pre_exec(prepare) };
+    let mut worker = Child::from(worker.spawn().context("start the worker")?);
+    let mut asked = false;
+    loop {
+        if let Some(status) = worker.try_wait()? {
+            return Ok(status);
+        }
+        if stop.within(LOOK)? {
+            worker.signal(if asked { Signal::SIGKILL } else { Signal::SIGTERM });
+            asked = true;
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Miniature meshes: network namespaces, cgroups, proxies and load, each behind a guard that cleans up.
+//!
+//! The truth tests of the agent, `cargo xtask demo` and the benches build the same small world from these parts:
+//! a [`netns::Fabric`] joins [`workload::Workload`]s, a [`ztunnel::Ztunnel`] and an [`envoy::Envoy`] carry what
+//! [`load`] sends, and an [`agent::Agent`] must report exactly that.
+//!
+//! All of it needs root. A guard's `Drop` undoes what its constructor did; processes also die with the thread that
+//! started them, and namespaces made after [`isolate`] vanish with the process even when it is killed.
+
+pub mod actor;
+pub mod agent;
+pub mod cgroup;
+pub mod envoy;
+pub mod http;
+mod isolation;
+pub mod janitor;
+pub mod load;
+pub mod netns;
+pub mod process;
+pub mod scrape;
+pub mod signals;
+pub mod tools;
+pub mod wait;
+pub mod workload;
+pub mod ztunnel;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use isolation::{isolate, require_root};
+
+/// Locks a mutex whose data stays sound when a holder panics, as all of this crate does.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

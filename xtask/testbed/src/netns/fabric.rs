@@ -1,0 +1,110 @@
+//! A bridge in a namespace of its own, to which other namespaces are attached.
+
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::{Netns, ip};
+use crate::process::output;
+use crate::{lock, wait};
+
+/// How long the kernel may take to bring a link up.
+const LINK_UP: Duration = Duration::from_secs(5);
+
+/// A switch with cables: every attached namespace reaches every other.
+#[derive(Debug)]
+pub struct Fabric {
+    netns: Netns,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ports: u32,
+    /// Addresses without the prefix length, to which attached namespaces send what they have no route for.
+    gateways: Vec<String>,
+}
+
+impl Fabric {
+    /// Makes the namespace `name` and a bridge in it.
+    pub fn new(name: &str) -> Result<Self> {
+        let netns = Netns::new(name)?;
+        // Snooping would hold back neighbour discovery until the first listener reports.
+        ip(
+            name,
+            "link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 up",
+        )?;
+        Ok(Self {
+            netns,
+            state: Mutex::default(),
+        })
+    }
+
+    /// The namespace of the bridge, e.g. to add a route of kind `unreachable`.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// Gives the bridge addresses (`10.90.0.1/24`) and lets it forward; what is attached later sends there whatever
+    /// it has no route for.
+    pub fn gateway(&self, addresses: &[&str]) -> Result<()> {
+        let mut batch = String::new();
+        for address in addresses {
+            batch += &format!("addr add {address} dev br0{}\n", nodad(address));
+        }
+        ip(self.netns.name(), &batch)?;
+        self.netns.sysctl("net/ipv4/ip_forward", "1")?;
+        self.netns.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        let bare = addresses.iter().filter_map(|address| address.split('/').next());
+        self.state().gateways.extend(bare.map(str::to_owned));
+        Ok(())
+    }
+
+    /// Adds a link from `netns` (as `eth0`, with these addresses) to the bridge, and returns when it carries packets.
+    pub fn attach(&self, netns: &Netns, addresses: &[&str]) -> Result<()> {
+        ensure!(!addresses.is_empty(), "attach {} without an address", netns.name());
+        let (port, gateways) = {
+            let mut state = self.state();
+            state.ports += 1;
+            (format!("p{}", state.ports), state.gateways.clone())
+        };
+        let (fabric, name) = (self.netns.name(), netns.name());
+        ip(
+            fabric,
+            &format!("link add {port} type veth peer name eth0 netns {name}\nlink set {port} master br0 up"),
+        )?;
+        let mut batch = String::new();
+        for address in addresses {
+            batch += &format!("addr add {address} dev eth0{}\n", nodad(address));
+        }
+        batch += "link set eth0 up\n";
+        for gateway in &gateways {
+            let all = if gateway.contains(':') { "::/0" } else { "0.0.0.0/0" };
+            batch += &format!("route add {all} via {gateway}\n");
+        }
+        ip(name, &batch)?;
+        // Before this, the first packet is lost and the first connection takes a second longer.
+        let listing = || {
+            output(
+                Command::new("bridge").args(["-n", fabric, "link", "show", "dev", &port]),
+                None,
+            )
+        };
+        wait::until(&format!("the link of namespace {name}"), LINK_UP, || {
+            listing()
+                .is_ok_and(|text| text.contains("state forwarding"))
+                .then_some(())
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+/// Addresses must be usable at once, without a second of duplicate address detection.
+fn nodad(address: &str) -> &'static str {
+    if address.contains(':') { " nodad" } else { "" }
+}

@@ -1,0 +1,62 @@
+//! Programs that the miniature mesh runs.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::process::output;
+
+/// The root of the checkout.
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("this crate lies in xtask/testbed")
+}
+
+/// Cargo's target directory: `CARGO_TARGET_DIR`, or `target` in the checkout.
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || workspace().join("target"),
+        |set| workspace().join(PathBuf::from(set)),
+    )
+}
+
+/// The Envoy that `cargo xtask setup` puts in place.
+pub fn envoy() -> Result<PathBuf> {
+    let path = target_dir().join("tools/envoy");
+    ensure!(path.exists(), "no Envoy at {}: run `cargo xtask setup`", path.display());
+    Ok(path)
+}
+
+/// The program that plays clients, servers and the ztunnel; built on the first call.
+///
+/// Tests of other crates need it as much as the demo does, and Cargo builds a binary only for tests of its own crate.
+pub fn actor() -> Result<PathBuf> {
+    static ACTOR: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = ACTOR.get_or_init(|| build_actor().map_err(|error| format!("{error:#}")));
+    built.clone().map_err(anyhow::Error::msg)
+}
+
+fn build_actor() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned());
+    let mut build = Command::new(cargo);
+    build.current_dir(workspace()).args([
+        "build",
+        "--quiet",
+        "--package",
+        "narrows-testbed",
+        "--bin",
+        "narrows-actor",
+    ]);
+    build.env("CARGO_TARGET_DIR", target_dir());
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    if profile == "release" {
+        build.arg("--release");
+    }
+    output(&mut build, None).context("build the actors of the testbed")?;
+    Ok(target_dir().join(profile).join("narrows-actor"))
+}

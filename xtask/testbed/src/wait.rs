@@ -1,0 +1,26 @@
+//! Bounded waiting for a state.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// The first look comes soon, later ones less and less often: what takes long is not watched closely.
+const FIRST_STEP: Duration = Duration::from_millis(1);
+const LAST_STEP: Duration = Duration::from_millis(50);
+
+/// Looks until `probe` answers, at most `limit` long; `what` names the awaited state in the error.
+pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    let mut step = FIRST_STEP;
+    loop {
+        if let Some(found) = probe() {
+            return Ok(found);
+        }
+        if Instant::now() >= deadline {
+            bail!("waited {limit:?} for {what}, in vain");
+        }
+        thread::sleep(step);
+        step = (step * 3 / 2).min(LAST_STEP);
+    }
+}

@@ -1,0 +1,143 @@
+//! A stand-in for Istio's ztunnel in in-pod mode.
+//!
+//! Like the real one it is a single process with its own cgroup that listens on 127.0.0.1:15001 *inside* each
+//! workload's network namespace and opens its outbound sockets there too, so they carry the pod's own address. What
+//! the application opens is redirected to it by the pod's netfilter rules. In place of HBONE, it names the original
+//! destination to the waypoint in a PROXY header.
+
+mod relay;
+mod serve;
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use nix::sys::socket::{setsockopt, sockopt};
+use serde::{Deserialize, Serialize};
+
+pub use serve::{Tunnel, serve};
+
+use crate::actor::Actor;
+use crate::cgroup::Cgroup;
+use crate::netns::Netns;
+
+/// Where outbound connections of a pod are captured.
+pub const CAPTURE_PORT: u16 = 15001;
+
+/// The mark on a ztunnel's own packets, which exempts them from capture; Istio's number.
+pub(crate) const MARK: u32 = 0x539;
+
+/// What a ztunnel does.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// The network namespace of a workload it serves (repeatable).
+    #[arg(long, required = true)]
+    pub netns: Vec<PathBuf>,
+    /// The waypoint that gets all outbound connections, except those whose destination is the waypoint's own address.
+    #[arg(long)]
+    pub waypoint: SocketAddr,
+    /// Sends no PROXY header, for a waypoint that has only one destination.
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// What a ztunnel did: `accepted = connected + refused + timed_out + failed` once no handshake is under way.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ZtunnelTally {
+    /// Connections captured from applications.
+    pub accepted: u64,
+    /// Upstream handshakes completed.
+    pub connected: u64,
+    /// Upstream handshakes refused.
+    pub refused: u64,
+    /// Upstream handshakes that took longer than 10 s; it gave up on them.
+    pub timed_out: u64,
+    /// Upstream handshakes that failed any other way.
+    pub failed: u64,
+    /// Relayed connections that ended in a reset from either side.
+    pub reset: u64,
+    /// Bytes that applications sent, without PROXY headers.
+    pub sent_bytes: u64,
+    /// Bytes that applications received.
+    pub received_bytes: u64,
+}
+
+/// A running stand-in, as its own process.
+#[derive(Debug)]
+pub struct Ztunnel(Actor<ZtunnelTally>);
+
+impl Ztunnel {
+    /// Starts it in `cgroup` for these namespaces, captures their outbound connections, and returns when it listens in
+    /// each of them.
+    pub fn start(cgroup: &Cgroup, workloads: &[&Netns], waypoint: SocketAddr) -> Result<Self> {
+        let netns = workloads.iter().map(|netns| netns.path().to_owned()).collect();
+        Self::start_with(
+            cgroup,
+            workloads,
+            &Config {
+                netns,
+                waypoint,
+                raw: false,
+            },
+        )
+    }
+
+    /// [`Ztunnel::start`] with all settings.
+    pub fn start_with(cgroup: &Cgroup, workloads: &[&Netns], config: &Config) -> Result<Self> {
+        let mut arguments = vec![
+            "ztunnel".to_owned(),
+            "--waypoint".to_owned(),
+            config.waypoint.to_string(),
+        ];
+        for netns in &config.netns {
+            arguments.extend(["--netns".to_owned(), netns.display().to_string()]);
+        }
+        if config.raw {
+            arguments.push("--raw".to_owned());
+        }
+        let actor = Actor::start(&arguments, None, Some(cgroup))?;
+        for netns in workloads {
+            capture(netns)?;
+        }
+        Ok(Self(actor))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    /// The tally so far.
+    pub fn tally(&mut self) -> Result<ZtunnelTally> {
+        self.0.tally()
+    }
+
+    /// Stops accepting, waits for the connections under way, and ends.
+    pub fn stop(self) -> Result<ZtunnelTally> {
+        self.0.stop()
+    }
+}
+
+/// Redirects what a pod's applications open to its capture port, as istio-cni does.
+pub fn capture(netns: &Netns) -> Result<()> {
+    let rule = |program: &str, loopback: &str| {
+        format!(
+            "{program} -w -t nat -A OUTPUT ! -d {loopback} -p tcp -m mark ! --mark {MARK:#x}/0xfff \
+             -j REDIRECT --to-ports {CAPTURE_PORT}\n"
+        )
+    };
+    netns.exec(&(rule("iptables", "127.0.0.0/8") + &rule("ip6tables", "::1/128")))?;
+    Ok(())
+}
+
+/// Closes a connection with a reset instead of an orderly end.
+pub(crate) fn abort(stream: TcpStream) {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    // On a socket that is already gone there is nothing left to reset.
+    let _gone = setsockopt(&stream, sockopt::Linger, &linger);
+    drop(stream);
+}
