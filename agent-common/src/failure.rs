@@ -69,7 +69,7 @@ impl Reason {
 pub struct FailureEvent {
     /// When, in nanoseconds of the boot clock (`CLOCK_MONOTONIC`).
     pub time_ns: u64,
-    /// How long the connection had lasted since its SYN (client) or its establishment (server), in nanoseconds.
+    /// How long the connection had been known, in nanoseconds; 0 for one that began and ended between two ticks.
     pub duration_ns: u64,
     /// Whose it was, and with whom.
     pub key: FlowKey,

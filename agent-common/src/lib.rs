@@ -16,7 +16,7 @@ pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket};
 pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Offsets};
-pub use settings::Settings;
+pub use settings::{Control, Settings};
 
 /// Marks shared types as plain old data, so that aya may copy them to and from kernel memory.
 macro_rules! plain_old_data {

@@ -50,8 +50,6 @@ offsets! {
     sk_v6_rcv_saddr: "sock"."__sk_common.skc_v6_rcv_saddr", optional;
     /// Peer's port, network byte order.
     sk_dport: "sock"."__sk_common.skc_dport", required;
-    /// Own port, host byte order, while the socket holds it.
-    sk_num: "sock"."__sk_common.skc_num", required;
     /// IP protocol number.
     sk_protocol: "sock"."sk_protocol", required;
     /// Flags, `enum sock_flags`.
@@ -63,7 +61,7 @@ offsets! {
     /// Connections waiting for accept.
     sk_ack_backlog: "sock"."sk_ack_backlog", optional;
     /// Bound of the accept queue; inherited by the sockets that came out of it.
-    sk_max_ack_backlog: "sock"."sk_max_ack_backlog", optional;
+    sk_max_ack_backlog: "sock"."sk_max_ack_backlog", required;
     /// A listener's dropped handshakes.
     sk_drops: "sock"."sk_drops", optional;
     /// Inode number of a network namespace.
@@ -84,6 +82,8 @@ offsets! {
     tp_bytes_received: "tcp_sock"."bytes_received", required;
     /// Segments retransmitted.
     tp_total_retrans: "tcp_sock"."total_retrans", optional;
+    /// In SYN_SENT, when the first SYN went out, in milliseconds.
+    tp_retrans_stamp: "tcp_sock"."retrans_stamp", optional;
     /// Smoothed round-trip time, in eighths of a microsecond.
     tp_srtt_us: "tcp_sock"."srtt_us", optional;
 }

@@ -15,3 +15,15 @@ impl Settings {
         failure_events_per_second: 10,
     };
 }
+
+/// Bits that the agent sets while the programs run, when it has attached what they stand for.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// The sockets that were open at the start have their records, and at each tick the open ones that have none get
+    /// theirs. Until then every connection gets a record when it is established.
+    OpenSocketsAreFound = 1,
+    /// `reset` is attached. Without it, a socket that closes without an error and without a farewell is taken to have
+    /// sent a reset.
+    ResetsAreSeen = 2,
+}

@@ -1,6 +1,6 @@
 //! The atomic operations that BPF has, on memory shared between processors.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg};
+use core::intrinsics::{AtomicOrdering, atomic_or, atomic_xadd, atomic_xchg};
 
 /// `*counter += n`, as one `lock` instruction without a result.
 #[inline(always)]
@@ -28,4 +28,11 @@ pub(crate) fn exchange(place: &mut u64, value: u64) -> u64 {
 pub(crate) fn exchange32(place: &mut u32, value: u32) -> u32 {
     // SAFETY: as above.
     unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(place, value) }
+}
+
+/// `*flags |= bits`, a full barrier.
+#[inline(always)]
+pub(crate) fn or32(flags: &mut u32, bits: u32) {
+    // SAFETY: as above.
+    unsafe { atomic_or::<u32, u32, { AtomicOrdering::SeqCst }>(flags, bits) };
 }

@@ -6,7 +6,7 @@ use crate::{
     maps::{FAILURES, Socket, lost, settings},
     sock::{Sock, Tcp},
 };
-use agent_common::{FailureEvent, Flow, Loss, REASONS, Reason};
+use agent_common::{FailureEvent, Flow, FlowKey, Loss, REASONS, Reason};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
 /// What a record says of a socket that failed so.
@@ -15,13 +15,32 @@ pub(crate) const fn outcome(reason: Reason) -> u32 {
     reason as u32 + 1
 }
 
-/// Counts a failure of `socket` in its flow and sends the event.
+/// Counts a failure in its flow and sends the event; `since_ns` is 0 when it is not known how long it had lasted.
 #[inline(always)]
-pub(crate) fn fail(socket: &mut Socket, sk: Sock, tcp: Tcp, flow: &mut Flow, reason: Reason) {
-    socket.outcome = outcome(reason);
+pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &mut Flow, reason: Reason) {
     add(&mut flow.failures[reason as usize % REASONS], 1);
     touch(flow);
-    tell(socket, sk, tcp.own_port(), flow, reason);
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if !may_tell(flow, now) {
+        lost(Loss::FailureEventsLimited);
+        return;
+    }
+    let Some(mut event) = FAILURES.reserve::<FailureEvent>(0) else {
+        lost(Loss::FailureEventsDropped);
+        return;
+    };
+    event.write(FailureEvent {
+        time_ns: now,
+        duration_ns: if since_ns == 0 { 0 } else { now.saturating_sub(since_ns) },
+        key: *key,
+        local: sk.own_address(),
+        local_port: tcp.own_port(),
+        peer_port: sk.peer_port(),
+        reason: reason as u8,
+        reserved: [0; 3],
+    });
+    event.submit(0);
 }
 
 /// A failure that was counted as `was` is really `is`.
@@ -33,10 +52,9 @@ pub(crate) fn rename(socket: &mut Socket, flow: &mut Flow, was: Reason, is: Reas
     touch(flow);
 }
 
-#[inline(never)]
-fn tell(socket: &Socket, sk: Sock, own_port: u16, flow: &mut Flow, reason: Reason) {
-    // SAFETY: no arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
+/// Whether the flow may send another event in this second.
+#[inline(always)]
+fn may_tell(flow: &mut Flow, now: u64) -> bool {
     // Two processors may both begin a new second and send a few more than the limit; none goes uncounted.
     let second = (now / 1_000_000_000) as u32;
     if flow.events_second != second {
@@ -44,23 +62,8 @@ fn tell(socket: &Socket, sk: Sock, own_port: u16, flow: &mut Flow, reason: Reaso
         flow.events = 0;
     }
     if flow.events >= settings().failure_events_per_second {
-        lost(Loss::FailureEventsLimited);
-        return;
+        return false;
     }
     flow.events += 1;
-    let Some(mut event) = FAILURES.reserve::<FailureEvent>(0) else {
-        lost(Loss::FailureEventsDropped);
-        return;
-    };
-    event.write(FailureEvent {
-        time_ns: now,
-        duration_ns: now.saturating_sub(socket.opened_ns),
-        key: socket.key,
-        local: sk.own_address(),
-        local_port: own_port,
-        peer_port: sk.peer_port(),
-        reason: reason as u8,
-        reserved: [0; 3],
-    });
-    event.submit(0);
+    true
 }

@@ -1,6 +1,7 @@
 //! Counting: which entry a connection belongs to, and bringing that entry up to date.
 //!
-//! A socket's counters are folded into its flow when it closes and at each sampling, whichever comes. Both may happen
+//! A connection is counted as opened when it is established, and as closed when its socket closes; what it carried is
+//! folded into its flow when it closes and, for sockets with a record, at each sampling, whichever comes. Both may happen
 //! at once, on two processors, so what was folded already is exchanged atomically: whoever writes last has folded
 //! everything before. The sampler looks for `closed` again after its exchange and repeats it then, so that the last
 //! one is always somebody who saw the final counters.
@@ -69,7 +70,7 @@ pub(crate) fn touch(flow: &mut Flow) {
     flow.dirty = 1;
 }
 
-/// Folds a connection's counters into its flow, and returns the flow.
+/// Folds what a connection with a record has carried into its flow, and returns the flow.
 #[inline(always)]
 pub(crate) fn account(socket: &mut Socket, tcp: Tcp) -> Option<&'static mut Flow> {
     let flow = flow(&socket.key)?;
@@ -81,46 +82,65 @@ pub(crate) fn account(socket: &mut Socket, tcp: Tcp) -> Option<&'static mut Flow
 /// The part of [`account`] after the look-up.
 #[inline(always)]
 pub(crate) fn fold(socket: &mut Socket, tcp: Tcp, flow: &mut Flow) {
-    if socket.flags & Socket::ESTABLISHED != 0 && socket.counted == 0 && exchange32(&mut socket.counted, 1) == 0 {
-        if socket.flags & Socket::ADOPTED != 0 {
-            add(&mut flow.adopted, 1);
-        } else {
-            add(&mut flow.opened, 1);
-            if socket.connect_us != 0 {
-                add32(&mut flow.connect[bucket(socket.connect_us) % BUCKETS], 1);
-                add(&mut flow.connect_us, u64::from(socket.connect_us));
-            }
-        }
+    let established = socket.flags & Socket::ESTABLISHED != 0;
+    if established && socket.counted == 0 && exchange32(&mut socket.counted, 1) == 0 {
+        add(&mut flow.adopted, 1);
     }
     // Counters only grow, so zero means that nobody has folded anything yet, and nothing is to be exchanged.
     let received = tcp.received();
     if received != 0 {
-        let before = exchange(&mut socket.received, received);
-        add(&mut flow.received, received.wrapping_sub(before));
+        add(
+            &mut flow.received,
+            received.wrapping_sub(exchange(&mut socket.received, received)),
+        );
     }
     let sent = tcp.sent();
     if sent != 0 {
-        let before = exchange(&mut socket.sent, sent);
-        add(&mut flow.sent, sent.wrapping_sub(before));
+        add(&mut flow.sent, sent.wrapping_sub(exchange(&mut socket.sent, sent)));
     }
-    fold_retransmits(socket, tcp, flow);
+    let retransmits = tcp.retransmits();
+    if retransmits != 0 {
+        let new = retransmits.wrapping_sub(exchange32(&mut socket.retransmits, retransmits));
+        // Sign-extended: the sampler may have been overtaken, and then takes back what the other counted for it.
+        add_retransmits(flow, established, i64::from(new.cast_signed()).cast_unsigned());
+    }
 }
 
-/// Retransmissions since the last time, by what was retransmitted.
+/// Folds everything that a connection without a record has carried.
 #[inline(always)]
-fn fold_retransmits(socket: &mut Socket, tcp: Tcp, flow: &mut Flow) {
-    let now = tcp.retransmits();
-    if now == 0 {
-        return;
+pub(crate) fn fold_all(established: bool, tcp: Tcp, flow: &mut Flow) {
+    let received = tcp.received();
+    if received != 0 {
+        add(&mut flow.received, received);
     }
-    let new = now.wrapping_sub(exchange32(&mut socket.retransmits, now));
-    // Sign-extended: the sampler may have been overtaken, and then takes back what the other counted for it.
-    let new = i64::from(new.cast_signed()).cast_unsigned();
-    if socket.flags & Socket::ESTABLISHED == 0 {
-        add(&mut flow.syn_retransmits, new);
+    let sent = tcp.sent();
+    if sent != 0 {
+        add(&mut flow.sent, sent);
+    }
+    let retransmits = tcp.retransmits();
+    if retransmits != 0 {
+        add_retransmits(flow, established, u64::from(retransmits));
+    }
+}
+
+#[inline(always)]
+fn add_retransmits(flow: &mut Flow, established: bool, n: u64) {
+    if established {
+        add(&mut flow.retransmits, n);
     } else {
-        add(&mut flow.retransmits, new);
+        add(&mut flow.syn_retransmits, n);
     }
+}
+
+/// Counts a completed handshake, and how long it took when that is known (not 0).
+#[inline(always)]
+pub(crate) fn count_opened(flow: &mut Flow, handshake_us: u32) {
+    add(&mut flow.opened, 1);
+    if handshake_us != 0 {
+        add32(&mut flow.connect[bucket(handshake_us) % BUCKETS], 1);
+        add(&mut flow.connect_us, u64::from(handshake_us));
+    }
+    touch(flow);
 }
 
 /// Folds a listener's drops into its flow.

@@ -1,7 +1,7 @@
 //! What lasts between events.
 
-use crate::atomic::exchange32;
-use agent_common::{Flow, FlowKey, Loss, Offsets, Role, Settings};
+use crate::atomic::or32;
+use agent_common::{Control, Flow, FlowKey, Loss, Offsets, Role, Settings};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
@@ -10,62 +10,67 @@ use aya_ebpf::{
 };
 use core::ptr::read_volatile;
 
-/// What is kept with each socket; the kernel frees it with the socket.
+/// What is kept with an open socket; the kernel frees it with the socket.
+///
+/// A record costs five times as much as everything else that is done for a short connection, so most connections never
+/// have one: what they carried is read from the socket when it closes. A record is made for what is still open at a
+/// tick, and in the few cases where the socket itself does not tell what must be known.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Socket {
-    /// Where it is counted. Read once, at the open: the owner of a socket does not change.
+    /// Where it is counted.
     pub(crate) key: FlowKey,
-    /// When its handshake began (client) or ended (server), boot clock.
-    pub(crate) opened_ns: u64,
+    /// When it was first seen, or its first SYN went out; boot clock. 0: not known.
+    pub(crate) since_ns: u64,
     /// What of its counters is in the flow already.
     pub(crate) sent: u64,
     pub(crate) received: u64,
     pub(crate) retransmits: u32,
     pub(crate) drops: u32,
-    /// Duration of a client's handshake in microseconds.
-    pub(crate) connect_us: u32,
     /// 1 when it is in its flow's `opened` or `adopted`.
     pub(crate) counted: u32,
     /// 1 when it reached CLOSE.
     pub(crate) closed: u32,
-    /// [`Socket::ESTABLISHED`] and others; written under the socket's lock only.
+    /// [`Socket::READY`] and others.
     pub(crate) flags: u32,
     /// One more than the [`agent_common::Reason`] it was counted under when it closed, or [`Socket::CLEAN`].
     pub(crate) outcome: u32,
-    /// The state it closed from.
-    pub(crate) closed_from: u32,
 }
 
 impl Socket {
-    /// The record is filled in.
-    pub(crate) const READY: u32 = 16;
     /// The handshake was completed.
     pub(crate) const ESTABLISHED: u32 = 1;
     /// It was open when the agent started.
     pub(crate) const ADOPTED: u32 = 2;
-    /// A reset arrived while the connection was still in use.
-    pub(crate) const RESET_RECEIVED: u32 = 4;
     /// This end sent a reset.
-    pub(crate) const RESET_SENT: u32 = 8;
+    pub(crate) const RESET_SENT: u32 = 4;
+    /// The record is filled in.
+    pub(crate) const READY: u32 = 8;
     /// It ended without a failure.
     pub(crate) const CLEAN: u32 = 0;
 
     /// Fills in a record that is new, or whose socket was disconnected and is used again (`tcp_disconnect` sets its
-    /// counters back, and so do we). What was folded of an adopted socket stays as its finder has set it.
+    /// counters back, and so do we).
     ///
     /// Field by field, as the kernel hands out zeroed memory, and a zeroed copy on the stack would cost a byte loop.
-    /// The flags come last and with a barrier: the sampler looks at records that are READY only.
+    /// READY comes last and with a barrier: the sampler looks at no other records.
     #[inline(always)]
-    pub(crate) fn begin(&mut self, key: FlowKey, now: u64, flags: u32) {
+    pub(crate) fn begin(&mut self, key: FlowKey, since_ns: u64, flags: u32) {
         if self.closed != 0 {
             (self.sent, self.received, self.retransmits, self.drops) = (0, 0, 0, 0);
-            (self.connect_us, self.counted, self.closed) = (0, 0, 0);
-            self.outcome = Self::CLEAN;
+            (self.closed, self.flags, self.outcome) = (0, 0, Self::CLEAN);
         }
         self.key = key;
-        self.opened_ns = now;
-        exchange32(&mut self.flags, flags | Self::READY);
+        self.since_ns = since_ns;
+        // Whoever finds an established connection after the start finds one that was counted when it was established.
+        self.counted = u32::from(flags & (Self::ESTABLISHED | Self::ADOPTED) == Self::ESTABLISHED);
+        or32(&mut self.flags, flags | Self::READY);
+    }
+
+    /// Whether the record is filled in and its socket in use.
+    #[inline(always)]
+    pub(crate) fn is_live(&self) -> bool {
+        self.flags & Self::READY != 0 && self.closed == 0
     }
 }
 
@@ -89,6 +94,30 @@ pub(crate) static TOTALS: Array<Flow> = Array::with_max_entries(Role::COUNT, 0);
 /// One flow of zeros, to insert from: it is too large for the stack.
 #[map]
 pub(crate) static ZERO: Array<Flow> = Array::with_max_entries(1, 0);
+
+/// One word of [`Control`] bits, which the agent sets when it has attached what they stand for.
+#[map]
+static CONTROL: Array<u32> = Array::with_max_entries(1, 0);
+
+#[inline(always)]
+fn control(bit: Control) -> bool {
+    // SAFETY: an aligned word that the agent writes.
+    CONTROL
+        .get_ptr(0)
+        .is_some_and(|bits| unsafe { read_volatile(bits) } & bit as u32 != 0)
+}
+
+/// Whether every new connection must get a record at once.
+#[inline(always)]
+pub(crate) fn record_at_once() -> bool {
+    !control(Control::OpenSocketsAreFound)
+}
+
+/// Whether the `reset` program tells of resets that this end sends.
+#[inline(always)]
+pub(crate) fn resets_are_seen() -> bool {
+    control(Control::ResetsAreSeen)
+}
 
 /// Failure events, to the agent.
 #[map]

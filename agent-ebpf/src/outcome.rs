@@ -1,6 +1,9 @@
-//! How a connection ended. Pure decisions; the facts they rest on are in the comments.
+//! How a connection ended: decisions, with the facts they rest on in the comments.
 
-use crate::{maps::Socket, sock::state};
+use crate::{
+    maps::{Socket, resets_are_seen},
+    sock::{Sock, state},
+};
 use agent_common::Reason;
 
 const EPIPE: i32 = 32;
@@ -34,9 +37,10 @@ pub(crate) fn of_handshake(error: i32, own_port: u16) -> Reason {
     }
 }
 
-/// Why an established connection did not end well, or `None`.
+/// Why an established connection did not end well, or `None`; `flags` are those of its record.
 #[inline(always)]
-pub(crate) fn of_connection(error: i32, from: i32, flags: u32) -> Option<Reason> {
+pub(crate) fn of_connection(sk: Sock, from: i32, flags: u32) -> Option<Reason> {
+    let error = sk.error();
     // A keep-alive or retransmission time-out may also send a reset: the time-out is the cause.
     if error == ETIMEDOUT {
         return Some(Reason::EstablishedTimedOut);
@@ -44,25 +48,43 @@ pub(crate) fn of_connection(error: i32, from: i32, flags: u32) -> Option<Reason>
     if unreachable(error) {
         return Some(Reason::Unreachable);
     }
-    if flags & Socket::RESET_RECEIVED != 0 {
-        return Some(Reason::ResetByPeer);
-    }
+    // `tcp_reset`, for a reset that has come in (or see `may_be_our_own_reset`).
     if matches!(error, ECONNRESET | EPIPE) && !said_goodbye(from) {
         return Some(Reason::ResetByPeer);
     }
-    // `close` with unread data, or with a linger time of 0, and `tcp_disconnect` go straight to CLOSE and send the
-    // reset after that; `tcp_abort` leaves ECONNABORTED.
+    // `tcp_abort` leaves ECONNABORTED.
     if flags & Socket::RESET_SENT != 0
         || error == ECONNABORTED
-        || (error == 0 && matches!(from, state::ESTABLISHED | state::CLOSE_WAIT))
+        || (error == 0 && !resets_are_seen() && aborted(sk, from))
     {
         return Some(Reason::ResetBySelf);
     }
     None
 }
 
+/// Whether a socket that closes without an error does so with a reset: `close` with unread data or with a linger time of
+/// 0, and `tcp_disconnect`, go straight to CLOSE and send the reset after that. (The `reset` program sees it, and more:
+/// data that comes with the ACK of our FIN after `close` looks like a clean end here.)
+///
+/// Otherwise CLOSE comes after LAST_ACK or CLOSING, or after FIN_WAIT2 when TIME_WAIT begins: then the peer's FIN has
+/// come, or the process had let go of the socket before.
+#[inline(always)]
+fn aborted(sk: Sock, from: i32) -> bool {
+    match from {
+        state::ESTABLISHED | state::CLOSE_WAIT => true,
+        state::FIN_WAIT1 | state::FIN_WAIT2 => !sk.is_orphan() && !sk.is_done(),
+        _ => false,
+    }
+}
+
+/// When data comes in after `close`, the kernel calls `tcp_reset` as if it had received one, and then sends one.
+#[inline(always)]
+pub(crate) fn may_be_our_own_reset(sk: Sock, from: i32, reason: Reason) -> bool {
+    matches!(reason, Reason::ResetByPeer) && matches!(from, state::FIN_WAIT1 | state::FIN_WAIT2) && sk.is_orphan()
+}
+
 /// Both ends have sent their FIN: a reset that comes now ends a connection that was over.
 #[inline(always)]
-pub(crate) fn said_goodbye(from: i32) -> bool {
+fn said_goodbye(from: i32) -> bool {
     matches!(from, state::LAST_ACK | state::CLOSING | state::TIME_WAIT)
 }

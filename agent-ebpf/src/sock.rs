@@ -22,6 +22,8 @@ pub(crate) mod state {
     pub(crate) const ESTABLISHED: i32 = 1;
     pub(crate) const SYN_SENT: i32 = 2;
     pub(crate) const SYN_RECV: i32 = 3;
+    pub(crate) const FIN_WAIT1: i32 = 4;
+    pub(crate) const FIN_WAIT2: i32 = 5;
     pub(crate) const TIME_WAIT: i32 = 6;
     pub(crate) const CLOSE: i32 = 7;
     pub(crate) const CLOSE_WAIT: i32 = 8;
@@ -32,7 +34,8 @@ pub(crate) mod state {
 
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
-/// Bit of `sk_flags` (`enum sock_flags`).
+/// Bits of `sk_flags` (`enum sock_flags`).
+const SOCK_DEAD: u32 = 0;
 const SOCK_DONE: u32 = 1;
 
 /// A `struct sock` that the verifier vouches for.
@@ -56,12 +59,6 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn error(self) -> i32 {
         load!(self.0, sk_err)
-    }
-
-    /// Its own port, host byte order; 0 once it has given it back, as it has when CLOSE is reported.
-    #[inline(always)]
-    fn own_port(self) -> u16 {
-        load!(self.0, sk_num)
     }
 
     /// The peer's port, host byte order.
@@ -99,9 +96,6 @@ impl Sock {
     /// Bound of the accept queue: set by `listen`, inherited by the sockets that come out of the queue, else 0.
     #[inline(always)]
     pub(crate) fn backlog_limit(self) -> u32 {
-        if offset!(sk_max_ack_backlog) == ABSENT {
-            return 0;
-        }
         load!(self.0, sk_max_ack_backlog)
     }
 
@@ -132,14 +126,14 @@ impl Sock {
         (load!(kn, kn_id), load!(net, net_inum))
     }
 
-    /// Where this socket's connection is counted.
+    /// Where this socket's connection is counted; a listener where its drops are.
     #[inline(always)]
-    pub(crate) fn key(self, role: Role) -> FlowKey {
+    pub(crate) fn key(self, tcp: Tcp, role: Role) -> FlowKey {
         let (cgroup, netns) = self.owner();
         let (peer, port) = match role {
             Role::Client => (self.peer_address(), self.peer_port()),
-            Role::Server => (self.peer_address(), self.own_port()),
-            Role::Listener => ([0; 4], self.own_port()),
+            Role::Server => (self.peer_address(), tcp.own_port()),
+            Role::Listener => ([0; 4], tcp.own_port()),
         };
         FlowKey {
             cgroup,
@@ -149,6 +143,38 @@ impl Sock {
             role: role as u8,
             generation: 0,
         }
+    }
+
+    /// The role of a connection whose record does not say it. `listen` sets the bound of the accept queue, and the
+    /// sockets that come out of the queue are copies of the listener (`sk_clone`): others have 0.
+    ///
+    /// Two cases are not so, and get a record when they begin: what comes from a listener whose bound is 0, and a socket
+    /// that listened before it connects.
+    #[inline(always)]
+    pub(crate) fn role(self) -> Role {
+        if self.backlog_limit() > 0 {
+            Role::Server
+        } else {
+            Role::Client
+        }
+    }
+
+    /// Whether the process has let go of the socket.
+    #[inline(always)]
+    pub(crate) fn is_orphan(self) -> bool {
+        self.flag(SOCK_DEAD)
+    }
+
+    /// Whether the peer's FIN has come.
+    #[inline(always)]
+    pub(crate) fn is_done(self) -> bool {
+        self.flag(SOCK_DONE)
+    }
+
+    #[inline(always)]
+    fn flag(self, bit: u32) -> bool {
+        let flags: u64 = load!(self.0, sk_flags);
+        flags >> bit & 1 != 0
     }
 
     /// Its `struct tcp_sock`, when it is a full TCP socket.
@@ -226,6 +252,25 @@ impl Tcp {
             return 0;
         }
         load!(self.tp, tp_total_retrans)
+    }
+
+    /// When the first SYN went out, boot clock, to the millisecond; 0 when it is not to be known. Only in SYN_SENT: see
+    /// `retrans_stamp` in `include/linux/tcp.h`.
+    #[inline(always)]
+    pub(crate) fn first_syn_ns(self, now_ns: u64) -> u64 {
+        const LONGEST_HANDSHAKE_MS: u32 = 600_000;
+        if offset!(tp_retrans_stamp) == ABSENT {
+            return 0;
+        }
+        // Its low half; older kernels have only that.
+        let stamp: u32 = load!(self.tp, tp_retrans_stamp);
+        let elapsed = ((now_ns / 1_000_000) as u32).wrapping_sub(stamp);
+        // With microsecond timestamps (a route option) the stamp has another unit.
+        if elapsed > LONGEST_HANDSHAKE_MS {
+            0
+        } else {
+            now_ns - u64::from(elapsed) * 1_000_000
+        }
     }
 
     /// Smoothed round-trip time in microseconds; 0 when there is none yet.

@@ -1,8 +1,9 @@
-//! Sockets that were open before the agent started.
+//! Gives every socket that a process has open a record: once for those from before the agent started, and at each tick
+//! for those that were opened since and are still open.
 
 use super::argument;
 use crate::{
-    maps::Socket,
+    maps::{Socket, record_at_once},
     sock::{Sock, load, state},
 };
 use agent_common::{ABSENT, Role};
@@ -32,26 +33,39 @@ extern "C" fn adopt(ctx: *mut c_void) -> i32 {
 
 #[inline(always)]
 fn take(sk: Sock) -> Result<(), ()> {
+    if sk.record().is_some_and(|socket| socket.is_live()) {
+        return Ok(());
+    }
     let tcp = sk.tcp().ok_or(())?;
+    // Before the life-cycle program has taken over, what has no record was open before.
+    let before = record_at_once();
     let (role, flags) = match sk.state() {
-        state::CLOSE => return Ok(()),
+        state::CLOSE | state::SYN_RECV => return Ok(()),
         state::LISTEN => (Role::Listener, 0),
         state::SYN_SENT => (Role::Client, 0),
-        // What came out of an accept queue has inherited the queue's bound. (A listener with a backlog of 0 passes on
-        // no sign of itself: its open connections are taken for outgoing ones. Only here, at the start.)
-        _ if sk.backlog_limit() > 0 => (Role::Server, Socket::ESTABLISHED | Socket::ADOPTED),
-        _ => (Role::Client, Socket::ESTABLISHED | Socket::ADOPTED),
+        _ if before => (sk.role(), Socket::ESTABLISHED | Socket::ADOPTED),
+        _ => (sk.role(), Socket::ESTABLISHED),
     };
     let socket = sk.record_or_zero().ok_or(())?;
     if socket.flags & Socket::READY != 0 {
-        // The life-cycle program saw it open.
         return Ok(());
     }
-    // Counting begins now: what was sent before does not belong to it.
-    (socket.sent, socket.received) = (tcp.sent(), tcp.received());
-    (socket.retransmits, socket.drops) = (tcp.retransmits(), sk.drops());
+    if before {
+        // Counting begins now: what was sent before does not belong to it.
+        (socket.sent, socket.received) = (tcp.sent(), tcp.received());
+        (socket.retransmits, socket.drops) = (tcp.retransmits(), sk.drops());
+    }
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    socket.begin(sk.key(role), now, flags);
+    // A handshake under way is not timed: when it began is not known.
+    socket.begin(
+        sk.key(tcp, role),
+        if role as u8 == Role::Client as u8 && flags == 0 {
+            0
+        } else {
+            now
+        },
+        flags,
+    );
     Ok(())
 }

@@ -31,7 +31,7 @@ extern "C" fn collect(ctx: *mut c_void) -> i32 {
         }
         return 0;
     }
-    if flow.opened + flow.adopted != flow.closed {
+    if flow.opened + flow.adopted > flow.closed {
         return 0;
     }
     if flow.idle < settings().idle_collections {

@@ -1,31 +1,19 @@
-//! Who reset a connection.
+//! Resets that this end sends. Those that come in leave ECONNRESET or EPIPE in `sk_err`.
 
 use crate::{
+    atomic::or32,
     failures::{fail, outcome, rename},
     flows::flow,
-    maps::Socket,
-    outcome::said_goodbye,
-    sock::Sock,
+    maps::{Socket, resets_are_seen},
+    sock::{Sock, state},
 };
 use agent_common::{Reason, Role};
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-
-/// `trace_tcp_receive_reset(struct sock *sk)`, at the start of `tcp_reset`: before the state changes.
-#[btf_tracepoint(function = "tcp_receive_reset")]
-fn reset_received(ctx: BtfTracePointContext) -> i32 {
-    let sk = Sock(ctx.arg(0));
-    if let Some(socket) = sk.record()
-        && !said_goodbye(sk.state())
-    {
-        socket.flags |= Socket::RESET_RECEIVED;
-    }
-    0
-}
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 /// `trace_tcp_send_reset(const struct sock *sk, const struct sk_buff *skb[, enum sk_rst_reason reason])`; `sk` is NULL
 /// for a segment that belongs to no socket.
 #[btf_tracepoint(function = "tcp_send_reset")]
-fn reset_sent(ctx: BtfTracePointContext) -> i32 {
+fn reset(ctx: BtfTracePointContext) -> i32 {
     let sk: *const u8 = ctx.arg(0);
     if sk.is_null() {
         return 0;
@@ -36,20 +24,41 @@ fn reset_sent(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn sent(sk: Sock) -> Result<(), ()> {
-    let socket = sk.record().ok_or(())?;
+    let state = sk.state();
+    if matches!(
+        state,
+        state::LISTEN | state::SYN_SENT | state::SYN_RECV | state::TIME_WAIT
+    ) || !resets_are_seen()
+    {
+        return Ok(());
+    }
+    let tcp = sk.tcp().ok_or(())?;
+    if state != state::CLOSE {
+        // What comes next, CLOSE, finds it in the record.
+        let socket = sk.record_or_zero().ok_or(())?;
+        if !socket.is_live() {
+            // SAFETY: no arguments.
+            let now = unsafe { bpf_ktime_get_ns() };
+            socket.begin(sk.key(tcp, sk.role()), now, Socket::ESTABLISHED);
+        }
+        or32(&mut socket.flags, Socket::RESET_SENT);
+        return Ok(());
+    }
+    // `close` changes the state first and sends the reset then, so the connection was counted already: as clean, or,
+    // when data came in after `close`, as reset by its peer.
+    let Some(socket) = sk.record() else {
+        let key = sk.key(tcp, sk.role());
+        let flow = flow(&key).ok_or(())?;
+        fail(&key, 0, sk, tcp, flow, Reason::ResetBySelf);
+        return Ok(());
+    };
     if socket.key.role == Role::Listener as u8 || socket.flags & Socket::ESTABLISHED == 0 {
         return Ok(());
     }
-    socket.flags |= Socket::RESET_SENT;
-    if socket.closed == 0 || said_goodbye(socket.closed_from as i32) {
-        return Ok(());
-    }
-    // `close` changes the state first and sends the reset then, so the connection has been counted already: as clean,
-    // or, when data came in after `close` (`tcp_reset` is called for that too), as reset by its peer.
     let flow = flow(&socket.key).ok_or(())?;
     if socket.outcome == Socket::CLEAN {
-        let tcp = sk.tcp().ok_or(())?;
-        fail(socket, sk, tcp, flow, Reason::ResetBySelf);
+        socket.outcome = outcome(Reason::ResetBySelf);
+        fail(&socket.key, socket.since_ns, sk, tcp, flow, Reason::ResetBySelf);
     } else if socket.outcome == outcome(Reason::ResetByPeer) {
         rename(socket, flow, Reason::ResetByPeer, Reason::ResetBySelf);
     }

@@ -3,22 +3,38 @@
 use crate::{
     atomic::add,
     flows::{account, flow, touch},
-    sock::Sock,
+    maps::Socket,
+    sock::{Sock, state},
 };
 use agent_common::{FlowKey, Role};
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 /// `trace_tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb[, int err])`
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit(ctx: BtfTracePointContext) -> i32 {
-    let sk = Sock(ctx.arg(0));
-    if let Some(socket) = sk.record()
-        && socket.closed == 0
-        && let Some(tcp) = sk.tcp()
-    {
-        let _ = account(socket, tcp);
-    }
+    let _ = retransmitted(Sock(ctx.arg(0)));
     0
+}
+
+#[inline(always)]
+fn retransmitted(sk: Sock) -> Result<(), ()> {
+    let tcp = sk.tcp().ok_or(())?;
+    let socket = sk.record_or_zero().ok_or(())?;
+    if socket.closed != 0 {
+        return Ok(());
+    }
+    if socket.flags & Socket::READY == 0 {
+        // SAFETY: no arguments.
+        let now = unsafe { bpf_ktime_get_ns() };
+        if sk.state() == state::SYN_SENT {
+            // The handshake is timed from its first SYN.
+            socket.begin(sk.key(tcp, Role::Client), tcp.first_syn_ns(now), 0);
+        } else {
+            socket.begin(sk.key(tcp, sk.role()), now, Socket::ESTABLISHED);
+        }
+    }
+    account(socket, tcp).ok_or(())?;
+    Ok(())
 }
 
 /// `trace_tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`: the listener, and the

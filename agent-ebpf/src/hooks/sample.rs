@@ -5,7 +5,7 @@ use crate::{
     atomic::{add, add32},
     flows::{account, account_listener, fold},
     maps::Socket,
-    sock::Sock,
+    sock::{Sock, state},
 };
 use agent_common::{BUCKETS, ListenerSample, Role, bucket};
 use core::{ffi::c_void, ptr::read_volatile};
@@ -22,7 +22,8 @@ extern "C" fn sample(ctx: *mut c_void) -> i32 {
     // The iterator's own view of the record is not one that the atomic instructions accept: look it up again.
     let sk = Sock(sk);
     let Some(socket) = sk.record() else { return 0 };
-    if socket.closed != 0 || socket.flags & Socket::READY == 0 {
+    // A socket may have closed while its record was made: it was counted as one without.
+    if !socket.is_live() || sk.state() == state::CLOSE {
         return 0;
     }
     if socket.key.role == Role::Listener as u8 {

@@ -1,101 +1,168 @@
 //! The life cycle of every TCP socket.
 
 use crate::{
-    atomic::{add, exchange32},
-    failures::fail,
-    flows::{account_listener, flow, fold, no_record, touch},
-    maps::{Socket, lost},
+    atomic::{add, exchange32, or32},
+    failures::{fail, outcome},
+    flows::{account_listener, count_opened, flow, fold, fold_all, no_record, touch},
+    maps::{Socket, record_at_once},
     outcome,
-    sock::{Sock, state},
+    sock::{Sock, Tcp, state},
 };
-use agent_common::{Loss, Role};
+use agent_common::{FlowKey, Role};
 use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 
-/// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
+/// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`; `sk->sk_state` is still
+/// the old one.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
-    let new: i32 = ctx.arg(2);
-    let old: i32 = ctx.arg(1);
+    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    let sk = Sock(ctx.arg(0));
     // Half of all changes are steps of the closing handshake, of no interest here.
-    if new != state::CLOSE && new != state::ESTABLISHED && new != state::SYN_SENT && new != state::LISTEN {
-        if old != state::SYN_RECV {
-            return 0;
-        }
-    }
-    let _ = change(&ctx, Sock(ctx.arg(0)), old, new);
+    let _ = match new {
+        state::CLOSE => close(sk, old),
+        state::ESTABLISHED => established(&ctx, sk, old),
+        state::SYN_SENT => connecting(&ctx, sk),
+        state::LISTEN => listening(&ctx, sk),
+        // A child that is closed before its handshake ends (TCP Fast Open).
+        _ if old == state::SYN_RECV => established(&ctx, sk, old),
+        _ => Ok(()),
+    };
     0
 }
 
+/// A record for `sk`, when the kernel has the memory.
 #[inline(always)]
-fn change(ctx: &BtfTracePointContext, sk: Sock, old: i32, new: i32) -> Result<(), ()> {
-    if new == state::CLOSE {
-        return match sk.record() {
-            Some(socket) => close(sk, socket, old),
-            // A child that never left SYN_RECV was never a connection.
-            None if old != state::CLOSE && old != state::SYN_RECV && sk.is_tcp() => {
-                lost(Loss::Unseen);
-                Ok(())
-            }
-            None => Ok(()),
-        };
-    }
-    if old == state::SYN_SENT && new == state::ESTABLISHED {
-        let socket = sk.record().ok_or(())?;
-        // SAFETY: no arguments.
-        let now = unsafe { bpf_ktime_get_ns() };
-        // At least 1: 0 says that it is not known.
-        socket.connect_us = ((now.saturating_sub(socket.opened_ns) / 1000) as u32).max(1);
-        socket.flags |= Socket::ESTABLISHED;
-        return Ok(());
-    }
-    if old == state::SYN_SENT {
-        // Simultaneous open, on its way to ESTABLISHED through SYN_RECV.
-        return Ok(());
-    }
-    open(ctx, sk, old, new)
-}
-
-/// A socket begins: to connect, to listen, or as an accepted connection.
-#[inline(always)]
-fn open(ctx: &BtfTracePointContext, sk: Sock, old: i32, new: i32) -> Result<(), ()> {
-    if !sk.is_tcp() {
-        return Ok(());
-    }
-    let role = match new {
-        state::SYN_SENT => Role::Client,
-        state::LISTEN => Role::Listener,
-        _ => Role::Server,
-    };
+fn record(ctx: &BtfTracePointContext, sk: Sock, key: FlowKey, flags: u32) -> Result<(), ()> {
     let Some(socket) = sk.record_or_zero() else {
         no_record(ctx.as_ptr());
         return Err(());
     };
-    if socket.flags & Socket::READY != 0 && socket.closed == 0 {
-        // The end of a simultaneous open, or a socket that the adoption found first.
-        if old == state::SYN_RECV {
-            socket.flags |= Socket::ESTABLISHED;
-        }
+    // SAFETY: no arguments.
+    socket.begin(key, unsafe { bpf_ktime_get_ns() }, flags);
+    Ok(())
+}
+
+/// A socket begins to connect. It tells its role by itself, unless it listened before.
+#[inline(always)]
+fn connecting(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
+    if sk.backlog_limit() == 0 {
+        return match sk.record() {
+            // Its record is about what the socket was used for before.
+            Some(socket) if socket.closed != 0 && sk.is_tcp() => {
+                record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Client), 0)
+            }
+            _ => Ok(()),
+        };
+    }
+    if !sk.is_tcp() {
         return Ok(());
     }
-    // SAFETY: no arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
-    let flags = if matches!(role, Role::Server) {
-        Socket::ESTABLISHED
-    } else {
-        0
-    };
-    socket.begin(sk.key(role), now, flags);
+    record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Client), 0)
+}
+
+#[inline(always)]
+fn listening(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
+    if !sk.is_tcp() {
+        return Ok(());
+    }
+    record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Listener), 0)
+}
+
+/// A handshake is complete, at either end.
+#[inline(always)]
+fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()> {
+    if old == state::SYN_SENT || old == state::SYN_RECV {
+        if !sk.is_tcp() {
+            return Ok(());
+        }
+        let tcp = sk.tcp().ok_or(())?;
+        let socket = sk.record().filter(|socket| socket.is_live());
+        // From SYN_RECV come accepted connections, and the rare simultaneous open of two clients.
+        let role = match &socket {
+            _ if old == state::SYN_SENT => Role::Client,
+            Some(socket) if socket.key.role == Role::Client as u8 => Role::Client,
+            _ => Role::Server,
+        };
+        let key = sk.key(tcp, role);
+        let flow = flow(&key).ok_or(())?;
+        let handshake = if old == state::SYN_SENT {
+            handshake_us(socket.as_deref(), tcp)
+        } else {
+            0
+        };
+        count_opened(flow, handshake);
+        if let Some(socket) = socket {
+            // Its port and peer may not have been known when it was made.
+            socket.key = key;
+            socket.counted = 1;
+            or32(&mut socket.flags, Socket::ESTABLISHED);
+        } else if record_at_once() || (role as u8 == Role::Server as u8 && sk.backlog_limit() == 0) {
+            return record(ctx, sk, key, Socket::ESTABLISHED);
+        }
+    }
     Ok(())
+}
+
+/// How long a client's handshake took, in microseconds; 0 when that is not known. Without retransmission it is the first
+/// round trip; a retransmitted SYN has left a record with the time of the first.
+#[inline(always)]
+fn handshake_us(socket: Option<&Socket>, tcp: Tcp) -> u32 {
+    if tcp.retransmits() == 0 {
+        // At least 1: below the clock's resolution is not unknown.
+        return tcp.round_trip().max(1);
+    }
+    match socket {
+        Some(socket) if socket.since_ns != 0 => {
+            // SAFETY: no arguments.
+            let now = unsafe { bpf_ktime_get_ns() };
+            (now.saturating_sub(socket.since_ns) / 1000) as u32
+        }
+        _ => 0,
+    }
 }
 
 /// The end of a connection, of an attempt at one, or of a listener.
 #[inline(always)]
-fn close(sk: Sock, socket: &mut Socket, old: i32) -> Result<(), ()> {
+fn close(sk: Sock, old: i32) -> Result<(), ()> {
+    if let Some(socket) = sk.record() {
+        return close_recorded(sk, socket, old);
+    }
+    // From SYN_RECV comes a child that never was a connection.
+    if old == state::CLOSE || old == state::SYN_RECV || old == state::LISTEN || !sk.is_tcp() {
+        return Ok(());
+    }
+    let tcp = sk.tcp().ok_or(())?;
+    let key = sk.key(tcp, sk.role());
+    let flow = flow(&key).ok_or(())?;
+    let established = old != state::SYN_SENT;
+    fold_all(established, tcp, flow);
+    let failure = if established {
+        add(&mut flow.closed, 1);
+        outcome::of_connection(sk, old, 0)
+    } else {
+        Some(outcome::of_handshake(sk.error(), tcp.own_port()))
+    };
+    touch(flow);
+    if let Some(reason) = failure {
+        fail(&key, 0, sk, tcp, flow, reason);
+        if outcome::may_be_our_own_reset(sk, old, reason) {
+            // The next event says; it needs to know how this one was counted.
+            let socket = sk.record_or_zero().ok_or(())?;
+            socket.key = key;
+            socket.closed = 1;
+            socket.outcome = outcome(reason);
+            or32(&mut socket.flags, Socket::READY | Socket::ESTABLISHED);
+        }
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn close_recorded(sk: Sock, socket: &mut Socket, old: i32) -> Result<(), ()> {
     // First: the sampler, seeing this, folds again or not at all (see `flows`).
     if exchange32(&mut socket.closed, 1) != 0 {
         return Ok(());
     }
-    socket.closed_from = old as u32;
     if socket.key.role == Role::Listener as u8 {
         let flow = account_listener(socket, sk).ok_or(())?;
         add(&mut flow.closed, 1);
@@ -105,14 +172,16 @@ fn close(sk: Sock, socket: &mut Socket, old: i32) -> Result<(), ()> {
     let tcp = sk.tcp().ok_or(())?;
     let flow = flow(&socket.key).ok_or(())?;
     fold(socket, tcp, flow);
-    if socket.flags & Socket::ESTABLISHED == 0 {
-        fail(socket, sk, tcp, flow, outcome::of_handshake(sk.error(), tcp.own_port()));
-        return Ok(());
-    }
-    add(&mut flow.closed, 1);
+    let failure = if socket.flags & Socket::ESTABLISHED == 0 {
+        Some(outcome::of_handshake(sk.error(), tcp.own_port()))
+    } else {
+        add(&mut flow.closed, 1);
+        outcome::of_connection(sk, old, socket.flags)
+    };
     touch(flow);
-    if let Some(reason) = outcome::of_connection(sk.error(), old, socket.flags) {
-        fail(socket, sk, tcp, flow, reason);
+    if let Some(reason) = failure {
+        socket.outcome = outcome(reason);
+        fail(&socket.key, socket.since_ns, sk, tcp, flow, reason);
     }
     Ok(())
 }

@@ -116,6 +116,7 @@ impl Ticker {
                 .collect(),
             attributed: self.model.attributed().clone(),
             loss: self.kernel.loss().unwrap_or_default(),
+            unseen: self.model.unseen(),
             points_turned_away: self.model.points_turned_away(),
             programs: self.kernel.programs().to_vec(),
             costs: self.kernel.costs(),

@@ -2,7 +2,7 @@
 
 use crate::model::Histogram;
 use prometheus_client::{
-    encoding::{DescriptorEncoder, NoLabelSet},
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
     metrics::MetricType,
 };
 use std::{borrow::Cow, fmt};
@@ -29,9 +29,9 @@ pub fn counters_f64<'a>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in rows {
-        family
-            .encode_family(&labels)?
-            .encode_counter::<NoLabelSet, f64, f64>(&value, None)?;
+        with_labels(&mut family, &labels, |metric| {
+            metric.encode_counter::<NoLabelSet, f64, f64>(&value, None)
+        })?;
     }
     Ok(())
 }
@@ -45,7 +45,7 @@ pub fn gauges<'a>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in rows {
-        family.encode_family(&labels)?.encode_gauge(&value)?;
+        with_labels(&mut family, &labels, |metric| metric.encode_gauge(&value))?;
     }
     Ok(())
 }
@@ -59,12 +59,21 @@ pub fn histograms<'a, 'b>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (labels, histogram) in rows {
-        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
-            histogram.sum(),
-            histogram.count(),
-            &histogram.exported(),
-            None,
-        )?;
+        with_labels(&mut family, &labels, |metric| {
+            metric.encode_histogram::<NoLabelSet>(histogram.sum(), histogram.count(), &histogram.exported(), None)
+        })?;
     }
     Ok(())
+}
+
+/// Encodes one series; without labels, without braces.
+fn with_labels(
+    family: &mut MetricEncoder<'_>,
+    labels: &Labels<'_>,
+    encode: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
+    if labels.is_empty() {
+        return encode(family);
+    }
+    encode(&mut family.encode_family(labels)?)
 }

@@ -62,10 +62,10 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
             .loss
             .iter()
             .map(|(what, n)| (vec![("what", what.label().into())], *n))
-            .chain(std::iter::once((
-                vec![("what", "point".into())],
-                snapshot.points_turned_away,
-            ))),
+            .chain([
+                (vec![("what", "unseen_connection".into())], snapshot.unseen),
+                (vec![("what", "point".into())], snapshot.points_turned_away),
+            ]),
     )?;
     counters(
         encoder,

@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub loss: Vec<(Loss, u64)>,
     /// How often a point was not counted, because there were too many.
     pub points_turned_away: u64,
+    /// Connections that ended and had never been seen to begin.
+    pub unseen: u64,
     /// The kernel programs.
     pub programs: Vec<ProgramStatus>,
     /// Their cost.

@@ -1,5 +1,5 @@
-//! Iterators over a map's elements. aya attaches an iterator without saying which map it is about, so the two calls
-//! that need it are made here.
+//! Iterator programs that run at each tick. aya attaches an iterator without saying which map it is about, and for one
+//! run, so the two calls that need more are made here.
 
 use aya::programs::Iter;
 use std::{
@@ -32,29 +32,29 @@ struct Attributes {
     reserved: [u32; 9],
 }
 
-/// A program tied to a map; each [`MapIterator::run`] runs it over all elements.
-pub struct MapIterator {
+/// An attached iterator program; each [`KernelIterator::run`] runs it over all objects.
+pub struct KernelIterator {
     link: OwnedFd,
 }
 
-impl MapIterator {
-    /// Ties a loaded program to `map`.
+impl KernelIterator {
+    /// Attaches a loaded program; one that is about a map's elements, to `map`.
     ///
     /// # Errors
     /// What the kernel says, for instance that the map's type has no iterator.
-    pub fn attach(program: &Iter, map: BorrowedFd<'_>) -> io::Result<Self> {
-        let info = MapInfo {
+    pub fn attach(program: &Iter, map: Option<BorrowedFd<'_>>) -> io::Result<Self> {
+        let info = map.map(|map| MapInfo {
             map_fd: map.as_raw_fd().cast_unsigned(),
             reserved: [0; 3],
-        };
+        });
         let program = program.fd().map_err(io::Error::other)?;
         let attributes = Attributes {
             program_or_link: program.as_fd().as_raw_fd().cast_unsigned(),
             flags_or_target: 0,
             attach_type: BPF_TRACE_ITER,
             flags: 0,
-            info: (&raw const info).addr() as u64,
-            info_length: size_of::<MapInfo>() as u32,
+            info: info.as_ref().map_or(0, |info| std::ptr::from_ref(info).addr() as u64),
+            info_length: info.as_ref().map_or(0, |_| size_of::<MapInfo>() as u32),
             reserved: [0; 9],
         };
         Ok(Self {
@@ -62,7 +62,7 @@ impl MapIterator {
         })
     }
 
-    /// Runs the program over all elements and appends what it wrote to `out`.
+    /// Runs the program over all objects and appends what it wrote to `out`.
     ///
     /// # Errors
     /// What the kernel says.

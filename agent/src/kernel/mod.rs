@@ -11,16 +11,15 @@ pub use capabilities::missing_capabilities;
 pub use offsets::{Field, signal_without};
 pub use programs::{PROGRAMS, ProgramStatus};
 
-use agent_common::{FailureEvent, Flow, FlowKey, ListenerSample, Loss, Offsets, Role, Settings};
+use agent_common::{Control, FailureEvent, Flow, FlowKey, ListenerSample, Loss, Offsets, Role, Settings};
 use anyhow::{Context, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::Iter,
 };
-use iterator::{MapIterator, split};
+use iterator::{KernelIterator, split};
 use std::{
-    io::Read,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
     time::{Duration, Instant},
@@ -51,8 +50,9 @@ pub struct Kernel {
     totals: Array<MapData, Flow>,
     loss: PerCpuArray<MapData, u64>,
     failures: RingBuf<MapData>,
-    sample: Option<MapIterator>,
-    collect: Vec<MapIterator>,
+    sample: Option<KernelIterator>,
+    adopt: Option<KernelIterator>,
+    collect: Vec<KernelIterator>,
     retired: Vec<(FlowKey, Instant)>,
     buffer: Vec<u8>,
     programs: Vec<ProgramStatus>,
@@ -113,13 +113,20 @@ impl Kernel {
 
         let mut collect = Vec::new();
         let mut sample = None;
+        let mut adopt = None;
         for status in programs.iter_mut().filter(|status| status.active) {
             let outcome = match status.program {
                 "collect" => tie(&ebpf, "collect", "FLOWS")
                     .and_then(|flows| Ok(vec![flows, tie(&ebpf, "collect", "OVERFLOW")?]))
                     .map(|both| collect = both),
                 "sample" => tie(&ebpf, "sample", "SOCKETS").map(|iterator| sample = Some(iterator)),
-                "adopt" => adopt(&mut ebpf),
+                "adopt" => KernelIterator::attach(iterator(&ebpf, "adopt")?, None)
+                    .and_then(|iterator| {
+                        iterator.run(&mut Vec::new())?;
+                        adopt = Some(iterator);
+                        Ok(())
+                    })
+                    .context("iterating over open files failed"),
                 _ => Ok(()),
             };
             if let Err(error) = outcome {
@@ -127,6 +134,19 @@ impl Kernel {
                 status.reason = Some(format!("{error:#}"));
             }
         }
+        let mut control = 0;
+        for (there, bit) in [
+            (adopt.is_some(), Control::OpenSocketsAreFound),
+            (
+                programs.iter().any(|status| status.program == "reset" && status.active),
+                Control::ResetsAreSeen,
+            ),
+        ] {
+            control |= if there { bit as u32 } else { 0 };
+        }
+        let mut bits: Array<_, u32> = Array::try_from(take(&mut ebpf, "CONTROL")?)?;
+        bits.set(0, control, 0)
+            .context("cannot tell the programs what is attached")?;
         let logger = match aya_log::EbpfLogger::init(&mut ebpf) {
             Ok(logger) => Some(logger),
             Err(error) => {
@@ -141,6 +161,7 @@ impl Kernel {
             loss: PerCpuArray::try_from(take(&mut ebpf, "LOSS")?)?,
             failures: RingBuf::try_from(take(&mut ebpf, "FAILURES")?)?,
             sample,
+            adopt,
             collect,
             retired: Vec::new(),
             buffer: Vec::new(),
@@ -177,6 +198,11 @@ impl Kernel {
             return Ok(Vec::new());
         };
         self.buffer.clear();
+        if let Some(adopt) = &self.adopt {
+            adopt
+                .run(&mut self.buffer)
+                .context("iterating over open files failed")?;
+        }
         sample.run(&mut self.buffer).context("sampling open sockets failed")?;
         let mut listeners = Vec::new();
         let mut rest = self.buffer.as_slice();
@@ -292,29 +318,13 @@ fn iterator<'a>(ebpf: &'a Ebpf, name: &str) -> anyhow::Result<&'a Iter> {
     Ok(program.try_into()?)
 }
 
-fn tie(ebpf: &Ebpf, program: &str, map: &str) -> anyhow::Result<MapIterator> {
+fn tie(ebpf: &Ebpf, program: &str, map: &str) -> anyhow::Result<KernelIterator> {
     let fd: BorrowedFd<'_> = match ebpf.map(map) {
         Some(Map::HashMap(data) | Map::SkStorage(data)) => data.fd().as_fd(),
         _ => bail!("the kernel object has no map {map}"),
     };
-    MapIterator::attach(iterator(ebpf, program)?, fd)
+    KernelIterator::attach(iterator(ebpf, program)?, Some(fd))
         .with_context(|| format!("this kernel does not iterate over the map {map}"))
-}
-
-/// Gives every socket that a process has open a record.
-fn adopt(ebpf: &mut Ebpf) -> anyhow::Result<()> {
-    let program: &mut Iter = ebpf
-        .program_mut("adopt")
-        .context("the kernel object has no program adopt")?
-        .try_into()?;
-    let link = program.attach()?;
-    let mut output = Vec::new();
-    program
-        .take_link(link)?
-        .into_file()?
-        .read_to_end(&mut output)
-        .context("iterating over open files failed")?;
-    Ok(())
 }
 
 #[cfg(test)]

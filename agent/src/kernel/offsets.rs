@@ -45,11 +45,11 @@ pub fn signal_without(field: &str) -> &'static str {
     match field {
         "sock.__sk_common.skc_v6_daddr" | "sock.__sk_common.skc_v6_rcv_saddr" => "IPv6 peers",
         "sock.sk_ack_backlog" => "accept queue length",
-        "sock.sk_max_ack_backlog" => "accept queue limit",
         "sock.sk_drops" => "accept queue drops",
         "socket.sk" => "connections open before the start",
         "tcp_sock.total_retrans" => "retransmits",
-        "tcp_sock.srtt_us" => "round trip",
+        "tcp_sock.srtt_us" => "round trip, connect duration",
+        "tcp_sock.retrans_stamp" => "connect duration of handshakes with retransmits",
         _ => "all",
     }
 }

@@ -29,7 +29,7 @@ pub struct Program {
 
 /// All of them, in the order in which they are attached. The life cycle comes before the adoption of open sockets, so
 /// that none is missed in between.
-pub const PROGRAMS: [Program; 8] = [
+pub const PROGRAMS: [Program; 7] = [
     Program {
         name: "set_state",
         hook: Hook::Tracepoint("inet_sock_set_state"),
@@ -37,22 +37,16 @@ pub const PROGRAMS: [Program; 8] = [
         signal: "connections opened, closed, failed; bytes; connect duration",
     },
     Program {
-        name: "reset_received",
-        hook: Hook::Tracepoint("tcp_receive_reset"),
-        required: false,
-        signal: "who reset a connection: the peer",
-    },
-    Program {
-        name: "reset_sent",
+        name: "reset",
         hook: Hook::Tracepoint("tcp_send_reset"),
         required: false,
-        signal: "who reset a connection: this end",
+        signal: "resets that this end sends, for certain (else inferred)",
     },
     Program {
         name: "retransmit",
         hook: Hook::Tracepoint("tcp_retransmit_skb"),
         required: false,
-        signal: "retransmits as they happen (else once a tick)",
+        signal: "retransmits as they happen (else once a tick); handshakes with a repeated SYN",
     },
     Program {
         name: "retransmit_synack",
@@ -76,7 +70,7 @@ pub const PROGRAMS: [Program; 8] = [
         name: "adopt",
         hook: Hook::Iterator("task_file"),
         required: false,
-        signal: "connections and listeners open before the start",
+        signal: "connections and listeners open before the start; cheap short connections",
     },
 ];
 

@@ -88,6 +88,8 @@ pub struct Bounds {
 struct Known {
     last: Flow,
     binding: Binding,
+    /// Connections that ended and had never been seen to begin: they were open, but in no file table, at the start.
+    unseen: u64,
 }
 
 /// The sums so far.
@@ -99,6 +101,7 @@ pub struct Model {
     attributed: BTreeMap<(End, Found), u64>,
     local_names: HashSet<String>,
     points_turned_away: u64,
+    unseen: u64,
 }
 
 impl Model {
@@ -112,6 +115,7 @@ impl Model {
             attributed: BTreeMap::new(),
             local_names: HashSet::new(),
             points_turned_away: 0,
+            unseen: 0,
         }
     }
 
@@ -120,13 +124,21 @@ impl Model {
         let mut known = self.flows.remove(key).unwrap_or_else(|| Known {
             last: Flow::ZERO,
             binding: resolver.bind(key),
+            unseen: 0,
         });
         if known.binding.incomplete() && known.binding.generation != resolver.generation() {
             let better = resolver.bind(key);
             self.move_open(key, &known, &better, at);
             known.binding = better;
         }
-        let delta = delta::advance(&mut known.last, now);
+        let mut delta = delta::advance(&mut known.last, now);
+        let begun = known.last.opened + known.last.adopted + known.unseen;
+        if known.last.closed > begun && Role::from_u8(key.role) != Some(Role::Listener) {
+            let unseen = known.last.closed - begun;
+            known.unseen += unseen;
+            self.unseen += unseen;
+            delta.adopted += unseen;
+        }
         self.add(key, &delta, &known.binding, at);
         if !gone {
             self.flows.insert(*key, known);
@@ -322,6 +334,11 @@ impl Model {
     /// How often a point was not counted because of the bound.
     pub fn points_turned_away(&self) -> u64 {
         self.points_turned_away
+    }
+
+    /// Connections that ended and had never been seen to begin.
+    pub fn unseen(&self) -> u64 {
+        self.unseen
     }
 
     /// The window for dependents.

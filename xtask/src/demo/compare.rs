@@ -41,6 +41,7 @@ pub(super) fn checks(tallies: &Tallies, metrics: &Metrics) -> Vec<Check> {
         let labels = [("point", point), ("side", side), ("reason", reason)];
         metrics.sum("narrows_connection_failures_total", &labels)
     };
+    let bytes = |name, point, side| metrics.sum(name, &[("point", point), ("side", side)]);
     let callers_failed = |point, reason| {
         metrics.sum(
             "narrows_client_connection_failures_total",
@@ -55,26 +56,10 @@ pub(super) fn checks(tallies: &Tallies, metrics: &Metrics) -> Vec<Check> {
         clients,
         ztunnel,
         servers,
-        closed_port,
         waypoint_lives,
     } = tallies;
     let everyone = CLIENTS.len() as u64;
-    // A connection that is in the waypoint's queue when it is killed is open for its caller only.
-    let accepted = waypoint_lives.then(|| {
-        (
-            "the same, accepted by the waypoint",
-            ztunnel.connected,
-            opened(WAYPOINT, "downstream"),
-        )
-    });
-    let refused = waypoint_lives.then(|| {
-        (
-            "calls of a closed port = refused at the ztunnel",
-            *closed_port,
-            failed(ZTUNNEL, "upstream", "refused"),
-        )
-    });
-    let traffic = [
+    let mut traffic = vec![
         (
             "completed by clients = accepted by the ztunnel",
             clients.connected,
@@ -98,24 +83,56 @@ pub(super) fn checks(tallies: &Tallies, metrics: &Metrics) -> Vec<Check> {
         ("workloads that depend on the ztunnel", everyone, dependents(ZTUNNEL)),
         ("workloads that depend on the waypoint", everyone, dependents(WAYPOINT)),
     ];
-    let failures = [
+    let refused = clients.refused + ztunnel.refused;
+    let mut failures = vec![
         (
-            "refused to the ztunnel",
-            ztunnel.refused,
-            failed(ZTUNNEL, "upstream", "refused"),
-        ),
-        (
-            "the same, as callers of the waypoint see it",
-            ztunnel.refused,
+            "refused to all callers of the waypoint",
+            refused,
             callers_failed(WAYPOINT, "refused"),
         ),
         (
-            "reset by servers = reset by peers of the waypoint",
-            servers.reset,
-            failed(WAYPOINT, "upstream", "reset_by_peer"),
+            "refused to the ztunnel among them",
+            ztunnel.refused,
+            failed(ZTUNNEL, "upstream", "refused"),
         ),
         ("connections still open", 0, active),
     ];
+    if *waypoint_lives {
+        // When it is killed, these are a matter of microseconds: a connection that waits in its queue is open for its
+        // caller only, and whether one of its own ends with a reset depends on what it had not read.
+        let by_servers = (
+            "reset by servers",
+            servers.reset,
+            failed(WAYPOINT, "upstream", "reset_by_peer"),
+        );
+        let passed_on = (
+            "passed on by the waypoint",
+            servers.reset,
+            failed(WAYPOINT, "downstream", "reset_by_self"),
+        );
+        let felt = (
+            "passed on by the ztunnel",
+            clients.reset,
+            failed(ZTUNNEL, "downstream", "reset_by_self"),
+        );
+        let asked = (
+            "bytes of requests, at the ztunnel",
+            clients.sent_bytes,
+            bytes("narrows_received_bytes_total", ZTUNNEL, "downstream"),
+        );
+        let told = (
+            "bytes of replies, at the ztunnel",
+            clients.received_bytes,
+            bytes("narrows_sent_bytes_total", ZTUNNEL, "downstream"),
+        );
+        traffic.extend([asked, told]);
+        failures.extend([by_servers, passed_on, felt]);
+        traffic.push((
+            "accepted by the waypoint",
+            ztunnel.connected,
+            opened(WAYPOINT, "downstream"),
+        ));
+    }
     let check = |must_happen| {
         move |(what, told, counted)| Check {
             what,
@@ -124,9 +141,10 @@ pub(super) fn checks(tallies: &Tallies, metrics: &Metrics) -> Vec<Check> {
             must_happen,
         }
     };
-    let traffic = traffic.into_iter().chain(accepted).map(check(true));
     traffic
-        .chain(failures.into_iter().chain(refused).map(check(false)))
+        .into_iter()
+        .map(check(true))
+        .chain(failures.into_iter().map(check(false)))
         .collect()
 }
 

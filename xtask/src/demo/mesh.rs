@@ -9,7 +9,7 @@ use narrows_testbed::envoy::{Envoy, Listener, Route};
 use narrows_testbed::load::{Behaviour, ClientTally, Plan, ServerTally};
 use narrows_testbed::netns::{Fabric, Netns};
 use narrows_testbed::workload::Workload;
-use narrows_testbed::ztunnel::{Ztunnel, ZtunnelTally};
+use narrows_testbed::ztunnel::{Ztunnel, ZtunnelTally, exempt};
 
 use super::TOP;
 
@@ -83,7 +83,7 @@ pub(super) const WAYPOINT: Member = Member {
 /// Its port for tunnelled connections.
 const TUNNEL_PORT: u16 = 15008;
 
-/// A port of the waypoint on which nobody listens.
+/// A port of the waypoint on which nobody listens, and which the ztunnel leaves alone: whoever calls it is refused.
 const CLOSED_PORT: u16 = 15099;
 
 /// Where servers listen.
@@ -101,10 +101,8 @@ const CALLS: [(&str, &str, f64, u64); 6] = [
 
 /// What everyone says of their own part.
 pub(super) struct Tallies {
-    /// All clients together.
+    /// All clients together. Only the waypoint's closed port refuses them: anything else the ztunnel accepts first.
     pub(super) clients: ClientTally,
-    /// Calls of the waypoint's closed port, which are among the former.
-    pub(super) closed_port: u64,
     /// The ztunnel.
     pub(super) ztunnel: ZtunnelTally,
     /// Both servers together.
@@ -115,8 +113,9 @@ pub(super) struct Tallies {
 
 /// The running mesh. What depends on something is declared before it, and so dropped first.
 pub(super) struct Mesh {
-    clients: Vec<(bool, Actor<ClientTally>)>,
-    done: Vec<(bool, ClientTally)>,
+    clients: Vec<Actor<ClientTally>>,
+    /// What clients did that have ended.
+    done: ClientTally,
     ztunnel: Ztunnel,
     envoy: Option<Envoy>,
     servers: Vec<Actor<ServerTally>>,
@@ -154,9 +153,12 @@ impl Mesh {
         let pods = CLIENTS.iter().map(|member| Ok(&of(&workloads, member.name)?.netns));
         let pods = pods.collect::<Result<Vec<&Netns>>>()?;
         let ztunnel = Ztunnel::start(&ztunnel_cgroup, &pods, tunnel)?;
+        for pod in pods {
+            exempt(pod, CLOSED_PORT)?;
+        }
         Ok(Self {
             clients: Vec::new(),
-            done: Vec::new(),
+            done: ClientTally::default(),
             ztunnel,
             envoy: Some(envoy),
             servers,
@@ -178,16 +180,15 @@ impl Mesh {
                 workers: 8,
                 ..Plan::burst(target, 0)
             };
-            let client = Actor::client(of(&self.workloads, caller)?, &plan)?;
-            self.clients.push((server.is_none(), client));
+            self.clients.push(Actor::client(of(&self.workloads, caller)?, &plan)?);
         }
         Ok(())
     }
 
     /// Ends the calls, and returns when the last connection of every client has ended.
     pub(super) fn stop_load(&mut self) -> Result<()> {
-        for (to_closed_port, client) in self.clients.drain(..) {
-            self.done.push((to_closed_port, client.stop()?));
+        for client in self.clients.drain(..) {
+            self.done += client.stop()?;
         }
         Ok(())
     }
@@ -199,18 +200,12 @@ impl Mesh {
 
     /// What everyone says of their own part; complete after the load has stopped.
     pub(super) fn tallies(&mut self) -> Result<Tallies> {
-        let mut clients = ClientTally::default();
-        for (_, tally) in &self.done {
-            clients += *tally;
-        }
         let mut servers = ServerTally::default();
         for server in &mut self.servers {
             servers += server.tally()?;
         }
-        let closed_port = self.done.iter().filter(|(to_closed_port, _)| *to_closed_port);
         Ok(Tallies {
-            clients,
-            closed_port: closed_port.map(|(_, tally)| tally.attempts).sum(),
+            clients: self.done,
             ztunnel: self.ztunnel.tally()?,
             servers,
             waypoint_lives: self.envoy.is_some(),

@@ -14,7 +14,7 @@ use clap::builder::StyledStr;
 use narrows_testbed::agent::Agent;
 use narrows_testbed::scrape::Metrics;
 use narrows_testbed::signals::Stop;
-use narrows_testbed::{cgroup, isolate, janitor, require_root, tools};
+use narrows_testbed::{isolate, janitor, require_root, tools};
 
 use mesh::Mesh;
 use table::Table;
@@ -63,11 +63,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let mut worker = Command::new(std::env::current_exe()?);
     worker.args(std::env::args_os().skip(1)).arg("--worker");
     let status = janitor::watch(&mut worker, TOP)?;
-    if !status.success() {
+    match status.code() {
+        Some(0) => Ok(()),
         // The worker has said why.
-        std::process::exit(status.code().unwrap_or(1));
+        Some(code) => std::process::exit(code),
+        None => bail!("the demo was ended halfway ({status}); everything it made is removed"),
     }
-    Ok(())
 }
 
 /// Builds what the demo shows; cargo prints its progress.
@@ -86,7 +87,7 @@ fn work(args: &Args) -> Result<()> {
     isolate()?;
     let outcome = watch_mesh(args, &stop);
     // The janitor does this too, unless it was killed.
-    cgroup::remove_tree(&cgroup::root().join(TOP));
+    janitor::clean(TOP);
     outcome
 }
 

@@ -130,9 +130,11 @@ pub fn answer<T: Serialize>(tally: impl Fn() -> T) -> Result<()> {
     Ok(())
 }
 
-/// Writes one line of the actor's own side.
+/// Writes one line of the actor's own side; without a listener, who then has ended first, it goes unsaid.
 pub fn say(line: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    Ok(stdout.flush()?)
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }

@@ -2,11 +2,12 @@
 //!
 //! Namespaces and pins vanish with the worker's mount namespace and its processes die with it, but the directories of
 //! cgroups and temporary files stay when it is killed. The janitor removes them; should the janitor be killed, the
-//! worker is asked to end and removes them itself; and the cgroups that a crash of both has left, which are empty, go
-//! at the next start.
+//! worker is asked to end and removes them itself; and what a crash of both has left, which is empty cgroups and
+//! some files below `/run`, goes at the next start.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -29,8 +30,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long the children of a dead worker may take to follow it.
 const ORPHANS: Duration = Duration::from_secs(5);
 
-/// Runs `worker` in its own process group with the cgroup `top` (below the root of the hierarchy) to itself, passes on
-/// the first request to end, kills it at the second one, and removes the cgroup when it has ended.
+/// Runs `worker` in its own process group with the cgroup `top` (below the root of the hierarchy) to itself and
+/// `/run/<top>` for its temporary files, passes on the first request to end, kills it at the second one, and cleans up
+/// when it has ended. The worker calls [`clean`] at its end too.
 ///
 /// A program that runs already keeps its cgroup: the second one is turned away. The calling process may have no other
 /// children, because it inherits and reaps those of its worker.
@@ -40,14 +42,26 @@ pub fn watch(worker: &mut Command, top: &str) -> Result<ExitStatus> {
     let claim = Flock::lock(File::open(&directory)?, FlockArg::LockExclusiveNonblock)
         .map_err(|(_, _)| anyhow!("another one runs: it holds the cgroup {}", directory.display()))?;
     cgroup::remove_children(&directory);
+    let _none = fs::remove_dir_all(scratch(top));
+    fs::create_dir(scratch(top)).with_context(|| format!("make {}", scratch(top).display()))?;
     // Where process 1 is no real init, as in many containers, orphans would stay as zombies.
     prctl::set_child_subreaper(true)?;
-    let scratch = tempfile::Builder::new().prefix(&format!("{top}-")).tempdir()?;
-    let outcome = watch_worker(worker.env("TMPDIR", scratch.path()));
-    cgroup::remove_tree(&directory);
+    let outcome = watch_worker(worker.env("TMPDIR", scratch(top)));
+    clean(top);
     reap_orphans();
     drop(claim);
     outcome
+}
+
+/// Kills what is in the cgroup `top`, and removes it and the temporary files.
+pub fn clean(top: &str) {
+    cgroup::remove_tree(&cgroup::root().join(top));
+    let _none = fs::remove_dir_all(scratch(top));
+}
+
+/// The temporary files of a worker; below `/run`, where only root can have put something in the way.
+fn scratch(top: &str) -> PathBuf {
+    Path::new("/run").join(top)
 }
 
 /// Takes leave of the worker's children, which have got SIGKILL with it.

@@ -23,6 +23,7 @@ fn a_worker_that_crashes_leaves_nothing() -> Result<()> {
         (echo 0 > "$1/part/inner/cgroup.procs"; exec sleep 600) &
         echo $! > "$2"
         until grep -q . "$1/part/inner/cgroup.procs"; do :; done
+        touch "$TMPDIR/file"
         exit 3
     "#;
     let mut worker = Command::new("sh");
@@ -33,6 +34,7 @@ fn a_worker_that_crashes_leaves_nothing() -> Result<()> {
     let status = janitor::watch(&mut worker, &top)?;
     assert_eq!(status.code(), Some(3));
     assert!(!directory.exists());
+    assert!(!Path::new("/run").join(&top).exists());
     let orphan = fs::read_to_string(pid_file.path())?;
     assert!(
         !Path::new("/proc").join(orphan.trim()).exists(),

@@ -12,7 +12,7 @@ use narrows_testbed::load::{Behaviour, Plan};
 use narrows_testbed::netns::Fabric;
 use narrows_testbed::wait;
 use narrows_testbed::workload::Workload;
-use narrows_testbed::ztunnel::Ztunnel;
+use narrows_testbed::ztunnel::{Ztunnel, exempt};
 
 struct World {
     client: Workload,
@@ -124,6 +124,14 @@ fn a_closed_port_of_the_waypoint_is_called_directly() -> Result<()> {
     let tally = world.client.run(|| Plan::burst(at(&world.waypoint, 9), 6).run());
     assert_eq!(tally.reset, 6, "{tally:?}");
     assert_eq!(ztunnel.tally()?.refused, 6);
+    exempt(&world.client.netns, 9)?;
+    let tally = world.client.run(|| Plan::burst(at(&world.waypoint, 9), 4).run());
+    assert_eq!(
+        (tally.connected, tally.refused),
+        (0, 4),
+        "an exempt port is refused to the client itself: {tally:?}"
+    );
+    assert_eq!(ztunnel.tally()?.accepted, 6);
     Ok(())
 }
 

@@ -131,6 +131,13 @@ pub fn capture(netns: &Netns) -> Result<()> {
     Ok(())
 }
 
+/// Leaves what a pod's applications open to this port alone, as excluded outbound ports are.
+pub fn exempt(netns: &Netns, port: u16) -> Result<()> {
+    let rule = |program: &str| format!("{program} -w -t nat -I OUTPUT -p tcp --dport {port} -j RETURN\n");
+    netns.exec(&(rule("iptables") + &rule("ip6tables")))?;
+    Ok(())
+}
+
 /// Closes a connection with a reset instead of an orderly end.
 pub(crate) fn abort(stream: TcpStream) {
     let linger = libc::linger {
