@@ -134,6 +134,16 @@ impl Flow {
     }
 }
 
+/// A flow with its key, as the collector writes it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FlowEntry {
+    /// Which.
+    pub key: FlowKey,
+    /// Its counters.
+    pub flow: Flow,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ mod offsets;
 mod settings;
 
 pub use failure::{FailureEvent, REASONS, Reason};
-pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket};
+pub use flow::{BUCKETS, Flow, FlowEntry, FlowKey, Role, bucket};
 pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Offsets};
@@ -30,4 +30,12 @@ macro_rules! plain_old_data {
     };
 }
 
-plain_old_data!(FailureEvent, Flow, FlowKey, ListenerSample, Offsets, Settings);
+plain_old_data!(
+    FailureEvent,
+    Flow,
+    FlowEntry,
+    FlowKey,
+    ListenerSample,
+    Offsets,
+    Settings
+);

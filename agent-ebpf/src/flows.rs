@@ -14,6 +14,7 @@ use crate::{
 use agent_common::{BUCKETS, Flow, FlowKey, Loss, bucket};
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_log_ebpf::warn;
+use core::ptr::write_volatile;
 
 /// The entry that counts for `key`: its own, else its owner's overflow entry, else its role's.
 #[inline(always)]
@@ -67,7 +68,8 @@ fn make(key: &FlowKey) -> Option<&'static mut Flow> {
 /// Marks a flow as changed. After the counters, as the collector clears the mark before it reads them.
 #[inline(always)]
 pub(crate) fn touch(flow: &mut Flow) {
-    flow.dirty = 1;
+    // SAFETY: a field of the flow. Volatile: of two stores of the same value, the compiler would keep the first.
+    unsafe { write_volatile(&raw mut flow.dirty, 1) };
 }
 
 /// Folds what a connection with a record has carried into its flow, and returns the flow.

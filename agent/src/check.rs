@@ -53,10 +53,17 @@ pub fn run(config: &Config) -> (String, bool) {
     );
     let capabilities = match kernel::missing_capabilities() {
         Ok(missing) if missing.is_empty() => Ok("CAP_BPF, CAP_PERFMON".to_owned()),
-        Ok(missing) => Err(format!("missing {}", missing.join(", "))),
+        Ok(missing) => Err(missing.join(", ")),
         Err(error) => Err(format!("{error:#}")),
     };
     outcome(&mut rows, "capabilities", capabilities);
+    if let Ok(false) = kernel::sees_processes() {
+        rows.push(Row {
+            what: "CAP_SYS_PTRACE".into(),
+            state: State::Off,
+            detail: "recognition of points by their processes".into(),
+        });
+    }
     programs(&mut rows);
     inventory(&mut rows, config, cgroups.ok());
     (table(&rows), rows.iter().all(|row| row.state != State::Missing))
@@ -91,7 +98,7 @@ fn programs(rows: &mut Vec<Row>) {
         };
         let detail = match &status.reason {
             None => status.signal.to_owned(),
-            Some(reason) => format!("off: {} ({reason})", status.signal),
+            Some(reason) => format!("{} ({reason})", status.signal),
         };
         rows.push(Row {
             what: format!("{} {}", status.program, status.hook),
@@ -103,7 +110,7 @@ fn programs(rows: &mut Vec<Row>) {
         rows.push(Row {
             what: field.field.clone(),
             state: if field.required { State::Missing } else { State::Off },
-            detail: format!("this kernel does not have it; off: {}", signal_without(&field.field)),
+            detail: format!("this kernel does not have it: {}", signal_without(&field.field)),
         });
     }
 }

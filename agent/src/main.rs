@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use narrows::config::Config;
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 /// Node telemetry for the enforcement points of service meshes.
@@ -21,7 +21,7 @@ struct Cli {
 enum Command {
     /// Count connections and serve the metrics until SIGTERM.
     ///
-    /// Needs root, or CAP_BPF and CAP_PERFMON. Serves /metrics, /healthz, /readyz and /api/v1/status.
+    /// Needs root, or CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to recognise points by their processes. Serves /metrics, /healthz, /readyz and /api/v1/status.
     Agent(Settings),
     /// Say what this kernel and these privileges allow.
     ///
@@ -72,6 +72,7 @@ impl Settings {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
             .init();
         Ok(())
     }

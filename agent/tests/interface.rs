@@ -44,6 +44,8 @@ fn metrics_come_in_both_formats_and_promtool_accepts_them() {
     assert!(openmetrics.body.contains("# TYPE narrows_lost counter\n"));
     assert!(prometheus.body.contains("# TYPE narrows_lost_total counter\n"));
     assert!(!prometheus.body.contains("# EOF"));
+    // Without this bucket, Prometheus computes no quantile.
+    assert!(prometheus.body.contains("narrows_tick_seconds_bucket{le=\"+Inf\"}"));
 
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])

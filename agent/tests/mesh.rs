@@ -198,7 +198,7 @@ fn a_ztunnel_is_known_by_its_cgroup_and_its_workloads_by_their_namespaces() {
 
     let down: &[(&str, &str)] = &[("point", "istio-system/ztunnel"), ("side", "downstream")];
     let up: &[(&str, &str)] = &[("point", "istio-system/ztunnel"), ("side", "upstream")];
-    fn of<'a>(name: &'a str) -> [(&'a str, &'a str); 2] {
+    fn of(name: &str) -> [(&str, &str); 2] {
         [("point", "istio-system/ztunnel"), ("source_workload", name)]
     }
     agent.wait_for("160 closed", |m| {

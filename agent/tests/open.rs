@@ -116,7 +116,7 @@ fn totals_are_exact_when_the_flow_table_is_full() {
     let (checkout, waypoint) = (world.workload("checkout", 11), world.workload("waypoint", 2));
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("config.yaml");
-    std::fs::write(&config, "limits: { flows: 64 }\n").expect("written");
+    std::fs::write(&config, "limits: { flows: 64 }\nflow_idle: 0.4\n").expect("written");
     let agent = start_with(
         &inventory(&[&checkout], &[&waypoint]),
         &["--config", config.to_str().expect("a path in UTF-8")],
@@ -146,7 +146,6 @@ fn totals_are_exact_when_the_flow_table_is_full() {
     });
     let total = f64::from(PORTS) * PER_PORT as f64;
     assert_eq!(ok as f64, total);
-    drop(servers);
     agent.wait_for("all closed", |m| {
         m.sum("narrows_connections_closed_total", DOWN) == total
     });
@@ -177,6 +176,27 @@ fn totals_are_exact_when_the_flow_table_is_full() {
         "{unknown} connections without detail, but {lost} counted as such"
     );
     assert!(metrics.sum("narrows_overflow_flows", &[]) > 0.0);
+
+    // Idle flows have left meanwhile; the entries without detail go on counting.
+    agent.wait_for("room in the table", |m| m.sum("narrows_flows", &[]) < 64.0);
+    let again: u64 = checkout.run(|| (0..PORTS).map(|n| short_connections(v4(2, 20_000 + n), 1)).sum());
+    let total = total + again as f64;
+    agent.wait_for("all closed", |m| {
+        m.sum("narrows_connections_closed_total", DOWN) == total
+    });
+    expect(
+        &agent.settle(),
+        &[
+            ("narrows_connections_opened_total", DOWN, total),
+            (
+                "narrows_dependent_connections_total",
+                &[("point", "shop/waypoint")],
+                total,
+            ),
+        ],
+    );
+    assert_eq!(agent.get_json("/api/v1/status")["tick_error"], serde_json::Value::Null);
+    drop(servers);
 }
 
 /// Connections with sixteen bytes each way, one after the other.

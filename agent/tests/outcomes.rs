@@ -57,6 +57,7 @@ fn abort(stream: TcpStream) {
         l_linger: 0,
     };
     socket::setsockopt(&stream, sockopt::Linger, &linger).expect("set");
+    drop(stream);
 }
 
 /// Reads until the end, whichever kind it is.

@@ -16,6 +16,7 @@ use agent_common::Settings;
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use std::{
+    io::ErrorKind,
     sync::{Arc, mpsc},
     time::Instant,
 };
@@ -41,11 +42,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     tracing::info!(config = %serde_json::to_string(config)?, "starting");
     // First what is quickly said: whether this is a second instance.
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
-        format!(
-            "cannot listen on {}: is another agent running? (--listen chooses another address)",
-            config.listen
-        )
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::AddrInUse => ": is another agent running? (--listen chooses another address)",
+            _ => "",
+        };
+        anyhow::anyhow!("cannot listen on {}{hint}: {error}", config.listen)
     })?;
     let ticker = begin(config)?;
     let shared: Shared = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
@@ -101,6 +103,9 @@ fn begin(config: &Config) -> anyhow::Result<Ticker> {
             program.program,
             program.signal
         );
+    }
+    if !kernel::sees_processes()? {
+        tracing::warn!("CAP_SYS_PTRACE is missing: no point is recognised by its processes");
     }
     if let Some(program) = kernel.missing_programs().first() {
         let why = program.reason.as_deref().unwrap_or("unknown");

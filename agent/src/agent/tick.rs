@@ -10,7 +10,7 @@ use crate::{
     node::Cgroups,
     points::Rules,
 };
-use agent_common::{FailureEvent, Flow, FlowKey, Reason};
+use agent_common::{FailureEvent, Loss, Reason};
 use std::time::{Duration, Instant};
 
 /// Everything that a tick works on.
@@ -23,8 +23,7 @@ pub struct Ticker {
     points_limit: usize,
     ticks: u64,
     tick_seconds: Histogram,
-    // Kept between ticks for its memory.
-    readings: Vec<(FlowKey, Flow, bool)>,
+    lost: Vec<(Loss, u64)>,
 }
 
 impl Ticker {
@@ -43,7 +42,7 @@ impl Ticker {
             points_limit: config.limits.points,
             ticks: 0,
             tick_seconds: Histogram::default(),
-            readings: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -67,23 +66,19 @@ impl Ticker {
 
     fn read(&mut self, now: Instant) -> anyhow::Result<()> {
         let listeners = self.kernel.sample()?;
-        let readings = &mut self.readings;
-        readings.clear();
-        let read = self.kernel.collect(|key, reading| {
-            readings.push(match reading {
-                Reading::Changed(flow) => (*key, *flow, false),
-                Reading::Gone(flow) => (*key, *flow, true),
-            });
+        self.model.local_points(self.resolver.points(), now);
+        let (model, resolver) = (&mut self.model, &mut self.resolver);
+        let read = self.kernel.collect(|key, reading| match reading {
+            Reading::Changed(flow) => model.flow(key, flow, false, resolver, now),
+            Reading::Gone(flow) => model.flow(key, flow, true, resolver, now),
         });
-        let cgroups = self.readings.iter().map(|(key, ..)| key.cgroup);
-        self.resolver
-            .learn(cgroups.chain(listeners.iter().map(|listener| listener.cgroup)));
-        self.model.local_points(self.resolver.points());
-        for (key, flow, gone) in &self.readings {
-            self.model.flow(key, flow, *gone, &self.resolver, now);
-        }
-        self.model.listeners(&listeners, &self.resolver);
-        let resolver = &self.resolver;
+        model.listeners(&listeners, resolver);
+        // Those that were recognised only now.
+        model.local_points(resolver.points(), now);
+        // Asked for after the flows: an opening without detail was counted as such before its end.
+        self.lost = self.kernel.loss()?;
+        let detail = self.lost.iter().all(|(what, n)| *what != Loss::FlowDetail || *n == 0);
+        model.unseen_flows(detail, now);
         self.kernel.drain(|event| report(&event, resolver));
         // What was read is counted, also when the reading broke off.
         read
@@ -115,7 +110,8 @@ impl Ticker {
                 .map(|(point, called)| (point.clone(), called.clone()))
                 .collect(),
             attributed: self.model.attributed().clone(),
-            loss: self.kernel.loss().unwrap_or_default(),
+            loss: self.lost.clone(),
+            skipped: self.kernel.skipped_runs(),
             unseen: self.model.unseen(),
             points_turned_away: self.model.points_turned_away(),
             programs: self.kernel.programs().to_vec(),
@@ -137,7 +133,7 @@ impl Ticker {
 }
 
 /// Writes a failed connection to the log.
-fn report(event: &FailureEvent, resolver: &Resolver) {
+fn report(event: &FailureEvent, resolver: &mut Resolver) {
     let Some(reason) = Reason::ALL.get(usize::from(event.reason)) else {
         return;
     };
@@ -153,7 +149,7 @@ fn report(event: &FailureEvent, resolver: &Resolver) {
         point = binding.point().map(|point| point.name.as_str()),
         peer = ?binding.peer,
         port = event.key.port,
-        duration_us = event.duration_ns / 1000,
+        duration_us = (event.duration_ns > 0).then_some(event.duration_ns / 1000),
         "connection failed"
     );
 }

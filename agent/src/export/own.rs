@@ -63,6 +63,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
             .iter()
             .map(|(what, n)| (vec![("what", what.label().into())], *n))
             .chain([
+                (vec![("what", "program_run".into())], snapshot.skipped),
                 (vec![("what", "unseen_connection".into())], snapshot.unseen),
                 (vec![("what", "point".into())], snapshot.points_turned_away),
             ]),

@@ -57,8 +57,10 @@ pub struct Snapshot {
     pub attributed: BTreeMap<(End, Found), u64>,
     /// What was lost in the kernel.
     pub loss: Vec<(Loss, u64)>,
-    /// How often a point was not counted, because there were too many.
+    /// Points that are not counted, because there are too many.
     pub points_turned_away: u64,
+    /// Runs of kernel programs that the kernel left out.
+    pub skipped: u64,
     /// Connections that ended and had never been seen to begin.
     pub unseen: u64,
     /// The kernel programs.

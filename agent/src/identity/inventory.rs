@@ -201,7 +201,7 @@ fn cgroup(
     let Some(cgroup) = cgroup else { return Ok(None) };
     let line = cgroup.referenced.line();
     let path = cgroup.value.trim_end_matches('/').to_owned();
-    if !path.starts_with('/') || path.contains("/../") {
+    if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
         let what = format!(
             "cgroup: {:?} is no path below the cgroup2 root, such as /system.slice/envoy.service",
             cgroup.value

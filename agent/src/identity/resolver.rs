@@ -20,6 +20,10 @@ use std::{
 /// A cgroup that is nobody known is looked at again after so long: its process may have started another program.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// A cgroup that is gone is remembered for so long: its last connections may be read only now. Its id is never given to
+/// another one.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
 /// Cgroups remembered at most; those that are nobody known are forgotten first.
 const MOST_CGROUPS: usize = 20_000;
 
@@ -77,14 +81,24 @@ impl Binding {
     }
 }
 
+/// A cgroup and who it is.
+#[derive(Debug)]
+struct KnownCgroup {
+    identity: Identity,
+    path: String,
+    /// When it was found to be gone.
+    gone: Option<Instant>,
+}
+
 /// Answers who somebody is.
 #[derive(Debug)]
 pub struct Resolver {
     cgroups: Cgroups,
     rules: Rules,
     entries: Vec<Entry>,
-    by_cgroup: HashMap<u64, Identity>,
+    by_cgroup: HashMap<u64, KnownCgroup>,
     nobody: HashMap<u64, Instant>,
+    paths: Option<HashMap<u64, String>>,
     by_netns: HashMap<u32, Arc<Workload>>,
     addresses: HashMap<IpAddr, Vec<Identity>>,
     holders_of: HashMap<Arc<Workload>, HashSet<IpAddr>>,
@@ -103,6 +117,7 @@ impl Resolver {
             entries: Vec::new(),
             by_cgroup: HashMap::new(),
             nobody: HashMap::new(),
+            paths: None,
             by_netns: HashMap::new(),
             addresses: HashMap::new(),
             holders_of: HashMap::new(),
@@ -125,7 +140,7 @@ impl Resolver {
 
     /// The points that are known by their cgroup.
     pub fn points(&self) -> impl Iterator<Item = &Arc<Point>> {
-        self.by_cgroup.values().filter_map(|identity| match identity {
+        self.by_cgroup.values().filter_map(|known| match &known.identity {
             Identity::Point(point) => Some(point),
             Identity::Workload(_) => None,
         })
@@ -154,13 +169,20 @@ impl Resolver {
     /// Looks where the inventory's entries are now: cgroups and namespaces come and go.
     pub fn refresh(&mut self) {
         self.missing.clear();
+        self.paths = None;
+        self.forget_gone_cgroups();
         self.node_addresses = node_addresses();
         for entry in &self.entries {
             if let Some(path) = &entry.cgroup {
                 match self.cgroups.id(path) {
-                    // A cgroup's id is never given to another one, so what was known of old ids stays true.
                     Some(id) => {
-                        if self.by_cgroup.insert(id, entry.identity.clone()).as_ref() != Some(&entry.identity) {
+                        let known = KnownCgroup {
+                            identity: entry.identity.clone(),
+                            path: path.clone(),
+                            gone: None,
+                        };
+                        let before = self.by_cgroup.insert(id, known);
+                        if before.is_none_or(|before| before.identity != entry.identity) {
                             self.nobody.clear();
                             self.generation += 1;
                         }
@@ -191,33 +213,51 @@ impl Resolver {
         }
     }
 
-    /// Finds out who the given cgroups are, where that is not known: a child of an entry's cgroup belongs to the entry,
-    /// another one may be a point by its processes.
-    pub fn learn(&mut self, cgroups: impl Iterator<Item = u64>) {
-        let now = Instant::now();
-        let due: Vec<u64> = cgroups
-            .filter(|id| *id != 0 && *id != self.cgroups.root() && !self.by_cgroup.contains_key(id))
-            .filter(|id| self.nobody.get(id).is_none_or(|looked| now - *looked >= LOOK_AGAIN))
-            .collect();
-        if due.is_empty() {
+    fn forget_gone_cgroups(&mut self) {
+        let (now, cgroups) = (Instant::now(), &self.cgroups);
+        self.by_cgroup.retain(|id, known| {
+            if cgroups.id(&known.path) == Some(*id) {
+                return true;
+            }
+            now - *known.gone.get_or_insert(now) < REMEMBERED
+        });
+    }
+
+    /// Finds out who a cgroup is, where that is not known: a child of an entry's cgroup belongs to the entry, another one
+    /// may be a point by its processes.
+    fn learn(&mut self, cgroup: u64) {
+        if cgroup == 0 || cgroup == self.cgroups.root() || self.by_cgroup.contains_key(&cgroup) {
             return;
         }
-        if self.nobody.len() > MOST_CGROUPS {
-            self.nobody.clear();
+        let now = Instant::now();
+        if self
+            .nobody
+            .get(&cgroup)
+            .is_some_and(|looked| now - *looked < LOOK_AGAIN)
+        {
+            return;
         }
-        let paths = self.cgroups.paths();
-        for id in due {
-            match paths.get(&id).and_then(|path| self.who(path)) {
-                Some(identity) => {
-                    tracing::info!(cgroup = paths.get(&id), "recognised {}", name(&identity));
-                    self.by_cgroup.insert(id, identity);
-                    self.generation += 1;
+        // Read once a tick at most.
+        let paths = self.paths.take().unwrap_or_else(|| self.cgroups.paths());
+        match paths.get(&cgroup).and_then(|path| Some((path, self.who(path)?))) {
+            Some((path, identity)) => {
+                tracing::info!(cgroup = path, "recognised {}", name(&identity));
+                let known = KnownCgroup {
+                    identity,
+                    path: path.clone(),
+                    gone: None,
+                };
+                self.by_cgroup.insert(cgroup, known);
+                self.generation += 1;
+            }
+            None => {
+                if self.nobody.len() > MOST_CGROUPS {
+                    self.nobody.clear();
                 }
-                None => {
-                    self.nobody.insert(id, now);
-                }
+                self.nobody.insert(cgroup, now);
             }
         }
+        self.paths = Some(paths);
     }
 
     fn who(&self, path: &str) -> Option<Identity> {
@@ -239,8 +279,9 @@ impl Resolver {
     }
 
     /// Who a flow belongs to, as far as is known now.
-    pub fn bind(&self, key: &FlowKey) -> Binding {
-        let holder = self.by_cgroup.get(&key.cgroup).cloned();
+    pub fn bind(&mut self, key: &FlowKey) -> Binding {
+        self.learn(key.cgroup);
+        let holder = self.by_cgroup.get(&key.cgroup).map(|known| known.identity.clone());
         let place = self.by_netns.get(&key.netns).cloned();
         let peer = self.peer(key, place.as_ref());
         Binding {
@@ -372,7 +413,7 @@ mod tests {
 
     #[test]
     fn an_address_is_who_holds_it() {
-        let resolver = resolver(
+        let mut resolver = resolver(
             "workloads:\n  - { name: a, addresses: [10.0.0.1, fd00::1] }\n  - { name: b, addresses: [10.0.0.2] }\n\
              points:\n  - { name: w, kind: waypoint, addresses: [10.0.0.9] }\n",
         );

@@ -18,6 +18,15 @@ pub fn missing_capabilities() -> anyhow::Result<Vec<String>> {
     Ok(missing_of(effective))
 }
 
+/// Whether this process may see what other users' processes run (`/proc/<pid>/exe`).
+///
+/// # Errors
+/// When `/proc/self/status` cannot be read.
+pub fn sees_processes() -> anyhow::Result<bool> {
+    const CAP_SYS_PTRACE: u32 = 19;
+    Ok(procfs::process::Process::myself()?.status()?.capeff >> CAP_SYS_PTRACE & 1 == 1)
+}
+
 fn missing_of(effective: u64) -> Vec<String> {
     let has = |n: u32| effective >> n & 1 == 1;
     NEEDED

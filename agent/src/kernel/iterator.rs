@@ -13,6 +13,9 @@ const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_ITER_CREATE: libc::c_int = 33;
 const BPF_TRACE_ITER: u32 = 28;
 
+/// How much is read at once; the kernel's own buffer is half of it.
+const CHUNK: usize = 64 * 1024;
+
 /// `union bpf_iter_link_info`, for a map.
 #[repr(C)]
 struct MapInfo {
@@ -62,11 +65,11 @@ impl KernelIterator {
         })
     }
 
-    /// Runs the program over all objects and appends what it wrote to `out`.
+    /// Runs the program over all objects, and hands what it wrote to `each`, as records of plain old data.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn run(&self, out: &mut Vec<u8>) -> io::Result<()> {
+    pub fn run<T: aya::Pod>(&self, mut each: impl FnMut(T)) -> io::Result<()> {
         let attributes = Attributes {
             program_or_link: self.link.as_raw_fd().cast_unsigned(),
             flags_or_target: 0,
@@ -77,13 +80,25 @@ impl KernelIterator {
             reserved: [0; 9],
         };
         let mut file = File::from(bpf(BPF_ITER_CREATE, &attributes)?);
+        let mut chunk = vec![0; CHUNK];
+        let mut filled = 0;
         loop {
-            match file.read_to_end(out) {
-                Ok(_) => return Ok(()),
-                // The kernel stops for breath after a million elements without output.
-                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+            match file.read(&mut chunk[filled..]) {
+                Ok(0) => return Ok(()),
+                Ok(n) => filled += n,
+                // The kernel stops for breath after a million objects without output.
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => continue,
                 Err(error) => return Err(error),
             }
+            let mut rest = &chunk[..filled];
+            while let Some((record, tail)) = split(rest) {
+                each(record);
+                rest = tail;
+            }
+            // A record that is not complete yet goes on at the start.
+            let left = rest.len();
+            chunk.copy_within(filled - left..filled, 0);
+            filled = left;
         }
     }
 }

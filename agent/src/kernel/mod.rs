@@ -5,13 +5,14 @@ mod capabilities;
 mod iterator;
 mod offsets;
 mod programs;
+mod skipped;
 
 pub use btf::{Btf as KernelTypes, BtfError, VMLINUX};
-pub use capabilities::missing_capabilities;
+pub use capabilities::{missing_capabilities, sees_processes};
 pub use offsets::{Field, signal_without};
 pub use programs::{PROGRAMS, ProgramStatus};
 
-use agent_common::{Control, FailureEvent, Flow, FlowKey, ListenerSample, Loss, Offsets, Role, Settings};
+use agent_common::{Control, FailureEvent, Flow, FlowEntry, FlowKey, ListenerSample, Loss, Offsets, Role, Settings};
 use anyhow::{Context, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -54,7 +55,6 @@ pub struct Kernel {
     adopt: Option<KernelIterator>,
     collect: Vec<KernelIterator>,
     retired: Vec<(FlowKey, Instant)>,
-    buffer: Vec<u8>,
     programs: Vec<ProgramStatus>,
     fields: Vec<Field>,
 }
@@ -94,7 +94,10 @@ impl Kernel {
                 missing.join(", ")
             );
         }
-        Self::open_with(options, offsets, fields)
+        drop(types);
+        let kernel = Self::open_with(options, offsets, fields);
+        give_back_memory();
+        kernel
     }
 
     /// [`Kernel::open`] with given offsets.
@@ -121,12 +124,12 @@ impl Kernel {
                     .map(|both| collect = both),
                 "sample" => tie(&ebpf, "sample", "SOCKETS").map(|iterator| sample = Some(iterator)),
                 "adopt" => KernelIterator::attach(iterator(&ebpf, "adopt")?, None)
+                    .context("this kernel does not iterate over open files")
                     .and_then(|iterator| {
-                        iterator.run(&mut Vec::new())?;
+                        run_adoption(&iterator)?;
                         adopt = Some(iterator);
                         Ok(())
-                    })
-                    .context("iterating over open files failed"),
+                    }),
                 _ => Ok(()),
             };
             if let Err(error) = outcome {
@@ -164,7 +167,6 @@ impl Kernel {
             adopt,
             collect,
             retired: Vec::new(),
-            buffer: Vec::new(),
             programs,
             fields,
             ebpf,
@@ -197,19 +199,13 @@ impl Kernel {
         let Some(sample) = &self.sample else {
             return Ok(Vec::new());
         };
-        self.buffer.clear();
         if let Some(adopt) = &self.adopt {
-            adopt
-                .run(&mut self.buffer)
-                .context("iterating over open files failed")?;
+            run_adoption(adopt)?;
         }
-        sample.run(&mut self.buffer).context("sampling open sockets failed")?;
         let mut listeners = Vec::new();
-        let mut rest = self.buffer.as_slice();
-        while let Some((listener, tail)) = split(rest) {
-            listeners.push(listener);
-            rest = tail;
-        }
+        sample
+            .run(|listener| listeners.push(listener))
+            .context("sampling open sockets failed")?;
         Ok(listeners)
     }
 
@@ -219,19 +215,15 @@ impl Kernel {
     /// What the kernel says.
     pub fn collect(&mut self, mut each: impl FnMut(&FlowKey, Reading<'_>)) -> anyhow::Result<()> {
         self.take_retired(&mut each)?;
-        self.buffer.clear();
         for table in &self.collect {
-            table.run(&mut self.buffer).context("reading the flow tables failed")?;
-        }
-        let mut rest = self.buffer.as_slice();
-        while let Some((key, tail)) = split::<FlowKey>(rest) {
-            let Some((flow, tail)) = split::<Flow>(tail) else { break };
-            each(&key, Reading::Changed(&flow));
-            // The overflow tables are small and bounded by owners: what is retired there stays, and is used again.
-            if flow.retired != 0 {
-                self.retired.push((key, Instant::now()));
-            }
-            rest = tail;
+            table
+                .run(|FlowEntry { key, flow }| {
+                    each(&key, Reading::Changed(&flow));
+                    if flow.retired != 0 {
+                        self.retired.push((key, Instant::now()));
+                    }
+                })
+                .context("reading the flow tables failed")?;
         }
         for role in [Role::Client, Role::Server, Role::Listener] {
             let flow = self.totals.get(&(role as u32), 0)?;
@@ -274,6 +266,18 @@ impl Kernel {
             .context("the loss counters cannot be read")
     }
 
+    /// Runs of programs that the kernel left out: it does not run a program that it has just interrupted on the same
+    /// processor. What they would have counted is missing.
+    pub fn skipped_runs(&self) -> u64 {
+        let active = self.programs.iter().filter(|status| status.active);
+        active
+            .filter_map(|status| {
+                let program = self.ebpf.program(status.program)?;
+                skipped::recursion_misses(program.fd().ok()?.as_fd()).ok()
+            })
+            .sum()
+    }
+
     /// How often each active program ran, and for how long; nothing when the kernel does not measure it (sysctl
     /// `kernel.bpf_stats_enabled`).
     pub fn costs(&self) -> Vec<ProgramCost> {
@@ -303,6 +307,20 @@ impl Kernel {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
+    }
+}
+
+/// Gives every socket that a process has open a record; writes nothing.
+fn run_adoption(adopt: &KernelIterator) -> anyhow::Result<()> {
+    adopt.run(|_: u64| {}).context("iterating over open files failed")
+}
+
+/// Reading the kernel's types takes tens of megabytes for a moment, which glibc would keep for later.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only returns free memory to the system.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

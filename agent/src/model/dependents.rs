@@ -107,9 +107,26 @@ impl Dependents {
         }
     }
 
-    /// Forgets those beyond the bound whose traffic is older than `window`.
+    /// Forgets those beyond the bound whose traffic is older than `window`; and, when there are such, those in detail,
+    /// whose series end then, to make room.
     pub fn expire(&mut self, window: Duration, now: Instant) {
         self.beyond.retain(|_, last| now - *last <= window);
+        if !self.beyond.is_empty() {
+            self.tracked.retain(|_, tracked| tracked.is_active(window, now));
+            // Their next traffic is counted in detail.
+            let room = self.most.saturating_sub(self.tracked.len());
+            let moved: Vec<_> = self.beyond.keys().take(room).cloned().collect();
+            for who in moved {
+                let last_traffic = self.beyond.remove(&who).unwrap_or(now);
+                self.tracked.insert(
+                    who,
+                    Tracked {
+                        share: Share::default(),
+                        last_traffic,
+                    },
+                );
+            }
+        }
     }
 
     /// How many have traffic in the window, or connections open.
@@ -265,6 +282,23 @@ mod tests {
         assert_eq!(dependents.untracked(), 7);
         assert_eq!(dependents.counts(WINDOW, now).workloads, 10);
         dependents.expire(WINDOW, now + WINDOW * 2);
+        assert_eq!(dependents.untracked(), 0);
+    }
+
+    #[test]
+    fn those_without_traffic_make_room() {
+        let mut dependents = Dependents::new(1);
+        let (now, later) = (Instant::now(), Instant::now() + WINDOW * 2);
+        dependents.add(Some(&workload("old", "x")), &connections(1), now);
+        dependents.add(Some(&workload("new", "x")), &connections(1), later);
+        assert_eq!(dependents.untracked(), 1);
+        dependents.expire(WINDOW, later);
+        dependents.add(Some(&workload("new", "x")), &connections(1), later);
+        let rows = dependents.rows(WINDOW, later);
+        assert_eq!(
+            (rows.len(), rows[0].0.name.as_str(), rows[0].1.connections),
+            (1, "new", 1)
+        );
         assert_eq!(dependents.untracked(), 0);
     }
 }

@@ -47,7 +47,7 @@ impl Histogram {
         let fine: u64 = self.buckets[..=FINEST].iter().sum();
         let rest = (FINEST + 1..BUCKETS).map(|n| {
             let bound = if n == BUCKETS - 1 {
-                f64::MAX
+                f64::INFINITY
             } else {
                 (1_u64 << (n + 1)) as f64 / 1e6
             };
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(exported[1], (0.000_032, 2));
         assert_eq!(exported[2], (0.000_064, 1));
         assert!(exported.contains(&(1.048_576, 1)));
-        assert_eq!(exported.last(), Some(&(f64::MAX, 1)));
+        assert_eq!(exported.last(), Some(&(f64::INFINITY, 1)));
         assert_eq!(exported.iter().map(|(_, n)| n).sum::<u64>(), histogram.count());
         assert!((histogram.sum() - 201.000_095).abs() < 1e-9);
     }

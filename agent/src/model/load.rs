@@ -3,7 +3,7 @@
 use super::{dependents::Dependents, histogram::Histogram};
 use crate::points::Point;
 use agent_common::{Flow, ListenerSample, REASONS};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// One side of a point.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +87,8 @@ pub struct PointLoad {
     pub point: Arc<Point>,
     /// Whether one of its processes runs on this node. Else only its dependents are known, from their own sockets.
     pub local: bool,
+    /// When its process, or a call to it, was last seen.
+    pub seen: Instant,
     /// Connections it accepted.
     pub downstream: Side,
     /// Connections it opened.
@@ -99,10 +101,11 @@ pub struct PointLoad {
 
 impl PointLoad {
     /// A point without traffic.
-    pub fn new(point: Arc<Point>, most_dependents: usize) -> Self {
+    pub fn new(point: Arc<Point>, most_dependents: usize, now: Instant) -> Self {
         Self {
             point,
             local: false,
+            seen: now,
             downstream: Side::default(),
             upstream: Side::default(),
             queues: BTreeMap::new(),

@@ -100,8 +100,9 @@ pub struct Model {
     called: BTreeMap<CalledPoint, Called>,
     attributed: BTreeMap<(End, Found), u64>,
     local_names: HashSet<String>,
-    points_turned_away: u64,
+    turned_away: HashSet<Arc<Point>>,
     unseen: u64,
+    deficits: Vec<FlowKey>,
 }
 
 impl Model {
@@ -114,13 +115,14 @@ impl Model {
             called: BTreeMap::new(),
             attributed: BTreeMap::new(),
             local_names: HashSet::new(),
-            points_turned_away: 0,
+            turned_away: HashSet::new(),
             unseen: 0,
+            deficits: Vec::new(),
         }
     }
 
     /// Takes in a flow as it stands now; `gone` when it will not come again.
-    pub fn flow(&mut self, key: &FlowKey, now: &Flow, gone: bool, resolver: &Resolver, at: Instant) {
+    pub fn flow(&mut self, key: &FlowKey, now: &Flow, gone: bool, resolver: &mut Resolver, at: Instant) {
         let mut known = self.flows.remove(key).unwrap_or_else(|| Known {
             last: Flow::ZERO,
             binding: resolver.bind(key),
@@ -131,17 +133,34 @@ impl Model {
             self.move_open(key, &known, &better, at);
             known.binding = better;
         }
-        let mut delta = delta::advance(&mut known.last, now);
+        let delta = delta::advance(&mut known.last, now);
         let begun = known.last.opened + known.last.adopted + known.unseen;
         if known.last.closed > begun && Role::from_u8(key.role) != Some(Role::Listener) {
-            let unseen = known.last.closed - begun;
-            known.unseen += unseen;
-            self.unseen += unseen;
-            delta.adopted += unseen;
+            self.deficits.push(*key);
         }
         self.add(key, &delta, &known.binding, at);
         if !gone {
             self.flows.insert(*key, known);
+        }
+    }
+
+    /// Looks at the flows of this tick that ended more connections than they had begun. While every flow has had its place
+    /// in the kernel's table (`detail`), these were open, but in no file table, at the start. Without, their beginning may
+    /// have been counted under their owner alone.
+    pub fn unseen_flows(&mut self, detail: bool, at: Instant) {
+        for key in std::mem::take(&mut self.deficits) {
+            let Some(known) = self.flows.get_mut(&key).filter(|_| detail) else {
+                continue;
+            };
+            let unseen = (known.last.closed).saturating_sub(known.last.opened + known.last.adopted + known.unseen);
+            known.unseen += unseen;
+            self.unseen += unseen;
+            let binding = known.binding.clone();
+            let adopted = Flow {
+                adopted: unseen,
+                ..Flow::ZERO
+            };
+            self.add(&key, &adopted, &binding, at);
         }
     }
 
@@ -252,28 +271,34 @@ impl Model {
     fn load(&mut self, point: &Arc<Point>) -> Option<&mut PointLoad> {
         if !self.points.contains_key(point) {
             if self.points.len() >= self.bounds.points {
-                self.points_turned_away += 1;
+                // Bounded as the points themselves are.
+                if self.turned_away.len() < self.bounds.points {
+                    self.turned_away.insert(point.clone());
+                }
                 return None;
             }
-            self.points
-                .insert(point.clone(), PointLoad::new(point.clone(), self.bounds.dependents));
+            self.points.insert(
+                point.clone(),
+                PointLoad::new(point.clone(), self.bounds.dependents, Instant::now()),
+            );
         }
         self.points.get_mut(point)
     }
 
     /// The points that have a process on this node. Called before the flows of a tick.
-    pub fn local_points<'a>(&mut self, points: impl Iterator<Item = &'a Arc<Point>>) {
+    pub fn local_points<'a>(&mut self, points: impl Iterator<Item = &'a Arc<Point>>, now: Instant) {
         for point in points {
             self.local_names.insert(point.name.clone());
             // A point without traffic is shown, too.
             if let Some(load) = self.load(point) {
                 load.local = true;
+                load.seen = now;
             }
         }
     }
 
     /// Takes in the listening sockets as they are now.
-    pub fn listeners(&mut self, samples: &[ListenerSample], resolver: &Resolver) {
+    pub fn listeners(&mut self, samples: &[ListenerSample], resolver: &mut Resolver) {
         for load in self.points.values_mut() {
             for queue in load.queues.values_mut() {
                 *queue = AcceptQueue {
@@ -296,11 +321,17 @@ impl Model {
         }
     }
 
-    /// Forgets what is older than the window.
+    /// Forgets what is older than the window: dependents, and points that are gone.
     pub fn expire(&mut self, now: Instant) {
+        let window = self.bounds.window;
         for load in self.points.values_mut() {
-            load.dependents.expire(self.bounds.window, now);
+            load.dependents.expire(window, now);
         }
+        self.points
+            .retain(|_, load| now - load.seen <= window || load.dependents.counts(window, now).workloads > 0);
+        let points = &self.points;
+        self.local_names
+            .retain(|name| points.values().any(|load| load.local && load.point.name == *name));
     }
 
     /// Loads by point.
@@ -331,9 +362,9 @@ impl Model {
             .count()
     }
 
-    /// How often a point was not counted because of the bound.
+    /// Points that are not counted because of the bound.
     pub fn points_turned_away(&self) -> u64 {
-        self.points_turned_away
+        self.turned_away.len() as u64
     }
 
     /// Connections that ended and had never been seen to begin.

@@ -107,9 +107,12 @@ pub fn start_with(inventory: &str, arguments: &[&str]) -> Agent {
     Agent::start(binary(), inventory, arguments).expect("the agent starts")
 }
 
+/// A metric, labels of the series to add up, and what that must give.
+pub type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
 /// Compares exactly, all rows before it fails.
 #[track_caller]
-pub fn expect(metrics: &Metrics, rows: &[(&str, &[(&str, &str)], f64)]) {
+pub fn expect(metrics: &Metrics, rows: &[Row<'_>]) {
     let mut wrong = String::new();
     for (name, labels, expected) in rows {
         let found = metrics.sum(name, labels);
@@ -117,5 +120,5 @@ pub fn expect(metrics: &Metrics, rows: &[(&str, &[(&str, &str)], f64)]) {
             writeln!(wrong, "{name}{labels:?} is {found}, expected {expected}").expect("written");
         }
     }
-    assert!(wrong.is_empty(), "{wrong}\n{}", metrics.listing("narrows_con"));
+    assert!(wrong.is_empty(), "{wrong}\n{}", metrics.listing("narrows_"));
 }
