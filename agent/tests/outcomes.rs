@@ -2,17 +2,16 @@
 
 mod common;
 
-use common::{World, expect, inventory, start, v4, v6};
+use common::{World, begin_to_connect, expect, inventory, listen, start, v4, v6};
 use narrows_testbed::{
     agent::Agent,
     load::{Behaviour, Plan, Server},
     workload::Workload,
 };
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
+use nix::sys::socket::{self, sockopt};
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream},
-    os::fd::{AsRawFd, OwnedFd},
+    net::{SocketAddr, TcpListener, TcpStream},
 };
 
 /// What every series of the test's one waypoint carries, and a side.
@@ -287,7 +286,7 @@ fn the_caller_gives_up_before_the_handshake_ends() {
         .expect("a packet filter");
     mesh.checkout.run(|| {
         for _ in 0..30 {
-            drop(begin_to_connect("10.90.0.2:15008".parse().expect("an address")));
+            drop(begin_to_connect(v4(2, 15008)));
         }
     });
     expect(
@@ -306,14 +305,6 @@ fn the_caller_gives_up_before_the_handshake_ends() {
             ),
         ],
     );
-}
-
-/// Sends a SYN and does not wait.
-fn begin_to_connect(to: SocketAddrV4) -> OwnedFd {
-    let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).expect("a socket");
-    let begun = socket::connect(fd.as_raw_fd(), &SockaddrIn::from(to));
-    assert_eq!(begun, Err(nix::errno::Errno::EINPROGRESS));
-    fd
 }
 
 #[test]
@@ -428,23 +419,13 @@ fn reset_by_either_side() {
 fn a_full_accept_queue_drops_handshakes() {
     let mesh = mesh();
     // Nobody accepts. The kernel lets one more in than the backlog says.
-    let listener = mesh.waypoint.run(|| {
-        let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
-        let SocketAddr::V4(address) = v4(2, 15008) else {
-            unreachable!("it is IPv4")
-        };
-        socket::bind(fd.as_raw_fd(), &SockaddrIn::from(address)).expect("bound");
-        socket::listen(&fd, socket::Backlog::new(4).expect("valid")).expect("it listens");
-        fd
-    });
+    let listener = mesh.waypoint.run(|| listen(v4(2, 15008), 4));
     let callers: Vec<_> = mesh.checkout.run(|| {
         (0..5)
             .map(|_| TcpStream::connect(v4(2, 15008)).expect("queued"))
             .collect()
     });
-    let late = mesh
-        .checkout
-        .run(|| begin_to_connect("10.90.0.2:15008".parse().expect("an address")));
+    let late = mesh.checkout.run(|| begin_to_connect(v4(2, 15008)));
     let port: &[(&str, &str)] = &[("point", "shop/waypoint"), ("port", "15008")];
     let metrics = mesh.agent.wait_for("a dropped handshake", |m| {
         m.sum("narrows_accept_queue_drops_total", port) >= 1.0

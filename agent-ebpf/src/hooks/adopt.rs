@@ -57,15 +57,11 @@ fn take(sk: Sock) -> Result<(), ()> {
     }
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    // A handshake under way is not timed: when it began is not known.
-    socket.begin(
-        sk.key(tcp, role),
-        if role as u8 == Role::Client as u8 && flags == 0 {
-            0
-        } else {
-            now
-        },
-        flags,
-    );
+    let since = if sk.state() == state::SYN_SENT {
+        tcp.first_syn_ns(now)
+    } else {
+        now
+    };
+    socket.begin(sk.key(tcp, role), since, flags);
     Ok(())
 }

@@ -2,9 +2,8 @@
 
 use super::{
     families::{Labels, counters, gauges, histograms},
-    http::Shared,
     own,
-    snapshot::{PointRow, Snapshot},
+    snapshot::{PointRow, Shared, Snapshot},
 };
 use crate::{
     identity::Workload,

@@ -1,8 +1,7 @@
 //! HTTP: metrics, health, status.
 
-use super::{collector::SnapshotCollector, snapshot::Snapshot, text};
+use super::{collector::SnapshotCollector, snapshot::Shared, text};
 use crate::node;
-use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::State,
@@ -14,9 +13,6 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// The newest snapshot; replaced at each tick, read without locks.
-pub type Shared = Arc<ArcSwap<Snapshot>>;
 
 struct Server {
     snapshot: Shared,

@@ -8,5 +8,5 @@ mod process;
 mod snapshot;
 mod text;
 
-pub use http::{Shared, router};
-pub use snapshot::{Bound, InventoryStatus, PointRow, Snapshot};
+pub use http::router;
+pub use snapshot::{Bound, InventoryStatus, PointRow, Shared, Snapshot};

@@ -6,6 +6,7 @@ use crate::{
     model::{Called, CalledPoint, Counts, End, Found, Histogram, PointLoad, Share},
 };
 use agent_common::Loss;
+use arc_swap::ArcSwap;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -82,3 +83,6 @@ pub struct Snapshot {
     /// The inventory.
     pub inventory: InventoryStatus,
 }
+
+/// The newest snapshot; replaced at each tick, read without locks.
+pub type Shared = Arc<ArcSwap<Snapshot>>;

@@ -1,5 +1,6 @@
 //! Who an address, a network namespace or a cgroup is.
 
+mod address;
 mod inventory;
 mod resolver;
 

@@ -4,7 +4,10 @@
 //! sockets inside the workloads' namespaces, as ztunnel does: then the cgroup is the point and the namespace is the
 //! workload that it serves.
 
-use super::{Entry, Identity, Inventory, Workload};
+use super::{
+    Entry, Identity, Inventory, Workload,
+    address::{is_global, node_addresses, peer_address},
+};
 use crate::{
     node::{self, Cgroups},
     points::{Point, Rules},
@@ -12,7 +15,7 @@ use crate::{
 use agent_common::FlowKey;
 use std::{
     collections::{HashMap, HashSet},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -293,7 +296,7 @@ impl Resolver {
     }
 
     fn peer(&self, key: &FlowKey, place: Option<&Arc<Workload>>) -> Peer {
-        let Some(address) = address(key) else {
+        let Some(address) = peer_address(key) else {
             return Peer::Unknown;
         };
         // Within a workload's namespace, its own addresses are its own, whoever else has the same elsewhere.
@@ -325,50 +328,6 @@ fn name(identity: &Identity) -> String {
         Identity::Workload(workload) => format!("workload {}/{}", workload.namespace, workload.name),
         Identity::Point(point) => format!("{} {}", point.kind.label(), point.name),
     }
-}
-
-/// The peer's address; `None` when the flow has none.
-fn address(key: &FlowKey) -> Option<IpAddr> {
-    let mut bytes = [0; 16];
-    for (to, word) in bytes.chunks_exact_mut(4).zip(key.peer) {
-        // In memory as on the wire.
-        to.copy_from_slice(&word.to_ne_bytes());
-    }
-    let address = Ipv6Addr::from(bytes);
-    (!address.is_unspecified()).then(|| address.to_canonical())
-}
-
-/// Whether an address is one of the internet's, as far as its form tells.
-fn is_global(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            // 100.64.0.0/10 (RFC 6598) is used for pods and services too.
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || (a == 100 && b & 0xc0 == 64))
-        }
-        IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
-    }
-}
-
-fn node_addresses() -> HashSet<IpAddr> {
-    let interfaces = match nix::ifaddrs::getifaddrs() {
-        Ok(interfaces) => interfaces,
-        Err(error) => {
-            tracing::warn!("cannot read this node's addresses: {error}");
-            return HashSet::new();
-        }
-    };
-    let addresses = interfaces
-        .filter_map(|interface| interface.address)
-        .filter_map(|address| {
-            let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
-        });
-    addresses.filter(|address| !address.is_loopback()).collect()
 }
 
 #[cfg(test)]

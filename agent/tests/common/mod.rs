@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use narrows_testbed::{agent::Agent, cgroup, isolate, netns::Fabric, scrape::Metrics, workload::Workload};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
 use std::{
     fmt::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::{AsRawFd, OwnedFd},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -121,4 +123,26 @@ pub fn expect(metrics: &Metrics, rows: &[Row<'_>]) {
         }
     }
     assert!(wrong.is_empty(), "{wrong}\n{}", metrics.listing("narrows_"));
+}
+
+/// Sends a SYN and does not wait.
+pub fn begin_to_connect(to: SocketAddr) -> OwnedFd {
+    let SocketAddr::V4(to) = to else {
+        unreachable!("the tests that need it use IPv4")
+    };
+    let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).expect("a socket");
+    let begun = socket::connect(fd.as_raw_fd(), &SockaddrIn::from(to));
+    assert_eq!(begun, Err(nix::errno::Errno::EINPROGRESS));
+    fd
+}
+
+/// A socket that listens with a given backlog.
+pub fn listen(to: SocketAddr, backlog: i32) -> OwnedFd {
+    let SocketAddr::V4(to) = to else {
+        unreachable!("the tests that need it use IPv4")
+    };
+    let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
+    socket::bind(fd.as_raw_fd(), &SockaddrIn::from(to)).expect("bound");
+    socket::listen(&fd, Backlog::new(backlog).expect("valid")).expect("it listens");
+    fd
 }

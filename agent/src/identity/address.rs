@@ -1,0 +1,52 @@
+//! Addresses: the peer's in a flow, this node's, the internet's.
+
+use agent_common::FlowKey;
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv6Addr},
+};
+
+/// The peer's address; `None` when the flow has none.
+pub fn peer_address(key: &FlowKey) -> Option<IpAddr> {
+    let mut bytes = [0; 16];
+    for (to, word) in bytes.chunks_exact_mut(4).zip(key.peer) {
+        // In memory as on the wire.
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    let address = Ipv6Addr::from(bytes);
+    (!address.is_unspecified()).then(|| address.to_canonical())
+}
+
+/// Whether an address is one of the internet's, as far as its form tells.
+pub fn is_global(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            // 100.64.0.0/10 (RFC 6598) is used for pods and services too.
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || (a == 100 && b & 0xc0 == 64))
+        }
+        IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
+/// The addresses of this node's interfaces, without loopback.
+pub fn node_addresses() -> HashSet<IpAddr> {
+    let interfaces = match nix::ifaddrs::getifaddrs() {
+        Ok(interfaces) => interfaces,
+        Err(error) => {
+            tracing::warn!("cannot read this node's addresses: {error}");
+            return HashSet::new();
+        }
+    };
+    let addresses = interfaces
+        .filter_map(|interface| interface.address)
+        .filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+        });
+    addresses.filter(|address| !address.is_loopback()).collect()
+}
