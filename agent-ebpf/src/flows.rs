@@ -74,18 +74,18 @@ pub(crate) fn touch(flow: &mut Flow) {
 
 /// Folds what a connection with a record has carried into its flow, and returns the flow.
 #[inline(always)]
-pub(crate) fn account(socket: &mut Socket, tcp: Tcp) -> Option<&'static mut Flow> {
+pub(crate) fn account(socket: &mut Socket, tcp: Tcp, established: bool) -> Option<&'static mut Flow> {
     let flow = flow(&socket.key)?;
-    fold(socket, tcp, flow);
+    fold(socket, tcp, established, flow);
     touch(flow);
     Some(flow)
 }
 
-/// The part of [`account`] after the look-up.
+/// The part of [`account`] after the look-up. Whether the connection is established, its state tells: a record may have been
+/// made while that was about to change.
 #[inline(always)]
-pub(crate) fn fold(socket: &mut Socket, tcp: Tcp, flow: &mut Flow) {
-    let established = socket.flags & Socket::ESTABLISHED != 0;
-    if established && socket.counted == 0 && exchange32(&mut socket.counted, 1) == 0 {
+pub(crate) fn fold(socket: &mut Socket, tcp: Tcp, established: bool, flow: &mut Flow) {
+    if socket.flags & Socket::ADOPTED != 0 && socket.counted == 0 && exchange32(&mut socket.counted, 1) == 0 {
         add(&mut flow.adopted, 1);
     }
     // Counters only grow, so zero means that nobody has folded anything yet, and nothing is to be exchanged.

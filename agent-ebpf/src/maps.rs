@@ -27,7 +27,7 @@ pub(crate) struct Socket {
     pub(crate) received: u64,
     pub(crate) retransmits: u32,
     pub(crate) drops: u32,
-    /// 1 when it is in its flow's `opened` or `adopted`.
+    /// 1 when an adopted connection is in its flow's `adopted`, a listener in its `opened`.
     pub(crate) counted: u32,
     /// 1 when it reached CLOSE.
     pub(crate) closed: u32,
@@ -38,14 +38,12 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// The handshake was completed.
-    pub(crate) const ESTABLISHED: u32 = 1;
     /// It was open when the agent started.
-    pub(crate) const ADOPTED: u32 = 2;
+    pub(crate) const ADOPTED: u32 = 1;
     /// This end sent a reset.
-    pub(crate) const RESET_SENT: u32 = 4;
+    pub(crate) const RESET_SENT: u32 = 2;
     /// The record is filled in.
-    pub(crate) const READY: u32 = 8;
+    pub(crate) const READY: u32 = 4;
     /// It ended without a failure.
     pub(crate) const CLEAN: u32 = 0;
 
@@ -58,12 +56,10 @@ impl Socket {
     pub(crate) fn begin(&mut self, key: FlowKey, since_ns: u64, flags: u32) {
         if self.closed != 0 {
             (self.sent, self.received, self.retransmits, self.drops) = (0, 0, 0, 0);
-            (self.closed, self.flags, self.outcome) = (0, 0, Self::CLEAN);
+            (self.counted, self.closed, self.flags, self.outcome) = (0, 0, 0, Self::CLEAN);
         }
         self.key = key;
         self.since_ns = since_ns;
-        // Whoever finds an established connection after the start finds one that was counted when it was established.
-        self.counted = u32::from(flags & (Self::ESTABLISHED | Self::ADOPTED) == Self::ESTABLISHED);
         or32(&mut self.flags, flags | Self::READY);
     }
 

@@ -32,6 +32,12 @@ pub(crate) mod state {
     pub(crate) const CLOSING: i32 = 11;
 }
 
+/// Whether a connection in this state has completed its handshake.
+#[inline(always)]
+pub(crate) const fn is_established(state: i32) -> bool {
+    !matches!(state, state::SYN_SENT | state::SYN_RECV)
+}
+
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 /// Bits of `sk_flags` (`enum sock_flags`).

@@ -276,3 +276,36 @@ fn idle_flows_leave_without_losing_a_count() {
         &[("narrows_connections_closed_total", DOWN, total + 1.0)],
     );
 }
+
+#[test]
+fn ticks_in_the_middle_of_a_connection_change_nothing() {
+    let world = World::new();
+    let (checkout, waypoint) = (world.workload("checkout", 11), world.workload("waypoint", 2));
+    // As many ticks as may be: sockets get their records while they connect, while they close, and in between.
+    let agent = start_with(&inventory(&[&checkout], &[&waypoint]), &["--interval", "0.05"]);
+    let server = waypoint
+        .run(|| Server::start(v4(2, 15008), Behaviour::default()))
+        .expect("it listens");
+    assert_eq!(checkout.run(|| Plan::burst(v4(2, 15008), 12_000).run()).ok, 12_000);
+    assert_eq!(server.stop().answered, 12_000);
+    agent.wait_for("all closed", |m| {
+        m.sum("narrows_connections_closed_total", DOWN) == 12_000.0
+    });
+    expect(
+        &agent.settle(),
+        &[
+            ("narrows_connections_opened_total", DOWN, 12_000.0),
+            ("narrows_connections_active", DOWN, 0.0),
+            ("narrows_received_bytes_total", DOWN, 12_000.0 * 512.0),
+            ("narrows_sent_bytes_total", DOWN, 12_000.0 * 2048.0),
+            ("narrows_connection_failures_total", CALLED, 0.0),
+            ("narrows_client_connections_opened_total", CALLED, 12_000.0),
+            ("narrows_client_connection_failures_total", CALLED, 0.0),
+            (
+                "narrows_dependent_bytes_total",
+                &[("source_workload", "checkout")],
+                12_000.0 * 2560.0,
+            ),
+        ],
+    );
+}

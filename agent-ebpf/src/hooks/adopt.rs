@@ -43,8 +43,8 @@ fn take(sk: Sock) -> Result<(), ()> {
         state::CLOSE | state::SYN_RECV => return Ok(()),
         state::LISTEN => (Role::Listener, 0),
         state::SYN_SENT => (Role::Client, 0),
-        _ if before => (sk.role(), Socket::ESTABLISHED | Socket::ADOPTED),
-        _ => (sk.role(), Socket::ESTABLISHED),
+        _ if before => (sk.role(), Socket::ADOPTED),
+        _ => (sk.role(), 0),
     };
     let socket = sk.record_or_zero().ok_or(())?;
     if socket.flags & Socket::READY != 0 {

@@ -39,7 +39,7 @@ fn sent(sk: Sock) -> Result<(), ()> {
         if !socket.is_live() {
             // SAFETY: no arguments.
             let now = unsafe { bpf_ktime_get_ns() };
-            socket.begin(sk.key(tcp, sk.role()), now, Socket::ESTABLISHED);
+            socket.begin(sk.key(tcp, sk.role()), now, 0);
         }
         or32(&mut socket.flags, Socket::RESET_SENT);
         return Ok(());
@@ -52,7 +52,7 @@ fn sent(sk: Sock) -> Result<(), ()> {
         fail(&key, 0, sk, tcp, flow, Reason::ResetBySelf);
         return Ok(());
     };
-    if socket.key.role == Role::Listener as u8 || socket.flags & Socket::ESTABLISHED == 0 {
+    if socket.key.role == Role::Listener as u8 {
         return Ok(());
     }
     let flow = flow(&socket.key).ok_or(())?;

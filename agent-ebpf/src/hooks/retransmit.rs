@@ -4,7 +4,7 @@ use crate::{
     atomic::add,
     flows::{account, flow, touch},
     maps::Socket,
-    sock::{Sock, state},
+    sock::{Sock, is_established, state},
 };
 use agent_common::{FlowKey, Role};
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -30,10 +30,10 @@ fn retransmitted(sk: Sock) -> Result<(), ()> {
             // The handshake is timed from its first SYN.
             socket.begin(sk.key(tcp, Role::Client), tcp.first_syn_ns(now), 0);
         } else {
-            socket.begin(sk.key(tcp, sk.role()), now, Socket::ESTABLISHED);
+            socket.begin(sk.key(tcp, sk.role()), now, 0);
         }
     }
-    account(socket, tcp).ok_or(())?;
+    account(socket, tcp, is_established(sk.state())).ok_or(())?;
     Ok(())
 }
 

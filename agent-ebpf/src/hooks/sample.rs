@@ -5,7 +5,7 @@ use crate::{
     atomic::{add, add32},
     flows::{account, account_listener, fold},
     maps::Socket,
-    sock::{Sock, state},
+    sock::{Sock, is_established, state},
 };
 use agent_common::{BUCKETS, ListenerSample, Role, bucket};
 use core::{ffi::c_void, ptr::read_volatile};
@@ -51,15 +51,18 @@ fn listener(ctx: *mut c_void, sk: Sock, socket: &mut Socket) -> i32 {
 #[inline(always)]
 fn connection(sk: Sock, socket: &mut Socket) -> i32 {
     let Some(tcp) = sk.tcp() else { return 0 };
-    let established = socket.flags & Socket::ESTABLISHED != 0;
-    if (!established || socket.counted != 0)
+    let established = is_established(sk.state());
+    let adopted_now = socket.flags & Socket::ADOPTED != 0 && socket.counted == 0;
+    if !adopted_now
         && tcp.received() == socket.received
         && tcp.sent() == socket.sent
         && tcp.retransmits() == socket.retransmits
     {
         return 0;
     }
-    let Some(flow) = account(socket, tcp) else { return 0 };
+    let Some(flow) = account(socket, tcp, established) else {
+        return 0;
+    };
     let round_trip = tcp.round_trip();
     if established && round_trip != 0 {
         add32(&mut flow.round_trip[bucket(round_trip) % BUCKETS], 1);
@@ -67,7 +70,7 @@ fn connection(sk: Sock, socket: &mut Socket) -> i32 {
     }
     // SAFETY: a field of the record; volatile, as another processor may have written it since.
     if unsafe { read_volatile(&raw const socket.closed) } != 0 {
-        fold(socket, tcp, flow);
+        fold(socket, tcp, established, flow);
     }
     0
 }

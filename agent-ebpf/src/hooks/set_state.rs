@@ -6,7 +6,7 @@ use crate::{
     flows::{account_listener, count_opened, flow, fold, fold_all, no_record, touch},
     maps::{Socket, record_at_once},
     outcome,
-    sock::{Sock, Tcp, state},
+    sock::{Sock, Tcp, is_established, state},
 };
 use agent_common::{FlowKey, Role};
 use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -91,13 +91,8 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
             0
         };
         count_opened(flow, handshake);
-        if let Some(socket) = socket {
-            // Its port and peer may not have been known when it was made.
-            socket.key = key;
-            socket.counted = 1;
-            or32(&mut socket.flags, Socket::ESTABLISHED);
-        } else if record_at_once() || (role as u8 == Role::Server as u8 && sk.backlog_limit() == 0) {
-            return record(ctx, sk, key, Socket::ESTABLISHED);
+        if socket.is_none() && (record_at_once() || (matches!(role, Role::Server) && sk.backlog_limit() == 0)) {
+            return record(ctx, sk, key, 0);
         }
     }
     Ok(())
@@ -134,7 +129,7 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
     let tcp = sk.tcp().ok_or(())?;
     let key = sk.key(tcp, sk.role());
     let flow = flow(&key).ok_or(())?;
-    let established = old != state::SYN_SENT;
+    let established = is_established(old);
     fold_all(established, tcp, flow);
     let failure = if established {
         add(&mut flow.closed, 1);
@@ -151,7 +146,7 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
             socket.key = key;
             socket.closed = 1;
             socket.outcome = outcome(reason);
-            or32(&mut socket.flags, Socket::READY | Socket::ESTABLISHED);
+            or32(&mut socket.flags, Socket::READY);
         }
     }
     Ok(())
@@ -171,12 +166,13 @@ fn close_recorded(sk: Sock, socket: &mut Socket, old: i32) -> Result<(), ()> {
     }
     let tcp = sk.tcp().ok_or(())?;
     let flow = flow(&socket.key).ok_or(())?;
-    fold(socket, tcp, flow);
-    let failure = if socket.flags & Socket::ESTABLISHED == 0 {
-        Some(outcome::of_handshake(sk.error(), tcp.own_port()))
-    } else {
+    let established = is_established(old);
+    fold(socket, tcp, established, flow);
+    let failure = if established {
         add(&mut flow.closed, 1);
         outcome::of_connection(sk, old, socket.flags)
+    } else {
+        Some(outcome::of_handshake(sk.error(), tcp.own_port()))
     };
     touch(flow);
     if let Some(reason) = failure {
