@@ -53,6 +53,7 @@ pub struct Kernel {
     failures: RingBuf<MapData>,
     sample: Option<KernelIterator>,
     adopt: Option<KernelIterator>,
+    adopt_next: Instant,
     collect: Vec<KernelIterator>,
     retired: Vec<(FlowKey, Instant)>,
     programs: Vec<ProgramStatus>,
@@ -165,6 +166,7 @@ impl Kernel {
             failures: RingBuf::try_from(take(&mut ebpf, "FAILURES")?)?,
             sample,
             adopt,
+            adopt_next: Instant::now(),
             collect,
             retired: Vec::new(),
             programs,
@@ -199,8 +201,12 @@ impl Kernel {
         let Some(sample) = &self.sample else {
             return Ok(Vec::new());
         };
-        if let Some(adopt) = &self.adopt {
+        if let Some(adopt) = &self.adopt
+            && Instant::now() >= self.adopt_next
+        {
+            let begin = Instant::now();
             run_adoption(adopt)?;
+            self.adopt_next = next_walk(begin, begin.elapsed());
         }
         let mut listeners = Vec::new();
         sample
@@ -315,6 +321,13 @@ fn run_adoption(adopt: &KernelIterator) -> anyhow::Result<()> {
     adopt.run(|_: u64| {}).context("iterating over open files failed")
 }
 
+/// When open files are walked again, after a walk that began at `begin` and took so long: at the next tick, unless there are
+/// so many files that the walks would take more than a hundredth of a processor's time.
+fn next_walk(begin: Instant, took: Duration) -> Instant {
+    const SHORT: Duration = Duration::from_millis(10);
+    if took <= SHORT { begin } else { begin + took * 100 }
+}
+
 /// Reading the kernel's types takes tens of megabytes for a moment, which glibc would keep for later.
 fn give_back_memory() {
     #[cfg(target_env = "gnu")]
@@ -381,6 +394,16 @@ mod tests {
         assert_eq!(
             kernel.programs().iter().filter(|status| status.active).count(),
             PROGRAMS.len() - 1
+        );
+    }
+
+    #[test]
+    fn long_walks_over_open_files_are_rare() {
+        let begin = Instant::now();
+        assert_eq!(next_walk(begin, Duration::from_millis(5)), begin);
+        assert_eq!(
+            next_walk(begin, Duration::from_millis(50)),
+            begin + Duration::from_secs(5)
         );
     }
 
