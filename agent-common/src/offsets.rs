@@ -50,8 +50,6 @@ offsets! {
     sk_v6_rcv_saddr: "sock"."__sk_common.skc_v6_rcv_saddr", optional;
     /// Peer's port, network byte order.
     sk_dport: "sock"."__sk_common.skc_dport", required;
-    /// IP protocol number.
-    sk_protocol: "sock"."sk_protocol", required;
     /// Flags, `enum sock_flags`.
     sk_flags: "sock"."__sk_common.skc_flags", required;
     /// The pending error: how the connection ended.

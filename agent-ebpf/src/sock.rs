@@ -39,7 +39,6 @@ pub(crate) const fn is_established(state: i32) -> bool {
 }
 
 const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
 /// Bits of `sk_flags` (`enum sock_flags`).
 const SOCK_DEAD: u32 = 0;
 const SOCK_DONE: u32 = 1;
@@ -49,12 +48,6 @@ const SOCK_DONE: u32 = 1;
 pub(crate) struct Sock(pub(crate) *const u8);
 
 impl Sock {
-    #[inline(always)]
-    pub(crate) fn is_tcp(self) -> bool {
-        let protocol: u16 = load!(self.0, sk_protocol);
-        protocol == IPPROTO_TCP
-    }
-
     #[inline(always)]
     pub(crate) fn state(self) -> i32 {
         let state: u8 = load!(self.0, sk_state);
@@ -183,7 +176,7 @@ impl Sock {
         flags >> bit & 1 != 0
     }
 
-    /// Its `struct tcp_sock`, when it is a full TCP socket.
+    /// Its `struct tcp_sock`, when it is a full TCP socket: the tracepoints are about other protocols too.
     #[inline(always)]
     pub(crate) fn tcp(self) -> Option<Tcp> {
         // SAFETY: takes any sock_common; NULL for what is no TCP socket.

@@ -32,49 +32,35 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
 
 /// A record for `sk`, when the kernel has the memory.
 #[inline(always)]
-fn record(ctx: &BtfTracePointContext, sk: Sock, key: FlowKey, flags: u32) -> Result<(), ()> {
+fn record(ctx: &BtfTracePointContext, sk: Sock, key: FlowKey) -> Result<(), ()> {
     let Some(socket) = sk.record_or_zero() else {
         no_record(ctx.as_ptr());
         return Err(());
     };
     // SAFETY: no arguments.
-    socket.begin(key, unsafe { bpf_ktime_get_ns() }, flags);
+    socket.begin(key, unsafe { bpf_ktime_get_ns() }, 0);
     Ok(())
 }
 
-/// A socket begins to connect. It tells its role by itself, unless it listened before.
+/// A socket begins to connect. It tells its role by itself, unless it listened before; and a record that it has may be
+/// about what it was used for before.
 #[inline(always)]
 fn connecting(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
-    if sk.backlog_limit() == 0 {
-        return match sk.record() {
-            // Its record is about what the socket was used for before.
-            Some(socket) if socket.closed != 0 && sk.is_tcp() => {
-                record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Client), 0)
-            }
-            _ => Ok(()),
-        };
+    if sk.backlog_limit() > 0 || sk.record().is_some_and(|socket| socket.closed != 0) {
+        return record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Client));
     }
-    if !sk.is_tcp() {
-        return Ok(());
-    }
-    record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Client), 0)
+    Ok(())
 }
 
 #[inline(always)]
 fn listening(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
-    if !sk.is_tcp() {
-        return Ok(());
-    }
-    record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Listener), 0)
+    record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Listener))
 }
 
 /// A handshake is complete, at either end.
 #[inline(always)]
 fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()> {
     if old == state::SYN_SENT || old == state::SYN_RECV {
-        if !sk.is_tcp() {
-            return Ok(());
-        }
         let tcp = sk.tcp().ok_or(())?;
         let socket = sk.record().filter(|socket| socket.is_live());
         // From SYN_RECV come accepted connections, and the rare simultaneous open of two clients.
@@ -92,7 +78,7 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
         };
         count_opened(flow, handshake);
         if socket.is_none() && (record_at_once() || (matches!(role, Role::Server) && sk.backlog_limit() == 0)) {
-            return record(ctx, sk, key, 0);
+            return record(ctx, sk, key);
         }
     }
     Ok(())
@@ -123,7 +109,7 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
         return close_recorded(sk, socket, old);
     }
     // From SYN_RECV comes a child that never was a connection.
-    if old == state::CLOSE || old == state::SYN_RECV || old == state::LISTEN || !sk.is_tcp() {
+    if old == state::CLOSE || old == state::SYN_RECV || old == state::LISTEN {
         return Ok(());
     }
     let tcp = sk.tcp().ok_or(())?;
