@@ -1,4 +1,4 @@
-//! The running kernel's types, from its BTF: where a structure's field is, and whether a function exists.
+//! The running kernel's types, from its BTF: where a structure's field is.
 //!
 //! The format: <https://docs.kernel.org/bpf/btf.html>. Written here because the user-space crates for it are under the
 //! LGPL or unmaintained, and because only a hundredth of it is needed.
@@ -9,7 +9,6 @@ use std::{collections::HashMap, fs, path::Path};
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 const INT: u32 = 1;
-const PTR: u32 = 2;
 const ARRAY: u32 = 3;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
@@ -50,7 +49,6 @@ pub struct Btf {
     types: Vec<usize>,
     /// Structures by name; `None` for a name that stands for several.
     structures: HashMap<String, Option<u32>>,
-    typedefs: HashMap<String, u32>,
 }
 
 impl Btf {
@@ -73,7 +71,6 @@ impl Btf {
             strings: 0,
             types: vec![0],
             structures: HashMap::new(),
-            typedefs: HashMap::new(),
         };
         if btf.word(0).ok_or("it is too short")? & 0xffff != 0xeb9f {
             return Err("its magic number is missing");
@@ -86,19 +83,12 @@ impl Btf {
             let id = u32::try_from(btf.types.len()).map_err(|_| "it has too many types")?;
             let info = btf.word(at + 4).ok_or("a type is cut off")?;
             let (kind, n) = ((info >> 24) & 0x1f, (info & 0xffff) as usize);
-            match kind {
-                STRUCT => {
-                    let name = btf.name_at(at);
-                    btf.structures
-                        .entry(name)
-                        .and_modify(|known| *known = None)
-                        .or_insert(Some(id));
-                }
-                TYPEDEF => {
-                    let name = btf.name_at(at);
-                    btf.typedefs.insert(name, id);
-                }
-                _ => {}
+            if kind == STRUCT {
+                let name = btf.name_at(at);
+                btf.structures
+                    .entry(name)
+                    .and_modify(|known| *known = None)
+                    .or_insert(Some(id));
             }
             btf.types.push(at);
             at += 12
@@ -180,21 +170,6 @@ impl Btf {
         let path: Vec<_> = path.split('.').collect();
         self.member(id, &path, 0)
     }
-
-    /// How many arguments the tracepoint `name` hands to a program; `None` when this kernel does not have it.
-    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
-        let id = *self.typedefs.get(&format!("btf_trace_{name}"))?;
-        let (_, at) = self.kind(id)?;
-        let (kind, pointer) = self.kind(self.word(at + 8)?)?;
-        if kind != PTR {
-            return None;
-        }
-        let (kind, prototype) = self.kind(self.word(pointer + 8)?)?;
-        // The first is the tracepoint's own data.
-        (kind == FUNC_PROTO)
-            .then_some((self.word(prototype + 4)? & 0xffff) as usize)
-            .map(|n| n.saturating_sub(1))
-    }
 }
 
 #[cfg(test)]
@@ -215,13 +190,6 @@ mod tests {
         );
         assert_eq!(btf.offset("sock", "no_such_field"), None);
         assert_eq!(btf.offset("no_such_structure", "x"), None);
-    }
-
-    #[test]
-    fn knows_tracepoints() {
-        let btf = Btf::read(Path::new(VMLINUX)).expect("this kernel has BTF");
-        assert_eq!(btf.tracepoint_arguments("inet_sock_set_state"), Some(3));
-        assert_eq!(btf.tracepoint_arguments("no_such_tracepoint"), None);
     }
 
     #[test]
