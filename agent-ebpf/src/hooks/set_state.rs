@@ -105,7 +105,9 @@ fn handshake_us(socket: Option<&Socket>, tcp: Tcp) -> u32 {
 /// The end of a connection, of an attempt at one, or of a listener.
 #[inline(always)]
 fn close(sk: Sock, old: i32) -> Result<(), ()> {
-    if let Some(socket) = sk.record() {
+    // One that is just being made, on another processor or below this interrupt, does not know its flow yet: the socket is
+    // counted as one without, and the sampler will not look at it.
+    if let Some(socket) = sk.record().filter(|socket| socket.flags & Socket::READY != 0) {
         return close_recorded(sk, socket, old);
     }
     // From SYN_RECV comes a child that never was a connection.
