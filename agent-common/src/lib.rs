@@ -4,6 +4,7 @@
 
 #![no_std]
 
+mod cgroup;
 mod failure;
 mod flow;
 mod listener;
@@ -11,6 +12,7 @@ mod loss;
 mod offsets;
 mod settings;
 
+pub use cgroup::{CGROUP_PATH, CgroupEvent};
 pub use failure::{FailureEvent, REASONS, Reason};
 pub use flow::{BUCKETS, Flow, FlowEntry, FlowKey, Role, bucket};
 pub use listener::ListenerSample;
@@ -31,6 +33,7 @@ macro_rules! plain_old_data {
 }
 
 plain_old_data!(
+    CgroupEvent,
     FailureEvent,
     Flow,
     FlowEntry,

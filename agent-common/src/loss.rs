@@ -14,16 +14,19 @@ pub enum Loss {
     FailureEventsLimited = 3,
     /// Failure events not sent because the ring buffer was full. The counters have them.
     FailureEventsDropped = 4,
+    /// Cgroups that came or went without the agent being told, because the ring buffer was full. It looks for them itself.
+    CgroupEvents = 5,
 }
 
 impl Loss {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::FlowDetail,
         Self::FlowOwner,
         Self::SocketRecord,
         Self::FailureEventsLimited,
         Self::FailureEventsDropped,
+        Self::CgroupEvents,
     ];
 
     /// The value of the `what` label.
@@ -35,6 +38,7 @@ impl Loss {
             Self::SocketRecord => "socket_record",
             Self::FailureEventsLimited => "failure_event_rate_limited",
             Self::FailureEventsDropped => "failure_event_ring_full",
+            Self::CgroupEvents => "cgroup_event",
         }
     }
 }

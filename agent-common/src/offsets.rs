@@ -68,6 +68,10 @@ offsets! {
     cgroup_kn: "cgroup"."kn", required;
     /// That node's id.
     kn_id: "kernfs_node"."id", required;
+    /// The hierarchy that a cgroup belongs to.
+    cgroup_root: "cgroup"."root", required;
+    /// The hierarchy's number; 0 is cgroup2.
+    root_hierarchy: "cgroup_root"."hierarchy_id", required;
     /// A socket file's socket.
     socket_sk: "socket"."sk", optional;
     /// Own port, network byte order; unlike `skc_num` it outlives the port (`inet_put_port` comes before CLOSE).

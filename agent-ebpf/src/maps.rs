@@ -119,6 +119,10 @@ pub(crate) fn resets_are_seen() -> bool {
 #[map]
 pub(crate) static FAILURES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
+/// Cgroups that came and went, to the agent.
+#[map]
+pub(crate) static CGROUPS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
+
 /// What was lost, by [`Loss`].
 #[map]
 static LOSS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Loss::ALL.len() as u32, 0);

@@ -1,6 +1,7 @@
 //! One hook a file.
 
 mod adopt;
+mod cgroup;
 mod collect;
 mod reset;
 mod retransmit;

@@ -12,7 +12,10 @@ pub use capabilities::{missing_capabilities, sees_processes};
 pub use offsets::{Field, signal_without};
 pub use programs::{PROGRAMS, ProgramStatus};
 
-use agent_common::{Control, FailureEvent, Flow, FlowEntry, FlowKey, ListenerSample, Loss, Offsets, Role, Settings};
+use agent_common::{
+    CGROUP_PATH, CgroupEvent, Control, FailureEvent, Flow, FlowEntry, FlowKey, ListenerSample, Loss, Offsets, Role,
+    Settings,
+};
 use anyhow::{Context, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -51,6 +54,7 @@ pub struct Kernel {
     totals: Array<MapData, Flow>,
     loss: PerCpuArray<MapData, u64>,
     failures: RingBuf<MapData>,
+    cgroups: RingBuf<MapData>,
     sample: Option<KernelIterator>,
     adopt: Option<KernelIterator>,
     adopt_next: Instant,
@@ -77,6 +81,28 @@ pub enum Reading<'a> {
     Changed(&'a Flow),
     /// A flow that is out of the table, with its final counters.
     Gone(&'a Flow),
+}
+
+/// A cgroup came or went.
+pub enum CgroupChange<'a> {
+    /// It was made, with this path below the root; `None` when the path was too long to be told.
+    Made(u64, Option<&'a str>),
+    /// It is gone.
+    Gone(u64),
+}
+
+impl<'a> CgroupChange<'a> {
+    fn of(event: &'a CgroupEvent) -> Self {
+        if event.made == 0 {
+            return Self::Gone(event.id);
+        }
+        // The final zero byte is counted; an error of the helper is negative, that is, large.
+        let length = event.length as usize;
+        let path = (1..CGROUP_PATH)
+            .contains(&length)
+            .then(|| std::str::from_utf8(&event.path[..length - 1]).ok());
+        Self::Made(event.id, path.flatten())
+    }
 }
 
 impl Kernel {
@@ -164,6 +190,7 @@ impl Kernel {
             totals: Array::try_from(take(&mut ebpf, "TOTALS")?)?,
             loss: PerCpuArray::try_from(take(&mut ebpf, "LOSS")?)?,
             failures: RingBuf::try_from(take(&mut ebpf, "FAILURES")?)?,
+            cgroups: RingBuf::try_from(take(&mut ebpf, "CGROUPS")?)?,
             sample,
             adopt,
             adopt_next: Instant::now(),
@@ -301,6 +328,22 @@ impl Kernel {
                 })
             })
             .collect()
+    }
+
+    /// Hands the cgroups that have come and gone to `each`, in that order.
+    pub fn cgroups(&mut self, mut each: impl FnMut(CgroupChange<'_>)) {
+        while let Some(bytes) = self.cgroups.next() {
+            if let Some((event, _)) = split::<CgroupEvent>(&bytes) {
+                each(CgroupChange::of(&event));
+            }
+        }
+    }
+
+    /// Whether [`Kernel::cgroups`] tells of all cgroups.
+    pub fn tells_cgroups(&self) -> bool {
+        let both = ["cgroup_mkdir", "cgroup_rmdir"];
+        let mut programs = self.programs.iter().filter(|status| both.contains(&status.program));
+        programs.all(|status| status.active)
     }
 
     /// Hands the failure events that have come in to `each`, and passes on the programs' own messages.

@@ -29,7 +29,7 @@ pub struct Program {
 
 /// All of them, in the order in which they are attached. The life cycle comes before the adoption of open sockets, so
 /// that none is missed in between.
-pub const PROGRAMS: [Program; 7] = [
+pub const PROGRAMS: [Program; 9] = [
     Program {
         name: "set_state",
         hook: Hook::Tracepoint("inet_sock_set_state"),
@@ -53,6 +53,18 @@ pub const PROGRAMS: [Program; 7] = [
         hook: Hook::Tracepoint("tcp_retransmit_synack"),
         required: false,
         signal: "SYN-ACK retransmits",
+    },
+    Program {
+        name: "cgroup_mkdir",
+        hook: Hook::Tracepoint("cgroup_mkdir"),
+        required: false,
+        signal: "names of containers that live for less than a tick",
+    },
+    Program {
+        name: "cgroup_rmdir",
+        hook: Hook::Tracepoint("cgroup_rmdir"),
+        required: false,
+        signal: "the moment a container is gone (else up to a tick later)",
     },
     Program {
         name: "collect",
