@@ -32,25 +32,38 @@ impl Agent {
     /// Starts the agent on this inventory (YAML text) and a free port of the loopback, with a tick of 0.2 s unless
     /// `extra_args` say otherwise, and returns when it is ready.
     pub fn start(binary: &Path, inventory: &str, extra_args: &[&str]) -> Result<Self> {
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        // A statement of its own, at whose end the listener is closed and the port free again.
-        let address = TcpListener::bind(loopback)?.local_addr()?;
-        Self::start_on(binary, inventory, address, extra_args)
+        Self::start_on(binary, inventory, free_address()?, extra_args)
+    }
+
+    /// Starts the agent without an inventory, as `node` of the cluster that `kubeconfig` names; for the rest see
+    /// [`Agent::start`].
+    pub fn start_in_cluster(binary: &Path, kubeconfig: &Path, node: &str, extra_args: &[&str]) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.args(["agent", "--kubernetes", "on", "--node", node]);
+        command.env("KUBECONFIG", kubeconfig);
+        Self::launch(command, free_address()?, tempdir()?, extra_args)
     }
 
     /// Like [`Agent::start`], listening on `address`.
     pub fn start_on(binary: &Path, inventory: &str, address: SocketAddr, extra_args: &[&str]) -> Result<Self> {
+        let directory = tempdir()?;
+        let inventory_file = directory.path().join("inventory.yaml");
+        fs::write(&inventory_file, inventory)?;
+        let mut command = Command::new(binary);
+        command.arg("agent").arg("--inventory").arg(&inventory_file);
+        // Whoever runs the tests may have a cluster of their own.
+        command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
+        Self::launch(command, address, directory, extra_args)
+    }
+
+    fn launch(mut command: Command, address: SocketAddr, directory: TempDir, extra_args: &[&str]) -> Result<Self> {
+        let binary = Path::new(command.get_program());
         ensure!(
             binary.exists(),
             "no agent at {}: run `cargo build --release -p narrows`",
             binary.display()
         );
-        let directory = tempfile::Builder::new().prefix("narrows-agent-").tempdir()?;
-        let inventory_file = directory.path().join("inventory.yaml");
-        fs::write(&inventory_file, inventory)?;
         let log = File::create(directory.path().join("log"))?;
-        let mut command = Command::new(binary);
-        command.arg("agent").arg("--inventory").arg(&inventory_file);
         command.args(["--listen", &address.to_string()]);
         if !extra_args.iter().any(|arg| arg.starts_with("--interval")) {
             command.args(["--interval", "0.2"]);
@@ -169,4 +182,15 @@ impl Agent {
     fn or_panic<T>(&self, result: Result<T>) -> T {
         result.unwrap_or_else(|error| panic!("{error:#}\nagent log:\n{}", self.stderr()))
     }
+}
+
+/// A port of the loopback that nobody listens on.
+fn free_address() -> Result<SocketAddr> {
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    // The listener is closed at the end of the expression, and the port free again.
+    Ok(TcpListener::bind(loopback)?.local_addr()?)
+}
+
+fn tempdir() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("narrows-agent-").tempdir()?)
 }

@@ -14,6 +14,7 @@ pub mod envoy;
 pub mod http;
 mod isolation;
 pub mod janitor;
+pub mod kubernetes;
 pub mod load;
 pub mod netns;
 pub mod process;

@@ -25,11 +25,16 @@ pub fn target_dir() -> PathBuf {
     )
 }
 
+/// A program that `cargo xtask setup` puts in place, such as `kubectl`.
+pub fn tool(name: &str) -> Result<PathBuf> {
+    let path = target_dir().join("tools").join(name);
+    ensure!(path.exists(), "no {}: run `cargo xtask setup`", path.display());
+    Ok(path)
+}
+
 /// The Envoy that `cargo xtask setup` puts in place.
 pub fn envoy() -> Result<PathBuf> {
-    let path = target_dir().join("tools/envoy");
-    ensure!(path.exists(), "no Envoy at {}: run `cargo xtask setup`", path.display());
-    Ok(path)
+    tool("envoy")
 }
 
 /// The program that plays clients, servers and the ztunnel; built on the first call.

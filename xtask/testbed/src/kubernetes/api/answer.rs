@@ -1,0 +1,166 @@
+//! Answers: documents in one piece, streams, and the `Status` that tells of a failure.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
+
+/// Long enough for what was sent to be on its way.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum Content {
+    Whole(Option<Bytes>),
+    /// Ends when the sender is dropped.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take()),
+            Self::Stream(receiver) => receiver.poll_recv(cx),
+        };
+        data.map(|data| data.map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Ends a connection from within.
+#[derive(Debug, Default)]
+pub(super) struct Link(Notify);
+
+impl Link {
+    /// Waits for somebody to cut it.
+    pub async fn until_cut(&self) {
+        self.0.notified().await;
+    }
+
+    /// Cuts it; whoever is answering waits for that to take effect.
+    pub fn cut(&self) {
+        self.0.notify_one();
+    }
+
+    /// Cuts it under a stream, which otherwise could still come to an orderly end.
+    pub async fn cut_stream(&self, out: &mpsc::Sender<Bytes>) {
+        self.cut();
+        out.closed().await;
+    }
+
+    /// Sends the first half of a text and cuts it.
+    pub async fn cut_in(&self, out: &mpsc::Sender<Bytes>, text: &str) {
+        let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
+        if out.send(half).await.is_ok() {
+            sleep(ON_ITS_WAY).await;
+        }
+        self.cut_stream(out).await;
+    }
+}
+
+/// A failure as Kubernetes tells it.
+#[derive(Debug, Clone)]
+pub(super) struct Status {
+    code: u16,
+    message: String,
+    details: Option<Value>,
+    retry_after: Option<u32>,
+}
+
+impl Status {
+    pub fn new(code: u16, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            details: None,
+            retry_after: None,
+        }
+    }
+
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    /// Asks the client to come again after so many seconds.
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self.with_details(json!({"retryAfterSeconds": seconds}))
+    }
+
+    /// The object that stands in bodies and in ERROR events.
+    pub fn object(&self) -> Value {
+        let mut object = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "reason": reason(self.code), "code": self.code,
+        });
+        if let Some(details) = &self.details {
+            object["details"] = details.clone();
+        }
+        object
+    }
+
+    pub fn response(&self) -> Response<Content> {
+        let mut response = whole(self.object().to_string());
+        *response.status_mut() = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// An answer in one piece.
+pub(super) fn whole(json: impl Into<Bytes>) -> Response<Content> {
+    answer(Content::Whole(Some(json.into())))
+}
+
+/// An answer that is still being written.
+pub(super) fn stream(receiver: mpsc::Receiver<Bytes>) -> Response<Content> {
+    answer(Content::Stream(receiver))
+}
+
+fn answer(content: Content) -> Response<Content> {
+    let mut response = Response::new(content);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+fn reason(code: u16) -> &'static str {
+    match code {
+        400 => "BadRequest",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        405 => "MethodNotAllowed",
+        409 => "Conflict",
+        410 => "Expired",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        500 => "InternalError",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "",
+    }
+}

@@ -1,0 +1,159 @@
+//! What goes wrong on purpose.
+
+use std::time::Duration;
+
+use super::question::Question;
+use super::resource::{Resource, Verb};
+
+/// Whom a kubeconfig or a service-account directory of this API server speaks for, as its messages say it.
+const USER: &str = "system:serviceaccount:narrows:narrows";
+
+/// A fault, and the requests that meet it.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// Only requests for this resource; none for all, also those for a path that is no resource.
+    pub resource: Option<Resource>,
+    /// Only requests with this verb.
+    pub verb: Option<Verb>,
+    /// What happens.
+    pub kind: FaultKind,
+    /// So many requests meet it; none for all until the faults are cleared.
+    pub times: Option<u32>,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A failure with this status and message.
+    Status(u16, String),
+    /// A failure with this status that asks the client to come again after so many seconds.
+    RetryAfter(u16, u32),
+    /// 200 with a body that is no JSON.
+    Garbage,
+    /// No answer. The connection stays.
+    Hang,
+    /// The answer comes later. Goes together with the next fault that matches.
+    Slow(Duration),
+    /// The connection ends without an answer.
+    Close,
+    /// 200, then the connection ends within an object: the first of a list, or that of the first event of a watch.
+    /// Other requests do not meet it.
+    CutBody,
+    /// A watch starts with an ERROR event with this status, and ends. Other requests do not meet it.
+    WatchError(u16),
+}
+
+impl Fault {
+    /// A fault that all requests meet.
+    pub fn new(kind: FaultKind) -> Self {
+        Self {
+            resource: None,
+            verb: None,
+            kind,
+            times: None,
+        }
+    }
+
+    /// What a missing permission looks like.
+    pub fn forbidden(resource: Resource, verb: Verb) -> Self {
+        let message = format!(
+            r#"{resource} is forbidden: User "{USER}" cannot {} resource "{resource}" in API group "" at the cluster scope"#,
+            verb.name()
+        );
+        Self::new(FaultKind::Status(403, message)).on(resource).verb(verb)
+    }
+
+    /// Only requests for this resource meet it.
+    pub fn on(mut self, resource: Resource) -> Self {
+        self.resource = Some(resource);
+        self
+    }
+
+    /// Only requests with this verb meet it.
+    pub fn verb(mut self, verb: Verb) -> Self {
+        self.verb = Some(verb);
+        self
+    }
+
+    /// Only so many requests meet it.
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    fn meets(&self, question: &Question) -> bool {
+        let possible = match self.kind {
+            FaultKind::WatchError(_) => question.verb == Some(Verb::Watch),
+            FaultKind::CutBody => matches!(question.verb, Some(Verb::List | Verb::Watch)),
+            _ => true,
+        };
+        self.times != Some(0)
+            && (self.resource.is_none() || self.resource == question.resource)
+            && (self.verb.is_none() || self.verb == question.verb)
+            && possible
+    }
+}
+
+/// Takes what happens to this request: all delays up to the first other fault, in the order in which they were set.
+pub(super) fn take(faults: &mut Vec<Fault>, question: &Question) -> Vec<FaultKind> {
+    let mut taken = Vec::new();
+    for fault in faults.iter_mut().filter(|fault| fault.meets(question)) {
+        if let Some(times) = &mut fault.times {
+            *times -= 1;
+        }
+        taken.push(fault.kind.clone());
+        if !matches!(fault.kind, FaultKind::Slow(_)) {
+            break;
+        }
+    }
+    faults.retain(|fault| fault.times != Some(0));
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Method;
+
+    use super::*;
+
+    fn question(uri: &str) -> Question {
+        Question::new(&Method::GET, &uri.parse().expect("a URI"))
+    }
+
+    #[test]
+    fn delays_go_together_with_one_other() {
+        let slow = FaultKind::Slow(Duration::from_secs(1));
+        let mut faults = vec![
+            Fault::new(slow.clone()).on(Resource::Pods),
+            Fault::new(FaultKind::Garbage).verb(Verb::List).times(1),
+            Fault::new(FaultKind::Hang),
+        ];
+        let list = question("/api/v1/pods");
+        assert_eq!(take(&mut faults, &list), [slow.clone(), FaultKind::Garbage]);
+        assert_eq!(take(&mut faults, &list), [slow, FaultKind::Hang]);
+        assert_eq!(take(&mut faults, &question("/version")), [FaultKind::Hang]);
+    }
+
+    #[test]
+    fn watch_errors_leave_lists_alone() {
+        let mut faults = vec![Fault::new(FaultKind::WatchError(410)).times(1)];
+        assert_eq!(take(&mut faults, &question("/api/v1/pods")), []);
+        assert_eq!(
+            take(&mut faults, &question("/api/v1/pods?watch=1")),
+            [FaultKind::WatchError(410)]
+        );
+        assert!(faults.is_empty());
+    }
+
+    #[test]
+    fn words_a_missing_permission_as_a_real_server_does() {
+        let FaultKind::Status(403, message) = Fault::forbidden(Resource::Pods, Verb::List).kind else {
+            panic!("it is a 403");
+        };
+        assert_eq!(
+            message,
+            "pods is forbidden: User \"system:serviceaccount:narrows:narrows\" cannot list resource \"pods\" \
+             in API group \"\" at the cluster scope"
+        );
+    }
+}

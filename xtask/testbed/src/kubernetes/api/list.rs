@@ -1,0 +1,153 @@
+//! Answers to `list`.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hyper::Response;
+use hyper::body::Bytes;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::answer::{Content, Link, Status, stream};
+use super::question::Question;
+use super::resource::Resource;
+use super::selector::Selector;
+use super::serve::Shared;
+use super::store::Snapshot;
+
+/// A long list is sent in pieces of about this many bytes.
+const PIECE: usize = 256 * 1024;
+
+/// A list or a further page of one. `cut` ends the connection within the first object.
+pub(super) fn list(
+    shared: &Shared,
+    resource: Resource,
+    question: &Question,
+    link: &Arc<Link>,
+    cut: bool,
+) -> Result<Response<Content>, Status> {
+    let bad = |message| Status::new(400, message);
+    let version = question.parameter("resourceVersion").unwrap_or_default();
+    // "Any state will do" is answered from the cache of a real server, which has no pages.
+    let limit = match version {
+        "0" => 0,
+        _ => question.number("limit").map_err(bad)?.unwrap_or_default(),
+    };
+    let (number, snapshot, offset) = match question.parameter("continue") {
+        Some(token) => {
+            if !matches!(version, "" | "0") {
+                let message = "specifying resource version is not allowed when using continue";
+                return Err(bad(message.to_owned()));
+            }
+            let (number, offset) = read_token(token)
+                .ok_or_else(|| bad("continue key is not valid: it was not made by this server".to_owned()))?;
+            let kept = shared.store().kept(number);
+            let kept = kept.filter(|kept| kept.resource == resource).ok_or_else(expired)?;
+            (Some(number), kept, offset)
+        }
+        None => (None, first(shared, resource, question)?, 0),
+    };
+    let length = snapshot.objects.len();
+    let start = offset.min(length);
+    let end = match usize::try_from(limit) {
+        Ok(0) | Err(_) => length,
+        Ok(limit) => length.min(start.saturating_add(limit)),
+    };
+    let token = (end < length).then(|| {
+        let number = number.unwrap_or_else(|| shared.store().keep(snapshot.clone()));
+        write_token(number, end)
+    });
+    let head = head(&snapshot, token.as_deref(), length - end);
+    let (out, receiver) = mpsc::channel(4);
+    let link = link.clone();
+    tokio::spawn(async move {
+        let items = &snapshot.objects[start..end];
+        if cut {
+            let first = items.first().map_or("", |object| &object.json);
+            // Twice what goes before the middle of the first object.
+            let text = format!("{head}{first}");
+            let padding = " ".repeat(head.len());
+            return link.cut_in(&out, &(text + &padding)).await;
+        }
+        let mut text = head;
+        for (index, object) in items.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text.push_str(&object.json);
+            if text.len() >= PIECE && out.send(Bytes::from(std::mem::take(&mut text))).await.is_err() {
+                return;
+            }
+        }
+        text.push_str("]}\n");
+        let _client_gone = out.send(Bytes::from(text)).await;
+    });
+    Ok(stream(receiver))
+}
+
+/// The state that a new list shows.
+fn first(shared: &Shared, resource: Resource, question: &Question) -> Result<Arc<Snapshot>, Status> {
+    let bad = |message| Status::new(400, message);
+    let selector = selector(resource, question)?;
+    if question.parameter("resourceVersionMatch") == Some("Exact") {
+        let message = "resourceVersionMatch: Unsupported value: \"Exact\": this server keeps no old states";
+        return Err(bad(message.to_owned()));
+    }
+    let least = question.number("resourceVersion").map_err(bad)?.unwrap_or_default();
+    let snapshot = shared.store().snapshot(resource, &selector);
+    if least > snapshot.version {
+        let message = format!(
+            "Timeout: Too large resource version: {least}, current: {}",
+            snapshot.version
+        );
+        let causes = json!([{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]);
+        let details = json!({"causes": causes, "retryAfterSeconds": 1});
+        return Err(Status::new(504, message).with_details(details));
+    }
+    Ok(Arc::new(snapshot))
+}
+
+/// What a list or a watch is limited to.
+pub(super) fn selector(resource: Resource, question: &Question) -> Result<Selector, Status> {
+    let text = |name| question.parameter(name).unwrap_or_default();
+    let namespace = question.namespace.as_deref();
+    Selector::parse(resource, namespace, text("fieldSelector"), text("labelSelector"))
+        .map_err(|message| Status::new(400, message))
+}
+
+/// All up to the first item.
+fn head(snapshot: &Snapshot, token: Option<&str>, remaining: usize) -> String {
+    let mut head = format!(
+        r#"{{"kind":"{}List","apiVersion":"v1","metadata":{{"resourceVersion":"{}""#,
+        snapshot.resource.kind(),
+        snapshot.version
+    );
+    if let Some(token) = token {
+        let _infallible = write!(head, r#","continue":"{token}""#);
+        // A real server does not know it when a selector chooses.
+        if !snapshot.selected {
+            let _infallible = write!(head, r#","remainingItemCount":{remaining}"#);
+        }
+    }
+    head.push_str(r#"},"items":["#);
+    head
+}
+
+fn expired() -> Status {
+    let message = "The provided continue parameter is too old to display a consistent list result. \
+                   You must start a new list without the continue parameter.";
+    Status::new(410, message)
+}
+
+/// Tokens are opaque to clients, so they should look like it.
+fn write_token(snapshot: u64, offset: usize) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{snapshot} {offset}"))
+}
+
+fn read_token(token: &str) -> Option<(u64, usize)> {
+    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+    let (snapshot, offset) = text.split_once(' ')?;
+    Some((snapshot.parse().ok()?, offset.parse().ok()?))
+}

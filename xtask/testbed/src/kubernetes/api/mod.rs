@@ -1,0 +1,207 @@
+//! An API server that tests are in command of.
+//!
+//! It speaks the part of the protocol that a client needs that lists and watches: HTTPS, a bearer token, pages from
+//! one consistent state, selectors, resource versions that expire, bookmarks. What it shows is what a test puts into
+//! it, and it fails where and how a test tells it to.
+
+mod answer;
+mod fault;
+mod list;
+mod object;
+mod question;
+mod resource;
+mod selector;
+mod serve;
+mod store;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod watch;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_rustls::TlsAcceptor;
+
+pub use fault::{Fault, FaultKind};
+pub use question::Asked;
+pub use resource::{Resource, Verb};
+
+use crate::{lock, wait};
+use serve::{Running, Shared};
+
+/// How often a watch gets a bookmark when nothing else is set.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a port may be in use by somebody else when the server comes back to it.
+const PORT: Duration = Duration::from_secs(5);
+
+/// A running API server; it ends with this guard.
+pub struct ApiServer {
+    shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
+    address: SocketAddr,
+    ca_pem: String,
+    tls: TlsAcceptor,
+    kubeconfig: PathBuf,
+    _directory: TempDir,
+}
+
+impl ApiServer {
+    /// Starts an empty one on a free port of 127.0.0.1.
+    pub fn start() -> Result<Self> {
+        let identity = tls::Identity::new().context("make the API server's certificates")?;
+        let token = tls::new_token();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen on 127.0.0.1")?;
+        let address = listener.local_addr()?;
+        let directory = tempfile::Builder::new().prefix("narrows-kube-").tempdir()?;
+        let kubeconfig = directory.path().join("kubeconfig");
+        fs::write(&kubeconfig, tls::kubeconfig(address, &identity.ca_pem, &token))
+            .with_context(|| format!("write {}", kubeconfig.display()))?;
+        let shared = Arc::new(Shared::new(token, BOOKMARK_EVERY));
+        let tls = TlsAcceptor::from(identity.config);
+        let running = Running::start(listener, tls.clone(), shared.clone())?;
+        Ok(Self {
+            shared,
+            running: Mutex::new(Some(running)),
+            address,
+            ca_pem: identity.ca_pem,
+            tls,
+            kubeconfig,
+            _directory: directory,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A kubeconfig for it, with its certificate authority and token inside.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Its certificate authority, as in `ca.crt` of a service-account directory.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The token that it accepts, as in `token` of a service-account directory.
+    pub fn token(&self) -> &str {
+        self.shared.token()
+    }
+
+    /// Creates an object, or replaces the one with its namespace and name.
+    ///
+    /// `kind` and `apiVersion` may be left out; a namespace that is left out is `default`. A replaced object keeps its
+    /// uid and creation time when the new one has none.
+    ///
+    /// # Panics
+    /// When the object has no `metadata.name`.
+    pub fn put(&self, resource: Resource, object: Value) {
+        self.shared.store().put(resource, object);
+        self.shared.signals.changed.send_replace(());
+    }
+
+    /// [`ApiServer::put`] for many.
+    pub fn put_all(&self, resource: Resource, objects: impl IntoIterator<Item = Value>) {
+        for object in objects {
+            self.put(resource, object);
+        }
+    }
+
+    /// Deletes an object and says whether there was one. The namespace is empty for what lies in none.
+    pub fn delete(&self, resource: Resource, namespace: &str, name: &str) -> bool {
+        let deleted = self.shared.store().delete(resource, namespace, name);
+        self.shared.signals.changed.send_replace(());
+        deleted
+    }
+
+    /// Lets requests fail from now on. Of several faults, a request meets the first that matches.
+    pub fn fault(&self, fault: Fault) {
+        self.shared.faults().push(fault);
+    }
+
+    /// Ends all faults; a request that hangs already stays so until its connection ends.
+    pub fn clear_faults(&self) {
+        self.shared.faults().clear();
+    }
+
+    /// Shows a resource as it is now, whatever happens to it, until it is released: an API server whose cache lags.
+    pub fn hold(&self, resource: Resource) {
+        self.shared.store().hold(resource);
+    }
+
+    /// Shows a held resource as it is, and sends what happened meanwhile to its watches.
+    pub fn release(&self, resource: Resource) {
+        self.shared.store().release(resource);
+        self.shared.signals.changed.send_replace(());
+    }
+
+    /// Forgets the history: a watch from an older version and a further page of an older list get 410 Expired.
+    pub fn compact(&self) {
+        self.shared.store().compact();
+    }
+
+    /// Sends a bookmark to all watches that asked for them.
+    pub fn bookmark(&self) {
+        self.shared.signals.bookmark.send_replace(());
+    }
+
+    /// How often watches get a bookmark by themselves; 10 s at first.
+    pub fn bookmark_every(&self, interval: Duration) {
+        self.shared.signals.bookmark_every.send_replace(interval);
+    }
+
+    /// Cuts the connections of all watches.
+    pub fn drop_watches(&self) {
+        self.shared.signals.drop.send_replace(());
+    }
+
+    /// Sends all watches the event that their version is too old, and ends them.
+    pub fn expire_watches(&self) {
+        self.shared.signals.expire.send_replace(());
+    }
+
+    /// How many watches of a resource are open.
+    pub fn watches(&self, resource: Resource) -> usize {
+        self.shared.watches(resource)
+    }
+
+    /// Refuses connections and cuts those that are open. What it holds is kept.
+    pub fn stop(&self) {
+        if let Some(running) = lock(&self.running).take() {
+            running.stop();
+        }
+    }
+
+    /// Comes back on the same port after [`ApiServer::stop`].
+    pub fn resume(&self) -> Result<()> {
+        let mut running = lock(&self.running);
+        if running.is_some() {
+            return Ok(());
+        }
+        let what = format!("the API server's port {} to be free again", self.address);
+        let listener = wait::until(&what, PORT, || TcpListener::bind(self.address).ok())?;
+        *running = Some(Running::start(listener, self.tls.clone(), self.shared.clone())?);
+        Ok(())
+    }
+
+    /// All requests so far, in the order in which they came.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.shared.asked().clone()
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,295 @@
+//! The server: connections, who may ask, and who answers.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::answer::{Content, Link, Status, whole};
+use super::fault::{self, Fault, FaultKind};
+use super::list::list;
+use super::question::{Asked, Question};
+use super::resource::{Resource, Verb};
+use super::store::Store;
+use super::watch::{Signals, error, watch};
+use crate::lock;
+
+/// A client that takes longer for its handshake is gone.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long work that is under way may delay the end of the server.
+const END: Duration = Duration::from_secs(2);
+
+/// What outlives the connections.
+#[derive(Debug)]
+pub(super) struct Shared {
+    token: String,
+    store: Mutex<Store>,
+    faults: Mutex<Vec<Fault>>,
+    asked: Mutex<Vec<Asked>>,
+    watches: [AtomicUsize; Resource::ALL.len()],
+    pub signals: Signals,
+}
+
+/// A watch among those that are open.
+pub(super) struct Counted {
+    shared: Arc<Shared>,
+    resource: Resource,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(super) struct Running {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Shared {
+    pub fn new(token: String, bookmark_every: Duration) -> Self {
+        Self {
+            token,
+            store: Mutex::new(Store::new()),
+            faults: Mutex::default(),
+            asked: Mutex::default(),
+            watches: Default::default(),
+            signals: Signals::new(bookmark_every),
+        }
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.store)
+    }
+
+    pub fn faults(&self) -> MutexGuard<'_, Vec<Fault>> {
+        lock(&self.faults)
+    }
+
+    pub fn asked(&self) -> MutexGuard<'_, Vec<Asked>> {
+        lock(&self.asked)
+    }
+
+    pub fn watches(&self, resource: Resource) -> usize {
+        self.watches[resource.index()].load(Ordering::Relaxed)
+    }
+
+    pub fn count_watch(self: &Arc<Self>, resource: Resource) -> Counted {
+        self.watches[resource.index()].fetch_add(1, Ordering::Relaxed);
+        Counted {
+            shared: self.clone(),
+            resource,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.shared.watches[self.resource.index()].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Running {
+    /// Serves on `listener`, in a thread of its own.
+    pub fn start(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("kube-apiserver")
+            .enable_all()
+            .build()
+            .context("start the API server's threads")?;
+        let (stop, stopped) = oneshot::channel();
+        // The runtime belongs to a thread and not to its owner: an owner inside of another runtime could not end it.
+        let thread = thread::Builder::new()
+            .name("kube-apiserver".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let mut connections = JoinSet::new();
+                    tokio::select! {
+                        () = accept(listener, tls, shared, &mut connections) => {}
+                        _ = stopped => {}
+                    }
+                    // Before the watches, whose end would be a proper one on a connection that still is.
+                    connections.shutdown().await;
+                });
+                runtime.shutdown_timeout(END);
+            })
+            .context("start the API server's thread")?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Closes the port, cuts all connections, and returns when that is done.
+    pub fn stop(self) {
+        let _ended_already = self.stop.send(());
+        let _panicked = self.thread.join();
+    }
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>, connections: &mut JoinSet<()>) {
+    // It fails only without a runtime.
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+        return;
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                while connections.try_join_next().is_some() {}
+                connections.spawn(connection(stream, tls.clone(), shared.clone()));
+            }
+            // Out of file descriptors, for instance: those of other connections come back.
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
+    // Events are small and should not wait for each other.
+    let _best_effort = stream.set_nodelay(true);
+    let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.accept(stream)).await else {
+        return;
+    };
+    let link = Arc::new(Link::default());
+    let service = service_fn(|request| {
+        let (shared, link) = (shared.clone(), link.clone());
+        async move { Ok::<_, Infallible>(answer(&shared, &link, &request).await) }
+    });
+    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        _ = served => {}
+        () = link.until_cut() => {}
+    }
+}
+
+/// Answers and keeps a record of it.
+async fn answer(shared: &Arc<Shared>, link: &Arc<Link>, request: &Request<Incoming>) -> Response<Content> {
+    let question = Question::new(request.method(), request.uri());
+    let number = {
+        let mut asked = shared.asked();
+        asked.push(question.asked());
+        asked.len() - 1
+    };
+    let response = match respond(shared, link, request, &question).await {
+        Ok(response) => response,
+        Err(status) => status.response(),
+    };
+    if let Some(asked) = shared.asked().get_mut(number) {
+        asked.status = Some(response.status().as_u16());
+    }
+    response
+}
+
+async fn respond(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    request: &Request<Incoming>,
+    question: &Question,
+) -> Result<Response<Content>, Status> {
+    authenticate(shared, request, question)?;
+    let mut cut = false;
+    let faults = fault::take(&mut shared.faults(), question);
+    for fault in faults {
+        match fault {
+            FaultKind::Status(code, message) => return Err(with_kind(Status::new(code, message), question)),
+            FaultKind::RetryAfter(code, seconds) => {
+                let message = "Too many requests, please try again later.";
+                return Err(Status::new(code, message).retry_after(seconds));
+            }
+            FaultKind::Garbage => return Ok(whole("<html>Bad things happen to good proxies.</html>\n")),
+            FaultKind::Hang => pending().await,
+            FaultKind::Slow(delay) => sleep(delay).await,
+            FaultKind::Close => {
+                link.cut();
+                pending::<()>().await;
+            }
+            FaultKind::CutBody => cut = true,
+            FaultKind::WatchError(code) => {
+                return Ok(error(&Status::new(
+                    code,
+                    format!("an error on the server, on purpose: {code}"),
+                )));
+            }
+        }
+    }
+    match (question.verb, question.resource) {
+        (None, _) => Err(Status::new(
+            405,
+            "the server does not allow this method on the requested resource",
+        )),
+        (Some(_), None) => raw(&question.path),
+        (Some(Verb::Get), Some(resource)) => get(shared, resource, question),
+        (Some(Verb::List), Some(resource)) => list(shared, resource, question, link, cut),
+        (Some(Verb::Watch), Some(resource)) => watch(shared, resource, question, link, cut),
+    }
+}
+
+/// Only the token opens the door; some paths are public as in a real cluster, but not to a wrong token.
+fn authenticate(shared: &Shared, request: &Request<Incoming>, question: &Question) -> Result<(), Status> {
+    let Some(header) = request.headers().get(AUTHORIZATION) else {
+        return match is_public(&question.path) {
+            true => Ok(()),
+            false => Err(Status::new(401, "Unauthorized")),
+        };
+    };
+    let header = header.to_str().unwrap_or_default();
+    match header.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && token == shared.token() => Ok(()),
+        _ => Err(Status::new(401, "Unauthorized")),
+    }
+}
+
+fn is_public(path: &str) -> bool {
+    matches!(path, "/version" | "/healthz" | "/livez" | "/readyz")
+}
+
+fn raw(path: &str) -> Result<Response<Content>, Status> {
+    match path {
+        "/version" => {
+            let version = json!({
+                "major": "1", "minor": "34", "gitVersion": "v1.34.0", "platform": "linux/amd64",
+            });
+            Ok(whole(version.to_string()))
+        }
+        path if is_public(path) => Ok(whole("ok")),
+        _ => Err(Status::new(404, "the server could not find the requested resource").with_details(json!({}))),
+    }
+}
+
+fn get(shared: &Shared, resource: Resource, question: &Question) -> Result<Response<Content>, Status> {
+    let name = question.name.as_deref().unwrap_or_default();
+    let namespace = question.namespace.as_deref().unwrap_or_default();
+    let Some(object) = shared.store().get(resource, namespace, name) else {
+        let status = Status::new(404, format!("{resource} \"{name}\" not found"));
+        return Err(status.with_details(json!({"name": name, "kind": resource.plural()})));
+    };
+    let mut text = String::new();
+    object.write_whole(resource, &mut text);
+    Ok(whole(text + "\n"))
+}
+
+fn with_kind(status: Status, question: &Question) -> Status {
+    match question.resource {
+        Some(resource) => status.with_details(json!({"kind": resource.plural()})),
+        None => status,
+    }
+}

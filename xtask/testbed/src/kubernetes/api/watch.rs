@@ -1,0 +1,273 @@
+//! Answers to `watch`.
+
+use std::future::pending;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Response;
+use hyper::body::Bytes;
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::answer::{Content, Link, Status, stream};
+use super::list::selector;
+use super::object::Object;
+use super::question::Question;
+use super::resource::Resource;
+use super::selector::Selector;
+use super::serve::{Counted, Shared};
+use super::store::{Event, TooOld};
+
+/// Events that are taken from the store at once.
+const BATCH: usize = 256;
+
+/// The first state of a large cluster is sent in pieces of about this many bytes.
+const PIECE: usize = 256 * 1024;
+
+/// What the outside tells all open watches.
+#[derive(Debug)]
+pub(super) struct Signals {
+    /// There may be something new.
+    pub changed: watch::Sender<()>,
+    /// Send a bookmark.
+    pub bookmark: watch::Sender<()>,
+    /// Send a bookmark so often.
+    pub bookmark_every: watch::Sender<Duration>,
+    /// Say that the version is too old, and end.
+    pub expire: watch::Sender<()>,
+    /// End at once.
+    pub drop: watch::Sender<()>,
+}
+
+/// One watch.
+struct Watch {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    out: mpsc::Sender<Bytes>,
+    resource: Resource,
+    selector: Selector,
+    start: Start,
+    /// Whether the client wants bookmarks.
+    bookmarks: bool,
+    /// Whether the connection ends within the next event.
+    cut: bool,
+    changed: watch::Receiver<()>,
+    bookmark: watch::Receiver<()>,
+    bookmark_every: watch::Receiver<Duration>,
+    expire: watch::Receiver<()>,
+    _counted: Counted,
+}
+
+/// What a watch tells first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// What came after this version.
+    After(u64),
+    /// What there is.
+    State,
+    /// What there is, and a bookmark at its end.
+    StateWithEnd,
+}
+
+/// The stream cannot go on.
+struct Ended;
+
+impl Signals {
+    pub fn new(bookmark_every: Duration) -> Self {
+        Self {
+            changed: watch::Sender::new(()),
+            bookmark: watch::Sender::new(()),
+            bookmark_every: watch::Sender::new(bookmark_every),
+            expire: watch::Sender::new(()),
+            drop: watch::Sender::new(()),
+        }
+    }
+}
+
+/// Opens a watch. `cut` ends the connection within the first event.
+pub(super) fn watch(
+    shared: &Arc<Shared>,
+    resource: Resource,
+    question: &Question,
+    link: &Arc<Link>,
+    cut: bool,
+) -> Result<Response<Content>, Status> {
+    let bad = |message| Status::new(400, message);
+    let selector = selector(resource, question)?;
+    let start = match question.number("resourceVersion").map_err(bad)? {
+        _ if question.flag("sendInitialEvents") => Start::StateWithEnd,
+        None | Some(0) => Start::State,
+        Some(version) => Start::After(version),
+    };
+    let timeout = question
+        .number("timeoutSeconds")
+        .map_err(bad)?
+        .filter(|seconds| *seconds > 0);
+    let deadline = timeout.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+    if let Start::After(version) = start
+        && let Err(TooOld(message)) = shared.store().may_watch_from(resource, version)
+    {
+        return Ok(error(&Status::new(410, message)));
+    }
+    let (out, receiver) = mpsc::channel(4);
+    let signals = &shared.signals;
+    // Subscribed before the client has its answer: a signal that is sent after it finds this watch.
+    let mut drop = signals.drop.subscribe();
+    let watch = Watch {
+        shared: shared.clone(),
+        link: link.clone(),
+        out: out.clone(),
+        resource,
+        selector,
+        start,
+        bookmarks: question.flag("allowWatchBookmarks"),
+        cut,
+        changed: signals.changed.subscribe(),
+        bookmark: signals.bookmark.subscribe(),
+        bookmark_every: signals.bookmark_every.subscribe(),
+        expire: signals.expire.subscribe(),
+        _counted: shared.count_watch(resource),
+    };
+    let link = link.clone();
+    tokio::spawn(async move {
+        // All around `follow`, which may be waiting for a client that reads nothing.
+        tokio::select! {
+            _ = watch.follow() => {}
+            _ = drop.changed() => link.cut_stream(&out).await,
+            () = out.closed() => {}
+            () = until(deadline) => {}
+        }
+    });
+    Ok(stream(receiver))
+}
+
+/// A watch that consists of one ERROR event.
+pub(super) fn error(status: &Status) -> Response<Content> {
+    let (out, receiver) = mpsc::channel(1);
+    let _fits = out.try_send(Bytes::from(error_line(status)));
+    stream(receiver)
+}
+
+impl Watch {
+    /// Sends what happens, until the stream ends.
+    async fn follow(mut self) -> Result<(), Ended> {
+        let mut version = match self.start {
+            Start::After(version) => version,
+            Start::State | Start::StateWithEnd => self.send_state().await?,
+        };
+        let mut next_bookmark = self.next_bookmark();
+        let mut bookmark_due = false;
+        loop {
+            // Before the look: what comes after it is then noticed.
+            self.changed.mark_unchanged();
+            let batch = self.shared.store().events_after(self.resource, version, BATCH);
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(TooOld(message)) => return self.send(error_line(&Status::new(410, message))).await,
+            };
+            version = batch.up_to;
+            let mut text = String::new();
+            for event in &batch.events {
+                event.write(self.resource, &self.selector, &mut text);
+            }
+            if bookmark_due && !batch.more {
+                if self.bookmarks {
+                    text.push_str(&bookmark_line(self.resource, version, false));
+                }
+                bookmark_due = false;
+                next_bookmark = self.next_bookmark();
+            }
+            self.send(text).await?;
+            if batch.more {
+                continue;
+            }
+            tokio::select! {
+                _ = self.changed.changed() => {}
+                _ = self.bookmark.changed() => bookmark_due = true,
+                _ = self.bookmark_every.changed() => next_bookmark = self.next_bookmark(),
+                () = sleep_until(next_bookmark) => bookmark_due = true,
+                _ = self.expire.changed() => {
+                    let message = format!("too old resource version: {version} ({})", version + 1);
+                    return self.send(error_line(&Status::new(410, message))).await;
+                }
+            }
+        }
+    }
+
+    /// Sends all that there is, and returns the version that it is the state of.
+    async fn send_state(&mut self) -> Result<u64, Ended> {
+        let snapshot = self.shared.store().snapshot(self.resource, &self.selector);
+        let mut text = String::new();
+        for object in &snapshot.objects {
+            write_line("ADDED", self.resource, object, &mut text);
+            if text.len() >= PIECE {
+                self.send(mem::take(&mut text)).await?;
+            }
+        }
+        if self.start == Start::StateWithEnd && self.bookmarks {
+            text.push_str(&bookmark_line(self.resource, snapshot.version, true));
+        }
+        self.send(text).await?;
+        Ok(snapshot.version)
+    }
+
+    async fn send(&mut self, text: String) -> Result<(), Ended> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if self.cut {
+            let first = text.lines().next().unwrap_or_default();
+            self.link.cut_in(&self.out, first).await;
+            return Err(Ended);
+        }
+        self.out.send(Bytes::from(text)).await.map_err(|_| Ended)
+    }
+
+    fn next_bookmark(&mut self) -> Instant {
+        Instant::now() + *self.bookmark_every.borrow_and_update()
+    }
+}
+
+impl Event {
+    /// Writes what this change is to a watch with this selector: nothing, or one line.
+    fn write(&self, resource: Resource, selector: &Selector, out: &mut String) {
+        let matching = |object: &Option<Arc<Object>>| object.clone().filter(|object| selector.matches(object));
+        match (matching(&self.old), matching(&self.new)) {
+            (None, Some(new)) => write_line("ADDED", resource, &new, out),
+            (Some(_), Some(new)) => write_line("MODIFIED", resource, &new, out),
+            // The state that last matched, under the version of the change.
+            (Some(old), None) => write_line("DELETED", resource, &old.with_version(resource, self.version), out),
+            (None, None) => {}
+        }
+    }
+}
+
+fn write_line(kind: &str, resource: Resource, object: &Object, out: &mut String) {
+    out.push_str(r#"{"type":""#);
+    out.push_str(kind);
+    out.push_str(r#"","object":"#);
+    object.write_whole(resource, out);
+    out.push_str("}\n");
+}
+
+fn error_line(status: &Status) -> String {
+    format!("{}\n", json!({"type": "ERROR", "object": status.object()}))
+}
+
+fn bookmark_line(resource: Resource, version: u64, initial_end: bool) -> String {
+    let mut metadata = json!({"resourceVersion": version.to_string()});
+    if initial_end {
+        metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+    }
+    let object = json!({"kind": resource.kind(), "apiVersion": "v1", "metadata": metadata});
+    format!("{}\n", json!({"type": "BOOKMARK", "object": object}))
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
