@@ -3,7 +3,7 @@
 use crate::{
     agent::InventoryFile,
     config::Config,
-    identity::Resolver,
+    identity::{Resolver, kubernetes},
     kernel::{self, Kernel, KernelTypes, Options, signal_without},
     node::{self, Cgroups},
     points::Rules,
@@ -65,6 +65,20 @@ pub fn run(config: &Config) -> (String, bool) {
         });
     }
     programs(&mut rows);
+    if let Ok(cgroups) = &cgroups
+        && !cgroups.is_whole()
+    {
+        rows.push(Row {
+            what: "cgroup2".into(),
+            state: State::Off,
+            detail: format!(
+                "{} shows only a part of this node: connections of other cgroups have no owner. Mount the node's \
+                 /sys/fs/cgroup into the container",
+                cgroups.mount().display()
+            ),
+        });
+    }
+    cluster(&mut rows, config);
     inventory(&mut rows, config, cgroups.ok());
     (table(&rows), rows.iter().all(|row| row.state != State::Missing))
 }
@@ -115,6 +129,27 @@ fn programs(rows: &mut Vec<Row>) {
     }
 }
 
+/// Asks the API server for everything that the agent will ask it for.
+fn cluster(rows: &mut Vec<Row>, config: &Config) {
+    let answers = match kubernetes::try_out(config) {
+        Ok(None) => return,
+        Ok(Some(answers)) => answers,
+        Err(error) => return outcome(rows, "Kubernetes", Err(format!("{error:#}"))),
+    };
+    for (source, answer) in answers {
+        // Everything else goes on without.
+        let (state, detail) = match answer {
+            Ok(detail) => (State::Good, detail),
+            Err(detail) => (State::Off, detail),
+        };
+        rows.push(Row {
+            what: format!("Kubernetes {}", source.label()),
+            state,
+            detail,
+        });
+    }
+}
+
 fn inventory(rows: &mut Vec<Row>, config: &Config, cgroups: Option<Cgroups>) {
     let Some(file) = &config.inventory else { return };
     let read = InventoryFile::open(Some(file)).map_err(|error| error.to_string());
@@ -131,12 +166,13 @@ fn inventory(rows: &mut Vec<Row>, config: &Config, cgroups: Option<Cgroups>) {
         Ok(rules) => rules,
         Err(error) => return outcome(rows, "rules", Err(error.to_string())),
     };
-    let mut resolver = Resolver::new(cgroups, rules);
+    let mut resolver = Resolver::new(cgroups, rules, None, config.limits.cgroups);
     let entries = read.changed().map_or(0, |inventory| {
         let entries = inventory.entries.len();
         resolver.set_inventory(inventory);
         entries
     });
+    resolver.refresh(kubernetes::now(), true);
     rows.push(Row {
         what: "inventory".into(),
         state: State::Good,

@@ -4,6 +4,7 @@ use crate::{
     points::Rule,
     yaml::{self, FileError},
 };
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -27,10 +28,66 @@ pub struct Config {
     pub flow_idle: f64,
     /// Failure events that one flow may send in a second.
     pub failure_events_per_second: u32,
+    /// Where identities come from, and how long they are waited for.
+    pub identity: Identity,
+    /// The cluster this node belongs to.
+    pub kubernetes: Kubernetes,
     /// Bounds.
     pub limits: Limits,
     /// How points are recognised.
     pub points: Points,
+}
+
+/// Identities.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Identity {
+    /// The trust domain of the mesh's principals; without it what the mesh's own objects say, else `cluster.local`.
+    pub trust_domain: Option<String>,
+    /// Kuma's zone: with it, the principals of Kuma's workloads are those of MeshIdentity.
+    pub kuma_zone: Option<String>,
+    /// Seconds that a connection waits for the identities of its ends.
+    pub wait: f64,
+    /// Seconds that news about an address may be late: connections are attributed to its holder after them.
+    pub settle: f64,
+}
+
+/// Whether the cluster's objects are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// In a pod with a service account, or when KUBECONFIG names a cluster.
+    #[default]
+    Auto,
+    /// Yes, and it is an error when there is no cluster.
+    On,
+    /// No.
+    Off,
+}
+
+/// Whose identities are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Those of all pods of the cluster.
+    #[default]
+    Cluster,
+    /// Those of this node's pods; what is on other nodes stays unknown.
+    Node,
+}
+
+/// The cluster.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kubernetes {
+    /// Whether its objects are read.
+    pub mode: Mode,
+    /// Whose identities are known.
+    pub scope: Scope,
+    /// The name of this node; without it, its host name.
+    pub node: Option<String>,
+    /// `<namespace>/<name>` of Istio's config map, to take the trust domain from.
+    pub mesh_config_map: Option<String>,
 }
 
 /// Bounds of tables; each has a gauge and a counter of what it turned away.
@@ -43,6 +100,23 @@ pub struct Limits {
     pub dependents: usize,
     /// Points with series.
     pub points: usize,
+    /// Pods of the cluster that are known.
+    pub pods: usize,
+    /// Counts of flows that wait for an identity.
+    pub waiting: usize,
+    /// Cgroups that are remembered.
+    pub cgroups: usize,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            trust_domain: None,
+            kuma_zone: None,
+            wait: 30.0,
+            settle: 2.0,
+        }
+    }
 }
 
 /// How points are recognised.
@@ -62,6 +136,8 @@ impl Default for Config {
             dependency_window: 900.0,
             flow_idle: 60.0,
             failure_events_per_second: 10,
+            identity: Identity::default(),
+            kubernetes: Kubernetes::default(),
             limits: Limits::default(),
             points: Points::default(),
         }
@@ -74,6 +150,9 @@ impl Default for Limits {
             flows: 65_536,
             dependents: 200,
             points: 1_000,
+            pods: 200_000,
+            waiting: 20_000,
+            cgroups: 20_000,
         }
     }
 }
@@ -108,6 +187,8 @@ impl Config {
         within("interval", self.interval, 0.05, 3600.0)?;
         within("dependency_window", self.dependency_window, 1.0, 86_400.0)?;
         within("flow_idle", self.flow_idle, 0.1, 86_400.0)?;
+        within("identity.wait", self.identity.wait, 0.0, 600.0)?;
+        within("identity.settle", self.identity.settle, 0.0, 60.0)?;
         let count = |field: &str, value: usize, to: usize| {
             (1..=to)
                 .contains(&value)
@@ -116,7 +197,12 @@ impl Config {
         };
         count("limits.flows", self.limits.flows as usize, 1 << 22)?;
         count("limits.dependents", self.limits.dependents, 100_000)?;
-        count("limits.points", self.limits.points, 100_000)
+        count("limits.points", self.limits.points, 100_000)?;
+        count("limits.pods", self.limits.pods, 10_000_000)?;
+        count("limits.waiting", self.limits.waiting, 10_000_000)?;
+        count("limits.cgroups", self.limits.cgroups, 10_000_000)?;
+        let mut rules = self.points.rules.iter().enumerate();
+        rules.try_for_each(|(n, rule)| rule.validate().map_err(|what| format!("points.rules[{n}] {what}")))
     }
 
     /// Time between two ticks.

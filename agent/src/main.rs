@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use narrows::config::Config;
+use narrows::config::{Config, Mode, Scope};
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
@@ -38,6 +38,29 @@ struct Settings {
     /// Read again when it changes.
     #[arg(long, env = "NARROWS_INVENTORY", value_name = "FILE")]
     inventory: Option<PathBuf>,
+    /// Whether to read the objects of the Kubernetes cluster: in a pod with a service account or when KUBECONFIG names a
+    /// cluster (auto), always (on), never (off) [default: auto]
+    #[arg(
+        long,
+        env = "NARROWS_KUBERNETES",
+        value_enum,
+        value_name = "MODE",
+        hide_possible_values = true
+    )]
+    kubernetes: Option<Mode>,
+    /// Whose identities are known: those of all pods of the cluster, or only those of this node's; what is on other nodes
+    /// then stays unknown, and the API server has less to send [default: cluster]
+    #[arg(long, env = "NARROWS_IDENTITY_SCOPE", value_enum, value_name = "SCOPE")]
+    identity_scope: Option<Scope>,
+    /// This node's name in the cluster [default: its host name]
+    #[arg(long, env = "NARROWS_NODE", value_name = "NAME")]
+    node: Option<String>,
+    /// The trust domain of the mesh's principals [default: what the mesh's own objects say, else cluster.local]
+    #[arg(long, env = "NARROWS_TRUST_DOMAIN", value_name = "DOMAIN")]
+    trust_domain: Option<String>,
+    /// Istio's config map, to take the trust domain from; the agent's role must allow to read it
+    #[arg(long, env = "NARROWS_MESH_CONFIG_MAP", value_name = "NAMESPACE/NAME")]
+    mesh_config_map: Option<String>,
     /// Where to serve HTTP [default: 127.0.0.1:9797]
     #[arg(long, env = "NARROWS_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -61,6 +84,22 @@ impl Settings {
         }
         if let Some(inventory) = &self.inventory {
             config.inventory = Some(inventory.clone());
+        }
+        if let Some(mode) = self.kubernetes {
+            config.kubernetes.mode = mode;
+        }
+        if let Some(scope) = self.identity_scope {
+            config.kubernetes.scope = scope;
+        }
+        let given = [
+            (&self.node, &mut config.kubernetes.node),
+            (&self.mesh_config_map, &mut config.kubernetes.mesh_config_map),
+            (&self.trust_domain, &mut config.identity.trust_domain),
+        ];
+        for (flag, setting) in given {
+            if flag.is_some() {
+                setting.clone_from(flag);
+            }
         }
         config.validate().map_err(anyhow::Error::msg)?;
         Ok(config)

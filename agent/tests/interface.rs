@@ -3,6 +3,7 @@
 mod common;
 
 use common::{binary, start, turn};
+use narrows::kernel::PROGRAMS;
 use narrows_testbed::http;
 use std::{
     fs,
@@ -78,7 +79,7 @@ fn health_readiness_and_status() {
     }
     let status = agent.get_json("/api/v1/status");
     let programs = status["programs"].as_array().expect("a list");
-    assert_eq!(programs.len(), 7);
+    assert_eq!(programs.len(), PROGRAMS.len());
     assert!(programs.iter().all(|program| program["active"] == true), "{programs:?}");
     let fields = status["kernel_fields"].as_array().expect("a list");
     assert!(
@@ -89,7 +90,7 @@ fn health_readiness_and_status() {
     assert_eq!(status["bounds"]["flows"]["limit"], 65_536);
     assert!(status["lost"].as_array().is_some_and(|lost| !lost.is_empty()));
     let metrics = agent.settle();
-    assert_eq!(metrics.sum("narrows_program_active", &[]), 7.0);
+    assert_eq!(metrics.sum("narrows_program_active", &[]), PROGRAMS.len() as f64);
     assert!(metrics.sum("process_resident_memory_bytes", &[]) > 1e6);
 }
 

@@ -8,6 +8,7 @@ pub use inventory_file::InventoryFile;
 use crate::{
     config::Config,
     export::{Shared, Snapshot, router},
+    identity::{Meshes, kubernetes},
     kernel::{self, Kernel, Options},
     node::Cgroups,
     points::Rules,
@@ -49,7 +50,11 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         };
         anyhow::anyhow!("cannot listen on {}{hint}: {error}", config.listen)
     })?;
-    let ticker = begin(config)?;
+    let settings = config.clone();
+    // Where it may wait.
+    let ticker = tokio::task::spawn_blocking(move || begin(&settings))
+        .await
+        .context("the start panicked")??;
     let shared: Shared = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
 
     let (stop, stopped) = mpsc::channel();
@@ -89,6 +94,11 @@ fn begin(config: &Config) -> anyhow::Result<Ticker> {
     let cgroups = Cgroups::find()?;
     let rules = Rules::new(config.points.rules.clone())?;
     let inventory = InventoryFile::open(config.inventory.as_deref())?;
+    let cluster = kubernetes::Kubernetes::start(config, setup(config, &rules))?;
+    match &cluster {
+        Some(cluster) => tracing::info!(node = cluster.node, scope = ?cluster.scope, "reading the cluster's objects"),
+        None => tracing::info!("no cluster: identities are those of the inventory"),
+    }
     let kernel = Kernel::open(&Options {
         flows: config.limits.flows,
         settings: Settings {
@@ -114,7 +124,20 @@ fn begin(config: &Config) -> anyhow::Result<Ticker> {
             program.program
         );
     }
-    Ok(Ticker::new(config, kernel, cgroups, rules, inventory))
+    Ok(Ticker::new(config, kernel, cgroups, rules, inventory, cluster))
+}
+
+/// How the cluster's objects are to be understood.
+fn setup(config: &Config, rules: &Rules) -> kubernetes::Setup {
+    kubernetes::Setup {
+        rules: rules.clone(),
+        meshes: Meshes {
+            trust_domain: config.identity.trust_domain.clone(),
+            kuma_zone: config.identity.kuma_zone.clone(),
+        },
+        pods: config.limits.pods,
+        settle: (config.identity.settle * 1000.0) as kubernetes::Millis,
+    }
 }
 
 fn turn(mut ticker: Ticker, interval: std::time::Duration, shared: &Shared, stop: &mpsc::Receiver<()>) {

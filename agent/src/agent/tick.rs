@@ -3,10 +3,13 @@
 use super::inventory_file::InventoryFile;
 use crate::{
     config::Config,
-    export::{Bound, PointRow, Snapshot},
-    identity::Resolver,
+    export::{Bound, ClusterStatus, PointRow, Snapshot},
+    identity::{
+        Resolver, Span,
+        kubernetes::{self, Kubernetes, lock},
+    },
     kernel::{Kernel, OVERFLOW_LIMIT, Reading},
-    model::{Bounds, Histogram, Model},
+    model::{Bounds, Histogram, Model, Moment},
     node::Cgroups,
     points::Rules,
 };
@@ -18,7 +21,9 @@ pub struct Ticker {
     kernel: Kernel,
     resolver: Resolver,
     inventory: InventoryFile,
+    cluster: Option<Kubernetes>,
     model: Model,
+    before: i64,
     flows_limit: usize,
     points_limit: usize,
     ticks: u64,
@@ -28,16 +33,31 @@ pub struct Ticker {
 
 impl Ticker {
     /// Puts it together.
-    pub fn new(config: &Config, kernel: Kernel, cgroups: Cgroups, rules: Rules, inventory: InventoryFile) -> Self {
+    pub fn new(
+        config: &Config,
+        kernel: Kernel,
+        cgroups: Cgroups,
+        rules: Rules,
+        inventory: InventoryFile,
+        cluster: Option<Kubernetes>,
+    ) -> Self {
+        let shared = cluster.as_ref().map(|cluster| cluster.shared.clone());
+        // An inventory says at once what it has to say.
+        let seconds = |seconds: f64| Duration::from_secs_f64(if cluster.is_some() { seconds } else { 0.0 });
         Self {
             kernel,
-            resolver: Resolver::new(cgroups, rules),
+            resolver: Resolver::new(cgroups, rules, shared, config.limits.cgroups),
             inventory,
+            before: kubernetes::now(),
             model: Model::new(Bounds {
                 dependents: config.limits.dependents,
                 points: config.limits.points,
                 window: Duration::from_secs_f64(config.dependency_window),
+                wait: seconds(config.identity.wait),
+                settle: seconds(config.identity.settle),
+                waiting: config.limits.waiting,
             }),
+            cluster,
             flows_limit: config.limits.flows as usize,
             points_limit: config.limits.points,
             ticks: 0,
@@ -50,10 +70,14 @@ impl Ticker {
     /// snapshot says so.
     pub fn tick(&mut self) -> Snapshot {
         let begin = Instant::now();
-        match self.inventory.changed() {
-            Some(inventory) => self.resolver.set_inventory(inventory),
-            None => self.resolver.refresh(),
+        let now = kubernetes::now();
+        if let Some(inventory) = self.inventory.changed() {
+            self.resolver.set_inventory(inventory);
         }
+        let resolver = &mut self.resolver;
+        self.kernel.cgroups(|change| resolver.cgroup(&change));
+        let told = self.kernel.tells_cgroups() && self.all_cgroup_events_came();
+        self.resolver.refresh(now, told);
         let error = self.read(begin).err().map(|error| format!("{error:#}"));
         if let Some(error) = &error {
             tracing::error!("{error}");
@@ -64,22 +88,43 @@ impl Ticker {
         self.snapshot(begin, error)
     }
 
+    /// Whether there was room for all of them since the last tick.
+    fn all_cgroup_events_came(&mut self) -> bool {
+        let lost = |all: &[(Loss, u64)]| {
+            all.iter()
+                .find(|(what, _)| *what == Loss::CgroupEvents)
+                .map(|(_, n)| *n)
+        };
+        let before = lost(&self.lost);
+        if let Ok(now) = self.kernel.loss() {
+            self.lost = now;
+        }
+        before.unwrap_or(0) == lost(&self.lost).unwrap_or(0)
+    }
+
     fn read(&mut self, now: Instant) -> anyhow::Result<()> {
+        let span = Span {
+            from: self.before,
+            to: kubernetes::now(),
+        };
+        self.before = span.to;
+        let when = Moment { at: now, span };
         let listeners = self.kernel.sample()?;
         self.model.local_points(self.resolver.points(), now);
         let (model, resolver) = (&mut self.model, &mut self.resolver);
         let read = self.kernel.collect(|key, reading| match reading {
-            Reading::Changed(flow) => model.flow(key, flow, false, resolver, now),
-            Reading::Gone(flow) => model.flow(key, flow, true, resolver, now),
+            Reading::Changed(flow) => model.flow(key, flow, false, resolver, when),
+            Reading::Gone(flow) => model.flow(key, flow, true, resolver, when),
         });
-        model.listeners(&listeners, resolver);
+        model.listeners(&listeners, resolver, span);
         // Those that were recognised only now.
         model.local_points(resolver.points(), now);
         // Asked for after the flows: an opening without detail was counted as such before its end.
         self.lost = self.kernel.loss()?;
         let detail = self.lost.iter().all(|(what, n)| *what != Loss::FlowDetail || *n == 0);
-        model.unseen_flows(detail, now);
-        self.kernel.drain(|event| report(&event, resolver));
+        model.unseen_flows(detail, resolver, when);
+        model.settle(resolver, now);
+        self.kernel.drain(|event| report(&event, resolver, span));
         // What was read is counted, also when the reading broke off.
         read
     }
@@ -128,24 +173,37 @@ impl Ticker {
             tick_seconds: self.tick_seconds.clone(),
             tick_error,
             inventory: self.inventory.status(self.resolver.missing()),
+            cluster: self.cluster.as_ref().map(|cluster| {
+                let directory = lock(&cluster.shared.directory);
+                ClusterStatus::of(cluster, &directory, kubernetes::now())
+            }),
+            waiting: {
+                let (used, limit, hurried) = self.model.waiting();
+                (Bound { used, limit }, hurried)
+            },
+            cgroups: {
+                let (used, limit, turned_away) = self.resolver.holders().sizes();
+                (Bound { used, limit }, turned_away)
+            },
+            strange_cgroup: self.resolver.holders().strange().map(str::to_owned),
         }
     }
 }
 
 /// Writes a failed connection to the log.
-fn report(event: &FailureEvent, resolver: &mut Resolver) {
+fn report(event: &FailureEvent, resolver: &mut Resolver, span: Span) {
     let Some(reason) = Reason::ALL.get(usize::from(event.reason)) else {
         return;
     };
     if !tracing::enabled!(target: "narrows::failures", tracing::Level::DEBUG) {
         return;
     }
-    let binding = resolver.bind(&event.key);
+    let binding = resolver.bind(&event.key, span);
     tracing::debug!(
         target: "narrows::failures",
         reason = reason.label(),
         phase = reason.phase(),
-        workload = binding.workload().map(|who| format!("{}/{}", who.namespace, who.name)),
+        workload = binding.workload().map(ToString::to_string),
         point = binding.point().map(|point| point.name.as_str()),
         peer = ?binding.peer,
         port = event.key.port,

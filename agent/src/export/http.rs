@@ -100,7 +100,11 @@ async fn status(State(server): State<Arc<Server>>) -> Json<Value> {
             "flows": snapshot.flows,
             "overflow": snapshot.overflow,
             "points": snapshot.point_bound,
+            "waiting_counts": snapshot.waiting.0,
+            "cgroups": snapshot.cgroups.0,
         },
+        "kubernetes": snapshot.cluster,
+        "unknown_cgroup_layout": snapshot.strange_cgroup,
         "inventory": snapshot.inventory,
     }))
 }

@@ -9,4 +9,4 @@ mod snapshot;
 mod text;
 
 pub use http::router;
-pub use snapshot::{Bound, InventoryStatus, PointRow, Shared, Snapshot};
+pub use snapshot::{Bound, ClusterStatus, InventoryStatus, PointRow, Shared, Snapshot};

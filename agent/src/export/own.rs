@@ -3,7 +3,7 @@
 use super::{
     families::{counters, counters_f64, gauges, histograms},
     process,
-    snapshot::Snapshot,
+    snapshot::{Bound, Snapshot, SourceRow},
 };
 use crate::{
     model::{End, Found},
@@ -66,7 +66,15 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
                 (vec![("what", "program_run".into())], snapshot.skipped),
                 (vec![("what", "unseen_connection".into())], snapshot.unseen),
                 (vec![("what", "point".into())], snapshot.points_turned_away),
-            ]),
+                (vec![("what", "cgroup".into())], snapshot.cgroups.1),
+                (vec![("what", "attribution_wait".into())], snapshot.waiting.1),
+            ])
+            .chain(snapshot.cluster.iter().flat_map(|cluster| {
+                [
+                    (vec![("what", "pod".into())], cluster.sizes.turned_away),
+                    (vec![("what", "late_address".into())], cluster.sizes.late),
+                ]
+            })),
     )?;
     counters(
         encoder,
@@ -87,6 +95,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
             (vec![("end", end.into()), ("result", result.into())], *n)
         }),
     )?;
+    cluster(snapshot, encoder)?;
     gauges(
         encoder,
         "narrows_inventory_valid",
@@ -116,6 +125,66 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
     own_process(encoder)
 }
 
+/// What the agent knows of its cluster, and how fresh that is.
+fn cluster(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let sources = || snapshot.cluster.iter().flat_map(|cluster| &cluster.sources);
+    let labels = |row: &SourceRow| vec![("source", row.label.into())];
+    gauges(
+        encoder,
+        "narrows_identity_age_seconds",
+        "Seconds since the API server last said anything about this list; it is watched, so this is about a minute at most",
+        sources().map(|row| (labels(row), row.age_seconds)),
+    )?;
+    gauges(
+        encoder,
+        "narrows_identity_synced",
+        "1 when the list has been complete once",
+        sources().map(|row| (labels(row), f64::from(u8::from(row.status.synced)))),
+    )?;
+    gauges(
+        encoder,
+        "narrows_identity_objects",
+        "Objects of this list that are known",
+        sources().map(|row| (labels(row), row.objects as f64)),
+    )?;
+    counters(
+        encoder,
+        "narrows_identity_lists",
+        "Times the list was read from the beginning to the end",
+        sources().map(|row| (labels(row), row.status.lists)),
+    )?;
+    counters(
+        encoder,
+        "narrows_identity_failures",
+        "Requests for this list that failed; the reason is in the log and in /api/v1/status",
+        sources().map(|row| (labels(row), row.status.failures)),
+    )?;
+    counters(
+        encoder,
+        "narrows_identity_unreadable_objects",
+        "Objects of this list that could not be read, and were left out",
+        sources().map(|row| (labels(row), row.status.unreadable)),
+    )?;
+    gauges(
+        encoder,
+        "narrows_addresses",
+        "Addresses of pods that are known, with those given up lately",
+        snapshot
+            .cluster
+            .iter()
+            .map(|cluster| (vec![], cluster.sizes.addresses as f64)),
+    )?;
+    gauges(
+        encoder,
+        "narrows_workloads",
+        "Workloads of the cluster that are known",
+        snapshot
+            .cluster
+            .iter()
+            .map(|cluster| (vec![], cluster.sizes.workloads as f64)),
+    )
+}
+
 fn bounds(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (name, help, bound) in [
         ("narrows_flows", "Entries of the kernel's flow table", snapshot.flows),
@@ -125,7 +194,24 @@ fn bounds(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
             snapshot.overflow,
         ),
         ("narrows_points", "Points with series", snapshot.point_bound),
-    ] {
+        (
+            "narrows_waiting_counts",
+            "Counts of flows that wait for the identity of an end",
+            snapshot.waiting.0,
+        ),
+        ("narrows_cgroups", "Cgroups that are remembered", snapshot.cgroups.0),
+    ]
+    .into_iter()
+    .chain(snapshot.cluster.iter().map(|cluster| {
+        (
+            "narrows_pods",
+            "Pods of the cluster that are known",
+            Bound {
+                used: cluster.sizes.pods,
+                limit: cluster.sizes.pods_limit,
+            },
+        )
+    })) {
         gauges(encoder, name, help, std::iter::once((vec![], bound.used as f64)))?;
         let (name, help) = (format!("{name}_limit"), format!("{help}: how many there may be"));
         gauges(encoder, &name, &help, std::iter::once((vec![], bound.limit as f64)))?;

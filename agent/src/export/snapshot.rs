@@ -1,7 +1,11 @@
 //! What one tick found: immutable, shared by everything that shows it.
 
 use crate::{
-    identity::Workload,
+    config::Scope,
+    identity::{
+        Workload,
+        kubernetes::{Directory, Kubernetes, Millis, Sizes, SourceStatus},
+    },
     kernel::{Field, ProgramCost, ProgramStatus},
     model::{Called, CalledPoint, Counts, End, Found, Histogram, PointLoad, Share},
 };
@@ -34,6 +38,53 @@ pub struct InventoryStatus {
     pub missing: Vec<String>,
     /// When the version in use was read, in seconds since 1970.
     pub read_at: Option<u64>,
+}
+
+/// What the agent knows of its cluster.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClusterStatus {
+    /// The name of this node.
+    pub node: String,
+    /// Whose identities are known.
+    pub scope: Scope,
+    /// The lists it reads.
+    pub sources: Vec<SourceRow>,
+    /// How full the tables are.
+    #[serde(flatten)]
+    pub sizes: Sizes,
+}
+
+/// How one list fares.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceRow {
+    /// The value of the `source` label.
+    #[serde(skip)]
+    pub label: &'static str,
+    /// Its state.
+    #[serde(flatten)]
+    pub status: SourceStatus,
+    /// Objects in it.
+    pub objects: usize,
+    /// Seconds since the API server last said anything about it.
+    pub age_seconds: f64,
+}
+
+impl ClusterStatus {
+    /// Its state at `now`.
+    pub fn of(cluster: &Kubernetes, directory: &Directory, now: Millis) -> Self {
+        let row = |status: &SourceStatus| SourceRow {
+            label: status.source.label(),
+            objects: directory.count(status.source),
+            age_seconds: (now - status.contact).max(0) as f64 / 1000.0,
+            status: status.clone(),
+        };
+        Self {
+            node: cluster.node.clone(),
+            scope: cluster.scope,
+            sources: directory.statuses().iter().map(row).collect(),
+            sizes: directory.sizes(),
+        }
+    }
 }
 
 /// A table and its bound.
@@ -82,6 +133,14 @@ pub struct Snapshot {
     pub tick_error: Option<String>,
     /// The inventory.
     pub inventory: InventoryStatus,
+    /// The cluster, when there is one.
+    pub cluster: Option<ClusterStatus>,
+    /// Counts that wait for an identity, and connections that could not wait.
+    pub waiting: (Bound, u64),
+    /// Cgroups that are remembered, and those that found no place.
+    pub cgroups: (Bound, u64),
+    /// A cgroup that seems to be a pod's, but is laid out in a way that is not known.
+    pub strange_cgroup: Option<String>,
 }
 
 /// The newest snapshot; replaced at each tick, read without locks.

@@ -1,10 +1,7 @@
 //! Addresses: the peer's in a flow, this node's, the internet's.
 
 use agent_common::FlowKey;
-use std::{
-    collections::HashSet,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The peer's address; `None` when the flow has none.
 pub fn peer_address(key: &FlowKey) -> Option<IpAddr> {
@@ -31,22 +28,4 @@ pub fn is_global(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
     }
-}
-
-/// The addresses of this node's interfaces, without loopback.
-pub fn node_addresses() -> HashSet<IpAddr> {
-    let interfaces = match nix::ifaddrs::getifaddrs() {
-        Ok(interfaces) => interfaces,
-        Err(error) => {
-            tracing::warn!("cannot read this node's addresses: {error}");
-            return HashSet::new();
-        }
-    };
-    let addresses = interfaces
-        .filter_map(|interface| interface.address)
-        .filter_map(|address| {
-            let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
-        });
-    addresses.filter(|address| !address.is_loopback()).collect()
 }

@@ -8,6 +8,7 @@ use crate::{
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use std::{
+    borrow::Cow,
     collections::HashMap,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -107,6 +108,7 @@ impl Inventory {
             entries.push(Entry {
                 identity: Identity::Workload(Arc::new(Workload {
                     namespace: workload.namespace,
+                    kind: Cow::Borrowed("Workload"),
                     name: workload.name.value,
                     service_account: workload.service_account,
                     principal,

@@ -1,27 +1,82 @@
 //! Who an address, a network namespace or a cgroup is.
 
 mod address;
+mod history;
+mod holders;
 mod inventory;
+pub mod kubernetes;
+mod owner;
+mod principal;
 mod resolver;
 
+pub use history::{Held, Millis};
 pub use inventory::{Entry, Inventory};
-pub use resolver::{Binding, Peer, Resolver};
+pub use principal::Meshes;
+pub use resolver::{Binding, Party, Resolver, Span};
 
 use crate::points::Point;
 use serde::Serialize;
-use std::sync::Arc;
+use std::{
+    borrow::Cow,
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// The owner of pods, or of processes: what connections are attributed to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+///
+/// Two are the same when namespace, name and principal are: that is what its series are told apart by.
+#[derive(Clone, Debug, Serialize)]
 pub struct Workload {
     /// Its namespace.
     pub namespace: String,
+    /// What it is: `Deployment`, `StatefulSet`, … or `Workload` for one of the inventory.
+    pub kind: Cow<'static, str>,
     /// Its name.
     pub name: String,
     /// Its service account.
     pub service_account: String,
     /// Its identity in its mesh's own form.
     pub principal: String,
+}
+
+impl Workload {
+    fn key(&self) -> (&str, &str, &str) {
+        (&self.namespace, &self.name, &self.principal)
+    }
+}
+
+impl PartialEq for Workload {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Workload {}
+
+impl Hash for Workload {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl PartialOrd for Workload {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Workload {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
 }
 
 /// The SPIFFE ID of a service account, as Istio and SPIRE write it by default
@@ -37,4 +92,14 @@ pub enum Identity {
     Workload(Arc<Workload>),
     /// An enforcement point.
     Point(Arc<Point>),
+}
+
+/// How it is called in messages.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workload(workload) => write!(f, "workload {}/{}", workload.namespace, workload.name),
+            Self::Point(point) => write!(f, "{} {}", point.kind.label(), point.name),
+        }
+    }
 }

@@ -2,42 +2,40 @@
 //!
 //! The cgroup says who holds a socket, the network namespace where it is. They differ where a shared proxy opens its
 //! sockets inside the workloads' namespaces, as ztunnel does: then the cgroup is the point and the namespace is the
-//! workload that it serves.
+//! workload that it serves. Cgroup ids are never used again; namespaces and addresses are, so these are asked for with the
+//! time in question.
 
 use super::{
     Entry, Identity, Inventory, Workload,
-    address::{is_global, node_addresses, peer_address},
+    address::{is_global, peer_address},
+    history::{Held, History, Millis},
+    holders::{Holders, Place},
+    kubernetes::{Shared, lock},
 };
 use crate::{
+    kernel::CgroupChange,
     node::{self, Cgroups},
     points::{Point, Rules},
 };
 use agent_common::FlowKey;
 use std::{
     collections::{HashMap, HashSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-/// A cgroup that is nobody known is looked at again after so long: its process may have started another program.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The source of the kubelet's probes in Istio's ambient mode.
+const AMBIENT_PROBES: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 7, 127));
 
-/// A cgroup that is gone is remembered for so long: its last connections may be read only now. Its id is never given to
-/// another one.
-const REMEMBERED: Duration = Duration::from_secs(60);
-
-/// Cgroups remembered at most; those that are nobody known are forgotten first.
-const MOST_CGROUPS: usize = 20_000;
-
-/// What the other end of a flow is.
+/// One end of a flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
+pub enum Party {
     /// A workload.
     Workload(Arc<Workload>),
     /// An enforcement point.
     Point(Arc<Point>),
-    /// This node itself.
+    /// A node: this one, or another one of the cluster.
     Node,
     /// An address outside: global, and in nobody's hands that is known.
     External,
@@ -45,32 +43,61 @@ pub enum Peer {
     Unknown,
 }
 
-/// Who holds a socket.
-pub type Holder = Option<Identity>;
+impl From<Identity> for Party {
+    fn from(identity: Identity) -> Self {
+        match identity {
+            Identity::Workload(workload) => Self::Workload(workload),
+            Identity::Point(point) => Self::Point(point),
+        }
+    }
+}
+
+/// When something happened, at some moment between two readings of the kernel's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The reading before.
+    pub from: Millis,
+    /// The reading that found it.
+    pub to: Millis,
+}
 
 /// Who a flow belongs to.
 #[derive(Clone, Debug)]
 pub struct Binding {
     /// Who holds the sockets.
-    pub holder: Holder,
+    pub holder: Party,
     /// Whose network namespace they are in.
     pub place: Option<Arc<Workload>>,
     /// The other end.
-    pub peer: Peer,
+    pub peer: Party,
+    /// The holder is a container of a pod, and more will be known of it.
+    pub expected: bool,
+    /// News that come late cannot change the answer.
+    pub sure: bool,
     /// The [`Resolver::generation`] this was found with.
     pub generation: u64,
 }
 
 impl Binding {
+    /// Whether this end of the flow is known.
+    pub fn knows_local(&self) -> bool {
+        !self.expected && (self.holder != Party::Unknown || self.place.is_some())
+    }
+
     /// Whether a better answer may come later.
     pub fn incomplete(&self) -> bool {
-        self.peer == Peer::Unknown || (self.holder.is_none() && self.place.is_none())
+        self.peer == Party::Unknown || !self.knows_local()
+    }
+
+    /// Whether both ends are the same as in another one.
+    pub fn same_ends(&self, other: &Self) -> bool {
+        self.holder == other.holder && self.place == other.place && self.peer == other.peer
     }
 
     /// The workload that this end of the flow is about: whose sockets they are, or in whose name the point acts.
     pub fn workload(&self) -> Option<&Arc<Workload>> {
         match &self.holder {
-            Some(Identity::Workload(workload)) => Some(workload),
+            Party::Workload(workload) => Some(workload),
             _ => self.place.as_ref(),
         }
     }
@@ -78,54 +105,42 @@ impl Binding {
     /// The point that holds the sockets.
     pub fn point(&self) -> Option<&Arc<Point>> {
         match &self.holder {
-            Some(Identity::Point(point)) => Some(point),
+            Party::Point(point) => Some(point),
             _ => None,
         }
     }
 }
 
-/// A cgroup and who it is.
-#[derive(Debug)]
-struct KnownCgroup {
-    identity: Identity,
-    path: String,
-    /// When it was found to be gone.
-    gone: Option<Instant>,
-}
-
 /// Answers who somebody is.
-#[derive(Debug)]
 pub struct Resolver {
-    cgroups: Cgroups,
-    rules: Rules,
     entries: Vec<Entry>,
-    by_cgroup: HashMap<u64, KnownCgroup>,
-    nobody: HashMap<u64, Instant>,
-    paths: Option<HashMap<u64, String>>,
+    holders: Holders,
     by_netns: HashMap<u32, Arc<Workload>>,
     addresses: HashMap<IpAddr, Vec<Identity>>,
     holders_of: HashMap<Arc<Workload>, HashSet<IpAddr>>,
-    node_addresses: HashSet<IpAddr>,
-    node_netns: Option<u32>,
+    /// Network namespaces of this node's pods.
+    places: History<u32, Place>,
+    kubernetes: Option<Arc<Shared>>,
+    host_addresses: HashSet<IpAddr>,
+    host_netns: Option<u32>,
     missing: Vec<String>,
     generation: u64,
 }
 
 impl Resolver {
-    /// A resolver that knows nobody yet.
-    pub fn new(cgroups: Cgroups, rules: Rules) -> Self {
+    /// A resolver that knows nobody yet. `kubernetes` is the cluster, when there is one; `cgroups_limit` bounds what is
+    /// remembered of cgroups.
+    pub fn new(cgroups: Cgroups, rules: Rules, kubernetes: Option<Arc<Shared>>, cgroups_limit: usize) -> Self {
         Self {
-            cgroups,
-            rules,
             entries: Vec::new(),
-            by_cgroup: HashMap::new(),
-            nobody: HashMap::new(),
-            paths: None,
+            holders: Holders::new(cgroups, rules, kubernetes.clone(), cgroups_limit),
             by_netns: HashMap::new(),
             addresses: HashMap::new(),
             holders_of: HashMap::new(),
-            node_addresses: HashSet::new(),
-            node_netns: node::own_netns(),
+            places: History::default(),
+            kubernetes,
+            host_addresses: HashSet::new(),
+            host_netns: node::host_netns(),
             missing: Vec::new(),
             generation: 0,
         }
@@ -133,7 +148,11 @@ impl Resolver {
 
     /// Changes whenever somebody new may be known.
     pub fn generation(&self) -> u64 {
-        self.generation
+        let cluster = self
+            .kubernetes
+            .as_ref()
+            .map_or(0, |shared| lock(&shared.directory).generation());
+        self.generation + self.holders.generation() + cluster
     }
 
     /// The inventory's cgroups and namespaces that do not exist at the moment, each with its line.
@@ -141,19 +160,25 @@ impl Resolver {
         &self.missing
     }
 
-    /// The points that are known by their cgroup.
+    /// The points that are known by their cgroup, and have not gone.
     pub fn points(&self) -> impl Iterator<Item = &Arc<Point>> {
-        self.by_cgroup.values().filter_map(|known| match &known.identity {
-            Identity::Point(point) => Some(point),
-            Identity::Workload(_) => None,
-        })
+        self.holders.points()
+    }
+
+    /// What is known of cgroups.
+    pub fn holders(&self) -> &Holders {
+        &self.holders
+    }
+
+    /// Takes in that a cgroup came or went.
+    pub fn cgroup(&mut self, change: &CgroupChange<'_>) {
+        self.holders.change(change);
     }
 
     /// Takes a new inventory; forgets what the old one said.
     pub fn set_inventory(&mut self, inventory: Inventory) {
         self.entries = inventory.entries;
-        self.by_cgroup.clear();
-        self.nobody.clear();
+        self.holders.set_entries(&self.entries);
         self.by_netns.clear();
         self.addresses.clear();
         self.holders_of.clear();
@@ -166,38 +191,19 @@ impl Resolver {
             }
         }
         self.generation += 1;
-        self.refresh();
     }
 
-    /// Looks where the inventory's entries are now: cgroups and namespaces come and go.
-    pub fn refresh(&mut self) {
+    /// Looks where everybody is now: cgroups and namespaces come and go. `told` when the kernel has told of all
+    /// cgroups that came and went.
+    pub fn refresh(&mut self, now: Millis, told: bool) {
         self.missing.clear();
-        self.paths = None;
-        self.forget_gone_cgroups();
-        self.node_addresses = node_addresses();
+        self.host_addresses = node::host_addresses();
+        self.holders.refresh(Instant::now(), told, &mut self.missing);
+        for place in self.holders.take_places() {
+            self.place(place);
+        }
+        self.places.forget(now - super::kubernetes::directory::REMEMBERED);
         for entry in &self.entries {
-            if let Some(path) = &entry.cgroup {
-                match self.cgroups.id(path) {
-                    Some(id) => {
-                        let known = KnownCgroup {
-                            identity: entry.identity.clone(),
-                            path: path.clone(),
-                            gone: None,
-                        };
-                        let before = self.by_cgroup.insert(id, known);
-                        if before.is_none_or(|before| before.identity != entry.identity) {
-                            self.nobody.clear();
-                            self.generation += 1;
-                        }
-                    }
-                    None => self.missing.push(format!(
-                        "line {}: cgroup {path} of {} does not exist (below {})",
-                        entry.line,
-                        name(&entry.identity),
-                        self.cgroups.mount().display()
-                    )),
-                }
-            }
             if let (Some(path), Identity::Workload(workload)) = (&entry.netns, &entry.identity) {
                 match node::netns_inode(path) {
                     Some(inode) => {
@@ -209,124 +215,92 @@ impl Resolver {
                         "line {}: network namespace {} of {} does not exist",
                         entry.line,
                         path.display(),
-                        name(&entry.identity)
+                        entry.identity
                     )),
                 }
             }
         }
     }
 
-    fn forget_gone_cgroups(&mut self) {
-        let (now, cgroups) = (Instant::now(), &self.cgroups);
-        self.by_cgroup.retain(|id, known| {
-            if cgroups.id(&known.path) == Some(*id) {
-                return true;
-            }
-            now - *known.gone.get_or_insert(now) < REMEMBERED
-        });
+    /// A pod is in this network namespace.
+    fn place(&mut self, (netns, place): (u32, Place)) {
+        if Some(netns) != self.host_netns {
+            let (pod, begin) = (place.pod, place.begin);
+            self.places.hold(&netns, pod, place, begin);
+            self.generation += 1;
+        }
     }
 
-    /// Finds out who a cgroup is, where that is not known: a child of an entry's cgroup belongs to the entry, another one
-    /// may be a point by its processes.
-    fn learn(&mut self, cgroup: u64) {
-        if cgroup == 0 || cgroup == self.cgroups.root() || self.by_cgroup.contains_key(&cgroup) {
-            return;
+    /// Who a flow belonged to when it did what it did in `span`.
+    pub fn bind(&mut self, key: &FlowKey, span: Span) -> Binding {
+        let holder = self.holders.holder(key.cgroup, key.netns);
+        if let Some(place) = self.holders.take_place() {
+            self.place(place);
         }
-        let now = Instant::now();
-        if self
-            .nobody
-            .get(&cgroup)
-            .is_some_and(|looked| now - *looked < LOOK_AGAIN)
-        {
-            return;
-        }
-        // Read once a tick at most.
-        let paths = self.paths.take().unwrap_or_else(|| self.cgroups.paths());
-        match paths.get(&cgroup).and_then(|path| Some((path, self.who(path)?))) {
-            Some((path, identity)) => {
-                tracing::info!(cgroup = path, "recognised {}", name(&identity));
-                let known = KnownCgroup {
-                    identity,
-                    path: path.clone(),
-                    gone: None,
-                };
-                self.by_cgroup.insert(cgroup, known);
-                self.generation += 1;
-            }
-            None => {
-                if self.nobody.len() > MOST_CGROUPS {
-                    self.nobody.clear();
-                }
-                self.nobody.insert(cgroup, now);
-            }
-        }
-        self.paths = Some(paths);
-    }
-
-    fn who(&self, path: &str) -> Option<Identity> {
-        // The innermost entry decides.
-        let entry = self
-            .entries
-            .iter()
-            .filter_map(|entry| Some((entry.cgroup.as_deref()?, entry)))
-            .filter(|(parent, _)| {
-                path.strip_prefix(parent)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-            .max_by_key(|(parent, _)| parent.len());
-        if let Some((_, entry)) = entry {
-            return Some(entry.identity.clone());
-        }
-        let point = self.rules.recognise(path, &self.cgroups.processes(path))?;
-        Some(Identity::Point(Arc::new(point)))
-    }
-
-    /// Who a flow belongs to, as far as is known now.
-    pub fn bind(&mut self, key: &FlowKey) -> Binding {
-        self.learn(key.cgroup);
-        let holder = self.by_cgroup.get(&key.cgroup).map(|known| known.identity.clone());
-        let place = self.by_netns.get(&key.netns).cloned();
-        let peer = self.peer(key, place.as_ref());
+        let held = self.places.at(&key.netns, span.from, span.to);
+        let pod = match (holder.own, held) {
+            // Its own pod's namespace, and nobody else's, whatever namespace it is in.
+            (Some(own), _) => Some(own),
+            // A proxy in its own pod acts for itself; one in another pod's namespace acts for that pod.
+            (None, Held::One(place)) if holder.pod != Some(place.pod) => Some(place),
+            _ => None,
+        };
+        let place = match &pod {
+            Some(place) => Some(place.workload.clone()),
+            None => self.by_netns.get(&key.netns).cloned(),
+        };
+        let (peer, sure) = self.peer(key, span, pod.as_ref(), place.as_ref());
         Binding {
-            holder,
+            holder: holder.party,
             place,
             peer,
-            generation: self.generation,
+            expected: holder.expected,
+            sure,
+            generation: self.generation(),
         }
     }
 
-    fn peer(&self, key: &FlowKey, place: Option<&Arc<Workload>>) -> Peer {
+    /// The other end, and whether the answer is final.
+    fn peer(&self, key: &FlowKey, span: Span, pod: Option<&Place>, place: Option<&Arc<Workload>>) -> (Party, bool) {
         let Some(address) = peer_address(key) else {
-            return Peer::Unknown;
+            return (Party::Unknown, true);
         };
         // Within a workload's namespace, its own addresses are its own, whoever else has the same elsewhere.
-        if let Some(workload) = place
-            && (address.is_loopback() || self.holders_of.get(workload).is_some_and(|own| own.contains(&address)))
-        {
-            return Peer::Workload(workload.clone());
+        if let Some(workload) = place {
+            let own = match pod {
+                Some(pod) => pod.addresses.contains(&address),
+                None => self.holders_of.get(workload).is_some_and(|own| own.contains(&address)),
+            };
+            if own || address.is_loopback() {
+                return (Party::Workload(workload.clone()), true);
+            }
         }
         match self.addresses.get(&address).map(Vec::as_slice) {
-            Some([Identity::Workload(workload)]) => return Peer::Workload(workload.clone()),
-            Some([Identity::Point(point)]) => return Peer::Point(point.clone()),
-            Some(_) => return Peer::Unknown,
+            Some([identity]) => return (identity.clone().into(), true),
+            Some(_) => return (Party::Unknown, true),
             None => {}
         }
-        if self.node_addresses.contains(&address) || (address.is_loopback() && Some(key.netns) == self.node_netns) {
-            return Peer::Node;
+        if let Some(shared) = &self.kubernetes {
+            let mut directory = lock(&shared.directory);
+            match directory.address(address, span.from, span.to) {
+                Held::One(identity) => return (identity.into(), false),
+                Held::Several => return (Party::Unknown, false),
+                Held::Nobody => {}
+            }
+            if directory.is_node(address) || address == AMBIENT_PROBES {
+                return (Party::Node, true);
+            }
         }
-        if is_global(address) {
-            Peer::External
+        if self.host_addresses.contains(&address) || (address.is_loopback() && Some(key.netns) == self.host_netns) {
+            return (Party::Node, true);
+        }
+        let party = if is_global(address) {
+            Party::External
         } else {
-            Peer::Unknown
-        }
-    }
-}
-
-/// How an identity is called in messages.
-fn name(identity: &Identity) -> String {
-    match identity {
-        Identity::Workload(workload) => format!("workload {}/{}", workload.namespace, workload.name),
-        Identity::Point(point) => format!("{} {}", point.kind.label(), point.name),
+            Party::Unknown
+        };
+        // A pod's address may be a global one, too.
+        (party, self.kubernetes.is_none())
     }
 }
 
@@ -357,15 +331,20 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), inventory).expect("written");
         let rules = Rules::new(vec![]).expect("valid");
-        let mut resolver = Resolver::new(Cgroups::find().expect("cgroup2"), rules);
+        let mut resolver = Resolver::new(Cgroups::find().expect("cgroup2"), rules, None, 1_000);
         resolver.set_inventory(Inventory::read(file.path()).expect("valid"));
+        resolver.refresh(0, false);
         resolver
     }
 
-    fn peer_name(peer: &Peer) -> String {
+    fn bind(resolver: &mut Resolver, key: &FlowKey) -> Binding {
+        resolver.bind(key, Span { from: 0, to: 1 })
+    }
+
+    fn peer_name(peer: &Party) -> String {
         match peer {
-            Peer::Workload(workload) => workload.name.clone(),
-            Peer::Point(point) => point.name.clone(),
+            Party::Workload(workload) => workload.name.clone(),
+            Party::Point(point) => point.name.clone(),
             other => format!("{other:?}"),
         }
     }
@@ -387,10 +366,10 @@ mod tests {
             ("100.64.0.1", "Unknown"),
             ("127.0.0.1", "Unknown"),
         ] {
-            assert_eq!(peer_name(&resolver.bind(&key(1, peer)).peer), expected, "{peer}");
+            assert_eq!(peer_name(&bind(&mut resolver, &key(1, peer)).peer), expected, "{peer}");
         }
-        let own = resolver.node_netns.expect("this process has one");
-        assert_eq!(resolver.bind(&key(own, "127.0.0.1")).peer, Peer::Node);
+        let own = resolver.host_netns.expect("this process has one");
+        assert_eq!(bind(&mut resolver, &key(own, "127.0.0.1")).peer, Party::Node);
     }
 
     #[test]
@@ -403,10 +382,10 @@ mod tests {
             };
             resolver.by_netns.insert(netns, workload);
         }
-        assert_eq!(peer_name(&resolver.bind(&key(7, "10.0.0.1")).peer), "a");
-        assert_eq!(peer_name(&resolver.bind(&key(8, "10.0.0.1")).peer), "b");
-        assert_eq!(peer_name(&resolver.bind(&key(8, "127.0.0.1")).peer), "b");
-        assert_eq!(resolver.bind(&key(9, "10.0.0.1")).peer, Peer::Unknown);
+        assert_eq!(peer_name(&bind(&mut resolver, &key(7, "10.0.0.1")).peer), "a");
+        assert_eq!(peer_name(&bind(&mut resolver, &key(8, "10.0.0.1")).peer), "b");
+        assert_eq!(peer_name(&bind(&mut resolver, &key(8, "127.0.0.1")).peer), "b");
+        assert_eq!(bind(&mut resolver, &key(9, "10.0.0.1")).peer, Party::Unknown);
     }
 
     #[test]

@@ -196,6 +196,7 @@ mod tests {
     fn workload(name: &str, namespace: &str) -> Arc<Workload> {
         Arc::new(Workload {
             namespace: namespace.into(),
+            kind: "Workload".into(),
             name: name.into(),
             service_account: "default".into(),
             principal: String::new(),

@@ -8,6 +8,10 @@
 //!   the workload's network namespace, the workload of that namespace;
 //! - a failed connection to a point is its caller's. The failures that the point's own sockets show are counted there;
 //!   a handshake that came to nothing shows only at the caller, and is taken from there. No failure is counted twice.
+//!
+//! In a cluster, who somebody is may become known late, and an address may have changed hands. So what a flow counted is held
+//! back: a point's own load only until its cgroup is known, and what concerns the other end until both ends are known and news
+//! about them would have come; at the longest for a bounded time, and then it counts as unknown.
 
 mod delta;
 mod dependents;
@@ -19,12 +23,12 @@ pub use histogram::Histogram;
 pub use load::{AcceptQueue, Called, PointLoad, Side};
 
 use crate::{
-    identity::{Binding, Identity, Peer, Resolver, Workload},
+    identity::{Binding, Party, Resolver, Span, Workload},
     points::{Kind, Mesh, Point},
 };
 use agent_common::{Flow, FlowKey, ListenerSample, Reason, Role};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -74,6 +78,18 @@ pub enum Found {
     Unknown,
 }
 
+impl From<&Party> for Found {
+    fn from(party: &Party) -> Self {
+        match party {
+            Party::Workload(_) => Self::Workload,
+            Party::Point(_) => Self::Point,
+            Party::Node => Self::Node,
+            Party::External => Self::External,
+            Party::Unknown => Self::Unknown,
+        }
+    }
+}
+
 /// Bounds and windows.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -83,13 +99,41 @@ pub struct Bounds {
     pub points: usize,
     /// How long traffic makes a dependent.
     pub window: Duration,
+    /// How long a count waits for the identities of both ends.
+    pub wait: Duration,
+    /// How long news about an address may be late.
+    pub settle: Duration,
+    /// Counts that may wait at a time.
+    pub waiting: usize,
+}
+
+/// The moment of a reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Now.
+    pub at: Instant,
+    /// The time since the reading before, in which everything that is read now happened.
+    pub span: Span,
 }
 
 struct Known {
     last: Flow,
-    binding: Binding,
     /// Connections that ended and had never been seen to begin: they were open, but in no file table, at the start.
     unseen: u64,
+    /// Who the connections that are open were counted under, and how many; the oldest first.
+    open: VecDeque<(Binding, u64)>,
+    /// What is not counted yet.
+    held: Vec<Held>,
+    /// It will not come again.
+    gone: bool,
+}
+
+/// What a flow has counted, and nobody knows yet for whom.
+struct Held {
+    delta: Flow,
+    when: Moment,
+    /// The point whose sockets they are has it already.
+    point_has_it: bool,
 }
 
 /// The sums so far.
@@ -103,6 +147,10 @@ pub struct Model {
     turned_away: HashSet<Arc<Point>>,
     unseen: u64,
     deficits: Vec<FlowKey>,
+    /// Flows with something held back, and how much there is of it altogether.
+    waiting: HashSet<FlowKey>,
+    held: usize,
+    hurried: u64,
 }
 
 impl Model {
@@ -118,83 +166,205 @@ impl Model {
             turned_away: HashSet::new(),
             unseen: 0,
             deficits: Vec::new(),
+            waiting: HashSet::new(),
+            held: 0,
+            hurried: 0,
         }
     }
 
     /// Takes in a flow as it stands now; `gone` when it will not come again.
-    pub fn flow(&mut self, key: &FlowKey, now: &Flow, gone: bool, resolver: &mut Resolver, at: Instant) {
+    pub fn flow(&mut self, key: &FlowKey, now: &Flow, gone: bool, resolver: &mut Resolver, when: Moment) {
         let mut known = self.flows.remove(key).unwrap_or_else(|| Known {
             last: Flow::ZERO,
-            binding: resolver.bind(key),
             unseen: 0,
+            open: VecDeque::new(),
+            held: Vec::new(),
+            gone,
         });
-        if known.binding.incomplete() && known.binding.generation != resolver.generation() {
-            let better = resolver.bind(key);
-            self.move_open(key, &known, &better, at);
-            known.binding = better;
-        }
+        known.gone = gone;
+        self.move_open(key, &mut known, resolver, when);
         let delta = delta::advance(&mut known.last, now);
         let begun = known.last.opened + known.last.adopted + known.unseen;
         if known.last.closed > begun && Role::from_u8(key.role) != Some(Role::Listener) {
             self.deficits.push(*key);
         }
-        self.add(key, &delta, &known.binding, at);
-        if !gone {
-            self.flows.insert(*key, known);
-        }
+        self.submit(key, &mut known, delta, resolver, when);
+        self.keep(*key, known);
     }
 
     /// Looks at the flows of this tick that ended more connections than they had begun. While every flow has had its place
     /// in the kernel's table (`detail`), these were open, but in no file table, at the start. Without, their beginning may
     /// have been counted under their owner alone.
-    pub fn unseen_flows(&mut self, detail: bool, at: Instant) {
+    pub fn unseen_flows(&mut self, detail: bool, resolver: &mut Resolver, when: Moment) {
         for key in std::mem::take(&mut self.deficits) {
-            let Some(known) = self.flows.get_mut(&key).filter(|_| detail) else {
+            let Some(mut known) = detail.then(|| self.flows.remove(&key)).flatten() else {
                 continue;
             };
             let unseen = (known.last.closed).saturating_sub(known.last.opened + known.last.adopted + known.unseen);
             known.unseen += unseen;
             self.unseen += unseen;
-            let binding = known.binding.clone();
             let adopted = Flow {
                 adopted: unseen,
                 ..Flow::ZERO
             };
-            self.add(&key, &adopted, &binding, at);
+            self.submit(&key, &mut known, adopted, resolver, when);
+            self.keep(key, known);
         }
     }
 
-    /// The identity of a flow's ends became known: its open connections now count there.
-    fn move_open(&mut self, key: &FlowKey, known: &Known, better: &Binding, at: Instant) {
-        let open = known.last.open();
-        if open > 0 {
-            self.add(
-                key,
-                &Flow {
-                    closed: open,
-                    ..Flow::ZERO
-                },
-                &known.binding,
-                at,
-            );
-            self.add(
-                key,
-                &Flow {
-                    adopted: open,
-                    ..Flow::ZERO
-                },
-                better,
-                at,
-            );
-            // The connections did not end.
-            if let Some(side) = known.binding.point().and_then(|point| self.side(point, key.role)) {
-                side.closed -= open;
+    fn keep(&mut self, key: FlowKey, known: Known) {
+        if known.held.is_empty() {
+            self.waiting.remove(&key);
+            if known.gone {
+                return;
             }
+        } else {
+            self.waiting.insert(key);
+        }
+        self.flows.insert(key, known);
+    }
+
+    /// Counts what has waited long enough, or is known by now.
+    pub fn settle(&mut self, resolver: &mut Resolver, at: Instant) {
+        let waiting: Vec<_> = self.waiting.iter().copied().collect();
+        for key in waiting {
+            let Some(mut known) = self.flows.remove(&key) else {
+                self.waiting.remove(&key);
+                continue;
+            };
+            let mut held = std::mem::take(&mut known.held);
+            let before = held.len();
+            held.retain_mut(|held| !self.count(&key, &mut known, held, resolver, at, false));
+            self.held -= before - held.len();
+            known.held = held;
+            self.keep(key, known);
+        }
+    }
+
+    /// Counts what a flow has counted, or holds it back.
+    fn submit(&mut self, key: &FlowKey, known: &mut Known, delta: Flow, resolver: &mut Resolver, when: Moment) {
+        let mut held = Held {
+            delta,
+            when,
+            point_has_it: false,
+        };
+        // Also when nothing was counted: a point without traffic is to be seen.
+        if self.count(key, known, &mut held, resolver, when.at, false) {
+            return;
+        }
+        if self.held >= self.bounds.waiting {
+            self.hurried += delta.opened;
+            self.count(key, known, &mut held, resolver, when.at, true);
+            return;
+        }
+        self.held += 1;
+        known.held.push(held);
+    }
+
+    /// Counts it if both ends are known for certain, if it has waited for long, or if it must not wait (`at_once`).
+    fn count(
+        &mut self,
+        key: &FlowKey,
+        known: &mut Known,
+        held: &mut Held,
+        resolver: &mut Resolver,
+        at: Instant,
+        at_once: bool,
+    ) -> bool {
+        let Some(role) = Role::from_u8(key.role) else {
+            return true;
+        };
+        let binding = resolver.bind(key, held.when.span);
+        if !held.point_has_it
+            && let Some(point) = binding.point().cloned()
+            && let Some(load) = self.load(&point)
+        {
+            held.point_has_it = true;
+            match role {
+                Role::Client => load.upstream.add(&held.delta),
+                Role::Server => load.downstream.add(&held.delta),
+                Role::Listener => load.queues.entry(key.port).or_default().drops += held.delta.drops,
+            }
+        }
+        let waited = at.duration_since(held.when.at);
+        let is_known = match role {
+            Role::Listener => binding.knows_local(),
+            _ => !binding.incomplete() && (binding.sure || waited >= self.bounds.settle),
+        };
+        if !is_known && waited < self.bounds.wait && !at_once {
+            return false;
+        }
+        if role != Role::Listener {
+            self.count_ends(key, known, &held.delta, &binding, at);
+        }
+        true
+    }
+
+    /// Counts for whoever is at both ends. Connections that end are taken off whom they were counted under when they began:
+    /// the other end's address may have changed hands since. The oldest end first, which is approximate: those of a former
+    /// holder cannot outlive it for long.
+    fn count_ends(&mut self, key: &FlowKey, known: &mut Known, delta: &Flow, binding: &Binding, at: Instant) {
+        let mut delta = *delta;
+        let begun = delta.opened + delta.adopted;
+        if begun > 0 {
+            match known.open.back_mut() {
+                Some((last, n)) if last.same_ends(binding) => *n += begun,
+                _ => known.open.push_back((binding.clone(), begun)),
+            }
+        }
+        let mut closed = delta.closed;
+        while closed > 0
+            && let Some((earlier, n)) = known.open.front_mut()
+        {
+            let ended = closed.min(*n);
+            *n -= ended;
+            closed -= ended;
+            if !earlier.same_ends(binding) {
+                delta.closed -= ended;
+                let earlier = earlier.clone();
+                let ended = Flow {
+                    closed: ended,
+                    ..Flow::ZERO
+                };
+                self.add(key, &ended, &earlier, at);
+            }
+            if known.open.front().is_some_and(|(_, n)| *n == 0) {
+                known.open.pop_front();
+            }
+        }
+        self.add(key, &delta, binding, at);
+    }
+
+    /// The identity of a flow's ends became known after it was counted: its open connections now count there.
+    fn move_open(&mut self, key: &FlowKey, known: &mut Known, resolver: &mut Resolver, when: Moment) {
+        let generation = resolver.generation();
+        for (binding, open) in &mut known.open {
+            if !binding.incomplete() || binding.generation == generation {
+                continue;
+            }
+            let better = resolver.bind(key, when.span);
+            if !better.same_ends(binding) {
+                let one = |closed, adopted| Flow {
+                    closed,
+                    adopted,
+                    ..Flow::ZERO
+                };
+                self.add(key, &one(*open, 0), binding, when.at);
+                self.add(key, &one(0, *open), &better, when.at);
+                // The connections neither ended nor began.
+                let n = i64::try_from(*open).unwrap_or(i64::MAX);
+                for (who, change) in [(binding.point(), -n), (better.point(), n)] {
+                    if let Some(side) = who.and_then(|point| self.side(point, key.role)) {
+                        side.active += change;
+                    }
+                }
+            }
+            *binding = better;
         }
     }
 
     fn side(&mut self, point: &Arc<Point>, role: u8) -> Option<&mut Side> {
-        let load = self.points.get_mut(point)?;
+        let load = self.load(point)?;
         match Role::from_u8(role)? {
             Role::Client => Some(&mut load.upstream),
             Role::Server => Some(&mut load.downstream),
@@ -204,28 +374,15 @@ impl Model {
 
     fn add(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, at: Instant) {
         let Some(role) = Role::from_u8(key.role) else { return };
-        if role == Role::Listener {
-            if let Some(load) = binding.point().cloned().and_then(|point| self.load(&point)) {
-                load.queues.entry(key.port).or_default().drops += delta.drops;
-            }
-            return;
-        }
         self.attribute(delta, binding);
         if let Some(point) = binding.point().cloned()
+            && let Some((who, share)) = own_share(role, delta, binding)
             && let Some(load) = self.load(&point)
         {
-            let side = if role == Role::Server {
-                &mut load.downstream
-            } else {
-                &mut load.upstream
-            };
-            side.add(delta);
-            if let Some((who, share)) = own_share(role, delta, binding) {
-                load.dependents.add(who, &share, at);
-            }
+            load.dependents.add(who, &share, at);
         }
         if role == Role::Client
-            && let Peer::Point(called) = &binding.peer
+            && let Party::Point(called) = &binding.peer
         {
             self.called.entry(CalledPoint::from(&**called)).or_default().add(delta);
             // Its own sockets do not show these: the calls that never became a connection of its.
@@ -252,18 +409,11 @@ impl Model {
         if n == 0 {
             return;
         }
-        let local = match (&binding.holder, &binding.place) {
-            (Some(Identity::Point(_)), _) => Found::Point,
-            (Some(Identity::Workload(_)), _) | (None, Some(_)) => Found::Workload,
-            (None, None) => Found::Unknown,
+        let local = match (Found::from(&binding.holder), &binding.place) {
+            (Found::Unknown, Some(_)) => Found::Workload,
+            (found, _) => found,
         };
-        let remote = match binding.peer {
-            Peer::Workload(_) => Found::Workload,
-            Peer::Point(_) => Found::Point,
-            Peer::Node => Found::Node,
-            Peer::External => Found::External,
-            Peer::Unknown => Found::Unknown,
-        };
+        let remote = Found::from(&binding.peer);
         *self.attributed.entry((End::Local, local)).or_default() += n;
         *self.attributed.entry((End::Remote, remote)).or_default() += n;
     }
@@ -298,7 +448,7 @@ impl Model {
     }
 
     /// Takes in the listening sockets as they are now.
-    pub fn listeners(&mut self, samples: &[ListenerSample], resolver: &mut Resolver) {
+    pub fn listeners(&mut self, samples: &[ListenerSample], resolver: &mut Resolver, span: Span) {
         for load in self.points.values_mut() {
             for queue in load.queues.values_mut() {
                 *queue = AcceptQueue {
@@ -313,7 +463,7 @@ impl Model {
                 netns: sample.netns,
                 ..FlowKey::default()
             };
-            if let Some(point) = resolver.bind(&key).point().cloned()
+            if let Some(point) = resolver.bind(&key, span).point().cloned()
                 && let Some(load) = self.load(&point)
             {
                 load.queues.entry(sample.port).or_default().add(sample);
@@ -372,6 +522,11 @@ impl Model {
         self.unseen
     }
 
+    /// Counts that wait for an identity, how many may, and the connections that could not wait because of that bound.
+    pub fn waiting(&self) -> (usize, usize, u64) {
+        (self.held, self.bounds.waiting, self.hurried)
+    }
+
     /// The window for dependents.
     pub fn window(&self) -> Duration {
         self.bounds.window
@@ -401,7 +556,7 @@ fn handshake_failures(delta: &Flow) -> [u64; agent_common::REASONS] {
 /// Whose share a flow of a point's own sockets is, and how much of it: `Some(None)` when it is nobody's known.
 fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
     let peer = match &binding.peer {
-        Peer::Workload(workload) => Some(workload),
+        Party::Workload(workload) => Some(workload),
         _ => None,
     };
     match role {

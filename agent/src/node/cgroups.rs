@@ -9,6 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The id of the root of the whole hierarchy (`KERNFS_ROOT_INO`).
+const ROOT: u64 = 1;
+
 /// Cgroups below which one is not looked for: far more than any node has.
 const MOST_CGROUPS: usize = 100_000;
 
@@ -29,24 +32,30 @@ impl Cgroups {
     /// When it is not mounted.
     pub fn find() -> anyhow::Result<Self> {
         let mounts = procfs::mounts().context("cannot read /proc/self/mounts")?;
-        let mount = mounts
+        let id = |directory: &Path| fs::metadata(directory).map(|metadata| metadata.ino());
+        let mounts = mounts
             .into_iter()
-            .find(|mount| mount.fs_vfstype == "cgroup2")
-            .map(|mount| mount.fs_file)
+            .filter(|mount| mount.fs_vfstype == "cgroup2")
+            .map(|mount| PathBuf::from(mount.fs_file));
+        // In a container there may be two: its own, which begins at its own cgroup, and the node's.
+        let mount = mounts
+            .max_by_key(|mount| id(mount).is_ok_and(|id| id == ROOT))
             .context(
                 "cgroup2 is not mounted, so sockets cannot be told apart by their owner: \
              mount it (mount -t cgroup2 none /sys/fs/cgroup/unified) and start again",
             )?;
-        let mount = PathBuf::from(mount);
-        let root = fs::metadata(&mount)
-            .with_context(|| format!("cannot look at {}", mount.display()))?
-            .ino();
+        let root = id(&mount).with_context(|| format!("cannot look at {}", mount.display()))?;
         Ok(Self { mount, root })
     }
 
     /// Where it is mounted.
     pub fn mount(&self) -> &Path {
         &self.mount
+    }
+
+    /// Whether the mount shows the whole node, and not only the part below some cgroup.
+    pub fn is_whole(&self) -> bool {
+        self.root == ROOT
     }
 
     /// The id of the root cgroup, which holds what nobody put anywhere.
@@ -90,6 +99,17 @@ impl Cgroups {
         };
         let pids = text.lines().filter_map(|line| line.parse().ok()).take(MOST_PROCESSES);
         pids.filter_map(process).collect()
+    }
+
+    /// The network namespace of the processes in the cgroup at `path`, when they are all in one.
+    pub fn netns(&self, path: &str) -> Option<u32> {
+        let text = fs::read_to_string(self.directory(path).join("cgroup.procs")).ok()?;
+        let mut found = text
+            .lines()
+            .take(MOST_PROCESSES)
+            .filter_map(|pid| super::netns_inode(&Path::new("/proc").join(pid).join("ns/net")));
+        let first = found.next()?;
+        found.all(|netns| netns == first).then_some(first)
     }
 
     fn directory(&self, path: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 
 mod rules;
 
-pub use rules::{Process, Rule, Rules};
+pub use rules::{PodFacts, Process, Rule, Rules};
 
 use serde::{Deserialize, Serialize};
 

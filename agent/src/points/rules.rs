@@ -1,17 +1,28 @@
-//! Recognising a point by its processes: rules are data, in `rules.yaml` and in the user's configuration.
+//! Recognising a point by its pod, its container or its processes: rules are data, in `rules.yaml` and in the user's
+//! configuration.
 
 use super::{Kind, Mesh, Point};
 use crate::yaml::{self, FileError};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// One rule; see `rules.yaml`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Name of the executable file.
-    pub process: String,
-    /// Words that must all be among the arguments.
+    /// Name of the executable file of one of its processes.
+    #[serde(default)]
+    pub process: Option<String>,
+    /// Name of its container; `*` stands for any letters.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// Labels of its pod, with the value that each must have; `*` as above.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of its pod, in the same way.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// Words that must all be among the arguments: those of the process when one is named, else those of the container.
     #[serde(default)]
     pub arguments: Vec<String>,
     /// What the point is.
@@ -19,7 +30,7 @@ pub struct Rule {
     /// Whose it is.
     #[serde(default)]
     pub mesh: Mesh,
-    /// Its `<namespace>/<name>`.
+    /// Its `<namespace>/<name>`; `{namespace}`, `{workload}` and `{<name of a label>}` are filled in.
     pub point: Option<String>,
 }
 
@@ -30,6 +41,23 @@ pub struct Process {
     pub executable: String,
     /// Its arguments, without the first.
     pub arguments: Vec<String>,
+}
+
+/// A pod, as far as rules look at it.
+#[derive(Clone, Debug, Default)]
+pub struct PodFacts {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The name of its workload.
+    pub workload: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its containers, each with its command and arguments.
+    pub containers: BTreeMap<String, Vec<String>>,
 }
 
 /// All rules, the user's first.
@@ -47,12 +75,14 @@ impl Rules {
         Ok(Self(own))
     }
 
-    /// The point that a cgroup with these processes is, if it is one.
-    pub fn recognise(&self, cgroup: &str, processes: &[Process]) -> Option<Point> {
-        let rule = self
-            .0
-            .iter()
-            .find(|rule| processes.iter().any(|process| rule.matches(process)))?;
+    /// The point that a cgroup with these processes is, if it is one. For those that belong to no pod.
+    pub fn host(&self, cgroup: &str, processes: &[Process]) -> Option<Point> {
+        let rule = self.0.iter().find(|rule| {
+            rule.container.is_none()
+                && rule.labels.is_empty()
+                && rule.annotations.is_empty()
+                && rule.process_matches(processes).unwrap_or(false)
+        })?;
         let unit = cgroup
             .rsplit('/')
             .find(|part| !part.is_empty())
@@ -65,12 +95,93 @@ impl Rules {
             instance: unit,
         })
     }
+
+    /// The point that a container of a pod is, if it is one. `processes` are those of the container where they are known:
+    /// on this node.
+    pub fn container(&self, pod: &PodFacts, container: &str, processes: &[Process]) -> Option<Point> {
+        let rule = self.0.iter().find(|rule| rule.matches(pod, container, processes))?;
+        let name = rule.point.as_deref().unwrap_or("{namespace}/{workload}");
+        Some(Point {
+            name: fill_in(name, pod),
+            kind: rule.kind,
+            mesh: rule.mesh,
+            instance: pod.name.clone(),
+        })
+    }
+
+    /// The point that a whole pod is: one whose own containers carry other workloads' traffic. A sidecar is none, as its pod
+    /// is the workload's.
+    pub fn pod(&self, pod: &PodFacts) -> Option<Point> {
+        pod.containers
+            .keys()
+            .filter_map(|container| self.container(pod, container, &[]))
+            .find(|point| point.kind != Kind::Sidecar)
+    }
 }
 
 impl Rule {
-    fn matches(&self, process: &Process) -> bool {
-        process.executable == self.process && self.arguments.iter().all(|word| process.arguments.contains(word))
+    /// Checks that it says whom it is about.
+    ///
+    /// # Errors
+    /// A sentence that names the fields.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.process.is_none() && self.container.is_none() && self.labels.is_empty() && self.annotations.is_empty() {
+            return Err("needs process, container, labels or annotations".to_owned());
+        }
+        Ok(())
     }
+
+    fn matches(&self, pod: &PodFacts, container: &str, processes: &[Process]) -> bool {
+        self.container.as_deref().is_none_or(|name| fits(name, container))
+            && all_there(&self.labels, &pod.labels)
+            && all_there(&self.annotations, &pod.annotations)
+            && self.process_matches(processes).unwrap_or_else(|| {
+                let arguments = pod.containers.get(container).map_or(&[][..], Vec::as_slice);
+                self.arguments.iter().all(|word| arguments.contains(word))
+            })
+    }
+
+    /// `None` when the rule names no process.
+    fn process_matches(&self, processes: &[Process]) -> Option<bool> {
+        let executable = self.process.as_deref()?;
+        Some(processes.iter().any(|process| {
+            process.executable == executable && self.arguments.iter().all(|word| process.arguments.contains(word))
+        }))
+    }
+}
+
+fn all_there(wanted: &BTreeMap<String, String>, there: &BTreeMap<String, String>) -> bool {
+    wanted
+        .iter()
+        .all(|(name, value)| there.get(name).is_some_and(|found| fits(value, found)))
+}
+
+/// Whether a text fits a pattern with at most one `*`.
+fn fits(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((begin, end)) => text.len() >= begin.len() + end.len() && text.starts_with(begin) && text.ends_with(end),
+    }
+}
+
+/// Fills in what stands in braces. A label that the pod lacks becomes the name of its workload.
+fn fill_in(template: &str, pod: &PodFacts) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, end)) = after.split_once('}') else {
+            break;
+        };
+        text.push_str(before);
+        text.push_str(match name {
+            "namespace" => &pod.namespace,
+            "workload" => &pod.workload,
+            label => pod.labels.get(label).unwrap_or(&pod.workload),
+        });
+        rest = end;
+    }
+    text.push_str(rest);
+    text
 }
 
 #[cfg(test)]
@@ -85,9 +196,20 @@ mod tests {
         }
     }
 
+    fn built_in() -> Rules {
+        Rules::new(Vec::new()).expect("the built-in table is valid")
+    }
+
+    fn rule(yaml: &str) -> Rule {
+        yaml::parse(Path::new("rule.yaml"), yaml).expect("a rule")
+    }
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
     #[test]
-    fn every_built_in_rule_recognises_its_process() {
-        let rules = Rules::new(Vec::new()).expect("the built-in table is valid");
+    fn every_process_of_the_table_is_recognised() {
         for (line, kind, mesh) in [
             ("ztunnel proxy ztunnel", Kind::Ztunnel, Mesh::Istio),
             ("pilot-agent proxy waypoint --domain x", Kind::Waypoint, Mesh::Istio),
@@ -101,32 +223,89 @@ mod tests {
             ("cilium-envoy -c x", Kind::NodeProxy, Mesh::Cilium),
             ("consul-dataplane", Kind::Sidecar, Mesh::Consul),
         ] {
-            let point = rules
-                .recognise("/a.slice/b.scope", &[process("pause"), process(line)])
+            let point = built_in()
+                .host("/a.slice/b.scope", &[process("pause"), process(line)])
                 .expect(line);
             assert_eq!((point.kind, point.mesh), (kind, mesh), "{line}");
+            // Also in a pod whose labels and containers say nothing.
+            let pod = PodFacts {
+                namespace: "shop".into(),
+                name: "web-1".into(),
+                workload: "web".into(),
+                ..PodFacts::default()
+            };
+            let point = built_in().container(&pod, "proxy", &[process(line)]).expect(line);
+            assert_eq!((point.kind, point.instance.as_str()), (kind, "web-1"), "{line}");
         }
         for line in ["nginx", "ztunnel", "pilot-agent request", "envoy -c x"] {
-            assert_eq!(rules.recognise("/a", &[process(line)]), None, "{line}");
+            assert_eq!(built_in().host("/a", &[process(line)]), None, "{line}");
         }
     }
 
     #[test]
     fn the_users_rules_come_first() {
-        let own = Rule {
-            process: "linkerd2-proxy".into(),
-            arguments: vec![],
-            kind: Kind::NodeProxy,
-            mesh: Mesh::None,
-            point: Some("edge/proxy".into()),
-        };
+        let own = rule("{ process: linkerd2-proxy, kind: node_proxy, point: edge/proxy }");
         let rules = Rules::new(vec![own]).expect("valid");
-        let point = rules
-            .recognise("/a/b", &[process("linkerd2-proxy")])
-            .expect("recognised");
+        let point = rules.host("/a/b", &[process("linkerd2-proxy")]).expect("recognised");
         assert_eq!(
             (point.name.as_str(), point.kind, point.instance.as_str()),
             ("edge/proxy", Kind::NodeProxy, "b")
         );
+    }
+
+    #[test]
+    fn a_rule_of_ones_own_names_a_point_by_its_labels() {
+        let own = rule(
+            "{ container: proxy, labels: { app: edge, tier: '*' }, arguments: [-x], kind: egress_gateway, \
+             point: '{namespace}/{team}-{workload}' }",
+        );
+        let rules = Rules::new(vec![own]).expect("valid");
+        let mut pod = PodFacts {
+            namespace: "net".into(),
+            name: "edge-1".into(),
+            workload: "edge".into(),
+            labels: map(&[("app", "edge"), ("tier", ""), ("team", "blue")]),
+            containers: [("proxy".to_owned(), vec!["run".to_owned(), "-x".to_owned()])].into(),
+            ..PodFacts::default()
+        };
+        let point = rules.pod(&pod).expect("recognised");
+        assert_eq!(
+            (point.name.as_str(), point.kind),
+            ("net/blue-edge", Kind::EgressGateway)
+        );
+        pod.labels.remove("team");
+        assert_eq!(rules.pod(&pod).expect("recognised").name, "net/edge-edge");
+        pod.containers.insert("proxy".into(), vec![]);
+        assert_eq!(rules.pod(&pod), None, "an argument is missing");
+        pod.containers = [("other".to_owned(), vec!["-x".to_owned()])].into();
+        assert_eq!(rules.pod(&pod), None, "another container");
+    }
+
+    #[test]
+    fn a_rule_says_whom_it_is_about() {
+        assert!(rule("{ kind: waypoint, arguments: [x] }").validate().is_err());
+        assert!(rule("{ kind: waypoint, labels: { a: b } }").validate().is_ok());
+    }
+
+    #[test]
+    fn a_star_stands_for_any_letters() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("a*", "a", true),
+            ("a*c", "abbc", true),
+            ("ab*bc", "abc", false),
+            ("a", "ab", false),
+            ("", "", true),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_to_be_filled_in_stays() {
+        let pod = PodFacts::default();
+        for text in ["a/b", "a/{b", "}a{", ""] {
+            assert_eq!(fill_in(text, &pod), text);
+        }
     }
 }

@@ -1,0 +1,544 @@
+//! Who holds the sockets of a cgroup: an entry of the inventory, a container of a pod, a proxy on the node itself.
+
+use super::{
+    Entry, Identity, Workload,
+    history::Millis,
+    kubernetes::{LocalPod, Shared, lock},
+    resolver::Party,
+};
+use crate::{
+    kernel::CgroupChange,
+    node::{Cgroups, ContainerId, PodUid, container_of, looks_like_a_pod},
+    points::{Kind, Point, Rules},
+};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A cgroup is looked at again after so long: its process may have started another program.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// A cgroup that is gone is remembered for so long: its last connections may be read only now.
+const REMEMBERED: Duration = Duration::from_secs(120);
+
+/// Where a pod is: the network namespace's workload.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The pod.
+    pub pod: u128,
+    /// Its workload.
+    pub workload: Arc<Workload>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Since when.
+    pub begin: Millis,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.workload == other.workload
+    }
+}
+
+impl Place {
+    fn of(pod: &LocalPod) -> Self {
+        Self {
+            pod: pod.uid,
+            workload: pod.workload.clone(),
+            addresses: pod.addresses.clone(),
+            begin: pod.begin,
+        }
+    }
+}
+
+/// Who a cgroup is.
+#[derive(Clone, Debug)]
+enum Who {
+    /// Nobody has asked yet.
+    NotAsked,
+    /// An entry of the inventory, or a proxy that its processes show.
+    Known(Identity),
+    /// A container of a pod.
+    Container {
+        pod: Arc<LocalPod>,
+        identity: Identity,
+        looked: Instant,
+        again: bool,
+    },
+    /// A container of a pod whose object has not come yet, or does not name the container yet.
+    Expected(Option<Arc<LocalPod>>),
+    /// The node's own, in a cluster.
+    Node(Instant),
+    /// Nobody that is known.
+    Nobody(Instant),
+}
+
+#[derive(Debug)]
+struct Known {
+    path: String,
+    who: Who,
+    gone: Option<Instant>,
+}
+
+/// Who holds the sockets of a cgroup.
+pub struct Holder {
+    /// Who.
+    pub party: Party,
+    /// The pod that the cgroup belongs to.
+    pub pod: Option<u128>,
+    /// The pod as the place of its own sockets. None for a proxy that acts for others.
+    pub own: Option<Place>,
+    /// More will be known.
+    pub expected: bool,
+}
+
+/// All cgroups that are known.
+pub struct Holders {
+    cgroups: Cgroups,
+    rules: Rules,
+    entries: Vec<(String, u64, Identity)>,
+    kubernetes: Option<Arc<Shared>>,
+    known: HashMap<u64, Known>,
+    /// Cgroups that are in no tree: gone before they were asked for.
+    lost: HashMap<u64, Instant>,
+    limit: usize,
+    turned_away: u64,
+    /// The tree was read in this tick.
+    scanned: bool,
+    first: bool,
+    swept: Instant,
+    /// Network namespaces that were found, to be told; and those that were told, with the cgroup that they were seen in.
+    places: Vec<(u32, Place)>,
+    told: HashMap<u32, (u128, u64)>,
+    strange: Option<String>,
+    directory_generation: u64,
+    generation: u64,
+}
+
+impl Holders {
+    /// Nothing known yet.
+    pub fn new(cgroups: Cgroups, rules: Rules, kubernetes: Option<Arc<Shared>>, limit: usize) -> Self {
+        Self {
+            cgroups,
+            rules,
+            entries: Vec::new(),
+            kubernetes,
+            known: HashMap::new(),
+            lost: HashMap::new(),
+            limit,
+            turned_away: 0,
+            scanned: false,
+            first: true,
+            swept: Instant::now(),
+            places: Vec::new(),
+            told: HashMap::new(),
+            strange: None,
+            directory_generation: 0,
+            generation: 0,
+        }
+    }
+
+    /// Changes whenever somebody new is known.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Cgroups that are remembered, how many there may be, and how many found no place.
+    pub fn sizes(&self) -> (usize, usize, u64) {
+        (self.known.len(), self.limit, self.turned_away)
+    }
+
+    /// A cgroup that seems to be a pod's, but is laid out in a way that is not known.
+    pub fn strange(&self) -> Option<&str> {
+        self.strange.as_deref()
+    }
+
+    /// The points that have not gone.
+    pub fn points(&self) -> impl Iterator<Item = &Arc<Point>> {
+        let here = self.known.values().filter(|known| known.gone.is_none());
+        here.filter_map(|known| match &known.who {
+            Who::Known(Identity::Point(point))
+            | Who::Container {
+                identity: Identity::Point(point),
+                ..
+            } => Some(point),
+            _ => None,
+        })
+    }
+
+    /// Network namespaces of pods that were found since the last time.
+    pub fn take_places(&mut self) -> Vec<(u32, Place)> {
+        std::mem::take(&mut self.places)
+    }
+
+    /// One of them.
+    pub fn take_place(&mut self) -> Option<(u32, Place)> {
+        self.places.pop()
+    }
+
+    /// Takes the entries of a new inventory; forgets what the old one said.
+    pub fn set_entries(&mut self, entries: &[Entry]) {
+        let with_cgroup = entries
+            .iter()
+            .filter_map(|entry| Some((entry.cgroup.clone()?, entry.line, entry.identity.clone())));
+        self.entries = with_cgroup.collect();
+        for known in self.known.values_mut() {
+            known.who = Who::NotAsked;
+        }
+        self.generation += 1;
+    }
+
+    /// Takes in that a cgroup came or went.
+    pub fn change(&mut self, change: &CgroupChange<'_>) {
+        match *change {
+            CgroupChange::Made(id, Some(path)) => self.insert(id, path.to_owned()),
+            // Too long to be told: it is looked for when it is asked for.
+            CgroupChange::Made(_, None) => {}
+            CgroupChange::Gone(id) => {
+                if let Some(known) = self.known.get_mut(&id) {
+                    known.gone.get_or_insert_with(Instant::now);
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, id: u64, path: String) {
+        if self.known.len() >= self.limit && !self.known.contains_key(&id) {
+            self.make_room();
+            if self.known.len() >= self.limit {
+                self.turned_away += 1;
+                return;
+            }
+        }
+        self.lost.remove(&id);
+        self.known.entry(id).or_insert(Known {
+            path,
+            who: Who::NotAsked,
+            gone: None,
+        });
+    }
+
+    /// Those that are gone, or are nobody's, are forgotten first.
+    fn make_room(&mut self) {
+        self.known.retain(|_, known| {
+            known.gone.is_none() && !matches!(known.who, Who::Nobody(_) | Who::Node(_) | Who::NotAsked)
+        });
+    }
+
+    /// Looks what has changed: where the entries are, which cgroups have gone, which pods have become known. `told` when the
+    /// kernel has told of all cgroups that came and went. Entries without a cgroup are added to `missing`.
+    pub fn refresh(&mut self, now: Instant, told: bool, missing: &mut Vec<String>) {
+        // Also when the kernel tells, once in a while, as it may have had no room for an event.
+        if !told || now.duration_since(self.swept) > LOOK_AGAIN {
+            self.swept = now;
+            for (id, known) in &mut self.known {
+                if known.gone.is_none() && self.cgroups.id(&known.path) != Some(*id) {
+                    known.gone = Some(now);
+                }
+            }
+        }
+        self.known
+            .retain(|_, known| known.gone.is_none_or(|gone| now.duration_since(gone) < REMEMBERED));
+        self.lost.retain(|_, looked| now.duration_since(*looked) < LOOK_AGAIN);
+        let known = &self.known;
+        self.told.retain(|_, (_, cgroup)| known.contains_key(cgroup));
+        self.scanned = false;
+        if self.kubernetes.is_some() && (self.first || !told) {
+            self.scan();
+        }
+        self.first = false;
+        self.find_entries(missing);
+        self.ask_for_pods();
+    }
+
+    fn find_entries(&mut self, missing: &mut Vec<String>) {
+        for (path, line, identity) in &self.entries {
+            match self.cgroups.id(path) {
+                Some(id) => {
+                    let known = self.known.entry(id).or_insert_with(|| Known {
+                        path: path.clone(),
+                        who: Who::NotAsked,
+                        gone: None,
+                    });
+                    if !matches!(&known.who, Who::Known(known) if known == identity) {
+                        known.who = Who::Known(identity.clone());
+                        // Cgroups below it belong to it, too.
+                        self.lost.clear();
+                        self.generation += 1;
+                    }
+                }
+                None => missing.push(format!(
+                    "line {line}: cgroup {path} of {identity} does not exist (below {})",
+                    self.cgroups.mount().display()
+                )),
+            }
+        }
+    }
+
+    /// Containers of pods are asked for before any flow of theirs comes: a point without traffic is to be seen, and while a
+    /// container lives its processes show its network namespace.
+    fn ask_for_pods(&mut self) {
+        let Some(shared) = &self.kubernetes else { return };
+        let generation = lock(&shared.directory).generation();
+        let changed = std::mem::replace(&mut self.directory_generation, generation) != generation;
+        let ids: Vec<u64> = self
+            .known
+            .iter()
+            .filter(|(_, known)| match known.who {
+                Who::NotAsked => container_of(&known.path).is_some(),
+                Who::Expected(_) => changed,
+                Who::Container { .. } => changed && known.gone.is_none(),
+                _ => false,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.ask(id);
+        }
+    }
+
+    /// Reads the whole tree, once a tick at most.
+    fn scan(&mut self) {
+        self.scanned = true;
+        for (id, path) in self.cgroups.paths() {
+            if !self.known.contains_key(&id) {
+                self.insert(id, path);
+            }
+        }
+    }
+
+    /// Who holds the sockets of a cgroup that are in this network namespace.
+    pub fn holder(&mut self, cgroup: u64, netns: u32) -> Holder {
+        let nobody = Holder {
+            party: Party::Unknown,
+            pod: None,
+            own: None,
+            expected: false,
+        };
+        if cgroup == 0 || cgroup == self.cgroups.root() {
+            // What nobody put anywhere is the node's own.
+            let party = if self.kubernetes.is_some() && cgroup != 0 {
+                Party::Node
+            } else {
+                Party::Unknown
+            };
+            return Holder { party, ..nobody };
+        }
+        self.learn(cgroup);
+        let Some(known) = self.known.get(&cgroup) else {
+            return nobody;
+        };
+        match &known.who {
+            Who::Known(identity) => Holder {
+                party: identity.clone().into(),
+                ..nobody
+            },
+            Who::Container { pod, identity, .. } => {
+                let holder = Holder {
+                    party: identity.clone().into(),
+                    pod: Some(pod.uid),
+                    own: acts_for_itself(identity).then(|| Place::of(pod)),
+                    expected: false,
+                };
+                let tells =
+                    !pod.host_network && !matches!(identity, Identity::Point(point) if point.kind == Kind::Ztunnel);
+                if tells {
+                    let pod = pod.clone();
+                    self.found_place(cgroup, netns, &pod);
+                }
+                holder
+            }
+            Who::Expected(pod) => Holder {
+                own: pod.as_deref().filter(|pod| pod.point.is_none()).map(Place::of),
+                pod: pod.as_deref().map(|pod| pod.uid),
+                expected: true,
+                ..nobody
+            },
+            Who::Node(_) => Holder {
+                party: Party::Node,
+                ..nobody
+            },
+            Who::NotAsked | Who::Nobody(_) => nobody,
+        }
+    }
+
+    /// A socket or a process of the pod is in this namespace.
+    fn found_place(&mut self, cgroup: u64, netns: u32, pod: &LocalPod) {
+        if let Some((known, by)) = self.told.get(&netns) {
+            // A pod that enters another's namespace does not become its owner while the other one lives.
+            let lives = self.known.get(by).is_some_and(|known| known.gone.is_none());
+            if *known == pod.uid || lives {
+                return;
+            }
+        }
+        self.told.insert(netns, (pod.uid, cgroup));
+        self.places.push((netns, Place::of(pod)));
+        self.generation += 1;
+    }
+
+    /// Finds out who a cgroup is, where that is not known, or where it may have changed.
+    fn learn(&mut self, cgroup: u64) {
+        let now = Instant::now();
+        match self.known.get(&cgroup) {
+            None => {
+                if self.lost.contains_key(&cgroup) || self.scanned {
+                    return;
+                }
+                self.scan();
+                if self.known.contains_key(&cgroup) {
+                    self.ask(cgroup);
+                } else if self.lost.len() < self.limit {
+                    self.lost.insert(cgroup, now);
+                }
+            }
+            Some(known) => {
+                let ask = match &known.who {
+                    Who::NotAsked | Who::Expected(_) => true,
+                    Who::Nobody(looked) | Who::Node(looked) => now.duration_since(*looked) > LOOK_AGAIN,
+                    Who::Container { looked, again, .. } => *again && now.duration_since(*looked) > LOOK_AGAIN,
+                    Who::Known(_) => false,
+                };
+                if ask {
+                    self.ask(cgroup);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, cgroup: u64) {
+        let Some(known) = self.known.get(&cgroup) else { return };
+        let (path, gone) = (known.path.clone(), known.gone.is_some());
+        let before = match &known.who {
+            Who::Container {
+                pod, identity, again, ..
+            } => Some((pod.clone(), identity.clone(), *again)),
+            _ => None,
+        };
+        let who = self.who(&path, gone, before.as_ref());
+        let news = match (&who, &before) {
+            (Who::Known(_), _) => true,
+            (Who::Container { identity, .. }, before) => before.as_ref().is_none_or(|(_, known, _)| known != identity),
+            _ => false,
+        };
+        if news && let Who::Known(identity) | Who::Container { identity, .. } = &who {
+            if matches!(identity, Identity::Point(_)) {
+                tracing::info!(cgroup = path, "recognised {identity}");
+            }
+            self.generation += 1;
+        }
+        if let Who::Container { pod, identity, .. } = &who
+            && news
+            && !gone
+            && !pod.host_network
+            && !matches!(identity, Identity::Point(point) if point.kind == Kind::Ztunnel)
+            && let Some(netns) = self.cgroups.netns(&path)
+        {
+            let pod = pod.clone();
+            self.found_place(cgroup, netns, &pod);
+        }
+        if let Some(known) = self.known.get_mut(&cgroup) {
+            known.who = who;
+        }
+    }
+
+    fn who(&mut self, path: &str, gone: bool, before: Option<&(Arc<LocalPod>, Identity, bool)>) -> Who {
+        // The innermost entry decides.
+        let entry = self
+            .entries
+            .iter()
+            .filter(|(parent, ..)| {
+                path.strip_prefix(parent.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+            .max_by_key(|(parent, ..)| parent.len());
+        if let Some((_, _, identity)) = entry {
+            return Who::Known(identity.clone());
+        }
+        let now = Instant::now();
+        if let Some(shared) = self.kubernetes.clone() {
+            if let Some(container) = container_of(path) {
+                return self.container(&shared, path, container.pod, container.id, gone, before);
+            }
+            if looks_like_a_pod(path) && self.strange.is_none() {
+                tracing::warn!(
+                    cgroup = path,
+                    "the cgroups of this node's pods are laid out in a way that Narrows does not know: their connections \
+                     are attributed by address only"
+                );
+                self.strange = Some(path.to_owned());
+            }
+        }
+        match self.rules.host(path, &self.cgroups.processes(path)) {
+            Some(point) => Who::Known(Identity::Point(Arc::new(point))),
+            None if self.kubernetes.is_some() && !looks_like_a_pod(path) => Who::Node(now),
+            None => Who::Nobody(now),
+        }
+    }
+
+    fn container(
+        &self,
+        shared: &Shared,
+        path: &str,
+        pod: PodUid,
+        id: Option<ContainerId>,
+        gone: bool,
+        before: Option<&(Arc<LocalPod>, Identity, bool)>,
+    ) -> Who {
+        // Read before the lock is taken.
+        let processes = if gone { Vec::new() } else { self.cgroups.processes(path) };
+        let directory = lock(&shared.directory);
+        let Some(pod) = directory.local(pod).cloned() else {
+            return Who::Expected(None);
+        };
+        // What its processes once showed stays true when they have gone.
+        if gone && let Some((_, identity @ Identity::Point(_), _)) = before {
+            return Who::Container {
+                pod,
+                identity: identity.clone(),
+                looked: Instant::now(),
+                again: false,
+            };
+        }
+        let point = match id.and_then(|id| pod.containers.get(&id)) {
+            Some(name) => directory.recognise(&pod, name, &processes),
+            None => {
+                // Not named yet; but perhaps it does not matter which one it is.
+                let mut all = pod
+                    .facts
+                    .containers
+                    .keys()
+                    .map(|name| directory.recognise(&pod, name, &processes));
+                let Some(first) = all.next() else {
+                    return Who::Expected(Some(pod));
+                };
+                if !all.all(|other| other == first) {
+                    drop(all);
+                    return Who::Expected(Some(pod));
+                }
+                first
+            }
+        };
+        let identity = match point {
+            Some(point) => Identity::Point(Arc::new(point)),
+            None => Identity::Workload(pod.workload.clone()),
+        };
+        Who::Container {
+            pod,
+            // A process that has just started may still be the runtime's.
+            again: before.is_none_or(|(_, known, again)| *again && *known == identity) && before.is_none(),
+            identity,
+            looked: Instant::now(),
+        }
+    }
+}
+
+/// Whether the sockets of a container act in the name of its own pod: those of applications, and of sidecars.
+fn acts_for_itself(identity: &Identity) -> bool {
+    match identity {
+        Identity::Workload(_) => true,
+        Identity::Point(point) => point.kind == Kind::Sidecar,
+    }
+}

@@ -1,0 +1,654 @@
+//! What the cluster's objects say, kept for questions: who is this pod, who had this address.
+//!
+//! Pods of this node are kept in full, since their containers must be told apart. Of the others only the identity and the
+//! addresses are kept; identities and labels that many pods share are kept once.
+
+use super::{
+    objects::{ConfigMap, Meta, Namespace, Node, Pod, Service},
+    pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid},
+    source::{Source, SourceStatus},
+};
+use crate::{
+    identity::{
+        Identity, Workload,
+        history::{End, Held, History, Millis},
+        principal::{Meshes, principal_of, service_account, trust_domain_of_mesh_config},
+    },
+    node::{ContainerId, PodUid},
+    points::{PodFacts, Point, Rules},
+};
+use serde::Serialize;
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+/// How long what is gone is remembered: an address's former holders, this node's former pods. Far longer than a flow waits
+/// for its identity.
+pub const REMEMBERED: Millis = 300_000;
+
+/// A pod of this node.
+#[derive(Clone, Debug)]
+pub struct LocalPod {
+    /// Its uid.
+    pub uid: u128,
+    /// What rules look at.
+    pub facts: PodFacts,
+    /// Its workload.
+    pub workload: Arc<Workload>,
+    /// The point that it is, when it is one as a whole.
+    pub point: Option<Arc<Point>>,
+    /// Whether it uses the node's own network.
+    pub host_network: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Since when.
+    pub begin: Millis,
+    /// Names of its containers.
+    pub containers: HashMap<ContainerId, String>,
+    /// When it was found to be gone.
+    pub gone: Option<Millis>,
+}
+
+/// What pods with the same labels and the same identity share.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Group {
+    namespace: Arc<str>,
+    labels: Box<[(Arc<str>, Arc<str>)]>,
+    /// The workload, or the point without its instance.
+    identity: Identity,
+}
+
+/// A pod.
+#[derive(Debug)]
+struct Record {
+    source: Source,
+    group: Arc<Group>,
+    /// The point that it is, with its instance.
+    point: Option<Arc<Point>>,
+    addresses: Box<[IpAddr]>,
+}
+
+impl Record {
+    fn identity(&self) -> Identity {
+        match &self.point {
+            Some(point) => Identity::Point(point.clone()),
+            None => self.group.identity.clone(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ServiceRecord {
+    namespace: String,
+    name: String,
+    selector: Vec<(String, String)>,
+    port: u16,
+    addresses: Vec<IpAddr>,
+    /// Who is behind it, and the state of its namespace in which that was found.
+    behind: Option<(u64, Identity)>,
+}
+
+/// Pods of a namespace, by what they share.
+#[derive(Debug, Default)]
+struct Groups {
+    groups: HashSet<Arc<Group>>,
+    /// Changes whenever a group comes or goes.
+    version: u64,
+}
+
+/// How a directory is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Recognition rules.
+    pub rules: Rules,
+    /// What the meshes are called.
+    pub meshes: Meshes,
+    /// Pods at most.
+    pub pods: usize,
+    /// Answers about a time are given so long after it.
+    pub settle: Millis,
+}
+
+/// The objects.
+#[derive(Debug)]
+pub struct Directory {
+    setup: Setup,
+    generation: u64,
+    records: HashMap<u128, Record>,
+    /// How many of them are of this node.
+    node_pods: usize,
+    local: HashMap<PodUid, Arc<LocalPod>>,
+    addresses: History<IpAddr, Identity>,
+    namespaces: HashMap<u128, Meta>,
+    namespace_keys: HashMap<String, u128>,
+    services: HashMap<u128, ServiceRecord>,
+    service_addresses: HashMap<IpAddr, u128>,
+    nodes: HashMap<u128, Vec<IpAddr>>,
+    node_addresses: HashSet<IpAddr>,
+    groups: HashMap<Arc<str>, Groups>,
+    strings: HashSet<Arc<str>>,
+    workloads: HashSet<Arc<Workload>>,
+    turned_away: u64,
+    late: u64,
+    /// The config map said something new, so all principals must be made again.
+    relist_pods: bool,
+    statuses: Vec<SourceStatus>,
+}
+
+/// How full it is.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Sizes {
+    /// Pods.
+    pub pods: usize,
+    /// Pods there may be.
+    pub pods_limit: usize,
+    /// Pods of this node, in full.
+    pub local_pods: usize,
+    /// Addresses with a holder, now or lately.
+    pub addresses: usize,
+    /// Workloads.
+    pub workloads: usize,
+    /// Pods that found no place.
+    pub turned_away: u64,
+    /// Addresses whose change of hands was told too late.
+    pub late: u64,
+}
+
+impl Directory {
+    /// Nothing known yet.
+    pub fn new(setup: Setup, statuses: Vec<SourceStatus>) -> Self {
+        Self {
+            setup,
+            generation: 0,
+            records: HashMap::new(),
+            node_pods: 0,
+            local: HashMap::new(),
+            addresses: History::default(),
+            namespaces: HashMap::new(),
+            namespace_keys: HashMap::new(),
+            services: HashMap::new(),
+            service_addresses: HashMap::new(),
+            nodes: HashMap::new(),
+            node_addresses: HashSet::new(),
+            groups: HashMap::new(),
+            strings: HashSet::new(),
+            workloads: HashSet::new(),
+            turned_away: 0,
+            late: 0,
+            relist_pods: false,
+            statuses,
+        }
+    }
+
+    /// Changes whenever an answer may be another one.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// How its sources fare.
+    pub fn statuses(&self) -> &[SourceStatus] {
+        &self.statuses
+    }
+
+    /// How one of them does.
+    pub fn status_mut(&mut self, source: Source) -> Option<&mut SourceStatus> {
+        self.statuses.iter_mut().find(|status| status.source == source)
+    }
+
+    /// How full it is.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            pods: self.records.len(),
+            pods_limit: self.setup.pods,
+            local_pods: self.local.len(),
+            addresses: self.addresses.len(),
+            workloads: self.workloads.len(),
+            turned_away: self.turned_away,
+            late: self.late,
+        }
+    }
+
+    /// Whether pods must be listed again; asked once.
+    pub fn take_relist_pods(&mut self) -> bool {
+        std::mem::take(&mut self.relist_pods)
+    }
+
+    /// A pod of this node, by the uid in its cgroup.
+    pub fn local(&self, uid: PodUid) -> Option<&Arc<LocalPod>> {
+        self.local.get(&uid)
+    }
+
+    /// The point that a container is, by what is known of its pod and by its processes.
+    pub fn recognise(&self, pod: &LocalPod, container: &str, processes: &[crate::points::Process]) -> Option<Point> {
+        self.setup.rules.container(&pod.facts, container, processes)
+    }
+
+    /// Who held an address from `from` to `to`.
+    pub fn address(&mut self, address: IpAddr, from: Millis, to: Millis) -> Held<Identity> {
+        match self.addresses.at(&address, from, to) {
+            Held::Nobody => {}
+            found => return found,
+        }
+        let Some(&key) = self.service_addresses.get(&address) else {
+            return Held::Nobody;
+        };
+        self.behind(key).map_or(Held::Nobody, Held::One)
+    }
+
+    /// Whether an address is a node's.
+    pub fn is_node(&self, address: IpAddr) -> bool {
+        self.node_addresses.contains(&address)
+    }
+
+    /// Who is behind a service: one workload, one point, or when there are several or none, the service itself.
+    fn behind(&mut self, key: u128) -> Option<Identity> {
+        let service = self.services.get(&key)?;
+        let groups = self.groups.get(service.namespace.as_str());
+        let version = groups.map_or(0, |groups| groups.version);
+        if let Some((known, identity)) = &service.behind
+            && *known == version
+        {
+            return Some(identity.clone());
+        }
+        let mut found: Option<&Identity> = None;
+        let mut several = false;
+        if !service.selector.is_empty() {
+            for group in groups.into_iter().flat_map(|groups| &groups.groups) {
+                if group.has(&service.selector) {
+                    several |= found.is_some_and(|found| *found != group.identity);
+                    found = Some(&group.identity);
+                }
+            }
+        }
+        let identity = match found {
+            Some(identity) if !several => identity.clone(),
+            _ => {
+                let workload = Workload {
+                    namespace: service.namespace.clone(),
+                    kind: Cow::Borrowed("Service"),
+                    name: service.name.clone(),
+                    service_account: String::new(),
+                    principal: String::new(),
+                };
+                Identity::Workload(intern(&mut self.workloads, workload))
+            }
+        };
+        self.services.get_mut(&key)?.behind = Some((version, identity.clone()));
+        Some(identity)
+    }
+
+    /// Takes in a pod as it is now. Returns its key.
+    pub fn apply_pod(&mut self, source: Source, pod: &Pod, now: Millis) -> u128 {
+        let key = key_of(&pod.metadata);
+        let known = self.records.get(&key);
+        // Two lists have the pods of this node and all others. A pod that gets its node moves from one to the other, and the
+        // older news may come later.
+        if source == Source::ClusterPods && known.is_some_and(|known| known.source == Source::NodePods) {
+            return key;
+        }
+        if known.is_none() && self.records.len() >= self.setup.pods {
+            self.turned_away += 1;
+            return key;
+        }
+        let (facts, kind) = facts_of(pod);
+        let namespace = self
+            .namespace_keys
+            .get(&facts.namespace)
+            .and_then(|key| self.namespaces.get(key));
+        let principal = principal_of(pod, namespace, &self.setup.meshes, || {
+            let mut matching: Vec<_> = self
+                .services
+                .values()
+                .filter(|service| service.namespace == facts.namespace && service.selects(&facts.labels))
+                .map(|service| (service.name.clone(), service.port))
+                .collect();
+            matching.sort();
+            matching.into_iter().next()
+        });
+        let workload = intern(
+            &mut self.workloads,
+            Workload {
+                namespace: facts.namespace.clone(),
+                kind,
+                name: facts.workload.clone(),
+                service_account: service_account(pod).to_owned(),
+                principal,
+            },
+        );
+        let point = self.setup.rules.pod(&facts).map(Arc::new);
+        let finished = is_finished(pod);
+        let addresses = if finished { Vec::new() } else { addresses_of(pod) };
+        let group = self.group(&facts, &workload, point.as_deref());
+        let record = Record {
+            source,
+            group,
+            point: point.clone(),
+            addresses: addresses.clone().into_boxed_slice(),
+        };
+        let (identity, begin) = (record.identity(), begin_of(pod, now));
+        self.node_pods += usize::from(source == Source::NodePods);
+        if let Some(before) = self.records.insert(key, record) {
+            self.node_pods -= usize::from(before.source == Source::NodePods);
+            let end = if finished { end_of(pod, now) } else { End::By(now) };
+            for address in before.addresses.iter().filter(|address| !addresses.contains(address)) {
+                self.addresses.release(address, key, end);
+            }
+            self.drop_group(&before.group);
+        }
+        for address in &addresses {
+            if self.addresses.spoilt(address, key, begin, now - self.setup.settle) {
+                self.late += 1;
+            }
+            self.addresses.hold(address, key, identity.clone(), begin);
+        }
+        if source == Source::NodePods {
+            self.keep_in_full(key, pod, facts, workload, point, addresses, begin);
+        }
+        self.generation += 1;
+        key
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one pod, made by the caller")]
+    fn keep_in_full(
+        &mut self,
+        key: u128,
+        pod: &Pod,
+        facts: PodFacts,
+        workload: Arc<Workload>,
+        point: Option<Arc<Point>>,
+        addresses: Vec<IpAddr>,
+        begin: Millis,
+    ) {
+        let mut containers = containers_of(pod);
+        let before = self.local.get(&PodUid(key));
+        if let Some(before) = before {
+            // A container's former ids drop out of the status while its last connections are still to be read.
+            for (id, name) in &before.containers {
+                containers.entry(*id).or_insert_with(|| name.clone());
+            }
+        }
+        let begin = before.map_or(begin, |before| before.begin.min(begin));
+        let local = Arc::new(LocalPod {
+            uid: key,
+            facts,
+            workload,
+            point,
+            host_network: pod.spec.host_network,
+            addresses,
+            begin,
+            containers,
+            gone: None,
+        });
+        if let Some(uid) = static_uid(&pod.metadata) {
+            self.local.insert(uid, local.clone());
+        }
+        self.local.insert(PodUid(key), local);
+    }
+
+    /// Takes a pod out: `pod` is its object as it was last, when the API server said so.
+    pub fn delete_pod(&mut self, source: Source, key: u128, pod: Option<&Pod>, now: Millis) {
+        if self.records.get(&key).is_none_or(|record| record.source != source) {
+            return;
+        }
+        let end = pod.map_or(End::By(now), |pod| end_of(pod, now));
+        if let Some(record) = self.records.remove(&key) {
+            self.node_pods -= usize::from(source == Source::NodePods);
+            for address in &record.addresses {
+                self.addresses.release(address, key, end);
+            }
+            self.drop_group(&record.group);
+        }
+        // Its last connections may be read only now.
+        for local in self.local.values_mut().filter(|local| local.uid == key) {
+            Arc::make_mut(local).gone = Some(now);
+        }
+        self.generation += 1;
+    }
+
+    fn group(&mut self, facts: &PodFacts, workload: &Arc<Workload>, point: Option<&Point>) -> Arc<Group> {
+        let identity = match point {
+            None => Identity::Workload(workload.clone()),
+            Some(point) => Identity::Point(Arc::new(Point {
+                instance: String::new(),
+                ..point.clone()
+            })),
+        };
+        let mut text = |text: &str| match self.strings.get(text) {
+            Some(known) => known.clone(),
+            None => {
+                let new: Arc<str> = text.into();
+                self.strings.insert(new.clone());
+                new
+            }
+        };
+        let namespace = text(&facts.namespace);
+        let labels = facts
+            .labels
+            .iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect();
+        let group = Group {
+            namespace: namespace.clone(),
+            labels,
+            identity,
+        };
+        let groups = self.groups.entry(namespace).or_default();
+        if let Some(known) = groups.groups.get(&group) {
+            return known.clone();
+        }
+        let group = Arc::new(group);
+        groups.groups.insert(group.clone());
+        groups.version += 1;
+        group
+    }
+
+    /// Forgets a group with its last pod.
+    fn drop_group(&mut self, group: &Arc<Group>) {
+        // One here, one in the set.
+        if Arc::strong_count(group) == 2
+            && let Some(groups) = self.groups.get_mut(&group.namespace)
+        {
+            groups.groups.remove(group);
+            groups.version += 1;
+        }
+    }
+
+    /// Takes in a namespace.
+    pub fn apply_namespace(&mut self, namespace: Namespace) -> u128 {
+        let key = key_of(&namespace.metadata);
+        self.namespace_keys.insert(namespace.metadata.name.clone(), key);
+        self.namespaces.insert(key, namespace.metadata);
+        key
+    }
+
+    /// Takes in a service.
+    pub fn apply_service(&mut self, service: &Service) -> u128 {
+        let key = key_of(&service.metadata);
+        self.delete_service(key);
+        let spec = &service.spec;
+        let from_outside = service.status.load_balancer.ingress.iter().map(|ingress| &ingress.ip);
+        let addresses: BTreeSet<IpAddr> = spec
+            .cluster_ips
+            .iter()
+            .chain([&spec.cluster_ip])
+            .chain(&spec.external_ips)
+            .chain(from_outside)
+            // "None" and "" are no addresses.
+            .filter_map(|text| text.parse::<IpAddr>().ok())
+            .map(|address| address.to_canonical())
+            .collect();
+        for address in &addresses {
+            self.service_addresses.insert(*address, key);
+        }
+        let record = ServiceRecord {
+            namespace: service.metadata.namespace.clone(),
+            name: service.metadata.name.clone(),
+            selector: spec
+                .selector
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            port: spec.ports.first().map_or(0, |port| port.port),
+            addresses: addresses.into_iter().collect(),
+            behind: None,
+        };
+        self.services.insert(key, record);
+        self.generation += 1;
+        key
+    }
+
+    /// Takes a service out.
+    pub fn delete_service(&mut self, key: u128) {
+        let Some(record) = self.services.remove(&key) else {
+            return;
+        };
+        for address in &record.addresses {
+            if self.service_addresses.get(address) == Some(&key) {
+                self.service_addresses.remove(address);
+            }
+        }
+        self.generation += 1;
+    }
+
+    /// Takes in a node.
+    pub fn apply_node(&mut self, node: &Node) -> u128 {
+        let key = key_of(&node.metadata);
+        let addresses = node
+            .status
+            .addresses
+            .iter()
+            .filter_map(|address| address.address.parse().ok())
+            .collect();
+        // Kubelets report often, and mostly the same.
+        if self.nodes.get(&key) != Some(&addresses) {
+            self.nodes.insert(key, addresses);
+            self.count_node_addresses();
+        }
+        key
+    }
+
+    fn count_node_addresses(&mut self) {
+        self.node_addresses = self.nodes.values().flatten().copied().collect();
+        self.generation += 1;
+    }
+
+    /// Takes in the mesh's config map.
+    ///
+    /// # Errors
+    /// When it says nothing that can be understood.
+    pub fn apply_config_map(&mut self, map: &ConfigMap) -> Result<u128, String> {
+        if let Some(mesh) = map.data.get("mesh") {
+            let domain = trust_domain_of_mesh_config(mesh)?;
+            if domain.is_some() && domain != self.setup.meshes.trust_domain {
+                tracing::info!(trust_domain = domain, "the mesh's config map names the trust domain");
+                self.setup.meshes.trust_domain = domain;
+                self.relist_pods = !self.records.is_empty();
+            }
+        }
+        Ok(key_of(&map.metadata))
+    }
+
+    /// Takes an object out, of whatever kind.
+    pub fn delete(&mut self, source: Source, key: u128, now: Millis) {
+        match source {
+            Source::NodePods | Source::ClusterPods => self.delete_pod(source, key, None, now),
+            Source::Services => self.delete_service(key),
+            Source::Namespaces => {
+                if let Some(meta) = self.namespaces.remove(&key)
+                    && self.namespace_keys.get(&meta.name) == Some(&key)
+                {
+                    self.namespace_keys.remove(&meta.name);
+                }
+            }
+            Source::Nodes => {
+                if self.nodes.remove(&key).is_some() {
+                    self.count_node_addresses();
+                }
+            }
+            // What it said stays true until another one says otherwise.
+            Source::MeshConfig => {}
+        }
+    }
+
+    /// After a complete list: takes out what was not in it.
+    pub fn retain(&mut self, source: Source, listed: &HashSet<u128>, now: Millis) {
+        let known: Vec<u128> = match source {
+            Source::NodePods | Source::ClusterPods => self
+                .records
+                .iter()
+                .filter(|(_, record)| record.source == source)
+                .map(|(key, _)| *key)
+                .collect(),
+            Source::Services => self.services.keys().copied().collect(),
+            Source::Namespaces => self.namespaces.keys().copied().collect(),
+            Source::Nodes => self.nodes.keys().copied().collect(),
+            Source::MeshConfig => Vec::new(),
+        };
+        for key in known.into_iter().filter(|key| !listed.contains(key)) {
+            self.delete(source, key, now);
+        }
+        self.shrink();
+    }
+
+    /// Objects of a source.
+    pub fn count(&self, source: Source) -> usize {
+        match source {
+            Source::NodePods => self.node_pods,
+            Source::ClusterPods => self.records.len() - self.node_pods,
+            Source::Services => self.services.len(),
+            Source::Namespaces => self.namespaces.len(),
+            Source::Nodes => self.nodes.len(),
+            Source::MeshConfig => usize::from(self.setup.meshes.trust_domain.is_some()),
+        }
+    }
+
+    /// Forgets what is long gone, and what nobody refers to any more.
+    pub fn tidy(&mut self, now: Millis) {
+        let before = now - REMEMBERED;
+        self.addresses.forget(before);
+        self.local
+            .retain(|_, local| local.gone.is_none_or(|gone| gone >= before));
+        self.groups.retain(|_, groups| !groups.groups.is_empty());
+        self.workloads.retain(|workload| Arc::strong_count(workload) > 1);
+        self.strings.retain(|string| Arc::strong_count(string) > 1);
+    }
+
+    fn shrink(&mut self) {
+        self.records.shrink_to_fit();
+        self.addresses.shrink();
+        self.strings.shrink_to_fit();
+        self.workloads.shrink_to_fit();
+    }
+}
+
+impl Group {
+    fn has(&self, selector: &[(String, String)]) -> bool {
+        selector.iter().all(|(name, value)| {
+            self.labels
+                .binary_search_by(|(known, _)| (**known).cmp(name.as_str()))
+                .is_ok_and(|place| *self.labels[place].1 == **value)
+        })
+    }
+}
+
+impl ServiceRecord {
+    fn selects(&self, labels: &std::collections::BTreeMap<String, String>) -> bool {
+        !self.selector.is_empty()
+            && self
+                .selector
+                .iter()
+                .all(|(name, value)| labels.get(name) == Some(value))
+    }
+}
+
+fn intern(workloads: &mut HashSet<Arc<Workload>>, workload: Workload) -> Arc<Workload> {
+    if let Some(known) = workloads.get(&workload) {
+        return known.clone();
+    }
+    let new = Arc::new(workload);
+    workloads.insert(new.clone());
+    new
+}

@@ -1,0 +1,470 @@
+//! Keeps one list up to date: lists it page by page, then watches it; after an interruption it goes on where it was, and
+//! lists again only when the API server has forgotten that place.
+
+use super::{
+    Shared, lock,
+    objects::Meta,
+    source::{Place, Source},
+    trouble::{Trouble, Verb},
+};
+use crate::identity::history::Millis;
+use futures_util::{AsyncBufRead, AsyncBufReadExt};
+use kube::{
+    Client,
+    core::{
+        Request, Status,
+        params::{ListParams, WatchParams},
+    },
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, Hasher, RandomState},
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::Notify, time::timeout};
+
+/// Objects in a page.
+const PAGE: u32 = 500;
+
+/// A page that takes longer is given up.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The API server ends a watch after so many seconds; the next one goes on where it was.
+const WATCH_SECONDS: u32 = 290;
+
+/// A watch that says nothing for so long is given up: bookmarks come about once a minute.
+const SILENCE: Duration = Duration::from_secs(150);
+
+/// An event is never larger: etcd does not take objects of more than a few megabytes.
+const LONGEST_EVENT: usize = 16 << 20;
+
+/// After so many failed attempts to go on with a watch, everything is listed again.
+const ATTEMPTS: u32 = 5;
+
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// One list that is kept up to date.
+pub struct Reflector {
+    /// The API server.
+    pub client: Client,
+    /// Which list.
+    pub place: Place,
+    /// Where to put the objects.
+    pub shared: Arc<Shared>,
+    /// Rings when everything must be listed again.
+    pub relist: Arc<Notify>,
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    metadata: PageMeta,
+    #[serde(borrow, default)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PageMeta {
+    resource_version: Option<String>,
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+/// As little of an object as can be had.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Versioned {
+    metadata: Meta,
+}
+
+/// Why a watch ended.
+enum Ended {
+    /// As it was to.
+    Normally,
+    /// The API server has forgotten the place, or everything is to be listed again for another reason.
+    Relist,
+}
+
+impl Reflector {
+    /// Goes on for ever.
+    pub async fn run(self) {
+        let mut wait = Wait::default();
+        loop {
+            let version = match self.list_all().await {
+                Ok(version) => version,
+                Err(trouble) => {
+                    self.note(&trouble);
+                    wait.after(&trouble).await;
+                    continue;
+                }
+            };
+            wait = Wait::default();
+            self.follow(version).await;
+        }
+    }
+
+    /// Watches until everything must be listed again.
+    async fn follow(&self, mut version: String) {
+        let mut wait = Wait::default();
+        while wait.failed < ATTEMPTS {
+            let before = Instant::now();
+            let watched = tokio::select! {
+                watched = self.watch(&mut version) => watched,
+                () = self.relist.notified() => return,
+            };
+            match watched {
+                Ok(Ended::Normally) => {
+                    // One that ends at once would otherwise be asked for again and again.
+                    if before.elapsed() < FIRST_WAIT {
+                        tokio::time::sleep(FIRST_WAIT).await;
+                    }
+                    wait = Wait::default();
+                }
+                Ok(Ended::Relist) => return,
+                Err(trouble) => {
+                    // It had worked before it broke off.
+                    if before.elapsed() > LONGEST_WAIT {
+                        wait = Wait::default();
+                    }
+                    self.note(&trouble);
+                    wait.after(&trouble).await;
+                }
+            }
+        }
+    }
+
+    /// Lists everything, and returns the version of the list.
+    async fn list_all(&self) -> Result<String, Trouble> {
+        let begin = Instant::now();
+        let mut listed = HashSet::new();
+        let mut parameters = ListParams {
+            limit: Some(PAGE),
+            ..self.place.list()
+        };
+        loop {
+            let (version, next) = self.page(&parameters, &mut listed).await?;
+            match next.filter(|next| !next.is_empty()) {
+                Some(next) => parameters.continue_token = Some(next),
+                None => {
+                    self.complete(&listed, begin);
+                    return Ok(version);
+                }
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        parameters: &ListParams,
+        listed: &mut HashSet<u128>,
+    ) -> Result<(String, Option<String>), Trouble> {
+        let trouble = |what| self.trouble(Verb::List, what);
+        let request = Request::new(&self.place.path)
+            .list(parameters)
+            .map_err(|error| trouble(error.to_string()))?;
+        let text = timeout(PAGE_TIMEOUT, self.client.request_text(request))
+            .await
+            .map_err(|_| trouble(format!("no answer within {} s", PAGE_TIMEOUT.as_secs())))?
+            .map_err(|error| Trouble::of(Verb::List, self.place.source, error))?;
+        let page: Page<'_> =
+            serde_json::from_str(&text).map_err(|error| trouble(format!("the answer is no list: {error}")))?;
+        let version = page
+            .metadata
+            .resource_version
+            .filter(|version| !version.is_empty())
+            .ok_or_else(|| trouble("the answer is no list: it has no metadata.resourceVersion".to_owned()))?;
+        let now = now();
+        let mut unreadable = 0;
+        for item in page.items.unwrap_or_default() {
+            match self.shared.apply(self.place.source, item.get(), now) {
+                Ok(key) => {
+                    listed.insert(key);
+                }
+                Err(what) => {
+                    // Not readable now is not gone.
+                    if let Ok(object) = serde_json::from_str::<Versioned>(item.get()) {
+                        listed.insert(super::pod::key_of(&object.metadata));
+                    }
+                    self.unreadable(item.get(), &what);
+                    unreadable += 1;
+                }
+            }
+        }
+        let mut directory = lock(&self.shared.directory);
+        if let Some(status) = directory.status_mut(self.place.source) {
+            status.contact = now;
+            status.unreadable += unreadable;
+        }
+        Ok((version, page.metadata.next))
+    }
+
+    fn complete(&self, listed: &HashSet<u128>, begin: Instant) {
+        let mut directory = lock(&self.shared.directory);
+        directory.retain(self.place.source, listed, now());
+        let objects = directory.count(self.place.source);
+        if let Some(status) = directory.status_mut(self.place.source) {
+            status.lists += 1;
+            status.error = None;
+            if !std::mem::replace(&mut status.synced, true) {
+                status.sync_seconds = Some(begin.elapsed().as_secs_f64());
+            }
+        }
+        tracing::info!(
+            source = self.place.source.label(),
+            objects,
+            seconds = begin.elapsed().as_secs_f64(),
+            "the list is complete"
+        );
+        drop(directory);
+        self.shared.synced.notify_waiters();
+    }
+
+    /// Watches from `version` on, and brings it forward.
+    async fn watch(&self, version: &mut String) -> Result<Ended, Trouble> {
+        let trouble = |what| self.trouble(Verb::Watch, what);
+        let parameters = WatchParams {
+            field_selector: self.place.fields.clone(),
+            timeout: Some(WATCH_SECONDS),
+            bookmarks: true,
+            ..WatchParams::default()
+        };
+        let request = Request::new(&self.place.path)
+            .watch(&parameters, version)
+            .map_err(|error| trouble(error.to_string()))?;
+        let silent = || trouble(format!("no word within {} s", SILENCE.as_secs()));
+        let stream = match timeout(SILENCE, self.client.request_stream(request)).await {
+            Err(_) => return Err(silent()),
+            Ok(Err(kube::Error::Api(status))) if status.code == 410 => return Ok(Ended::Relist),
+            Ok(Err(error)) => return Err(Trouble::of(Verb::Watch, self.place.source, error)),
+            Ok(Ok(stream)) => stream,
+        };
+        {
+            let mut directory = lock(&self.shared.directory);
+            if let Some(status) = directory.status_mut(self.place.source) {
+                status.watches += 1;
+                status.contact = now();
+                status.error = None;
+            }
+        }
+        let mut stream = pin!(stream);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = timeout(SILENCE, read_line(&mut stream, &mut line)).await;
+            match read.map_err(|_| silent())? {
+                Ok(true) => {}
+                Ok(false) if line.is_empty() => return Ok(Ended::Normally),
+                Ok(false) => return Err(trouble("the connection ended in the middle of an object".to_owned())),
+                Err(error) => return Err(trouble(format!("the connection broke: {error}"))),
+            }
+            if let Some(ended) = self.event(&line, version).map_err(trouble)? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Takes in one event.
+    fn event(&self, line: &[u8], version: &mut String) -> Result<Option<Ended>, String> {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        let event: Event<'_> =
+            serde_json::from_slice(line).map_err(|error| format!("what came is no event: {error}"))?;
+        let (raw, now) = (event.object.get(), now());
+        if event.kind == "ERROR" {
+            let status: Status = serde_json::from_str(raw).unwrap_or_default();
+            if status.code == 410 {
+                return Ok(Some(Ended::Relist));
+            }
+            return Err(format!(
+                "the API server broke it off: {} {}",
+                status.code, status.message
+            ));
+        }
+        let outcome = match event.kind.as_str() {
+            "ADDED" | "MODIFIED" => self.shared.apply(self.place.source, raw, now).map(|_| ()),
+            "DELETED" => self.shared.delete(self.place.source, raw, now),
+            // Bookmarks, and what later versions may add, only bring the version forward.
+            _ => Ok(()),
+        };
+        let readable = outcome.is_ok();
+        if let Err(what) = outcome {
+            self.unreadable(raw, &what);
+        }
+        if let Ok(object) = serde_json::from_str::<Versioned>(raw)
+            && !object.metadata.resource_version.is_empty()
+        {
+            *version = object.metadata.resource_version;
+        }
+        let mut directory = lock(&self.shared.directory);
+        if let Some(status) = directory.status_mut(self.place.source) {
+            status.contact = now;
+            status.unreadable += u64::from(!readable);
+        }
+        if directory.take_relist_pods() {
+            self.shared.relist_pods.notify_waiters();
+        }
+        Ok(None)
+    }
+
+    fn unreadable(&self, raw: &str, what: &str) {
+        let object: Versioned = serde_json::from_str(raw).unwrap_or_default();
+        tracing::warn!(
+            resource = self.place.source.resource(),
+            namespace = object.metadata.namespace,
+            name = object.metadata.name,
+            "an object cannot be read and is left out: {what}"
+        );
+    }
+
+    fn trouble(&self, verb: Verb, what: String) -> Trouble {
+        Trouble::new(verb, self.place.source, what)
+    }
+
+    /// Says what is wrong, once.
+    fn note(&self, trouble: &Trouble) {
+        let sentence = trouble.to_string();
+        let mut directory = lock(&self.shared.directory);
+        let Some(status) = directory.status_mut(self.place.source) else {
+            return;
+        };
+        status.failures += 1;
+        if status.error.as_ref() != Some(&sentence) {
+            tracing::warn!(source = self.place.source.label(), "{sentence} (trying again)");
+            status.error = Some(sentence);
+        }
+    }
+}
+
+/// Asks for one object of a list, to see whether that is allowed. Says how many there are.
+pub async fn first_page(client: &Client, place: &Place) -> Result<String, Trouble> {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Remaining {
+        remaining_item_count: Option<u64>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Counted {
+        metadata: Remaining,
+        items: Vec<serde::de::IgnoredAny>,
+    }
+    let trouble = |what| Trouble::new(Verb::List, place.source, what);
+    let parameters = ListParams {
+        limit: Some(1),
+        ..place.list()
+    };
+    let request = Request::new(&place.path)
+        .list(&parameters)
+        .map_err(|error| trouble(error.to_string()))?;
+    let text = client
+        .request_text(request)
+        .await
+        .map_err(|error| Trouble::of(Verb::List, place.source, error))?;
+    let page: Counted =
+        serde_json::from_str(&text).map_err(|error| trouble(format!("the answer is no list: {error}")))?;
+    let objects = page.items.len() as u64 + page.metadata.remaining_item_count.unwrap_or(0);
+    Ok(match place.fields {
+        // API servers do not count what a selector leaves over.
+        Some(_) => "may be listed and watched".to_owned(),
+        None => format!("{objects}, may be listed and watched"),
+    })
+}
+
+/// Opens a watch, to see whether that is allowed.
+pub async fn first_watch(client: &Client, place: &Place) -> Result<(), Trouble> {
+    let parameters = WatchParams {
+        field_selector: place.fields.clone(),
+        timeout: Some(1),
+        ..WatchParams::default()
+    };
+    let request = Request::new(&place.path)
+        .watch(&parameters, "0")
+        .map_err(|error| Trouble::new(Verb::Watch, place.source, error.to_string()))?;
+    let stream = client.request_stream(request).await;
+    stream
+        .map(|_| ())
+        .map_err(|error| Trouble::of(Verb::Watch, place.source, error))
+}
+
+/// Reads up to and including the next newline. `false` at the end of the stream.
+async fn read_line(stream: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> std::io::Result<bool> {
+    loop {
+        let chunk = stream.fill_buf().await?;
+        if chunk.is_empty() {
+            return Ok(false);
+        }
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let used = end.map_or(chunk.len(), |end| end + 1);
+        line.extend_from_slice(&chunk[..used]);
+        stream.consume_unpin(used);
+        if end.is_some() {
+            return Ok(true);
+        }
+        if line.len() > LONGEST_EVENT {
+            return Err(std::io::Error::other("an event of more than 16 MiB"));
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now() -> Millis {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Waits between attempts: twice as long each time, and never as long as the others do, so that the agents of a cluster do
+/// not all come back at the same moment.
+#[derive(Default)]
+struct Wait {
+    failed: u32,
+}
+
+impl Wait {
+    async fn after(&mut self, trouble: &Trouble) {
+        let longest = FIRST_WAIT
+            .saturating_mul(1 << self.failed.min(10))
+            .min(LONGEST_WAIT)
+            .max(trouble.retry_after.min(2 * LONGEST_WAIT));
+        self.failed += 1;
+        // A fresh random number: the keys of each `RandomState` are.
+        let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
+        tokio::time::sleep(
+            longest
+                .mul_f64(0.5 + random / 2.0)
+                .max(trouble.retry_after.min(2 * LONGEST_WAIT)),
+        )
+        .await;
+    }
+}
+
+/// The lists that must be there before the pods are read, as pods are described with them.
+pub async fn wait_for(shared: &Shared, first: &[Source], longest: Duration) {
+    let deadline = tokio::time::Instant::now() + longest;
+    loop {
+        let notified = shared.synced.notified();
+        let mut notified = pin!(notified);
+        // From here on no notice is missed.
+        notified.as_mut().enable();
+        let there = lock(&shared.directory)
+            .statuses()
+            .iter()
+            .all(|status| status.synced || !first.contains(&status.source));
+        if there || tokio::time::timeout_at(deadline, notified).await.is_err() {
+            return;
+        }
+    }
+}

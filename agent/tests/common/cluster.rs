@@ -1,0 +1,153 @@
+//! A node of a cluster: an API server, and pods as a kubelet lays them out.
+
+use super::{World, binary};
+use narrows_testbed::{
+    agent::Agent,
+    kubernetes::{
+        ApiServer, Resource,
+        manifests::{self, Pod},
+        node::{Layout, Network, Qos, SimPod},
+    },
+};
+use serde_json::Value;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The node that the agent is on.
+pub const NODE: &str = "worker-1";
+
+/// An API server and a network.
+pub struct Cluster {
+    pub world: World,
+    pub api: ApiServer,
+}
+
+/// A pod that runs on this node.
+pub struct Running {
+    /// What the kernel sees.
+    pub sim: SimPod,
+    /// What the API server says.
+    pub object: Pod,
+}
+
+impl Running {
+    /// Runs `work` in one of its containers.
+    pub fn run<R: Send>(&self, container: &str, work: impl FnOnce() -> R + Send) -> R {
+        self.sim.run(container, work)
+    }
+}
+
+impl Cluster {
+    pub fn new() -> Self {
+        let api = ApiServer::start().expect("an API server");
+        api.put(Resource::Nodes, manifests::node(NODE, &["172.18.0.3"], "10.90.0.0/24"));
+        for namespace in ["shop", "istio-system", "default"] {
+            api.put(Resource::Namespaces, manifests::namespace(namespace, &[]));
+        }
+        Self {
+            world: World::new(),
+            api,
+        }
+    }
+
+    /// The agent on this node.
+    pub fn start(&self, arguments: &[&str]) -> Agent {
+        Agent::start_in_cluster(binary(), self.api.kubeconfig(), NODE, arguments).expect("the agent starts")
+    }
+
+    /// A pod from a manifest, under a name, an address and a uid of its own, that the API server does not know yet.
+    pub fn prepare(&self, manifest: Pod, name: &str, n: u8) -> Running {
+        self.prepare_as(manifest, name, n, Layout::ContainerdSystemd, Qos::Burstable)
+    }
+
+    pub fn prepare_as(&self, manifest: Pod, name: &str, n: u8, layout: Layout, qos: Qos) -> Running {
+        let object = self.object(manifest, name, n, layout);
+        let uid = text(&object.0["metadata"]["uid"]);
+        self.place(object, &uid, n, layout, qos)
+    }
+
+    /// Its object.
+    pub fn object(&self, manifest: Pod, name: &str, n: u8, layout: Layout) -> Pod {
+        let namespace = text(&manifest.0["metadata"]["namespace"]);
+        let mut pod = manifest.named(&namespace, name).uid(&fresh_uid()).node(NODE);
+        if pod.0["spec"]["hostNetwork"] != true {
+            pod = pod.ip(&[&format!("10.90.0.{n}"), &format!("fd00:90::{n:x}")]);
+        }
+        for container in containers(&pod) {
+            let id = format!("{}{}", layout.container_id_prefix(), fresh_id());
+            pod = pod.container_id(&container, &id);
+        }
+        pod
+    }
+
+    /// Its cgroups and its namespace.
+    pub fn place(&self, object: Pod, uid: &str, n: u8, layout: Layout, qos: Qos) -> Running {
+        let names = containers(&object);
+        let ids: Vec<_> = names.iter().map(|name| id_of(&object, name)).collect();
+        let both: Vec<_> = names
+            .iter()
+            .map(String::as_str)
+            .zip(ids.iter().map(String::as_str))
+            .collect();
+        let addresses = [format!("10.90.0.{n}/24"), format!("fd00:90::{n:x}/64")];
+        let addresses = [addresses[0].as_str(), addresses[1].as_str()];
+        let network = if object.0["spec"]["hostNetwork"] == true {
+            Network::Host
+        } else {
+            Network::Own(&self.world.fabric, &addresses)
+        };
+        let sim = SimPod::new(&self.world.top, layout, qos, uid, &both, network).expect("a pod");
+        Running { sim, object }
+    }
+
+    /// Tells the API server of a pod.
+    pub fn announce(&self, pod: &Running) {
+        self.api.put(Resource::Pods, pod.object.clone().into_value());
+    }
+
+    /// A pod that runs and is known.
+    pub fn pod(&self, manifest: &str, name: &str, n: u8) -> Running {
+        let pod = self.prepare(Pod::of(manifest), name, n);
+        self.announce(&pod);
+        pod
+    }
+}
+
+/// Names of the containers that have a status.
+pub fn containers(pod: &Pod) -> Vec<String> {
+    statuses(pod).map(|status| text(&status["name"])).collect()
+}
+
+fn statuses(pod: &Pod) -> impl Iterator<Item = &Value> {
+    let lists = ["initContainerStatuses", "containerStatuses"].map(|list| pod.0["status"][list].as_array());
+    // Init containers that have ended hold no sockets.
+    lists
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|status| !status["state"]["running"].is_null())
+}
+
+fn id_of(pod: &Pod, container: &str) -> String {
+    let status = statuses(pod)
+        .find(|status| status["name"] == container)
+        .expect("a container");
+    let id = text(&status["containerID"]);
+    id.rsplit("://").next().unwrap_or(&id).to_owned()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+fn fresh() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed) << 24 | u64::from(std::process::id())
+}
+
+pub fn fresh_uid() -> String {
+    format!("7e57ab1e-0000-4000-8000-{:012x}", fresh() & 0xffff_ffff_ffff)
+}
+
+pub fn fresh_id() -> String {
+    format!("{:064x}", fresh())
+}
