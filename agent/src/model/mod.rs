@@ -120,12 +120,20 @@ struct Known {
     last: Flow,
     /// Connections that ended and had never been seen to begin: they were open, but in no file table, at the start.
     unseen: u64,
-    /// Who the connections that are open were counted under, and how many; the oldest first.
-    open: VecDeque<(Binding, u64)>,
+    /// Connections that are open, by who they were counted under; the oldest first.
+    open: VecDeque<Open>,
     /// What is not counted yet.
     held: Vec<Held>,
     /// It will not come again.
     gone: bool,
+}
+
+/// Open connections that were counted under the same ends.
+struct Open {
+    binding: Binding,
+    connections: u64,
+    /// When they began.
+    span: Span,
 }
 
 /// What a flow has counted, and nobody knows yet for whom.
@@ -149,6 +157,8 @@ pub struct Model {
     deficits: Vec<FlowKey>,
     /// Flows with something held back, and how much there is of it altogether.
     waiting: HashSet<FlowKey>,
+    /// Flows with open connections that were counted as somebody unknown's.
+    unknown: HashSet<FlowKey>,
     held: usize,
     hurried: u64,
 }
@@ -167,6 +177,7 @@ impl Model {
             unseen: 0,
             deficits: Vec::new(),
             waiting: HashSet::new(),
+            unknown: HashSet::new(),
             held: 0,
             hurried: 0,
         }
@@ -182,7 +193,7 @@ impl Model {
             gone,
         });
         known.gone = gone;
-        self.move_open(key, &mut known, resolver, when);
+        self.move_open(key, &mut known, resolver, when.at);
         let delta = delta::advance(&mut known.last, now);
         let begun = known.last.opened + known.last.adopted + known.unseen;
         if known.last.closed > begun && Role::from_u8(key.role) != Some(Role::Listener) {
@@ -213,9 +224,15 @@ impl Model {
     }
 
     fn keep(&mut self, key: FlowKey, known: Known) {
+        if known.open.iter().any(|open| open.binding.incomplete()) {
+            self.unknown.insert(key);
+        } else {
+            self.unknown.remove(&key);
+        }
         if known.held.is_empty() {
             self.waiting.remove(&key);
             if known.gone {
+                self.unknown.remove(&key);
                 return;
             }
         } else {
@@ -226,6 +243,13 @@ impl Model {
 
     /// Counts what has waited long enough, or is known by now.
     pub fn settle(&mut self, resolver: &mut Resolver, at: Instant) {
+        let unknown: Vec<_> = self.unknown.iter().copied().collect();
+        for key in unknown {
+            if let Some(mut known) = self.flows.remove(&key) {
+                self.move_open(&key, &mut known, resolver, at);
+                self.keep(key, known);
+            }
+        }
         let waiting: Vec<_> = self.waiting.iter().copied().collect();
         for key in waiting {
             let Some(mut known) = self.flows.remove(&key) else {
@@ -243,12 +267,14 @@ impl Model {
 
     /// Counts what a flow has counted, or holds it back.
     fn submit(&mut self, key: &FlowKey, known: &mut Known, delta: Flow, resolver: &mut Resolver, when: Moment) {
+        if delta == Flow::ZERO {
+            return;
+        }
         let mut held = Held {
             delta,
             when,
             point_has_it: false,
         };
-        // Also when nothing was counted: a point without traffic is to be seen.
         if self.count(key, known, &mut held, resolver, when.at, false) {
             return;
         }
@@ -295,7 +321,7 @@ impl Model {
             return false;
         }
         if role != Role::Listener {
-            self.count_ends(key, known, &held.delta, &binding, at);
+            self.count_ends(key, known, &held.delta, &binding, Moment { at, ..held.when });
         }
         true
     }
@@ -303,63 +329,71 @@ impl Model {
     /// Counts for whoever is at both ends. Connections that end are taken off whom they were counted under when they began:
     /// the other end's address may have changed hands since. The oldest end first, which is approximate: those of a former
     /// holder cannot outlive it for long.
-    fn count_ends(&mut self, key: &FlowKey, known: &mut Known, delta: &Flow, binding: &Binding, at: Instant) {
+    fn count_ends(&mut self, key: &FlowKey, known: &mut Known, delta: &Flow, binding: &Binding, when: Moment) {
         let mut delta = *delta;
         let begun = delta.opened + delta.adopted;
         if begun > 0 {
             match known.open.back_mut() {
-                Some((last, n)) if last.same_ends(binding) => *n += begun,
-                _ => known.open.push_back((binding.clone(), begun)),
+                Some(last) if last.binding.same_ends(binding) => {
+                    last.connections += begun;
+                    last.span.to = when.span.to;
+                }
+                _ => known.open.push_back(Open {
+                    binding: binding.clone(),
+                    connections: begun,
+                    span: when.span,
+                }),
             }
         }
         let mut closed = delta.closed;
         while closed > 0
-            && let Some((earlier, n)) = known.open.front_mut()
+            && let Some(earlier) = known.open.front_mut()
         {
-            let ended = closed.min(*n);
-            *n -= ended;
+            let ended = closed.min(earlier.connections);
+            earlier.connections -= ended;
             closed -= ended;
-            if !earlier.same_ends(binding) {
+            if !earlier.binding.same_ends(binding) {
                 delta.closed -= ended;
-                let earlier = earlier.clone();
+                let earlier = earlier.binding.clone();
                 let ended = Flow {
                     closed: ended,
                     ..Flow::ZERO
                 };
-                self.add(key, &ended, &earlier, at);
+                self.add(key, &ended, &earlier, when.at);
             }
-            if known.open.front().is_some_and(|(_, n)| *n == 0) {
+            if known.open.front().is_some_and(|open| open.connections == 0) {
                 known.open.pop_front();
             }
         }
-        self.add(key, &delta, binding, at);
+        self.add(key, &delta, binding, when.at);
     }
 
     /// The identity of a flow's ends became known after it was counted: its open connections now count there.
-    fn move_open(&mut self, key: &FlowKey, known: &mut Known, resolver: &mut Resolver, when: Moment) {
+    fn move_open(&mut self, key: &FlowKey, known: &mut Known, resolver: &mut Resolver, at: Instant) {
         let generation = resolver.generation();
-        for (binding, open) in &mut known.open {
+        for open in &mut known.open {
+            let binding = &open.binding;
             if !binding.incomplete() || binding.generation == generation {
                 continue;
             }
-            let better = resolver.bind(key, when.span);
+            let better = resolver.bind(key, open.span);
             if !better.same_ends(binding) {
                 let one = |closed, adopted| Flow {
                     closed,
                     adopted,
                     ..Flow::ZERO
                 };
-                self.add(key, &one(*open, 0), binding, when.at);
-                self.add(key, &one(0, *open), &better, when.at);
-                // The connections neither ended nor began.
-                let n = i64::try_from(*open).unwrap_or(i64::MAX);
+                self.add(key, &one(open.connections, 0), binding, at);
+                self.add(key, &one(0, open.connections), &better, at);
+                // For the point, the connections neither ended nor began.
+                let n = i64::try_from(open.connections).unwrap_or(i64::MAX);
                 for (who, change) in [(binding.point(), -n), (better.point(), n)] {
                     if let Some(side) = who.and_then(|point| self.side(point, key.role)) {
                         side.active += change;
                     }
                 }
             }
-            *binding = better;
+            open.binding = better;
         }
     }
 

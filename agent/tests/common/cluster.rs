@@ -1,6 +1,6 @@
 //! A node of a cluster: an API server, and pods as a kubelet lays them out.
 
-use super::{World, binary};
+use super::{World, binary, v4};
 use narrows_testbed::{
     agent::Agent,
     kubernetes::{
@@ -8,9 +8,11 @@ use narrows_testbed::{
         manifests::{self, Pod},
         node::{Layout, Network, Qos, SimPod},
     },
+    load::{Behaviour, Plan, Server},
 };
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tempfile::TempDir;
 
 /// The node that the agent is on.
 pub const NODE: &str = "worker-1";
@@ -19,6 +21,7 @@ pub const NODE: &str = "worker-1";
 pub struct Cluster {
     pub world: World,
     pub api: ApiServer,
+    files: TempDir,
 }
 
 /// A pod that runs on this node.
@@ -34,6 +37,62 @@ impl Running {
     pub fn run<R: Send>(&self, container: &str, work: impl FnOnce() -> R + Send) -> R {
         self.sim.run(container, work)
     }
+
+    /// The name of its first container that runs.
+    pub fn first(&self) -> String {
+        containers(&self.object).swap_remove(0)
+    }
+
+    /// The container that is its sidecar.
+    pub fn sidecar(&self) -> String {
+        let proxies = ["istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane"];
+        let mut names = containers(&self.object).into_iter();
+        names.find(|name| proxies.contains(&name.as_str())).expect("a sidecar")
+    }
+
+    /// The container that is its application.
+    pub fn application(&self) -> String {
+        let sidecar = self.sidecar();
+        let mut names = containers(&self.object).into_iter();
+        names.find(|name| *name != sidecar).expect("an application")
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> String {
+        text(&self.object.0["metadata"]["namespace"])
+    }
+
+    /// The name of its workload, where that is what its owner is called without a hash.
+    pub fn workload(&self) -> String {
+        let meta = &self.object.0["metadata"];
+        let owner = text(&meta["ownerReferences"][0]["name"]);
+        let hash = meta["labels"]["pod-template-hash"].as_str().unwrap_or_default();
+        let short = owner.strip_suffix(hash).and_then(|name| name.strip_suffix('-'));
+        short.unwrap_or(&owner).to_owned()
+    }
+
+    /// What Istio calls it.
+    pub fn istio_principal(&self) -> String {
+        let account = text(&self.object.0["spec"]["serviceAccountName"]);
+        format!("spiffe://cluster.local/ns/{}/sa/{account}", self.namespace())
+    }
+}
+
+/// `n` connections of a pod to 10.90.0.`to`, all answered.
+#[track_caller]
+pub fn connect(from: &Running, container: &str, to: u8, n: u64) {
+    assert_eq!(from.run(container, || Plan::burst(v4(to, 8080), n).run()).ok, n);
+}
+
+/// Answers on 10.90.0.`n`.
+pub fn serve(pod: &Running, container: &str, n: u8) -> Server {
+    pod.run(container, || Server::start(v4(n, 8080), Behaviour::default()))
+        .expect("it listens")
+}
+
+/// Now, as objects say it: cut to the second.
+pub fn time_now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 impl Cluster {
@@ -46,12 +105,20 @@ impl Cluster {
         Self {
             world: World::new(),
             api,
+            files: tempfile::tempdir().expect("a directory"),
         }
     }
 
     /// The agent on this node.
     pub fn start(&self, arguments: &[&str]) -> Agent {
         Agent::start_in_cluster(binary(), self.api.kubeconfig(), NODE, arguments).expect("the agent starts")
+    }
+
+    /// A configuration file with these contents.
+    pub fn configuration(&self, contents: &str) -> String {
+        let file = self.files.path().join("config.yaml");
+        std::fs::write(&file, contents).expect("written");
+        file.display().to_string()
     }
 
     /// A pod from a manifest, under a name, an address and a uid of its own, that the API server does not know yet.

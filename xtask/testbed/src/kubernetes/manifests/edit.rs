@@ -115,7 +115,7 @@ impl Pod {
         self
     }
 
-    /// Lets the pod and each container that runs start at `time`.
+    /// Lets the pod, its network and each container that runs start at `time`.
     #[must_use]
     pub fn started(mut self, time: &str) -> Self {
         self.0["status"]["startTime"] = json!(time);
@@ -123,6 +123,9 @@ impl Pod {
             if let Some(running) = status.pointer_mut("/state/running") {
                 running["startedAt"] = json!(time);
             }
+        }
+        for condition in entries(&mut self.0, "conditions") {
+            condition["lastTransitionTime"] = json!(time);
         }
         self
     }

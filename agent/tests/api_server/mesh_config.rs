@@ -1,0 +1,171 @@
+//! The mesh's own config map names its trust domain.
+
+use crate::common::cluster::{Cluster, Running, connect, serve};
+use narrows_testbed::{
+    agent::Agent,
+    kubernetes::{Fault, FaultKind, Resource, Verb},
+    load::Server,
+    wait,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn map(mesh: &str) -> Value {
+    json!({ "metadata": { "namespace": "istio-system", "name": "istio" }, "data": { "mesh": mesh } })
+}
+
+/// An application with a sidecar, and a waypoint that it calls.
+struct Mesh {
+    agent: Agent,
+    _server: Server,
+    _waypoint: Running,
+    application: Running,
+    cluster: Cluster,
+}
+
+impl Mesh {
+    fn begin(arguments: &[&str], prepare: impl FnOnce(&Cluster)) -> Self {
+        let cluster = Cluster::new();
+        let application = cluster.pod("istio-sidecar", "checkout-7d9c6b5f4d-aaaaa", 11);
+        let waypoint = cluster.pod("istio-waypoint", "waypoint-6f7d9c8b5d-bbbbb", 2);
+        let server = serve(&waypoint, "istio-proxy", 2);
+        // Others say nothing for a long time.
+        cluster.api.bookmark_every(Duration::from_secs(3600));
+        prepare(&cluster);
+        let settings = cluster.configuration("identity: { settle: 0.2 }\n");
+        let mut all = vec!["--config", &settings, "--mesh-config-map", "istio-system/istio"];
+        all.extend(arguments);
+        Self {
+            agent: cluster.start(&all),
+            _server: server,
+            _waypoint: waypoint,
+            application,
+            cluster,
+        }
+    }
+
+    /// Three connections, and waits until new traffic of the application has this principal.
+    fn becomes(&self, domain: &str) {
+        let principal = format!("spiffe://{domain}/ns/shop/sa/checkout");
+        let labels = [("source_workload", "checkout"), ("source_principal", principal.as_str())];
+        let of = |principal: &[(&str, &str)]| {
+            let metrics = self.agent.metrics();
+            metrics.sum("narrows_dependent_connections_total", principal)
+        };
+        let found = wait::until(&principal, Duration::from_secs(20), || {
+            let (before, all) = (of(&labels), of(&labels[..1]));
+            connect(&self.application, "checkout", 2, 3);
+            self.agent.wait_for("three more", |metrics| {
+                metrics.sum("narrows_dependent_connections_total", &labels[..1]) == all + 3.0
+            });
+            (of(&labels) == before + 3.0).then_some(())
+        });
+        found.unwrap_or_else(|error| {
+            panic!(
+                "{error}\n{}{}",
+                self.agent.metrics().listing("narrows_dependent_connections"),
+                self.agent.stderr()
+            )
+        });
+    }
+
+    fn says(&self, mesh: &str) {
+        self.cluster.api.put(Resource::ConfigMaps, map(mesh));
+    }
+}
+
+#[test]
+fn principals_are_of_its_trust_domain_and_follow_its_changes() {
+    let mesh = Mesh::begin(&[], |cluster| {
+        cluster.api.put(Resource::ConfigMaps, map("trustDomain: td.example\n"));
+    });
+    mesh.becomes("td.example");
+    mesh.says("accessLogFile: /dev/stdout\ntrustDomain: other.example\n");
+    mesh.becomes("other.example");
+    // What cannot be understood changes nothing.
+    mesh.says("trustDomain: [");
+    mesh.agent.wait_for("the map to be counted as unreadable", |metrics| {
+        metrics.sum("narrows_identity_unreadable_objects_total", &[("source", "mesh_config")]) == 1.0
+    });
+    mesh.becomes("other.example");
+    let asked = mesh.cluster.api.asked();
+    let maps = asked.iter().filter(|asked| asked.resource == Some(Resource::ConfigMaps));
+    for request in maps {
+        // Of all config maps only this one, so that a role can name it.
+        assert_eq!(request.namespace.as_deref(), Some("istio-system"), "{request:?}");
+        assert_eq!(request.field_selector.as_deref(), Some("metadata.name=istio"), "{request:?}");
+    }
+}
+
+#[test]
+fn a_map_that_comes_later_is_followed() {
+    let mesh = Mesh::begin(&[], |_| {});
+    mesh.becomes("cluster.local");
+    mesh.says("trustDomain: td.example\n");
+    mesh.becomes("td.example");
+}
+
+#[test]
+fn a_map_that_can_be_read_only_later_is_followed_at_once() {
+    let mesh = Mesh::begin(&[], |cluster| {
+        cluster.api.put(Resource::ConfigMaps, map("trustDomain: td.example\n"));
+        cluster.api.fault(Fault::forbidden(Resource::ConfigMaps, Verb::List));
+    });
+    mesh.becomes("cluster.local");
+    mesh.cluster.api.clear_faults();
+    mesh.becomes("td.example");
+}
+
+#[test]
+fn a_map_that_changes_while_the_pods_are_listed_is_followed() {
+    let mesh = Mesh::begin(&[], |cluster| {
+        cluster.api.put(Resource::ConfigMaps, map("trustDomain: td.example\n"));
+    });
+    mesh.becomes("td.example");
+    let slow = Fault::new(FaultKind::Slow(Duration::from_secs(2))).on(Resource::Pods);
+    mesh.cluster.api.fault(slow.verb(Verb::List));
+    let lists = || {
+        let asked = mesh.cluster.api.asked();
+        let lists = asked
+            .iter()
+            .filter(|asked| (asked.resource, asked.verb) == (Some(Resource::Pods), Some(Verb::List)));
+        lists.count()
+    };
+    let before = lists();
+    mesh.cluster.api.expire_watches();
+    wait::until("both lists of pods", Duration::from_secs(20), || {
+        (lists() == before + 2).then_some(())
+    })
+    .expect("they are asked for");
+    mesh.says("trustDomain: other.example\n");
+    wait::until("the map to be read", Duration::from_secs(20), || {
+        mesh.agent.stderr().contains("other.example").then_some(())
+    })
+    .expect("it is watched");
+    mesh.cluster.api.clear_faults();
+    mesh.becomes("other.example");
+}
+
+#[test]
+fn the_users_own_trust_domain_comes_before_it() {
+    let mesh = Mesh::begin(&["--trust-domain", "given.example"], |cluster| {
+        cluster.api.put(Resource::ConfigMaps, map("trustDomain: td.example\n"));
+    });
+    mesh.becomes("given.example");
+}
+
+#[test]
+fn a_map_that_the_role_forbids_is_named() {
+    let mesh = Mesh::begin(&[], |cluster| {
+        cluster.api.fault(Fault::forbidden(Resource::ConfigMaps, Verb::List));
+    });
+    mesh.becomes("cluster.local");
+    let status = mesh.agent.get_json("/api/v1/status");
+    let sources = status["kubernetes"]["sources"].as_array().expect("a list").clone();
+    let map = sources.iter().find(|source| source["source"] == "mesh_config");
+    let error = map.and_then(|map| map["error"].as_str()).unwrap_or_default();
+    assert!(
+        error.contains("the agent's role lacks the verb \"list\" on \"configmaps\""),
+        "{status}"
+    );
+}
