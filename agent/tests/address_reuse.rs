@@ -142,7 +142,11 @@ fn news_in_the_other_order() {
 fn a_finished_pod_that_still_names_the_address_does_not_have_it() {
     let scene = Scene::new(1);
     let _server = serve(&scene.waypoint, "istio-proxy", 2);
-    scene.put(&pod("finished").started("2026-11-16T09:00:00Z").finished("2026-11-16T10:00:00Z"));
+    scene.put(
+        &pod("finished")
+            .started("2026-11-16T09:00:00Z")
+            .finished("2026-11-16T10:00:00Z"),
+    );
     scene.put(&pod("running").started("2026-11-16T11:00:00Z"));
     scene.calls(5);
     scene.expect(&[("running", 5.0)]);
@@ -154,7 +158,10 @@ fn a_connection_stays_with_whom_it_began() {
     let _server = serve(&scene.waypoint, "istio-proxy", 2);
     let first = pod("first");
     scene.put(&first);
-    let open = scene.address.run(|| TcpStream::connect(v4(2, 8080))).expect("connected");
+    let open = scene
+        .address
+        .run(|| TcpStream::connect(v4(2, 8080)))
+        .expect("connected");
     let active = |m: &Metrics, who| m.sum("narrows_dependent_active", &[("source_workload", who)]);
     scene.agent.wait_for("the first", |m| active(m, "first") == 1.0);
     scene.put(&first.clone().finished(&time_now()));
@@ -167,7 +174,9 @@ fn a_connection_stays_with_whom_it_began() {
     // It ends now, and the sums of open connections come out even.
     drop(open);
     let point = [("point", "shop/waypoint"), ("side", "downstream")];
-    scene.agent.wait_for("its end", |m| m.sum("narrows_connections_active", &point) == 0.0);
+    scene
+        .agent
+        .wait_for("its end", |m| m.sum("narrows_connections_active", &point) == 0.0);
     scene.expect(&[("first", 1.0), ("second", 3.0)]);
 }
 
@@ -184,7 +193,9 @@ fn a_change_of_hands_that_is_told_too_late_is_counted() {
     scene.expect(&[("first", 4.0)]);
     scene.put(&pod("second").started(&began));
     let late = [("what", "late_address")];
-    scene.agent.wait_for("the late news", |m| m.sum("narrows_lost_total", &late) >= 1.0);
+    scene
+        .agent
+        .wait_for("the late news", |m| m.sum("narrows_lost_total", &late) >= 1.0);
     let client = scene.cluster.pod("deployment", "inventory-1", 11);
     connect(&client, "inventory", 2, 2);
     scene.expect(&[("first", 4.0), ("inventory", 2.0)]);

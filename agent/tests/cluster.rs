@@ -61,7 +61,11 @@ fn both_ends_of_a_connection_are_named() {
                 ],
                 20.0,
             ),
-            ("narrows_client_connections_opened_total", &[("point", "shop/waypoint")], 20.0),
+            (
+                "narrows_client_connections_opened_total",
+                &[("point", "shop/waypoint")],
+                20.0,
+            ),
             (ATTRIBUTED, &[("end", "local"), ("result", "point")], 20.0),
             (ATTRIBUTED, &[("end", "local"), ("result", "workload")], 20.0),
             (ATTRIBUTED, &[("end", "remote"), ("result", "point")], 20.0),
@@ -108,7 +112,12 @@ fn a_container_is_known_in_every_layout() {
     let metrics = agent.settle();
     for (name, _, layout, qos) in &pods {
         let found = metrics.sum(DEPENDENT, &[("source_workload", name)]);
-        assert_eq!(found, 3.0, "{name} in {layout:?} {qos:?}\n{}", metrics.listing(DEPENDENT));
+        assert_eq!(
+            found,
+            3.0,
+            "{name} in {layout:?} {qos:?}\n{}",
+            metrics.listing(DEPENDENT)
+        );
     }
     // By their own sockets, not only by their addresses.
     let local = metrics.sum(ATTRIBUTED, &[("end", "local"), ("result", "workload")]);
@@ -143,7 +152,11 @@ fn a_pod_that_lives_for_a_second_is_attributed_in_full() {
     agent.wait_for("the waypoint's own count", |m| {
         m.sum("narrows_connections_opened_total", &opened) == 10.0
     });
-    assert_eq!(agent.metrics().sum(DEPENDENT, &[]), 0.0, "nobody knows yet whose they were");
+    assert_eq!(
+        agent.metrics().sum(DEPENDENT, &[]),
+        0.0,
+        "nobody knows yet whose they were"
+    );
     cluster.api.release(Resource::Pods);
     agent.wait_for("ten dependents' connections", |m| {
         m.sum(DEPENDENT, &[("source_workload", &job)]) == 10.0
@@ -170,7 +183,9 @@ fn what_stays_unknown_is_counted_as_such_after_the_wait() {
     let stranger = cluster.prepare(deployment("stranger"), "stranger-1", 41);
     connect(&stranger, &stranger.first(), 2, 5);
     let unknown = [("source_workload", "unknown")];
-    agent.wait_for("five connections of somebody unknown", |m| m.sum(DEPENDENT, &unknown) == 5.0);
+    agent.wait_for("five connections of somebody unknown", |m| {
+        m.sum(DEPENDENT, &unknown) == 5.0
+    });
     agent.wait_for("both ends", |m| m.sum(ATTRIBUTED, &[("result", "unknown")]) == 10.0);
     agent.wait_for("nothing that waits", |m| m.sum("narrows_waiting_counts", &[]) == 0.0);
     // One that is still open when its owner becomes known moves there.
@@ -179,7 +194,9 @@ fn what_stays_unknown_is_counted_as_such_after_the_wait() {
         .expect("connected");
     agent.wait_for("a sixth", |m| m.sum(DEPENDENT, &unknown) == 6.0);
     cluster.announce(&stranger);
-    agent.wait_for("a dependent", |m| m.sum("narrows_dependent_active", &[("source_workload", "stranger")]) == 1.0);
+    agent.wait_for("a dependent", |m| {
+        m.sum("narrows_dependent_active", &[("source_workload", "stranger")]) == 1.0
+    });
     drop(open);
 }
 
@@ -220,7 +237,12 @@ fn a_ztunnel_acts_for_the_pods_whose_namespaces_it_is_in() {
         &[
             (
                 "narrows_connections_opened_total",
-                &[point, ("kind", "ztunnel"), ("instance_pod", "ztunnel-aaaaa"), ("side", "downstream")],
+                &[
+                    point,
+                    ("kind", "ztunnel"),
+                    ("instance_pod", "ztunnel-aaaaa"),
+                    ("side", "downstream"),
+                ],
                 10.0,
             ),
             (DEPENDENT, &[point, ("source_workload", &workload)], 4.0),
@@ -242,7 +264,12 @@ fn two_ztunnels_during_an_update_are_both_seen() {
     let new = cluster.pod("istio-ztunnel", "ztunnel-new", 4);
     // Without any traffic.
     let instances = |m: &narrows_testbed::scrape::Metrics| {
-        let here = |name| m.get("narrows_connections_active", &[("instance_pod", name), ("side", "upstream")]);
+        let here = |name| {
+            m.get(
+                "narrows_connections_active",
+                &[("instance_pod", name), ("side", "upstream")],
+            )
+        };
         (here("ztunnel-old").is_some(), here("ztunnel-new").is_some())
     };
     agent.wait_for("both instances", |m| instances(m) == (true, true));
@@ -278,9 +305,10 @@ fn a_call_to_a_service_carries_the_labels_of_the_point_behind_it() {
     let elsewhere = elsewhere.uid(&common::cluster::fresh_uid()).ip(&["10.90.0.9"]);
     cluster.api.put(Resource::Pods, elsewhere.into_value());
     let selector = [("gateway.networking.k8s.io/gateway-name", "waypoint")];
-    cluster
-        .api
-        .put(Resource::Services, manifests::service("shop", "waypoint", &selector, &["10.96.0.10"]));
+    cluster.api.put(
+        Resource::Services,
+        manifests::service("shop", "waypoint", &selector, &["10.96.0.10"]),
+    );
     // As kube-proxy would lead it there.
     let inside = waypoint.sim.netns().expect("its own network");
     inside.exec("ip addr add 10.96.0.10/32 dev eth0").expect("an address");
@@ -309,7 +337,11 @@ fn a_call_to_a_service_carries_the_labels_of_the_point_behind_it() {
     expect(
         &agent.settle(),
         &[
-            (DEPENDENT, &[("source_workload", "inventory"), ("instance_pod", "waypoint-1")], 7.0),
+            (
+                DEPENDENT,
+                &[("source_workload", "inventory"), ("instance_pod", "waypoint-1")],
+                7.0,
+            ),
             (DEPENDENT, &[], 7.0),
             (ATTRIBUTED, &[("end", "remote"), ("result", "point")], 7.0),
         ],
@@ -321,7 +353,12 @@ fn an_applications_sockets_beside_a_sidecar_are_the_applications() {
     let cluster = Cluster::new();
     let client = cluster.pod("deployment", "inventory-1", 11);
     let agent = cluster.start(&[]);
-    for (n, manifest) in [(20, "istio-sidecar"), (21, "istio-sidecar-native"), (22, "linkerd-sidecar"), (23, "kuma2-sidecar")] {
+    for (n, manifest) in [
+        (20, "istio-sidecar"),
+        (21, "istio-sidecar-native"),
+        (22, "linkerd-sidecar"),
+        (23, "kuma2-sidecar"),
+    ] {
         let pod = cluster.pod(manifest, &format!("{manifest}-1"), n);
         let application = pod.application();
         let _server = serve(&pod, &application, n);
@@ -332,7 +369,10 @@ fn an_applications_sockets_beside_a_sidecar_are_the_applications() {
         let workload = pod.workload();
         let instance = format!("{manifest}-1");
         agent.wait_for("what the sidecar opened", |m| {
-            m.sum("narrows_connections_opened_total", &[("instance_pod", &instance), ("side", "upstream")]) == 2.0
+            m.sum(
+                "narrows_connections_opened_total",
+                &[("instance_pod", &instance), ("side", "upstream")],
+            ) == 2.0
         });
         let point = format!("{}/{workload}", pod.namespace());
         expect(
@@ -355,9 +395,10 @@ fn the_nodes_address_is_never_a_pods() {
     // A pod on the host's network, and the node's address in its status.
     let host = Pod::of("cilium-envoy").node("worker-2").ip(&["10.90.0.1"]);
     cluster.api.put(Resource::Pods, host.into_value());
-    cluster
-        .api
-        .put(Resource::Nodes, manifests::node("worker-2", &["10.90.0.1"], "10.91.0.0/24"));
+    cluster.api.put(
+        Resource::Nodes,
+        manifests::node("worker-2", &["10.90.0.1"], "10.91.0.0/24"),
+    );
     let client = cluster.pod("deployment", "inventory-1", 11);
     let agent = cluster.start(&[]);
     let gateway = cluster.world.fabric.netns();
@@ -387,7 +428,10 @@ fn a_strange_cgroup_layout_is_reported_once_with_an_example() {
     let _server = serve(&waypoint, "istio-proxy", 2);
     let agent = cluster.start(&[]);
     for n in 0..3_u8 {
-        let path = format!("{}/kubepods.slice/kubepods-pod-of-a-new-kind-{n}/container", cluster.world.top);
+        let path = format!(
+            "{}/kubepods.slice/kubepods-pod-of-a-new-kind-{n}/container",
+            cluster.world.top
+        );
         let cgroup = narrows_testbed::cgroup::Cgroup::new(&path).expect("a cgroup");
         let client = cluster.world.workload(&format!("strange-{n}"), 50 + n);
         cgroup.enter(|| client.netns.run(|| assert_eq!(Plan::burst(v4(2, 8080), 1).run().ok, 1)));
@@ -396,6 +440,9 @@ fn a_strange_cgroup_layout_is_reported_once_with_an_example() {
     let status = agent.get_json("/api/v1/status");
     let example = status["unknown_cgroup_layout"].as_str().expect("an example");
     assert!(example.contains("pod-of-a-new-kind"), "{example}");
-    let said = agent.stderr().matches("laid out in a way that Narrows does not know").count();
+    let said = agent
+        .stderr()
+        .matches("laid out in a way that Narrows does not know")
+        .count();
     assert_eq!(said, 1, "{}", agent.stderr());
 }

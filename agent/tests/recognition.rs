@@ -18,29 +18,101 @@ use std::{
 
 /// Manifest, its proxy's container, and what it is: kind, mesh, point.
 const ROWS: [[&str; 5]; 25] = [
-    ["istio-ztunnel", "istio-proxy", "ztunnel", "istio", "istio-system/ztunnel"],
+    [
+        "istio-ztunnel",
+        "istio-proxy",
+        "ztunnel",
+        "istio",
+        "istio-system/ztunnel",
+    ],
     ["istio-waypoint", "istio-proxy", "waypoint", "istio", "{label}"],
-    ["istio-waypoint-agentgateway", "agentgateway", "waypoint", "istio", "{label}"],
-    ["istio-east-west-gateway", "istio-proxy", "east_west_gateway", "istio", "{label}"],
-    ["istio-gateway-api-gateway", "istio-proxy", "ingress_gateway", "istio", "{label}"],
-    ["istio-ingressgateway", "istio-proxy", "ingress_gateway", "istio", "{workload}"],
-    ["istio-egressgateway", "istio-proxy", "egress_gateway", "istio", "{workload}"],
+    [
+        "istio-waypoint-agentgateway",
+        "agentgateway",
+        "waypoint",
+        "istio",
+        "{label}",
+    ],
+    [
+        "istio-east-west-gateway",
+        "istio-proxy",
+        "east_west_gateway",
+        "istio",
+        "{label}",
+    ],
+    [
+        "istio-gateway-api-gateway",
+        "istio-proxy",
+        "ingress_gateway",
+        "istio",
+        "{label}",
+    ],
+    [
+        "istio-ingressgateway",
+        "istio-proxy",
+        "ingress_gateway",
+        "istio",
+        "{workload}",
+    ],
+    [
+        "istio-egressgateway",
+        "istio-proxy",
+        "egress_gateway",
+        "istio",
+        "{workload}",
+    ],
     ["istio-sidecar", "istio-proxy", "sidecar", "istio", "{workload}"],
     ["istio-sidecar-native", "istio-proxy", "sidecar", "istio", "{workload}"],
     ["kuma2-sidecar", "kuma-sidecar", "sidecar", "kuma", "{workload}"],
     ["kuma2-zone-ingress", "ingress", "zone_ingress", "kuma", "{workload}"],
     ["kuma2-zone-egress", "egress", "zone_egress", "kuma", "{workload}"],
     ["kuma3-sidecar", "kuma-sidecar", "sidecar", "kuma", "{workload}"],
-    ["kuma3-zone-ingress", "kuma-sidecar", "zone_ingress", "kuma", "{workload}"],
+    [
+        "kuma3-zone-ingress",
+        "kuma-sidecar",
+        "zone_ingress",
+        "kuma",
+        "{workload}",
+    ],
     ["kuma3-zone-egress", "kuma-sidecar", "zone_egress", "kuma", "{workload}"],
     ["linkerd-sidecar", "linkerd-proxy", "sidecar", "linkerd", "{workload}"],
-    ["linkerd-sidecar-native", "linkerd-proxy", "sidecar", "linkerd", "{workload}"],
+    [
+        "linkerd-sidecar-native",
+        "linkerd-proxy",
+        "sidecar",
+        "linkerd",
+        "{workload}",
+    ],
     ["cilium-envoy", "cilium-envoy", "node_proxy", "cilium", "{workload}"],
     ["consul-sidecar", "consul-dataplane", "sidecar", "consul", "{workload}"],
-    ["consul-mesh-gateway", "mesh-gateway", "east_west_gateway", "consul", "{workload}"],
-    ["consul-ingress-gateway", "ingress-gateway", "ingress_gateway", "consul", "{workload}"],
-    ["consul-terminating-gateway", "terminating-gateway", "egress_gateway", "consul", "{workload}"],
-    ["consul-api-gateway", "public", "ingress_gateway", "consul", "{workload}"],
+    [
+        "consul-mesh-gateway",
+        "mesh-gateway",
+        "east_west_gateway",
+        "consul",
+        "{workload}",
+    ],
+    [
+        "consul-ingress-gateway",
+        "ingress-gateway",
+        "ingress_gateway",
+        "consul",
+        "{workload}",
+    ],
+    [
+        "consul-terminating-gateway",
+        "terminating-gateway",
+        "egress_gateway",
+        "consul",
+        "{workload}",
+    ],
+    [
+        "consul-api-gateway",
+        "public",
+        "ingress_gateway",
+        "consul",
+        "{workload}",
+    ],
     // In no mesh, or in one that needs no proxy in the pod.
     ["istio-ambient-app", "", "", "", ""],
     ["deployment", "", "", "", ""],
@@ -81,7 +153,11 @@ impl Row {
             "{label}" => format!("{}/{}", pod.namespace(), gateway.as_str().expect("a gateway's name")),
             other => other.to_owned(),
         };
-        let container = if container.is_empty() { pod.first() } else { container.to_owned() };
+        let container = if container.is_empty() {
+            pod.first()
+        } else {
+            container.to_owned()
+        };
         Self {
             manifest,
             container,
@@ -118,7 +194,11 @@ fn every_row_is_recognised() {
     let cluster = Cluster::new();
     let caller = cluster.pod("deployment", "caller-1", 11);
     let agent = cluster.start(&[]);
-    let rows: Vec<_> = ROWS.iter().zip(20..).map(|(row, n)| Row::new(&cluster, row, n)).collect();
+    let rows: Vec<_> = ROWS
+        .iter()
+        .zip(20..)
+        .map(|(row, n)| Row::new(&cluster, row, n))
+        .collect();
     let listening: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -129,9 +209,19 @@ fn every_row_is_recognised() {
     for row in &rows {
         // Each is called twice by another pod, where it has an address, and calls itself three times.
         if row.pod.sim.netns().is_some() {
-            assert_eq!(caller.run("inventory", || Plan::burst(row.target(), 2).run()).ok, 2, "{}", row.manifest);
+            assert_eq!(
+                caller.run("inventory", || Plan::burst(row.target(), 2).run()).ok,
+                2,
+                "{}",
+                row.manifest
+            );
         }
-        assert_eq!(row.pod.run(&row.container, || Plan::burst(row.target(), 3).run()).ok, 3, "{}", row.manifest);
+        assert_eq!(
+            row.pod.run(&row.container, || Plan::burst(row.target(), 3).run()).ok,
+            3,
+            "{}",
+            row.manifest
+        );
     }
     let points = rows.iter().filter(|row| !row.kind.is_empty()).count() as f64;
     let metrics = agent.wait_for("what they opened", |m| {
@@ -156,7 +246,10 @@ fn every_row_is_recognised() {
         }
     }
     // By their addresses: shared points are called, by the other pod and by themselves; workloads with a sidecar are not.
-    let shared: Vec<_> = rows.iter().filter(|row| row.is_shared() && row.pod.sim.netns().is_some()).collect();
+    let shared: Vec<_> = rows
+        .iter()
+        .filter(|row| row.is_shared() && row.pod.sim.netns().is_some())
+        .collect();
     let called = "narrows_client_connections_opened_total";
     let metrics = agent.wait_for("all calls", |m| m.sum(called, &[]) >= 5.0 * shared.len() as f64);
     let mut expected = std::collections::BTreeMap::<(&str, &str), f64>::new();

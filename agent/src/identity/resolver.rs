@@ -10,7 +10,7 @@ use super::{
     address::{is_global, peer_address},
     history::{Held, History, Millis},
     holders::{Holders, Place},
-    kubernetes::{Shared, lock},
+    kubernetes::{Shared, Source, lock},
 };
 use crate::{
     kernel::CgroupChange,
@@ -121,6 +121,7 @@ pub struct Resolver {
     /// Network namespaces of this node's pods.
     places: History<u32, Place>,
     kubernetes: Option<Arc<Shared>>,
+    this_node_only: bool,
     host_addresses: HashSet<IpAddr>,
     host_netns: Option<u32>,
     missing: Vec<String>,
@@ -134,6 +135,9 @@ impl Resolver {
         Self {
             entries: Vec::new(),
             holders: Holders::new(cgroups, rules, kubernetes.clone(), cgroups_limit),
+            this_node_only: kubernetes
+                .as_ref()
+                .is_some_and(|shared| !shared.reads(Source::ClusterPods)),
             by_netns: HashMap::new(),
             addresses: HashMap::new(),
             holders_of: HashMap::new(),
@@ -144,6 +148,11 @@ impl Resolver {
             missing: Vec::new(),
             generation: 0,
         }
+    }
+
+    /// Whether pods of other nodes are never known.
+    pub fn knows_this_node_only(&self) -> bool {
+        self.this_node_only
     }
 
     /// Changes whenever somebody new may be known.

@@ -48,7 +48,9 @@ fn lists_that_fail_at_first_are_read_in_the_end() {
 
 #[test]
 fn connections_that_end_without_an_answer_are_tried_again() {
-    let shop = Shop::open_with(&[], "", |cluster| cluster.api.fault(Fault::new(FaultKind::Close).times(3)));
+    let shop = Shop::open_with(&[], "", |cluster| {
+        cluster.api.fault(Fault::new(FaultKind::Close).times(3))
+    });
     shop.ready();
     shop.synced();
     shop.sells(10);
@@ -66,8 +68,14 @@ fn it_comes_back_when_it_was_told_to_and_not_before() {
         later(503, Resource::Nodes, Verb::Watch);
     });
     shop.ready();
-    shop.says("services", "cannot list services: the API server answered 429: Too many requests");
-    shop.says("nodes", "cannot watch nodes: the API server answered 503: Too many requests");
+    shop.says(
+        "services",
+        "cannot list services: the API server answered 429: Too many requests",
+    );
+    shop.says(
+        "nodes",
+        "cannot watch nodes: the API server answered 503: Too many requests",
+    );
     for (resource, verb) in [(Resource::Services, Verb::List), (Resource::Nodes, Verb::Watch)] {
         let asked = shop.awaits("a third attempt", || {
             let asked = shop.asked(verb, resource);
@@ -123,7 +131,10 @@ fn watches_that_break_off_go_on_where_they_were() {
     let lists = shop.lists();
     let failures = [
         (FaultKind::CutBody, "cannot watch pods: "),
-        (FaultKind::WatchError(500), "cannot watch pods: the API server broke it off: 500"),
+        (
+            FaultKind::WatchError(500),
+            "cannot watch pods: the API server broke it off: 500",
+        ),
         (FaultKind::Garbage, "cannot watch pods: what came is no event"),
         (FaultKind::Close, "cannot watch pods: "),
         (

@@ -18,13 +18,19 @@ const NEEDED: [Resource; 4] = [
 ];
 
 fn sentence(verb: Verb, resource: Resource) -> String {
-    format!("the agent's role lacks the verb {:?} on {:?}", verb.name(), resource.plural())
+    format!(
+        "the agent's role lacks the verb {:?} on {:?}",
+        verb.name(),
+        resource.plural()
+    )
 }
 
 /// How often the log has a sentence about a list.
 fn logged(shop: &Shop, source: &str, sentence: &str) -> usize {
     let (log, source) = (shop.agent.stderr(), format!("source={source:?}"));
-    let lines = log.lines().filter(|line| line.contains(sentence) && line.contains(&source));
+    let lines = log
+        .lines()
+        .filter(|line| line.contains(sentence) && line.contains(&source));
     lines.count()
 }
 
@@ -53,7 +59,12 @@ fn lists_that_are_forbidden_are_named_once_and_the_pods_are_known_without_them()
     });
     for resource in others {
         let expected = sentence(Verb::List, resource);
-        assert_eq!(logged(&shop, resource.plural(), &expected), 1, "{}", shop.agent.stderr());
+        assert_eq!(
+            logged(&shop, resource.plural(), &expected),
+            1,
+            "{}",
+            shop.agent.stderr()
+        );
     }
     shop.cluster.api.clear_faults();
     shop.synced();
@@ -168,7 +179,10 @@ fn check_names_each_verb_that_the_role_lacks_and_leaves_the_other_rows_alone() {
         for (row, before) in rows.iter().zip(&whole) {
             let concerns = |(source, of): &(&str, Resource)| *of == resource && row.starts_with(&row_of(source));
             if SOURCES.iter().any(concerns) {
-                assert!(row.contains("  off ") && row.contains(&sentence(verb, resource)), "{row}");
+                assert!(
+                    row.contains("  off ") && row.contains(&sentence(verb, resource)),
+                    "{row}"
+                );
             } else {
                 assert_eq!(row, before);
             }

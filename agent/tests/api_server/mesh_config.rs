@@ -47,7 +47,10 @@ impl Mesh {
     /// Three connections, and waits until new traffic of the application has this principal.
     fn becomes(&self, domain: &str) {
         let principal = format!("spiffe://{domain}/ns/shop/sa/checkout");
-        let labels = [("source_workload", "checkout"), ("source_principal", principal.as_str())];
+        let labels = [
+            ("source_workload", "checkout"),
+            ("source_principal", principal.as_str()),
+        ];
         let of = |principal: &[(&str, &str)]| {
             let metrics = self.agent.metrics();
             metrics.sum("narrows_dependent_connections_total", principal)
@@ -85,15 +88,24 @@ fn principals_are_of_its_trust_domain_and_follow_its_changes() {
     // What cannot be understood changes nothing.
     mesh.says("trustDomain: [");
     mesh.agent.wait_for("the map to be counted as unreadable", |metrics| {
-        metrics.sum("narrows_identity_unreadable_objects_total", &[("source", "mesh_config")]) == 1.0
+        metrics.sum(
+            "narrows_identity_unreadable_objects_total",
+            &[("source", "mesh_config")],
+        ) == 1.0
     });
     mesh.becomes("other.example");
     let asked = mesh.cluster.api.asked();
-    let maps = asked.iter().filter(|asked| asked.resource == Some(Resource::ConfigMaps));
+    let maps = asked
+        .iter()
+        .filter(|asked| asked.resource == Some(Resource::ConfigMaps));
     for request in maps {
         // Of all config maps only this one, so that a role can name it.
         assert_eq!(request.namespace.as_deref(), Some("istio-system"), "{request:?}");
-        assert_eq!(request.field_selector.as_deref(), Some("metadata.name=istio"), "{request:?}");
+        assert_eq!(
+            request.field_selector.as_deref(),
+            Some("metadata.name=istio"),
+            "{request:?}"
+        );
     }
 }
 

@@ -127,7 +127,10 @@ fn a_list_whose_next_page_has_expired_is_begun_again() {
     // It is answered only after the history is gone.
     shop.awaits("a further page to be asked for", || {
         let lists = shop.asked(Verb::List, Resource::Pods);
-        lists.iter().any(|list| list.continued && list.status.is_none()).then_some(())
+        lists
+            .iter()
+            .any(|list| list.continued && list.status.is_none())
+            .then_some(())
     });
     shop.cluster.api.compact();
     shop.cluster.api.clear_faults();

@@ -105,9 +105,7 @@ fn a_watch_goes_on_where_the_list_or_the_last_bookmark_was() {
         crate::shop::figure(metrics, "narrows_identity_age_seconds", "namespaces") < contact
     });
     api.drop_watches();
-    let second = shop.awaits("the namespaces to be watched again", || {
-        versions().get(1).copied()
-    });
+    let second = shop.awaits("the namespaces to be watched again", || versions().get(1).copied());
     assert!(second >= first + 10, "{first}, then {second}");
     shop.synced();
     assert_eq!(shop.lists(), [1.0; 5]);

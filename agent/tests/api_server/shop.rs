@@ -95,9 +95,10 @@ impl Shop {
 
     /// Waits until the waypoint has had `n` connections altogether from a workload.
     pub fn depends(&self, workload: &str, n: u64) -> Metrics {
-        self.agent.wait_for(&format!("{n} connections of {workload}"), |metrics| {
-            dependents(metrics, workload) == n as f64
-        })
+        self.agent
+            .wait_for(&format!("{n} connections of {workload}"), |metrics| {
+                dependents(metrics, workload) == n as f64
+            })
     }
 
     /// A pod of another workload on this node, which the API server does not know yet.

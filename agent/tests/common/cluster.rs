@@ -98,12 +98,17 @@ pub fn time_now() -> String {
 impl Cluster {
     pub fn new() -> Self {
         let api = ApiServer::start().expect("an API server");
+        Self::of(World::new(), api)
+    }
+
+    /// With an API server that is empty so far.
+    pub fn of(world: World, api: ApiServer) -> Self {
         api.put(Resource::Nodes, manifests::node(NODE, &["172.18.0.3"], "10.90.0.0/24"));
         for namespace in ["shop", "istio-system", "default"] {
             api.put(Resource::Namespaces, manifests::namespace(namespace, &[]));
         }
         Self {
-            world: World::new(),
+            world,
             api,
             files: tempfile::tempdir().expect("a directory"),
         }

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// What users have.
-const INTERVAL: &str = "5";
+pub(crate) const INTERVAL: &str = "5";
 
 fn start(agent: &Path) -> Result<Agent> {
     Agent::start(agent, "workloads: []\n", &["--interval", INTERVAL])

@@ -3,16 +3,20 @@
 //! Machines drift and are shared, so everything that is compared runs at the same time (programs on the same hook) or
 //! in turns (with and without the agent), and medians of the ratios are what counts.
 
+mod cluster;
+mod identities;
 mod load;
 mod measure;
 mod programs;
 mod report;
+mod rollout;
 
 use crate::{
     setup::{self, Purpose, recipe},
     workspace,
 };
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
 use narrows_testbed::isolate;
 use report::Report;
 
@@ -20,9 +24,13 @@ use report::Report;
 ///
 /// Kernel time per short connection beside empty programs on the same hooks (and beside tcplife where libbpf-tools is
 /// installed), connections per second and bulk throughput with and without the agent, the sampler's time per open
-/// socket, and the agent's processor time and memory. Prints a table and writes it as JSON under target/bench/.
+/// socket, the agent's processor time and memory, and what it costs to know a cluster of 100,000 pods. Prints a table and
+/// writes it as JSON under target/bench/.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Measure only this; may be given several times
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Vec<Part>,
     /// Short connections in each round
     #[arg(long, default_value_t = 20_000)]
     connections: u32,
@@ -38,6 +46,23 @@ pub(crate) struct Args {
     /// Which loopback network to hold them in
     #[arg(long, hide = true, default_value_t = 1)]
     island: u8,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Kernel time per short connection
+    KernelTime,
+    /// Short connections per second
+    Connections,
+    /// Bytes per second
+    Bulk,
+    /// The sampler's time per open socket
+    OpenSockets,
+    /// Processor time and memory with many flows
+    Flows,
+    /// Processor time and memory with a large cluster
+    Identities,
 }
 
 /// Builds, measures, prints and writes.
@@ -56,14 +81,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     isolate().context("cannot make a private mount namespace")?;
     let target_dir = workspace::target_dir()?;
     let agent = target_dir.join("release/narrows");
-    let floor = std::fs::read(recipe::object(&target_dir, "floor")).context("cannot read the empty programs")?;
 
     let mut report = Report::default();
-    measure::kernel_time(&mut report, args, &agent, &floor)?;
-    measure::connections(&mut report, args, &agent)?;
-    measure::bulk(&mut report, args, &agent)?;
-    measure::open_sockets(&mut report, args, &agent)?;
-    measure::flows(&mut report, &agent)?;
+    let parts = Part::value_variants().iter();
+    for part in parts.filter(|part| args.only.is_empty() || args.only.contains(part)) {
+        match part {
+            Part::KernelTime => {
+                let floor = recipe::object(&target_dir, "floor");
+                let floor = std::fs::read(floor).context("cannot read the empty programs")?;
+                measure::kernel_time(&mut report, args, &agent, &floor)?;
+            }
+            Part::Connections => measure::connections(&mut report, args, &agent)?,
+            Part::Bulk => measure::bulk(&mut report, args, &agent)?,
+            Part::OpenSockets => measure::open_sockets(&mut report, args, &agent)?,
+            Part::Flows => measure::flows(&mut report, &agent)?,
+            Part::Identities => identities::measure(&mut report, &agent)?,
+        }
+    }
     print!("\n{}", report.table());
     let file = report.write(&target_dir.join("bench"))?;
     println!("\nalso in {}", file.display());

@@ -67,7 +67,13 @@ impl<T: DeserializeOwned> Actor<T> {
     /// Starts `narrows-actor` with these arguments and returns when it is ready.
     pub fn start(arguments: &[String], netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Self> {
         let mut command = Command::new(tools::actor()?);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(arguments);
+        Self::run(command, netns, cgroup)
+    }
+
+    /// Starts an actor under another name or as another user, as `command` does, and returns when it is ready.
+    pub fn run(mut command: Command, netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = process::spawn(&mut command, netns, cgroup)?;
         let stdin = child.stdin.take().context("the actor has no stdin")?;
         let stdout = BufReader::new(child.stdout.take().context("the actor has no stdout")?);
@@ -77,10 +83,10 @@ impl<T: DeserializeOwned> Actor<T> {
             stdout,
             tally: PhantomData,
         };
-        let line = actor.line().with_context(|| format!("start actor {arguments:?}"))?;
+        let line = actor.line().with_context(|| format!("start actor {command:?}"))?;
         ensure!(
             line == "ready",
-            "actor {arguments:?} said {line:?} instead of being ready"
+            "actor {command:?} said {line:?} instead of being ready"
         );
         Ok(actor)
     }

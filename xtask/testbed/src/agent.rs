@@ -9,6 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::cgroup::Cgroup;
+use crate::confine::Container;
+use crate::netns::{Netns, run_in};
 use crate::process::{self, Child};
 use crate::scrape::Metrics;
 use crate::{http, wait};
@@ -26,6 +29,8 @@ pub struct Agent {
     address: SocketAddr,
     // Holds the inventory and the log.
     directory: TempDir,
+    /// The network that it is asked from; none for that of whoever asks.
+    network: Option<File>,
 }
 
 impl Agent {
@@ -56,6 +61,19 @@ impl Agent {
         Self::launch(command, address, directory, extra_args)
     }
 
+    /// Starts `command`, an agent that listens on `address`, in a container, and returns when it is ready. All questions to
+    /// it are asked from within its network.
+    pub fn start_in_container(
+        mut command: Command,
+        address: SocketAddr,
+        (container, netns, cgroup): (&Container, &Netns, &Cgroup),
+    ) -> Result<Self> {
+        let network = Some(netns.file().try_clone()?);
+        Self::run(&mut command, address, tempdir()?, network, |command| {
+            container.spawn(command, netns, cgroup)
+        })
+    }
+
     fn launch(mut command: Command, address: SocketAddr, directory: TempDir, extra_args: &[&str]) -> Result<Self> {
         let binary = Path::new(command.get_program());
         ensure!(
@@ -63,18 +81,30 @@ impl Agent {
             "no agent at {}: run `cargo build --release -p narrows`",
             binary.display()
         );
-        let log = File::create(directory.path().join("log"))?;
         command.args(["--listen", &address.to_string()]);
         if !extra_args.iter().any(|arg| arg.starts_with("--interval")) {
             command.args(["--interval", "0.2"]);
         }
         command.args(extra_args);
+        Self::run(&mut command, address, directory, None, |command| {
+            process::spawn(command, None, None)
+        })
+    }
+
+    fn run(
+        command: &mut Command,
+        address: SocketAddr,
+        directory: TempDir,
+        network: Option<File>,
+        start: impl FnOnce(&mut Command) -> Result<Child>,
+    ) -> Result<Self> {
+        let log = File::create(directory.path().join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = process::spawn(&mut command, None, None)?;
         let mut agent = Self {
-            child,
+            child: start(command)?,
             address,
             directory,
+            network,
         };
         agent.wait_until_ready()?;
         Ok(agent)
@@ -83,7 +113,7 @@ impl Agent {
     fn wait_until_ready(&mut self) -> Result<()> {
         let ready = wait::until("the agent to be ready", PATIENCE, || match self.child.try_wait() {
             Ok(Some(status)) => Some(Err(status)),
-            _ => http::get(self.address, "/readyz", "*/*")
+            _ => ask(self.network.as_ref(), || http::get(self.address, "/readyz", "*/*"))
                 .is_ok_and(|answer| answer.status == 200)
                 .then_some(Ok(())),
         });
@@ -114,7 +144,7 @@ impl Agent {
     /// # Panics
     /// When the agent does not answer, with its log.
     pub fn metrics(&self) -> Metrics {
-        self.or_panic(Metrics::fetch(self.address))
+        self.or_panic(self.fetch())
     }
 
     /// A JSON document of the API, e.g. `/api/v1/status`.
@@ -122,7 +152,10 @@ impl Agent {
     /// # Panics
     /// When the agent does not answer with JSON, with its log.
     pub fn get_json(&self, path: &str) -> serde_json::Value {
-        self.or_panic(http::get(self.address, path, "application/json").and_then(|answer| {
+        let answer = ask(self.network.as_ref(), || {
+            http::get(self.address, path, "application/json")
+        });
+        self.or_panic(answer.and_then(|answer| {
             ensure!(
                 answer.status == 200,
                 "{path} answered {}: {}",
@@ -144,13 +177,11 @@ impl Agent {
     /// [`Agent::settle`] without the panic.
     pub fn try_settle(&self) -> Result<Metrics> {
         let ticks = |metrics: &Metrics| metrics.sum(TICKS, &[]);
-        let now = ticks(&Metrics::fetch(self.address)?);
+        let now = ticks(&self.fetch()?);
         // The tick that is under way may have begun before the call; the one after it did not.
-        wait::until("two more ticks of the agent", PATIENCE, || {
-            match Metrics::fetch(self.address) {
-                Ok(metrics) if ticks(&metrics) < now + 2.0 => None,
-                settled => Some(settled),
-            }
+        wait::until("two more ticks of the agent", PATIENCE, || match self.fetch() {
+            Ok(metrics) if ticks(&metrics) < now + 2.0 => None,
+            settled => Some(settled),
         })?
     }
 
@@ -179,8 +210,19 @@ impl Agent {
         self.child.kill_now()
     }
 
+    fn fetch(&self) -> Result<Metrics> {
+        ask(self.network.as_ref(), || Metrics::fetch(self.address))
+    }
+
     fn or_panic<T>(&self, result: Result<T>) -> T {
         result.unwrap_or_else(|error| panic!("{error:#}\nagent log:\n{}", self.stderr()))
+    }
+}
+
+fn ask<R: Send>(network: Option<&File>, question: impl FnOnce() -> R + Send) -> R {
+    match network {
+        Some(network) => run_in(network, question),
+        None => question(),
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod actor;
 pub mod agent;
 pub mod cgroup;
+pub mod confine;
 pub mod envoy;
 pub mod http;
 mod isolation;

@@ -97,7 +97,12 @@ impl From<process::Child> for Child {
 ///
 /// The placement stays with `command`: use a fresh one for each process.
 pub fn spawn(command: &mut Command, netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Child> {
-    let program = command.get_program().to_string_lossy().into_owned();
+    place(command, netns, cgroup)?;
+    start(command)
+}
+
+/// The first half of [`spawn`]: says where `command` is to run.
+pub(crate) fn place(command: &mut Command, netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<()> {
     // `/proc/self` is the main thread, which stays where the process was started.
     let namespace = match netns {
         Some(netns) => netns.file().try_clone()?,
@@ -124,6 +129,12 @@ pub fn spawn(command: &mut Command, netns: Option<&Netns>, cgroup: Option<&Cgrou
     // SAFETY: between fork and exec, `enter` only makes system calls (sigprocmask, prctl, getppid, write, setns) and does not
     // allocate on its way.
     unsafe { command.pre_exec(enter) };
+    Ok(())
+}
+
+/// The second half of [`spawn`].
+pub(crate) fn start(command: &mut Command) -> Result<Child> {
+    let program = command.get_program().to_string_lossy().into_owned();
     let child = command.spawn().with_context(|| format!("start {program}"))?;
     Ok(Child(child))
 }

@@ -652,3 +652,6 @@ fn intern(workloads: &mut HashSet<Arc<Workload>>, workload: Workload) -> Arc<Wor
     workloads.insert(new.clone());
     new
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,24 @@ pub fn lock(directory: &Mutex<Directory>) -> MutexGuard<'_, Directory> {
 }
 
 impl Shared {
+    /// What the lists will be put into.
+    pub fn new(setup: Setup, sources: &[Source]) -> Self {
+        let statuses = sources.iter().map(|source| SourceStatus::new(*source, now())).collect();
+        Self {
+            directory: Mutex::new(Directory::new(setup, statuses)),
+            synced: Notify::new(),
+            relist_pods: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Whether a list is among those that are read.
+    pub fn reads(&self, source: Source) -> bool {
+        lock(&self.directory)
+            .statuses()
+            .iter()
+            .any(|status| status.source == source)
+    }
+
     fn apply(&self, source: Source, raw: &str, now: i64) -> Result<u128, String> {
         fn read<'a, T: serde::Deserialize<'a>>(raw: &'a str) -> Result<T, String> {
             serde_json::from_str(raw).map_err(|error| error.to_string())
@@ -114,15 +132,8 @@ impl Kubernetes {
             return Ok(None);
         };
         let sources = access.sources();
-        let statuses = sources
-            .iter()
-            .map(|place| SourceStatus::new(place.source, now()))
-            .collect();
-        let shared = Arc::new(Shared {
-            directory: Mutex::new(Directory::new(setup, statuses)),
-            synced: Notify::new(),
-            relist_pods: Arc::new(Notify::new()),
-        });
+        let read: Vec<_> = sources.iter().map(|place| place.source).collect();
+        let shared = Arc::new(Shared::new(setup, &read));
         // A thread of its own: reading a hundred thousand pods must not keep scrapes waiting.
         let runtime = runtime()?;
         let client = {

@@ -85,15 +85,7 @@ impl Netns {
     ///
     /// Start processes with [`process::spawn`](crate::process::spawn) instead: they die with the thread.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).expect("root may enter its own namespace");
-                    work()
-                })
-                .join()
-                .unwrap_or_else(|panic| resume_unwind(panic))
-        })
+        run_in(&self.file, work)
     }
 
     /// Runs a shell command line inside the namespace and returns its stdout; an error carries its stderr.
@@ -113,6 +105,19 @@ impl Netns {
         self.run(|| fs::write(&path, value))
             .with_context(|| format!("write {value} to {}", path.display()))
     }
+}
+
+/// [`Netns::run`] for an open namespace.
+pub(crate) fn run_in<R: Send>(namespace: &File, work: impl FnOnce() -> R + Send) -> R {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).expect("root may enter its own namespace");
+                work()
+            })
+            .join()
+            .unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 impl Drop for Netns {

@@ -1,0 +1,244 @@
+use super::*;
+use narrows_testbed::kubernetes::manifests::{self, Pod as Manifest};
+use serde_json::Value;
+
+const NOW: Millis = 2_000_000_000_000;
+
+fn directory() -> Directory {
+    let setup = Setup {
+        rules: Rules::new(Vec::new()).expect("the built-in rules"),
+        meshes: Meshes::default(),
+        pods: 100,
+        settle: 2_000,
+    };
+    Directory::new(setup, Vec::new())
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("an object")
+}
+
+fn pod(manifest: &str, n: u32) -> Pod {
+    let manifest = Manifest::of(manifest)
+        .named("shop", &format!("pod-{n}"))
+        .uid(&format!("00000000-0000-4000-8000-{n:012}"))
+        .ip(&[&format!("10.0.0.{n}")]);
+    read(manifest.into_value())
+}
+
+fn who(directory: &mut Directory, address: &str) -> String {
+    match directory.address(address.parse().expect("an address"), NOW, NOW + 1) {
+        Held::Nobody => "nobody".into(),
+        Held::Several => "several".into(),
+        Held::One(Identity::Workload(workload)) => workload.to_string(),
+        Held::One(Identity::Point(point)) => format!("{} {} {:?}", point.kind.label(), point.name, point.instance),
+    }
+}
+
+#[test]
+fn a_service_is_who_is_behind_it() {
+    let mut directory = directory();
+    let put = |directory: &mut Directory, name: &str, selector: &[(&str, &str)], address: &str| {
+        directory.apply_service(&read(manifests::service("shop", name, selector, &[address])));
+    };
+    put(&mut directory, "plain", &[("app", "inventory")], "10.96.0.1");
+    put(
+        &mut directory,
+        "waypoint",
+        &[("gateway.networking.k8s.io/gateway-name", "waypoint")],
+        "10.96.0.2",
+    );
+    put(&mut directory, "api", &[], "10.96.0.3");
+    put(&mut directory, "mixed", &[("tier", "both")], "10.96.0.4");
+    put(&mut directory, "headless", &[("app", "inventory")], "None");
+    // Nobody behind it yet: the service itself.
+    assert_eq!(who(&mut directory, "10.96.0.1"), "Service shop/plain");
+    for n in [1, 2] {
+        directory.apply_pod(Source::ClusterPods, &pod("deployment", n), NOW);
+        directory.apply_pod(Source::ClusterPods, &pod("istio-waypoint", 10 + n), NOW);
+    }
+    assert_eq!(who(&mut directory, "10.96.0.1"), "Deployment shop/inventory");
+    // Of a point behind a service no instance is known.
+    assert_eq!(who(&mut directory, "10.96.0.2"), "waypoint shop/waypoint \"\"");
+    assert_eq!(who(&mut directory, "10.0.0.11"), "waypoint shop/waypoint \"pod-11\"");
+    assert_eq!(who(&mut directory, "10.96.0.3"), "Service shop/api");
+    let mut one = pod("deployment", 3);
+    let mut other = pod("statefulset", 4);
+    for pod in [&mut one, &mut other] {
+        pod.metadata.labels.insert("tier".into(), "both".into());
+        directory.apply_pod(Source::ClusterPods, pod, NOW);
+    }
+    assert_eq!(who(&mut directory, "10.96.0.4"), "Service shop/mixed");
+    // With the last pod of one of them, the other is alone behind it.
+    let key = key_of(&other.metadata);
+    directory.delete_pod(Source::ClusterPods, key, None, NOW);
+    assert_eq!(who(&mut directory, "10.96.0.4"), "Deployment shop/inventory");
+    // Another namespace's pods are not behind it.
+    let mut foreign = pod("statefulset", 5);
+    foreign.metadata.namespace = "other".into();
+    foreign.metadata.labels.insert("tier".into(), "both".into());
+    directory.apply_pod(Source::ClusterPods, &foreign, NOW);
+    assert_eq!(who(&mut directory, "10.96.0.4"), "Deployment shop/inventory");
+}
+
+#[test]
+fn a_service_that_goes_takes_only_its_own_address_along() {
+    let mut directory = directory();
+    let old = directory.apply_service(&read(manifests::service("shop", "old", &[], &["10.96.0.1"])));
+    let new = manifests::service("shop", "new", &[], &["10.96.0.1"]);
+    let new = directory.apply_service(&read(new));
+    assert_ne!(old, new);
+    directory.delete_service(old);
+    assert_eq!(who(&mut directory, "10.96.0.1"), "Service shop/new");
+    directory.retain(Source::Services, &HashSet::new(), NOW);
+    assert_eq!(who(&mut directory, "10.96.0.1"), "nobody");
+}
+
+#[test]
+fn a_pod_that_gets_its_node_moves_from_one_list_to_the_other() {
+    let mut directory = directory();
+    let pod = pod("deployment", 1);
+    let key = key_of(&pod.metadata);
+    for order in [[0, 1, 2], [1, 0, 2], [1, 2, 0]] {
+        for news in order {
+            match news {
+                // Pending, in the list of all others; then in that of this node, and out of the first.
+                0 => {
+                    let mut pending = pod.clone();
+                    (pending.status.pod_ip, pending.status.pod_ips) = (String::new(), Vec::new());
+                    directory.apply_pod(Source::ClusterPods, &pending, NOW);
+                }
+                1 => {
+                    directory.apply_pod(Source::NodePods, &pod, NOW);
+                }
+                _ => directory.delete_pod(Source::ClusterPods, key, Some(&pod), NOW),
+            }
+        }
+        assert_eq!(
+            who(&mut directory, "10.0.0.1"),
+            "Deployment shop/inventory",
+            "{order:?}"
+        );
+        assert!(directory.local(PodUid(key)).is_some());
+        assert_eq!(
+            (directory.count(Source::NodePods), directory.count(Source::ClusterPods)),
+            (1, 0)
+        );
+    }
+    directory.delete_pod(Source::NodePods, key, Some(&pod), NOW);
+    assert_eq!(
+        (directory.count(Source::NodePods), directory.count(Source::ClusterPods)),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_static_pod_is_found_by_the_uid_in_its_cgroup() {
+    let mut directory = directory();
+    let pod: Pod = read(manifests::pod("static"));
+    directory.apply_pod(Source::NodePods, &pod, NOW);
+    let uid = static_uid(&pod.metadata).expect("the kubelet's uid");
+    let by_cgroup = directory.local(uid).expect("known").clone();
+    assert_eq!(by_cgroup.uid, key_of(&pod.metadata));
+    // Gone, but remembered for a while under both.
+    directory.delete_pod(Source::NodePods, by_cgroup.uid, Some(&pod), NOW);
+    for uid in [uid, PodUid(by_cgroup.uid)] {
+        assert_eq!(directory.local(uid).expect("remembered").gone, Some(NOW));
+    }
+    directory.tidy(NOW + REMEMBERED + 1);
+    assert!(directory.local(uid).is_none());
+}
+
+#[test]
+fn what_a_complete_list_lacks_is_gone() {
+    let mut directory = directory();
+    let keys: HashSet<u128> = (1..=3)
+        .map(|n| directory.apply_pod(Source::ClusterPods, &pod("deployment", n), NOW))
+        .collect();
+    let local = directory.apply_pod(Source::NodePods, &pod("deployment", 9), NOW);
+    let kept: HashSet<u128> = keys.into_iter().take(1).collect();
+    directory.retain(Source::ClusterPods, &kept, NOW);
+    assert_eq!(
+        (directory.count(Source::ClusterPods), directory.count(Source::NodePods)),
+        (1, 1)
+    );
+    assert!(directory.local(PodUid(local)).is_some());
+}
+
+#[test]
+fn what_nobody_refers_to_any_more_is_forgotten() {
+    let mut directory = directory();
+    for n in 1..=50 {
+        let key = directory.apply_pod(Source::ClusterPods, &pod("deployment", n), NOW);
+        directory.delete_pod(Source::ClusterPods, key, None, NOW);
+    }
+    directory.tidy(NOW + REMEMBERED + 1);
+    let sizes = directory.sizes();
+    assert_eq!((sizes.pods, sizes.addresses, sizes.workloads), (0, 0, 0));
+    assert!(directory.groups.is_empty() && directory.strings.is_empty());
+}
+
+#[test]
+fn beyond_the_bound_pods_are_counted() {
+    let mut directory = directory();
+    for n in 0..150 {
+        directory.apply_pod(Source::ClusterPods, &pod("deployment", n), NOW);
+    }
+    let sizes = directory.sizes();
+    assert_eq!((sizes.pods, sizes.turned_away), (100, 50));
+    // Those that are known are kept up to date.
+    directory.apply_pod(Source::ClusterPods, &pod("statefulset", 1), NOW);
+    assert!(who(&mut directory, "10.0.0.1").starts_with("StatefulSet"));
+    assert_eq!(directory.sizes().turned_away, 50);
+}
+
+#[test]
+fn a_restarted_container_is_known_by_its_former_id() {
+    let mut directory = directory();
+    let mut pod = pod("deployment", 1);
+    let key = directory.apply_pod(Source::NodePods, &pod, NOW);
+    let first = pod.status.container_statuses[0].container_id.clone();
+    pod.status.container_statuses[0].container_id = format!("containerd://{:064x}", 7);
+    directory.apply_pod(Source::NodePods, &pod, NOW);
+    let local = directory.local(PodUid(key)).expect("known");
+    for id in [first.as_str(), &format!("{:064x}", 7)] {
+        let id = ContainerId::from_status(id).expect("an id");
+        assert_eq!(local.containers.get(&id).map(String::as_str), Some("inventory"));
+    }
+}
+
+#[test]
+fn the_namespace_says_which_mesh_a_pod_is_in() {
+    let mut directory = directory();
+    let ambient = manifests::namespace("shop", &[("istio.io/dataplane-mode", "ambient")]);
+    directory.apply_namespace(read(ambient));
+    directory.apply_pod(Source::ClusterPods, &pod("deployment", 1), NOW);
+    let Held::One(Identity::Workload(workload)) = directory.address("10.0.0.1".parse().expect("an address"), NOW, NOW)
+    else {
+        panic!("a workload")
+    };
+    assert!(
+        workload.principal.starts_with("spiffe://cluster.local/ns/shop/sa/"),
+        "{workload:?}"
+    );
+}
+
+#[test]
+fn a_new_trust_domain_makes_the_pods_be_read_again() {
+    let mut directory = directory();
+    directory.apply_pod(Source::ClusterPods, &pod("istio-sidecar", 1), NOW);
+    let map = |domain: &str| ConfigMap {
+        data: [("mesh".to_owned(), format!("trustDomain: {domain}\n"))].into(),
+        ..ConfigMap::default()
+    };
+    directory.apply_config_map(&map("td.example")).expect("valid");
+    assert!(directory.take_relist_pods() && !directory.take_relist_pods());
+    directory.apply_config_map(&map("td.example")).expect("valid");
+    assert!(!directory.take_relist_pods(), "nothing new");
+    directory.apply_pod(Source::ClusterPods, &pod("istio-sidecar", 1), NOW);
+    let Held::One(Identity::Workload(workload)) = directory.address("10.0.0.1".parse().expect("an address"), NOW, NOW)
+    else {
+        panic!("a workload")
+    };
+    assert!(workload.principal.starts_with("spiffe://td.example/"), "{workload:?}");
+}

@@ -1,0 +1,228 @@
+use super::*;
+use crate::{
+    identity::{
+        Meshes,
+        kubernetes::{Setup, Shared, Source, lock, objects::Pod},
+    },
+    model::{Bounds, End, Found},
+    node::Cgroups,
+    points::Rules,
+};
+use narrows_testbed::kubernetes::manifests::Pod as Manifest;
+use std::{sync::Arc, time::Duration};
+
+/// The node: one waypoint that runs on it, known by its cgroup, in a cluster.
+struct Scene {
+    model: Model,
+    resolver: Resolver,
+    shared: Arc<Shared>,
+    begin: Instant,
+}
+
+const CGROUP: u64 = 1 << 40;
+const POINT: &str = "7e57ab1e-0000-4000-8000-000000000001";
+
+impl Scene {
+    fn new(wait: u64, settle: u64, waiting: usize) -> Self {
+        let rules = Rules::new(Vec::new()).expect("the built-in rules");
+        let setup = Setup {
+            rules: rules.clone(),
+            meshes: Meshes::default(),
+            pods: 100,
+            settle: 2_000,
+        };
+        let shared = Arc::new(Shared::new(setup, &[Source::NodePods, Source::ClusterPods]));
+        let cgroups = Cgroups::find().expect("cgroup2");
+        let mut resolver = Resolver::new(cgroups, rules, Some(shared.clone()), 100);
+        let path = format!("/kubepods/burstable/pod{POINT}/{:064x}", 1);
+        resolver.cgroup(&crate::kernel::CgroupChange::Made(CGROUP, Some(&path)));
+        let model = Model::new(Bounds {
+            dependents: 10,
+            points: 10,
+            window: Duration::from_secs(900),
+            wait: Duration::from_secs(wait),
+            settle: Duration::from_secs(settle),
+            waiting,
+        });
+        let mut scene = Self {
+            model,
+            resolver,
+            shared,
+            begin: Instant::now(),
+        };
+        scene.pod(Source::NodePods, "istio-waypoint", POINT, "10.0.0.2");
+        scene
+    }
+
+    fn pod(&mut self, source: Source, manifest: &str, uid: &str, address: &str) {
+        let manifest = Manifest::of(manifest)
+            .uid(uid)
+            .ip(&[address])
+            .started("2026-11-16T09:00:00Z");
+        let pod: Pod = serde_json::from_value(manifest.into_value()).expect("a pod");
+        lock(&self.shared.directory).apply_pod(source, &pod, 2_000_000_000_000);
+    }
+
+    /// A caller becomes known, `manifest`'s workload at 10.0.0.7.
+    fn caller(&mut self, manifest: &str) {
+        self.pod(
+            Source::ClusterPods,
+            manifest,
+            "7e57ab1e-0000-4000-8000-000000000002",
+            "10.0.0.7",
+        );
+    }
+
+    fn when(&self, seconds: u64) -> Moment {
+        let to = 1_900_000_000_000 + i64::try_from(seconds).expect("small") * 1_000;
+        Moment {
+            at: self.begin + Duration::from_secs(seconds),
+            span: Span { from: to - 1_000, to },
+        }
+    }
+
+    /// What the waypoint accepted from 10.0.0.7 in all, `seconds` after the beginning.
+    fn accepted(&mut self, seconds: u64, opened: u64, closed: u64) {
+        let key = FlowKey {
+            cgroup: CGROUP,
+            netns: 1,
+            peer: [
+                0,
+                0,
+                u32::from_ne_bytes([0, 0, 0xff, 0xff]),
+                u32::from_ne_bytes([10, 0, 0, 7]),
+            ],
+            port: 15008,
+            role: Role::Server as u8,
+            generation: 0,
+        };
+        let flow = Flow {
+            opened,
+            closed,
+            ..Flow::ZERO
+        };
+        let when = self.when(seconds);
+        self.model.flow(&key, &flow, false, &mut self.resolver, when);
+    }
+
+    fn settle(&mut self, seconds: u64) {
+        let at = self.when(seconds).at;
+        self.model.settle(&mut self.resolver, at);
+    }
+
+    /// Connections of each dependent, and how many it has open.
+    fn dependents(&self) -> Vec<(String, u64, i64)> {
+        let load = self.model.points().next().expect("the waypoint");
+        let window = self.model.window();
+        let rows = load.dependents.rows(window, self.begin);
+        let mut rows: Vec<_> = rows
+            .into_iter()
+            .map(|(who, share, _)| (who.name.clone(), share.connections, share.active))
+            .collect();
+        let unknown = load.dependents.unknown();
+        if unknown.connections > 0 {
+            rows.push(("unknown".into(), unknown.connections, unknown.active));
+        }
+        rows
+    }
+
+    fn opened(&self) -> u64 {
+        self.model.points().next().map_or(0, |load| load.downstream.opened)
+    }
+}
+
+fn rows(rows: &[(&str, u64, i64)]) -> Vec<(String, u64, i64)> {
+    rows.iter()
+        .map(|(name, n, open)| ((*name).to_owned(), *n, *open))
+        .collect()
+}
+
+#[test]
+fn a_count_waits_for_its_other_end_but_the_point_has_it_at_once() {
+    let mut scene = Scene::new(30, 2, 10);
+    scene.accepted(0, 5, 3);
+    assert_eq!((scene.opened(), scene.dependents()), (5, vec![]));
+    scene.settle(20);
+    assert_eq!((scene.opened(), scene.dependents()), (5, vec![]));
+    scene.caller("deployment");
+    scene.settle(21);
+    assert_eq!((scene.opened(), scene.dependents()), (5, rows(&[("inventory", 5, 2)])));
+    assert_eq!(scene.model.waiting().0, 0);
+}
+
+#[test]
+fn a_count_whose_end_is_known_waits_for_late_news_only() {
+    let mut scene = Scene::new(30, 2, 10);
+    scene.caller("deployment");
+    scene.accepted(0, 5, 5);
+    scene.settle(1);
+    assert_eq!(scene.dependents(), vec![]);
+    scene.settle(2);
+    assert_eq!(scene.dependents(), rows(&[("inventory", 5, 0)]));
+}
+
+#[test]
+fn what_stays_unknown_is_counted_so_and_the_next_count_of_it_does_not_wait_as_long() {
+    let mut scene = Scene::new(30, 2, 10);
+    scene.accepted(0, 5, 4);
+    scene.settle(29);
+    assert_eq!(scene.dependents(), vec![]);
+    scene.settle(30);
+    assert_eq!(scene.dependents(), rows(&[("unknown", 5, 1)]));
+    scene.accepted(31, 8, 4);
+    scene.settle(33);
+    assert_eq!(scene.dependents(), rows(&[("unknown", 8, 4)]));
+    // The four that are still open move when it becomes known; what was counted stays.
+    scene.caller("deployment");
+    scene.settle(34);
+    assert_eq!(scene.dependents(), rows(&[("inventory", 0, 4), ("unknown", 8, 0)]));
+    let attributed = scene.model.attributed();
+    assert_eq!(attributed[&(End::Remote, Found::Unknown)], 8);
+    assert_eq!(attributed[&(End::Local, Found::Point)], 8);
+    assert_eq!(scene.opened(), 8);
+}
+
+#[test]
+fn connections_end_for_whom_they_were_opened() {
+    let mut scene = Scene::new(30, 0, 10);
+    scene.caller("deployment");
+    scene.accepted(0, 3, 0);
+    assert_eq!(scene.dependents(), rows(&[("inventory", 3, 3)]));
+    // The address is another one's now.
+    scene.caller("statefulset");
+    scene.accepted(1, 5, 4);
+    let statefulset = scene.dependents().pop().expect("two rows").0;
+    assert_eq!(scene.dependents(), rows(&[("inventory", 3, 0), (&statefulset, 2, 1)]));
+}
+
+#[test]
+fn beyond_the_bound_counts_do_not_wait() {
+    let mut scene = Scene::new(30, 2, 1);
+    scene.accepted(0, 5, 5);
+    assert_eq!(scene.model.waiting(), (1, 1, 0));
+    scene.accepted(1, 8, 8);
+    assert_eq!(scene.model.waiting(), (1, 1, 3));
+    assert_eq!(scene.dependents(), rows(&[("unknown", 3, 0)]));
+    scene.settle(30);
+    assert_eq!(scene.dependents(), rows(&[("unknown", 8, 0)]));
+    assert_eq!(scene.model.waiting(), (0, 1, 3));
+}
+
+#[test]
+fn a_flow_that_is_gone_is_kept_until_it_is_counted() {
+    let mut scene = Scene::new(30, 2, 10);
+    scene.accepted(0, 5, 5);
+    let key = *scene.model.flows.keys().next().expect("one");
+    let when = scene.when(1);
+    let last = Flow {
+        opened: 6,
+        closed: 6,
+        ..Flow::ZERO
+    };
+    scene.model.flow(&key, &last, true, &mut scene.resolver, when);
+    assert_eq!(scene.model.flows(), 1);
+    scene.caller("deployment");
+    scene.settle(5);
+    assert_eq!(scene.dependents(), rows(&[("inventory", 6, 0)]));
+    assert_eq!(scene.model.flows(), 0);
+}

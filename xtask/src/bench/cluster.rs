@@ -1,0 +1,256 @@
+//! A large cluster, made up: what its API server holds.
+//!
+//! Pods are told apart by numbers; everything else about one follows from its number.
+
+use narrows_testbed::kubernetes::{
+    ApiServer, Resource,
+    manifests::{self, Pod},
+};
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+
+/// How large Kubernetes says a cluster may be is 150,000 pods on 5,000 nodes.
+pub(crate) const PODS: usize = 100_000;
+const WORKLOADS: usize = 5_000;
+const NAMESPACES: usize = 200;
+const NODES: usize = 1_000;
+
+/// Pods of each workload.
+pub(crate) const REPLICAS: usize = PODS / WORKLOADS;
+
+/// As many as a kubelet takes.
+pub(crate) const PODS_OF_THE_NODE: usize = 110;
+
+/// What workloads are made from, in turns: meshed and plain Deployments, and a StatefulSet now and then.
+const MANIFESTS: [&str; 10] = [
+    "istio-sidecar",
+    "istio-ambient-app",
+    "deployment",
+    "istio-sidecar",
+    "istio-ambient-app",
+    "deployment",
+    "istio-sidecar",
+    "istio-ambient-app",
+    "deployment",
+    "statefulset",
+];
+
+const WORDS: [&str; 8] = [
+    "checkout",
+    "inventory",
+    "catalog",
+    "payments",
+    "search",
+    "recommendations",
+    "frontend",
+    "ledger",
+];
+
+/// The cluster.
+pub(crate) struct Cluster {
+    manifests: Vec<Manifest>,
+}
+
+struct Manifest {
+    pod: Pod,
+    containers: Vec<String>,
+    stateful: bool,
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        Self {
+            manifests: MANIFESTS.iter().map(|name| Manifest::of(name)).collect(),
+        }
+    }
+
+    /// Puts everything into an API server. Returns how large a pod is on average, in bytes.
+    pub(crate) fn fill(&self, server: &ApiServer) -> f64 {
+        let namespaces = (0..NAMESPACES).map(|number| manifests::namespace(&namespace(number), &[]));
+        server.put_all(Resource::Namespaces, namespaces);
+        let nodes = (0..NODES).map(|number| {
+            let address = format!("192.168.{}.{}", number >> 8, number & 255);
+            manifests::node(&node(number), &[&address], "10.0.0.0/24")
+        });
+        server.put_all(Resource::Nodes, nodes);
+        let services = (0..WORKLOADS).map(|number| {
+            let address = format!("172.20.{}.{}", number >> 8, number & 255);
+            let name = workload(number);
+            manifests::service(&namespace(number), &name, &[("app", name.as_str())], &[&address])
+        });
+        server.put_all(Resource::Services, services);
+        let mut bytes = 0;
+        for number in 0..PODS {
+            let pod = self.pod(number, number).into_value();
+            // One from each manifest, and each workload's other pods are as large.
+            if number < MANIFESTS.len() {
+                bytes += pod.to_string().len();
+            }
+            server.put(Resource::Pods, pod);
+        }
+        bytes as f64 / MANIFESTS.len() as f64
+    }
+
+    /// Pod `number`, ready, with one of the addresses that there are.
+    pub(crate) fn pod(&self, number: usize, address: usize) -> Pod {
+        let (workload_name, namespace) = (workload(number), namespace(number));
+        let manifest = &self.manifests[number % WORKLOADS % MANIFESTS.len()];
+        let hash = format!("{:010x}", ((number % WORKLOADS) * 0x9e37_79b9) & 0xff_ffff_ffff);
+        let mut pod = manifest.pod.clone().label("app", &workload_name);
+        let name;
+        if manifest.stateful {
+            name = format!("{workload_name}-{}", number / WORKLOADS);
+            pod = pod
+                .label("apps.kubernetes.io/pod-index", &(number / WORKLOADS).to_string())
+                .label("controller-revision-hash", &format!("{workload_name}-{hash}"))
+                .label("statefulset.kubernetes.io/pod-name", &name)
+                .owner("StatefulSet", &workload_name);
+        } else {
+            let replica_set = format!("{workload_name}-{hash}");
+            name = format!("{replica_set}-{number:05x}");
+            pod = pod.label("pod-template-hash", &hash).owner("ReplicaSet", &replica_set);
+            pod.0["metadata"]["generateName"] = json!(format!("{replica_set}-"));
+        }
+        pod.0["spec"]["serviceAccountName"] = json!(workload_name);
+        for (place, container) in manifest.containers.iter().enumerate() {
+            pod = pod.container_id(container, &format!("containerd://{number:060x}{place:04x}"));
+        }
+        pod.named(&namespace, &name)
+            .uid(&format!(
+                "{:08x}-77aa-4f10-9c3e-{number:012x}",
+                number * 0x9e37 & 0xffff_ffff
+            ))
+            .node(&node_of(number))
+            .ip(&[&address_text(address)])
+    }
+
+    /// Whether the pods of this workload keep their names.
+    pub(crate) fn is_stateful(&self, workload: usize) -> bool {
+        self.manifests[workload % MANIFESTS.len()].stateful
+    }
+}
+
+impl Manifest {
+    fn of(name: &str) -> Self {
+        let mut pod = Pod::of(name);
+        let containers = ["initContainerStatuses", "containerStatuses"]
+            .iter()
+            .filter_map(|list| pod.0["status"][list].as_array())
+            .flatten()
+            .filter_map(|status| status["name"].as_str().map(str::to_owned))
+            .collect();
+        add_what_clusters_add(&mut pod.0);
+        Self {
+            pod,
+            containers,
+            stateful: name == "statefulset",
+        }
+    }
+}
+
+/// The node that the agent is on.
+pub(crate) fn the_node() -> String {
+    node(0)
+}
+
+/// The first pods are on the agent's node, the others all over the others.
+fn node_of(number: usize) -> String {
+    node(if number < PODS_OF_THE_NODE {
+        0
+    } else {
+        1 + number % (NODES - 1)
+    })
+}
+
+/// The numbers of a workload's pods.
+pub(crate) fn pods_of(workload: usize) -> impl Iterator<Item = usize> {
+    (0..REPLICAS).map(move |replica| replica * WORKLOADS + workload)
+}
+
+fn node(number: usize) -> String {
+    format!("node-{number:04}")
+}
+
+fn namespace(number: usize) -> String {
+    format!("team-{:03}", number % WORKLOADS % NAMESPACES)
+}
+
+fn workload(number: usize) -> String {
+    let number = number % WORKLOADS;
+    format!("{}-{number:04}", WORDS[number % WORDS.len()])
+}
+
+fn address_text(number: usize) -> String {
+    let mut text = "10".to_owned();
+    for shift in [16, 8, 0] {
+        let _infallible = write!(text, ".{}", (number >> shift) & 255);
+    }
+    text
+}
+
+/// What the manifests leave out, since no agent looks at it, but has to read: it makes up much of a real pod.
+fn add_what_clusters_add(pod: &mut Value) {
+    let fields = |names: &[&str]| -> Map<String, Value> {
+        let each = names.iter().map(|name| (format!("f:{name}"), json!({})));
+        each.collect()
+    };
+    let containers = fields(&[
+        "image",
+        "imagePullPolicy",
+        "name",
+        "ports",
+        "resources",
+        "terminationMessagePath",
+        "terminationMessagePolicy",
+        "env",
+        "volumeMounts",
+    ]);
+    let spec = fields(&[
+        "dnsPolicy",
+        "enableServiceLinks",
+        "restartPolicy",
+        "schedulerName",
+        "securityContext",
+        "serviceAccount",
+        "serviceAccountName",
+        "terminationGracePeriodSeconds",
+        "volumes",
+    ]);
+    let condition = fields(&["lastProbeTime", "lastTransitionTime", "status", "type"]);
+    let conditions = json!({
+        "k:{\"type\":\"ContainersReady\"}": condition,
+        "k:{\"type\":\"Initialized\"}": condition,
+        "k:{\"type\":\"PodReadyToStartContainers\"}": condition,
+        "k:{\"type\":\"Ready\"}": condition,
+    });
+    pod["metadata"]["managedFields"] = json!([
+        {
+            "manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1",
+            "time": "2026-11-16T09:00:00Z", "fieldsType": "FieldsV1",
+            "fieldsV1": {
+                "f:metadata": fields(&["annotations", "generateName", "labels", "ownerReferences"]),
+                "f:spec": spec,
+                "f:containers": { "k:{\"name\":\"app\"}": containers },
+            },
+        },
+        {
+            "manager": "kubelet", "operation": "Update", "apiVersion": "v1", "subresource": "status",
+            "time": "2026-11-16T09:00:08Z", "fieldsType": "FieldsV1",
+            "fieldsV1": {
+                "f:conditions": conditions,
+                "f:status": fields(&["containerStatuses", "hostIP", "phase", "podIP", "podIPs", "startTime"]),
+            },
+        },
+    ]);
+    pod["spec"]["volumes"] = json!([{
+        "name": "kube-api-access",
+        "projected": { "defaultMode": 420, "sources": [
+            { "serviceAccountToken": { "expirationSeconds": 3607, "path": "token" } },
+            { "configMap": { "name": "kube-root-ca.crt", "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
+        ] },
+    }]);
+    pod["spec"]["tolerations"] = json!([
+        { "key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 },
+        { "key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 },
+    ]);
+}

@@ -1,0 +1,223 @@
+//! What it costs to know a large cluster: the first lists, and then its changes.
+
+use super::{
+    cluster::{self, Cluster, PODS, PODS_OF_THE_NODE},
+    measure::INTERVAL,
+    report::Report,
+    rollout,
+};
+use anyhow::{Context as _, Result, bail};
+use narrows_testbed::{agent::Agent, kubernetes::ApiServer, scrape::Metrics, wait};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// All lists are there by then, or something is wrong.
+const SYNC: Duration = Duration::from_secs(180);
+
+/// A hundred changes a second.
+const STEP: Duration = Duration::from_millis(10);
+const CHANGES: usize = 3_000;
+
+/// A change is known by then, or something is wrong.
+const LONGEST_LAG: Duration = Duration::from_secs(30);
+
+/// What an agent takes without a cluster.
+struct Empty {
+    resident: f64,
+    start: f64,
+}
+
+/// The agent without a cluster and in one of a hundred thousand pods, while it comes up and while pods are replaced.
+pub(crate) fn measure(report: &mut Report, agent: &Path) -> Result<()> {
+    println!("identities: making up a cluster of {PODS} pods");
+    let (server, cluster) = (ApiServer::start()?, Cluster::new());
+    let bytes = cluster.fill(&server);
+
+    println!("identities: an agent without a cluster");
+    let empty = empty(report, agent)?;
+
+    println!("identities: reading the cluster");
+    let begin = Instant::now();
+    let agent = Agent::start_in_cluster(
+        agent,
+        server.kubeconfig(),
+        &cluster::the_node(),
+        &["--interval", INTERVAL],
+    )?;
+    let synced = wait::until("the agent to know the cluster", SYNC, || {
+        let metrics = Metrics::fetch(agent.address()).ok()?;
+        (known(&metrics, "cluster_pods") == elsewhere() && is_synced(&metrics)).then_some(metrics)
+    });
+    let synced = synced.with_context(|| agent.stderr())?;
+    report.add(
+        "identities: known after the start",
+        begin.elapsed().as_secs_f64(),
+        "s",
+        format!("{PODS} pods of {bytes:.0} B; seen at a tick of {INTERVAL} s"),
+    );
+    sync_of_each(report, &agent);
+    report.add(
+        "identities: processor, start",
+        processor(&synced),
+        "s",
+        format!("{:.2} s of it without a cluster", empty.start),
+    );
+    memory(report, "after the start", &synced, &empty);
+    report.add(
+        "identities: memory, peak",
+        peak(agent.pid())? / 1e6,
+        "MB",
+        "resident, until then",
+    );
+
+    println!("identities: {CHANGES} changes");
+    changes(report, &server, &cluster, &agent, &empty)
+}
+
+fn empty(report: &mut Report, agent: &Path) -> Result<Empty> {
+    let args = ["--kubernetes", "off", "--interval", INTERVAL];
+    let agent = Agent::start(agent, "workloads: []\n", &args)?;
+    let start = processor(&agent.metrics());
+    let begin = Instant::now();
+    let metrics = agent.settle();
+    report.add(
+        "identities: processor, no cluster",
+        100.0 * (processor(&metrics) - start) / begin.elapsed().as_secs_f64(),
+        "% of a core",
+        format!("tick {INTERVAL} s"),
+    );
+    let resident = resident(&metrics);
+    report.add("identities: memory, no cluster", resident / 1e6, "MB", "resident");
+    agent.stop().context("the agent did not end")?;
+    Ok(Empty { resident, start })
+}
+
+/// How long each list took, as the agent itself says.
+fn sync_of_each(report: &mut Report, agent: &Agent) {
+    let status = agent.get_json("/api/v1/status");
+    for source in status["kubernetes"]["sources"].as_array().into_iter().flatten() {
+        report.add(
+            format!("identities: list of {}", source["source"].as_str().unwrap_or_default()),
+            source["sync_seconds"].as_f64().unwrap_or(f64::NAN),
+            "s",
+            format!("{} objects", source["objects"]),
+        );
+    }
+}
+
+fn changes(report: &mut Report, server: &ApiServer, cluster: &Cluster, agent: &Agent, empty: &Empty) -> Result<()> {
+    let (begin, before) = (Instant::now(), agent.metrics());
+    let made = rollout::replace(server, cluster, CHANGES, STEP);
+    let (seconds, after) = (begin.elapsed().as_secs_f64(), agent.metrics());
+    let (shown, lag) = lag(server, cluster, agent)?;
+    let last = agent.settle();
+    let unread = last.sum("narrows_identity_failures_total", &[])
+        + last.sum("narrows_identity_unreadable_objects_total", &[])
+        + last.sum("narrows_identity_lists_total", &[("source", "cluster_pods")])
+        - 1.0;
+    if unread > 0.0 {
+        bail!("the agent did not follow the changes quietly:\n{}", agent.stderr());
+    }
+    report.add(
+        "identities: processor, changes",
+        100.0 * (processor(&after) - processor(&before)) / seconds,
+        "% of a core",
+        format!("at {:.0} changes/s, tick {INTERVAL} s", made as f64 / seconds),
+    );
+    report.add(
+        "identities: lag",
+        lag * 1e3,
+        "ms",
+        format!(
+            "at most, from the API server to the agent's tables, in steps of {} ms",
+            STEP.as_millis()
+        ),
+    );
+    report.add(
+        "identities: until a scrape shows it",
+        shown,
+        "s",
+        format!("a new pod, with a tick of {INTERVAL} s"),
+    );
+    memory(report, "after changes", &last, empty);
+    report.add(
+        "identities: memory, peak at the end",
+        peak(agent.pid())? / 1e6,
+        "MB",
+        "resident, since the start",
+    );
+    Ok(())
+}
+
+/// Goes on with changes that only add pods until a scrape shows some. Their number says how old the newest was when the
+/// tick looked, which is the lag; how old the first one is says how long a scrape takes to show it.
+fn lag(server: &ApiServer, cluster: &Cluster, agent: &Agent) -> Result<(f64, f64)> {
+    let mut put: Vec<Instant> = Vec::new();
+    loop {
+        let begin = Instant::now();
+        let metrics = agent.metrics();
+        let seen = (known(&metrics, "cluster_pods") - elsewhere()).max(0.0) as usize;
+        if let Some(newest) = seen.checked_sub(1).and_then(|newest| put.get(newest)) {
+            let age = |put: &Instant| put.elapsed().as_secs_f64();
+            return Ok((put.first().map_or(f64::NAN, age), age(newest)));
+        }
+        if put.first().is_some_and(|first| first.elapsed() > LONGEST_LAG) {
+            bail!(
+                "new pods were not known within {LONGEST_LAG:?}; the agent says:\n{}",
+                agent.stderr()
+            );
+        }
+        rollout::add(server, cluster, put.len());
+        put.push(Instant::now());
+        thread::sleep(STEP.saturating_sub(begin.elapsed()));
+    }
+}
+
+/// Pods that are not on the agent's node.
+fn elsewhere() -> f64 {
+    (PODS - PODS_OF_THE_NODE) as f64
+}
+
+fn is_synced(metrics: &Metrics) -> bool {
+    let mut sources = metrics.series("narrows_identity_synced").peekable();
+    sources.peek().is_some() && sources.all(|source| source.value > 0.0)
+}
+
+fn known(metrics: &Metrics, source: &str) -> f64 {
+    metrics.sum("narrows_identity_objects", &[("source", source)])
+}
+
+fn processor(metrics: &Metrics) -> f64 {
+    metrics.sum("process_cpu_seconds_total", &[])
+}
+
+fn resident(metrics: &Metrics) -> f64 {
+    metrics.sum("process_resident_memory_bytes", &[])
+}
+
+fn memory(report: &mut Report, when: &str, metrics: &Metrics, empty: &Empty) {
+    let resident = resident(metrics);
+    report.add(
+        format!("identities: memory, {when}"),
+        resident / 1e6,
+        "MB",
+        format!(
+            "resident, {:.1} MB over no cluster, {:.0} workloads",
+            (resident - empty.resident) / 1e6,
+            metrics.sum("narrows_workloads", &[])
+        ),
+    );
+}
+
+/// The most that a process has had resident, in bytes.
+fn peak(pid: u32) -> Result<f64> {
+    let file = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+    Ok(kilobytes.with_context(|| format!("{file} has no VmHWM"))? * 1024.0)
+}
