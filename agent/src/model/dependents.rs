@@ -83,6 +83,9 @@ impl Dependents {
 
     /// Adds traffic of `who`; `None` when it is not known.
     pub fn add(&mut self, who: Option<&Arc<Workload>>, share: &Share, now: Instant) {
+        if *share == Share::default() {
+            return;
+        }
         let Some(who) = who else { return self.unknown.add(share) };
         if let Some(tracked) = self.tracked.get_mut(who) {
             tracked.share.add(share);

@@ -12,8 +12,9 @@ pub(super) struct Known {
     unseen: u64,
     /// Connections that are open, by who they were counted under; the oldest first.
     open: VecDeque<Open>,
-    /// What is not counted yet.
-    held: Vec<Held>,
+    /// What is not counted yet, in the order in which it happened, and in which it is counted: connections must begin before
+    /// they end.
+    held: VecDeque<Held>,
     /// Its other end stayed unknown for as long as is waited for; so the next count of it does not wait again.
     resigned: bool,
     /// It will not come again.
@@ -43,7 +44,7 @@ impl Model {
             last: Flow::ZERO,
             unseen: 0,
             open: VecDeque::new(),
-            held: Vec::new(),
+            held: VecDeque::new(),
             resigned: false,
             gone,
         });
@@ -111,11 +112,7 @@ impl Model {
                 self.waiting.remove(&key);
                 continue;
             };
-            let mut held = std::mem::take(&mut known.held);
-            let before = held.len();
-            held.retain_mut(|held| !self.count(&key, &mut known, held, resolver, at, false));
-            self.held -= before - held.len();
-            known.held = held;
+            self.count_held(&key, &mut known, resolver, at, false);
             self.keep(key, known);
         }
     }
@@ -125,48 +122,63 @@ impl Model {
         if delta == Flow::ZERO {
             return;
         }
-        let mut held = Held {
+        self.held += 1;
+        known.held.push_back(Held {
             delta,
             when,
             point_has_it: false,
-        };
-        if self.count(key, known, &mut held, resolver, when.at, false) {
-            return;
-        }
-        if self.held >= self.bounds.waiting {
-            self.hurried += delta.opened;
-            self.count(key, known, &mut held, resolver, when.at, true);
-            return;
-        }
-        self.held += 1;
-        known.held.push(held);
+        });
+        let too_many = self.held > self.bounds.waiting;
+        self.count_held(key, known, resolver, when.at, too_many);
     }
 
-    /// Counts it if both ends are known for certain, if it has waited for long, or if it must not wait (`at_once`).
-    fn count(
-        &mut self,
-        key: &FlowKey,
-        known: &mut Known,
-        held: &mut Held,
-        resolver: &mut Resolver,
-        at: Instant,
-        at_once: bool,
-    ) -> bool {
-        let Some(role) = Role::from_u8(key.role) else {
-            return true;
-        };
-        let binding = resolver.bind(key, held.when.span);
+    /// Counts what a flow has held back, as far as it is known by now, or all of it (`at_once`).
+    fn count_held(&mut self, key: &FlowKey, known: &mut Known, resolver: &mut Resolver, at: Instant, at_once: bool) {
+        let Some(role) = Role::from_u8(key.role) else { return };
+        let mut in_order = true;
+        for mut held in std::mem::take(&mut known.held) {
+            let binding = resolver.bind(key, held.when.span);
+            self.count_for_the_point(key.port, role, &mut held, &binding);
+            in_order &= at_once || self.may_count(role, known, &held, &binding, resolver, at);
+            if !in_order {
+                known.held.push_back(held);
+                continue;
+            }
+            self.held -= 1;
+            if at_once && !self.may_count(role, known, &held, &binding, resolver, at) {
+                self.hurried += held.delta.opened;
+            }
+            if role != Role::Listener {
+                known.resigned = binding.peer == Party::Unknown;
+                self.count_ends(key, known, &held.delta, &binding, Moment { at, ..held.when });
+            }
+        }
+    }
+
+    /// What the point's own sockets show, as soon as it is known that they are a point's.
+    fn count_for_the_point(&mut self, port: u16, role: Role, held: &mut Held, binding: &Binding) {
         if !held.point_has_it
-            && let Some(point) = binding.point().cloned()
-            && let Some(load) = self.load(&point)
+            && let Some(load) = binding.point().cloned().and_then(|point| self.load(&point))
         {
             held.point_has_it = true;
             match role {
                 Role::Client => load.upstream.add(&held.delta),
                 Role::Server => load.downstream.add(&held.delta),
-                Role::Listener => load.queues.entry(key.port).or_default().drops += held.delta.drops,
+                Role::Listener => load.queues.entry(port).or_default().drops += held.delta.drops,
             }
         }
+    }
+
+    /// Whether both ends are known for certain, or have been waited for.
+    fn may_count(
+        &self,
+        role: Role,
+        known: &Known,
+        held: &Held,
+        binding: &Binding,
+        resolver: &Resolver,
+        at: Instant,
+    ) -> bool {
         let waited = at.duration_since(held.when.at);
         let is_known = match role {
             Role::Listener => binding.knows_local(),
@@ -176,14 +188,7 @@ impl Model {
             }
             _ => binding.sure || waited >= self.bounds.settle,
         };
-        if !is_known && waited < self.bounds.wait && !at_once {
-            return false;
-        }
-        if role != Role::Listener {
-            known.resigned = binding.peer == Party::Unknown;
-            self.count_ends(key, known, &held.delta, &binding, Moment { at, ..held.when });
-        }
-        true
+        is_known || waited >= self.bounds.wait
     }
 
     /// Counts for whoever is at both ends. Connections that end are taken off whom they were counted under when they began:

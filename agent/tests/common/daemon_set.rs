@@ -31,7 +31,7 @@ const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const CONTAINER: &str = "narrows";
 
 /// The address of the agent's pod.
-pub const ADDRESS: [u8; 4] = [10, 90, 0, 250];
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 90, 0, 250);
 
 /// The manifest.
 pub struct DaemonSet(Value);
@@ -50,9 +50,10 @@ impl DaemonSet {
 
     /// With one capability less.
     pub fn without_capability(mut self, name: &str) -> Self {
-        remove(&mut self.container_mut()["securityContext"]["capabilities"]["add"], |it| {
-            it == name
-        });
+        remove(
+            &mut self.container_mut()["securityContext"]["capabilities"]["add"],
+            |it| it == name,
+        );
         self
     }
 
@@ -105,8 +106,9 @@ pub struct Node {
 impl Node {
     pub fn new() -> Self {
         let world = World::new();
-        let address = format!("{}/24", Ipv4Addr::from(ADDRESS));
-        let network = Network::Own(&world.fabric, &[&address]);
+        let address = format!("{ADDRESS}/24");
+        let addresses = [&*address, "fd00:90::fa/64"];
+        let network = Network::Own(&world.fabric, &addresses);
         let containers = [(CONTAINER, &*fresh_id())];
         let (layout, qos) = (Layout::ContainerdSystemd, Qos::Burstable);
         let pod = SimPod::new(&world.top, layout, qos, &fresh_uid(), &containers, network).expect("a pod");
@@ -121,7 +123,10 @@ impl Node {
         write("account/ca.crt", api.ca_pem());
         write("account/token", api.token());
         write("account/namespace", "narrows");
-        write("config/config.yaml", &fs::read_to_string(deploy("config.yaml")).expect("a file"));
+        write(
+            "config/config.yaml",
+            &fs::read_to_string(deploy("config.yaml")).expect("a file"),
+        );
         Self {
             pod,
             cluster: Cluster::of(world, api),
@@ -146,9 +151,14 @@ impl Node {
         let file = |name: &str| self.files.path().join(name);
         let create = |name: &str| File::create(file(name)).expect("a file");
         let mut command = self.command(set, subcommand);
-        command.stdin(Stdio::null()).stdout(create("stdout")).stderr(create("stderr"));
+        command
+            .stdin(Stdio::null())
+            .stdout(create("stdout"))
+            .stderr(create("stderr"));
         let inside = self.pod.netns().expect("a network of its own");
-        let child = self.container(set).spawn(&mut command, inside, self.pod.cgroup(CONTAINER));
+        let child = self
+            .container(set)
+            .spawn(&mut command, inside, self.pod.cgroup(CONTAINER));
         let status = child.expect("it starts").ended(END).expect("it ends");
         let read = |name: &str| fs::read(file(name)).expect("a file");
         Output {
@@ -162,8 +172,14 @@ impl Node {
     pub fn container(&self, set: &DaemonSet) -> Container {
         let (pod, container) = (set.pod(), set.container());
         let security = &container["securityContext"];
-        assert!(pod["hostPID"] == true && pod["hostNetwork"] != true, "as the testbed does it");
-        assert!(security["privileged"] != true && security["runAsUser"] == 0, "as the testbed does it");
+        assert!(
+            pod["hostPID"] == true && pod["hostNetwork"] != true,
+            "as the testbed does it"
+        );
+        assert!(
+            security["privileged"] != true && security["runAsUser"] == 0,
+            "as the testbed does it"
+        );
         assert_eq!(strings(&security["capabilities"]["drop"]), ["ALL"]);
         let program = strings(&container["command"]);
         let mounts = container["volumeMounts"].as_array().into_iter().flatten();
@@ -205,7 +221,11 @@ impl Node {
         let words = strings(&set.container()["command"]);
         let arguments = strings(&set.container()["args"]);
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg(subcommand).args(&arguments[1..]).env_clear();
+        command
+            .args(&words[1..])
+            .arg(subcommand)
+            .args(&arguments[1..])
+            .env_clear();
         for name in variables(set) {
             command.env(&name, variable(set, &name));
         }
@@ -218,13 +238,18 @@ impl Node {
 
 fn variables(set: &DaemonSet) -> Vec<String> {
     let list = set.container()["env"].as_array().expect("variables");
-    list.iter().map(|it| it["name"].as_str().expect("a name").to_owned()).collect()
+    list.iter()
+        .map(|it| it["name"].as_str().expect("a name").to_owned())
+        .collect()
 }
 
 fn variable(set: &DaemonSet, name: &str) -> String {
     let list = set.container()["env"].as_array().expect("variables");
     let found = list.iter().find(|it| it["name"] == name).expect("a variable");
-    match (found["value"].as_str(), found["valueFrom"]["fieldRef"]["fieldPath"].as_str()) {
+    match (
+        found["value"].as_str(),
+        found["valueFrom"]["fieldRef"]["fieldPath"].as_str(),
+    ) {
         (Some(value), _) => value.to_owned(),
         (None, Some("spec.nodeName")) => NODE.to_owned(),
         _ => panic!("the testbed does not know this variable: {found}"),
@@ -244,5 +269,7 @@ fn remove(list: &mut Value, which: impl Fn(&Value) -> bool) {
 }
 
 fn deploy(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../deploy/kubernetes")
+        .join(name)
 }

@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod daemon_set;
+pub mod processes;
 
 use narrows_testbed::{agent::Agent, cgroup, isolate, netns::Fabric, scrape::Metrics, workload::Workload};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};

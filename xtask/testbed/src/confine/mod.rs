@@ -157,7 +157,7 @@ impl Container {
         }
         plan.make_it_the_root(self.read_only_root)?;
         plan.then(Step::HostName(self.host_name.clone()));
-        let capabilities = privileges::mask(&self.capabilities)?;
+        let capabilities = mask(&self.capabilities)?;
         plan.then(Step::Keep(capabilities, privileges::last()?));
         if self.no_new_privileges {
             plan.then(Step::NoNewPrivileges);

@@ -1,0 +1,375 @@
+//! The agent with exactly the capabilities and mounts of its DaemonSet, in a container's own namespaces, and with one of them
+//! less: what it can do, and what it says that it cannot.
+
+mod common;
+
+use common::{
+    cluster::{Cluster, Running, connect, serve},
+    daemon_set::{ADDRESS, DaemonSet, Node},
+    expect,
+    processes::{Proxy, proxies},
+    v4,
+};
+use narrows::kernel::PROGRAMS;
+use narrows_testbed::{agent::Agent, cgroup, confine, kubernetes::manifests::Pod, load::Plan};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    process::{Command, Output},
+};
+use tempfile::TempDir;
+
+const OPENED: &str = "narrows_connections_opened_total";
+const DEPENDENT: &str = "narrows_dependent_connections_total";
+const FAILED: &str = "narrows_dependent_failures_total";
+
+/// The waypoint, whose container the rules know.
+const WAYPOINT: &[(&str, &str)] = &[("point", "shop/waypoint"), ("side", "downstream")];
+
+/// Failures of the quiet one, which has no socket: only its process shows in whose network namespace the ztunnel was.
+const QUIET: &[(&str, &str)] = &[("point", "istio-system/ztunnel"), ("source_workload", "catalog")];
+
+/// The test that shows what each capability is for.
+const NEEDED: [(&str, fn()); 3] = [
+    ("BPF", without_bpf_it_ends_and_says_so),
+    ("PERFMON", without_perfmon_it_ends_and_says_so),
+    ("SYS_PTRACE", without_sys_ptrace_only_what_processes_show_is_lost),
+];
+
+#[test]
+fn each_capability_of_the_manifest_is_shown_to_be_needed() {
+    let shown: Vec<_> = NEEDED.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(DaemonSet::read().capabilities(), shown);
+}
+
+#[test]
+fn the_agent_has_what_the_manifest_gives_it_and_no_more() {
+    let node = Node::new();
+    let set = DaemonSet::read();
+    let agent = node.start(&set, &[]);
+    let process = |file: &str| format!("/proc/{}/{file}", agent.pid());
+    let status = fs::read_to_string(process("status")).expect("it runs");
+    let line = |name: &str| {
+        let lines = status.lines().map(|line| line.split_once(":\t").unwrap_or_default());
+        lines
+            .filter(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+            .collect::<String>()
+    };
+    let mask = confine::mask(&set.capabilities()).expect("capabilities of Linux");
+    for name in ["CapBnd", "CapPrm", "CapEff"] {
+        assert_eq!(line(name), format!("{mask:016x}"), "{name}");
+    }
+    for name in ["CapInh", "CapAmb"] {
+        assert_eq!(line(name), format!("{:016x}", 0), "{name}");
+    }
+    assert_eq!((&*line("NoNewPrivs"), &*line("Uid")), ("1", "0\t0\t0\t0"));
+    for (namespace, own) in [
+        ("net", true),
+        ("mnt", true),
+        ("cgroup", true),
+        ("uts", true),
+        ("ipc", true),
+        ("pid", false),
+    ] {
+        let of = |file: &str| fs::read_link(file).expect("a namespace");
+        let host = of(&format!("/proc/1/ns/{namespace}"));
+        assert_eq!(of(&process(&format!("ns/{namespace}"))) != host, own, "{namespace}");
+    }
+    let mounts = fs::read_to_string(process("mounts")).expect("it has mounts");
+    let writable: Vec<_> = mounts
+        .lines()
+        .filter(|line| line.split(' ').nth(3).is_some_and(|flags| flags.starts_with("rw")))
+        .filter_map(|line| line.split(' ').nth(1))
+        // What a runtime gives to every container. And below the node's cgroups there may be further mounts, which Kubernetes
+        // leaves as they are.
+        .filter(|path| *path != "/proc" && !path.starts_with("/dev") && !path.starts_with("/sys/fs/cgroup/"))
+        .collect();
+    assert!(writable.is_empty(), "{writable:?}");
+}
+
+#[test]
+fn check_finds_everything_in_order() {
+    let node = Node::new();
+    let unified = DaemonSet::read().with_source("/sys/fs/cgroup", &cgroup::root());
+    for set in [DaemonSet::read(), unified] {
+        let output = node.run(&set, "check");
+        let table = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{table}{}", text(&output.stderr));
+        let bad: Vec<_> = rows(&output).into_iter().filter(|row| row.state != "ok").collect();
+        assert!(bad.is_empty(), "{bad:?}\n{table}");
+        for what in ["cgroup2", "capabilities", "Kubernetes node_pods", "Kubernetes nodes"] {
+            assert!(rows(&output).iter().any(|row| row.what == what), "{what}\n{table}");
+        }
+    }
+}
+
+#[test]
+fn the_agent_misses_nothing() {
+    let node = Node::new();
+    let shop = Shop::new(&node.cluster);
+    let agent = node.start(&DaemonSet::read(), &["--log", "info,narrows::failures=debug"]);
+    every_program_is_active(&agent);
+    shop.trade(&agent);
+    for proxy in &shop.proxies {
+        let point = [
+            ("point", &*proxy.point),
+            ("kind", "sidecar"),
+            ("mesh", "linkerd"),
+            ("side", "downstream"),
+        ];
+        agent.wait_for(&proxy.point, |m| m.sum(OPENED, &point) == 5.0);
+    }
+    agent.wait_for("the failures of a workload that has no socket", |m| {
+        m.sum(FAILED, QUIET) == 3.0
+    });
+    the_node_is_told_from_the_agents_pod(&node, &agent);
+}
+
+#[test]
+fn without_bpf_it_ends_and_says_so() {
+    nothing_works_without("BPF", "CAP_BPF (load eBPF programs and maps)");
+}
+
+#[test]
+fn without_perfmon_it_ends_and_says_so() {
+    nothing_works_without("PERFMON", "CAP_PERFMON (attach them to kernel tracepoints)");
+}
+
+#[test]
+fn without_sys_ptrace_only_what_processes_show_is_lost() {
+    let node = Node::new();
+    let set = DaemonSet::read().without_capability("SYS_PTRACE");
+    let output = node.run(&set, "check");
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    let off: Vec<_> = rows(&output).into_iter().filter(|row| row.state != "ok").collect();
+    assert!(
+        matches!(&off[..], [row] if row.what == "CAP_SYS_PTRACE" && row.state == "off" && row.detail.contains("processes")),
+        "{table}"
+    );
+
+    let shop = Shop::new(&node.cluster);
+    let agent = node.start(&set, &[]);
+    assert!(
+        agent.stderr().contains("CAP_SYS_PTRACE is missing"),
+        "{}",
+        agent.stderr()
+    );
+    every_program_is_active(&agent);
+    shop.trade(&agent);
+    let metrics = agent.settle();
+    for proxy in &shop.proxies {
+        expect(&metrics, &[(OPENED, &[("point", &proxy.point)], 0.0)]);
+    }
+    expect(&metrics, &[(FAILED, QUIET, 0.0)]);
+}
+
+#[test]
+fn without_the_nodes_cgroups_check_says_what_to_mount() {
+    let node = Node::new();
+    let set = DaemonSet::read().without_mount("/sys/fs/cgroup");
+    let output = node.run(&set, "check");
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    let off: Vec<_> = rows(&output).into_iter().filter(|row| row.state != "ok").collect();
+    assert!(
+        matches!(&off[..], [row] if row.what == "cgroup2" && row.detail.contains("Mount the node's /sys/fs/cgroup")),
+        "{table}"
+    );
+}
+
+/// A line of the table that `narrows check` prints.
+#[derive(Debug)]
+struct Row {
+    what: String,
+    state: String,
+    detail: String,
+}
+
+fn rows(output: &Output) -> Vec<Row> {
+    let table = text(&output.stdout);
+    // Lines that go on with the detail of the one before begin with a space.
+    let lines = table.lines().filter(|line| !line.starts_with(' '));
+    lines
+        .map(|line| {
+            let mut columns = line.splitn(2, "  ").map(str::trim);
+            let what = columns.next().unwrap_or_default().to_owned();
+            let (state, detail) = columns.next().and_then(|rest| rest.split_once(' ')).unwrap_or_default();
+            Row {
+                what,
+                state: state.to_owned(),
+                detail: detail.trim().to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Without this capability `check` names it, and the agent ends with one sentence that does.
+fn nothing_works_without(capability: &str, named: &str) {
+    let node = Node::new();
+    let set = DaemonSet::read().without_capability(capability);
+    let output = node.run(&set, "check");
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    let rows = rows(&output);
+    let row = rows.iter().find(|row| row.what == "capabilities").expect("a row");
+    assert_eq!((&*row.state, &*row.detail), ("MISSING", named), "{table}");
+
+    let output = node.run(&set, "agent");
+    let log = text(&output.stderr);
+    let said: Vec<_> = log.lines().filter(|line| line.starts_with("narrows: ")).collect();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(
+        matches!(&said[..], [sentence] if sentence.contains(&format!("missing {named}"))),
+        "{log}"
+    );
+}
+
+#[track_caller]
+fn every_program_is_active(agent: &Agent) {
+    let status = agent.get_json("/api/v1/status");
+    let programs = status["programs"].as_array().expect("a list");
+    assert_eq!(programs.len(), PROGRAMS.len());
+    assert!(programs.iter().all(|program| program["active"] == true), "{programs:?}");
+}
+
+/// Somebody of everybody, and connections that are there before the agent is.
+struct Shop {
+    client: Running,
+    waypoint: Running,
+    ztunnel: Running,
+    /// It has a process and no socket.
+    quiet: Running,
+    proxies: Vec<Proxy>,
+    /// Both ends.
+    open: Vec<(TcpStream, TcpStream)>,
+    _files: TempDir,
+}
+
+impl Shop {
+    fn new(cluster: &Cluster) -> Self {
+        let files = tempfile::tempdir().expect("a directory");
+        let client = cluster.pod("deployment", "inventory-6d7f8b9c5-aaaaa", 11);
+        let waypoint = cluster.pod("istio-waypoint", "waypoint-6f7d9c8b5d-bbbbb", 2);
+        let mut quiet = cluster.pod("istio-ambient-app", "catalog-ccccc", 12);
+        quiet.sim.start_pause().expect("a process");
+        let listener = waypoint
+            .run("istio-proxy", || TcpListener::bind(v4(2, 15008)))
+            .expect("it listens");
+        let connection = || {
+            let caller = client.run(&client.first(), || TcpStream::connect(v4(2, 15008)));
+            (caller.expect("connected"), listener.accept().expect("accepted").0)
+        };
+        Self {
+            open: (0..3).map(|_| connection()).collect(),
+            ztunnel: cluster.pod("istio-ztunnel", "ztunnel-ddddd", 3),
+            proxies: proxies(cluster, &files, 21),
+            _files: files,
+            client,
+            waypoint,
+            quiet,
+        }
+    }
+
+    /// Lets everybody do something, and waits for what the agent shows with and without looking at processes.
+    fn trade(&self, agent: &Agent) {
+        for (caller, accepted) in &self.open {
+            let (mut caller, mut accepted) = (caller, accepted);
+            caller.write_all(&[1; 300]).expect("sent");
+            accepted.read_exact(&mut [0; 300]).expect("received");
+        }
+        let _server = serve(&self.waypoint, "istio-proxy", 2);
+        connect(&self.client, &self.client.first(), 2, 20);
+        for proxy in &self.proxies {
+            connect(&self.client, &self.client.first(), proxy.n, 5);
+            connect(&proxy.pod, &proxy.pod.first(), 2, 4);
+        }
+        // In the name of the quiet one, to where nobody listens.
+        let inside = self.quiet.sim.netns().expect("a network of its own");
+        let tally = self
+            .ztunnel
+            .sim
+            .cgroup("istio-proxy")
+            .enter(|| inside.run(|| Plan::burst(v4(11, 9), 3).run()));
+        assert_eq!(tally.refused, 3);
+
+        let from_proxies = 4.0 * self.proxies.len() as f64;
+        let dependents = 20.0 + from_proxies;
+        agent.wait_for("all dependents of the waypoint", |m| {
+            m.sum(DEPENDENT, &[("point", "shop/waypoint")]) == dependents
+        });
+        let metrics = agent.settle();
+        let waypoint = ("point", "shop/waypoint");
+        let ztunnel = [
+            ("point", "istio-system/ztunnel"),
+            ("side", "upstream"),
+            ("reason", "refused"),
+        ];
+        expect(
+            &metrics,
+            &[
+                (OPENED, WAYPOINT, dependents),
+                ("narrows_connections_active", WAYPOINT, 3.0),
+                (DEPENDENT, &[waypoint, ("source_workload", "inventory")], 20.0),
+                ("narrows_connection_failures_total", &ztunnel, 3.0),
+            ],
+        );
+        for proxy in &self.proxies {
+            let workload = proxy.pod.workload();
+            expect(
+                &metrics,
+                &[(DEPENDENT, &[waypoint, ("source_workload", &workload)], 4.0)],
+            );
+        }
+        let received = 512.0 * dependents + 3.0 * 300.0;
+        expect(&metrics, &[("narrows_received_bytes_total", WAYPOINT, received)]);
+    }
+}
+
+/// The agent's pod has a network of its own. That of the node is read through the node's first process.
+fn the_node_is_told_from_the_agents_pod(node: &Node, agent: &Agent) {
+    let mut manifest = Pod::of("deployment");
+    manifest.0["spec"]["hostNetwork"] = true.into();
+    let host = node.cluster.prepare(manifest, "inventory-6d7f8b9c5-eeeee", 31);
+    node.cluster.announce(&host);
+    let client = node.cluster.pod("deployment", "inventory-6d7f8b9c5-fffff", 32);
+
+    // An address of the node that nobody else has; it goes with the other end of the cable.
+    let (name, address) = (format!("nrw{}", std::process::id()), Ipv4Addr::new(198, 51, 100, 77));
+    let cable = format!("ip link add node0 type veth peer name {name} netns 1");
+    node.cluster.world.fabric.netns().exec(&cable).expect("a cable");
+    let ip = Command::new("ip")
+        .args(["address", "add", &address.to_string(), "dev", &name])
+        .status();
+    assert!(ip.expect("iproute2").success());
+
+    for (pod, peer, party) in [
+        (&host, address, "Node"),
+        (&host, Ipv4Addr::LOCALHOST, "Node"),
+        (&client, ADDRESS, "Unknown"),
+    ] {
+        // A port that was free a moment ago, and in no other line of the log.
+        let target = pod.run(&pod.first(), || {
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")
+        });
+        let port = target.local_addr().expect("bound").port();
+        drop(target);
+        let to = SocketAddr::new(IpAddr::V4(peer), port);
+        assert_eq!(pod.run(&pod.first(), || Plan::burst(to, 1).run()).refused, 1, "{to}");
+        agent.wait_for(&format!("a line about {to}"), |_| {
+            agent.stderr().contains(&format!("port={port} "))
+        });
+        let log = agent.stderr();
+        let line = log
+            .lines()
+            .find(|line| line.contains(&format!("port={port} ")))
+            .expect("a line");
+        assert!(line.contains(&format!("peer={party}")), "{to}: {line}");
+    }
+}
