@@ -74,8 +74,8 @@ fn the_agent_has_what_the_manifest_gives_it_and_no_more() {
         ("pid", false),
     ] {
         let of = |file: &str| fs::read_link(file).expect("a namespace");
-        let host = of(&format!("/proc/1/ns/{namespace}"));
-        assert_eq!(of(&process(&format!("ns/{namespace}"))) != host, own, "{namespace}");
+        let ours = of(&format!("/proc/self/ns/{namespace}"));
+        assert_eq!(of(&process(&format!("ns/{namespace}"))) != ours, own, "{namespace}");
     }
     let mounts = fs::read_to_string(process("mounts")).expect("it has mounts");
     let writable: Vec<_> = mounts

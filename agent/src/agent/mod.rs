@@ -6,7 +6,7 @@ mod tick;
 pub use inventory_file::InventoryFile;
 
 use crate::{
-    config::Config,
+    config::{Config, Scope},
     export::{Shared, Snapshot, router},
     identity::{Meshes, kubernetes},
     kernel::{self, Kernel, Options},
@@ -96,7 +96,11 @@ fn begin(config: &Config) -> anyhow::Result<Ticker> {
     let inventory = InventoryFile::open(config.inventory.as_deref())?;
     let cluster = kubernetes::Kubernetes::start(config, setup(config, &rules))?;
     match &cluster {
-        Some(cluster) => tracing::info!(node = cluster.node, scope = ?cluster.scope, "reading the cluster's objects"),
+        Some(cluster) if cluster.scope == Scope::Node => tracing::info!(
+            node = cluster.node,
+            "reading the objects of this node: whoever is on another one stays unknown"
+        ),
+        Some(cluster) => tracing::info!(node = cluster.node, "reading the cluster's objects"),
         None => tracing::info!("no cluster: identities are those of the inventory"),
     }
     let kernel = Kernel::open(&Options {

@@ -32,7 +32,7 @@ pub struct Place {
     /// Its workload.
     pub workload: Arc<Workload>,
     /// Its addresses.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Arc<[IpAddr]>,
     /// Since when.
     pub begin: Millis,
 }
@@ -62,18 +62,32 @@ enum Who {
     /// An entry of the inventory, or a proxy that its processes show.
     Known(Identity),
     /// A container of a pod.
-    Container {
-        pod: Arc<LocalPod>,
-        identity: Identity,
-        looked: Instant,
-        again: bool,
-    },
+    Container(Named),
     /// A container of a pod whose object has not come yet, or does not name the container yet.
     Expected(Option<Arc<LocalPod>>),
     /// The node's own, in a cluster.
     Node(Instant),
     /// Nobody that is known.
     Nobody(Instant),
+}
+
+/// A container that has its name.
+#[derive(Clone, Debug)]
+struct Named {
+    pod: Arc<LocalPod>,
+    identity: Identity,
+    /// When its processes were first looked at.
+    since: Instant,
+    /// They were looked at a second time: at first they may still be the runtime's.
+    settled: bool,
+}
+
+impl Named {
+    /// Whether its sockets and processes are in the network namespace of its own pod, and nowhere else.
+    fn stays_at_home(&self) -> bool {
+        let enters_others = matches!(&self.identity, Identity::Point(point) if point.kind == Kind::Ztunnel);
+        !self.pod.host_network && !enters_others
+    }
 }
 
 #[derive(Debug)]
@@ -161,10 +175,10 @@ impl Holders {
         let here = self.known.values().filter(|known| known.gone.is_none());
         here.filter_map(|known| match &known.who {
             Who::Known(Identity::Point(point))
-            | Who::Container {
+            | Who::Container(Named {
                 identity: Identity::Point(point),
                 ..
-            } => Some(point),
+            }) => Some(point),
             _ => None,
         })
     }
@@ -282,19 +296,26 @@ impl Holders {
     /// container lives its processes show its network namespace.
     fn ask_for_pods(&mut self) {
         let Some(shared) = &self.kubernetes else { return };
-        let generation = lock(&shared.directory).generation();
-        let changed = std::mem::replace(&mut self.directory_generation, generation) != generation;
+        let directory = lock(&shared.directory);
+        let changed =
+            std::mem::replace(&mut self.directory_generation, directory.generation()) != self.directory_generation;
+        // Asking means to look at processes, so only those are asked for of whose pods there are news.
+        let news = |path: &str, before: Option<&Arc<LocalPod>>| {
+            let now = container_of(path).and_then(|container| directory.local(container.pod));
+            changed && now.map(Arc::as_ptr) != before.map(Arc::as_ptr)
+        };
         let ids: Vec<u64> = self
             .known
             .iter()
-            .filter(|(_, known)| match known.who {
+            .filter(|(_, known)| match &known.who {
                 Who::NotAsked => container_of(&known.path).is_some(),
-                Who::Expected(_) => changed,
-                Who::Container { .. } => changed && known.gone.is_none(),
+                Who::Expected(pod) => news(&known.path, pod.as_ref()),
+                Who::Container(named) => news(&known.path, Some(&named.pod)),
                 _ => false,
             })
             .map(|(id, _)| *id)
             .collect();
+        drop(directory);
         for id in ids {
             self.ask(id);
         }
@@ -336,17 +357,15 @@ impl Holders {
                 party: identity.clone().into(),
                 ..nobody
             },
-            Who::Container { pod, identity, .. } => {
+            Who::Container(named) => {
                 let holder = Holder {
-                    party: identity.clone().into(),
-                    pod: Some(pod.uid),
-                    own: acts_for_itself(identity).then(|| Place::of(pod)),
+                    party: named.identity.clone().into(),
+                    pod: Some(named.pod.uid),
+                    own: acts_for_itself(&named.identity).then(|| Place::of(&named.pod)),
                     expected: false,
                 };
-                let tells =
-                    !pod.host_network && !matches!(identity, Identity::Point(point) if point.kind == Kind::Ztunnel);
-                if tells {
-                    let pod = pod.clone();
+                if named.stays_at_home() {
+                    let pod = named.pod.clone();
                     self.found_place(cgroup, netns, &pod);
                 }
                 holder
@@ -396,10 +415,11 @@ impl Holders {
             }
             Some(known) => {
                 let ask = match &known.who {
-                    Who::NotAsked | Who::Expected(_) => true,
+                    Who::NotAsked => true,
                     Who::Nobody(looked) | Who::Node(looked) => now.duration_since(*looked) > LOOK_AGAIN,
-                    Who::Container { looked, again, .. } => *again && now.duration_since(*looked) > LOOK_AGAIN,
-                    Who::Known(_) => false,
+                    Who::Container(named) => !named.settled && now.duration_since(named.since) > LOOK_AGAIN,
+                    // Asked for when there are news of its pod.
+                    Who::Known(_) | Who::Expected(_) => false,
                 };
                 if ask {
                     self.ask(cgroup);
@@ -412,39 +432,36 @@ impl Holders {
         let Some(known) = self.known.get(&cgroup) else { return };
         let (path, gone) = (known.path.clone(), known.gone.is_some());
         let before = match &known.who {
-            Who::Container {
-                pod, identity, again, ..
-            } => Some((pod.clone(), identity.clone(), *again)),
+            Who::Container(named) => Some(named.clone()),
             _ => None,
         };
         let who = self.who(&path, gone, before.as_ref());
-        let news = match (&who, &before) {
-            (Who::Known(_), _) => true,
-            (Who::Container { identity, .. }, before) => before.as_ref().is_none_or(|(_, known, _)| known != identity),
-            _ => false,
+        let found = match &who {
+            Who::Known(identity) => Some(identity),
+            Who::Container(named) => Some(&named.identity),
+            _ => None,
         };
-        if news && let Who::Known(identity) | Who::Container { identity, .. } = &who {
+        if let Some(identity) = found
+            && before.is_none_or(|before| before.identity != *identity)
+        {
             if matches!(identity, Identity::Point(_)) {
                 tracing::info!(cgroup = path, "recognised {identity}");
             }
             self.generation += 1;
-        }
-        if let Who::Container { pod, identity, .. } = &who
-            && news
-            && !gone
-            && !pod.host_network
-            && !matches!(identity, Identity::Point(point) if point.kind == Kind::Ztunnel)
-            && let Some(netns) = self.cgroups.netns(&path)
-        {
-            let pod = pod.clone();
-            self.found_place(cgroup, netns, &pod);
+            if let Who::Container(named) = &who
+                && named.stays_at_home()
+                && !gone
+                && let Some(netns) = self.cgroups.netns(&path)
+            {
+                self.found_place(cgroup, netns, &named.pod.clone());
+            }
         }
         if let Some(known) = self.known.get_mut(&cgroup) {
             known.who = who;
         }
     }
 
-    fn who(&mut self, path: &str, gone: bool, before: Option<&(Arc<LocalPod>, Identity, bool)>) -> Who {
+    fn who(&mut self, path: &str, gone: bool, before: Option<&Named>) -> Who {
         // The innermost entry decides.
         let entry = self
             .entries
@@ -485,22 +502,21 @@ impl Holders {
         pod: PodUid,
         id: Option<ContainerId>,
         gone: bool,
-        before: Option<&(Arc<LocalPod>, Identity, bool)>,
+        before: Option<&Named>,
     ) -> Who {
         // Read before the lock is taken.
         let processes = if gone { Vec::new() } else { self.cgroups.processes(path) };
         let directory = lock(&shared.directory);
         let Some(pod) = directory.local(pod).cloned() else {
-            return Who::Expected(None);
+            // Forgotten by the API server, while its container lives on: who it was does not change.
+            return before.map_or(Who::Expected(None), |before| Who::Container(before.clone()));
         };
         // What its processes once showed stays true when they have gone.
-        if gone && let Some((_, identity @ Identity::Point(_), _)) = before {
-            return Who::Container {
-                pod,
-                identity: identity.clone(),
-                looked: Instant::now(),
-                again: false,
-            };
+        if gone
+            && let Some(before) = before
+            && matches!(before.identity, Identity::Point(_))
+        {
+            return Who::Container(Named { pod, ..before.clone() });
         }
         let point = match id.and_then(|id| pod.containers.get(&id)) {
             Some(name) => directory.recognise(&pod, name, &processes),
@@ -525,13 +541,14 @@ impl Holders {
             Some(point) => Identity::Point(Arc::new(point)),
             None => Identity::Workload(pod.workload.clone()),
         };
-        Who::Container {
+        let now = Instant::now();
+        let since = before.map_or(now, |before| before.since);
+        Who::Container(Named {
             pod,
-            // A process that has just started may still be the runtime's.
-            again: before.is_none_or(|(_, known, again)| *again && *known == identity) && before.is_none(),
             identity,
-            looked: Instant::now(),
-        }
+            since,
+            settled: now.duration_since(since) > LOOK_AGAIN,
+        })
     }
 }
 

@@ -22,8 +22,11 @@ use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// The node's own addresses are read so often: its routing table, where they stand, can be long.
+const HOST_ADDRESSES: Duration = Duration::from_secs(30);
 
 /// The source of the kubelet's probes in Istio's ambient mode.
 const AMBIENT_PROBES: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 7, 127));
@@ -123,6 +126,7 @@ pub struct Resolver {
     kubernetes: Option<Arc<Shared>>,
     this_node_only: bool,
     host_addresses: HashSet<IpAddr>,
+    host_read: Option<Instant>,
     host_netns: Option<u32>,
     missing: Vec<String>,
     generation: u64,
@@ -144,6 +148,7 @@ impl Resolver {
             places: History::default(),
             kubernetes,
             host_addresses: HashSet::new(),
+            host_read: None,
             host_netns: node::host_netns(),
             missing: Vec::new(),
             generation: 0,
@@ -206,7 +211,10 @@ impl Resolver {
     /// cgroups that came and went.
     pub fn refresh(&mut self, now: Millis, told: bool) {
         self.missing.clear();
-        self.host_addresses = node::host_addresses();
+        if self.host_read.is_none_or(|read| read.elapsed() > HOST_ADDRESSES) {
+            self.host_read = Some(Instant::now());
+            self.host_addresses = node::host_addresses();
+        }
         self.holders.refresh(Instant::now(), told, &mut self.missing);
         for place in self.holders.take_places() {
             self.place(place);

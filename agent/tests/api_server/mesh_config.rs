@@ -1,10 +1,13 @@
 //! The mesh's own config map names its trust domain.
 
-use crate::common::cluster::{Cluster, Running, connect, serve};
+use crate::common::{
+    cluster::{Cluster, Running, connect, fresh_uid, serve},
+    v4,
+};
 use narrows_testbed::{
     agent::Agent,
-    kubernetes::{Fault, FaultKind, Resource, Verb},
-    load::Server,
+    kubernetes::{Fault, FaultKind, Resource, Verb, manifests::Pod},
+    load::{Plan, Server},
     wait,
 };
 use serde_json::{Value, json};
@@ -12,6 +15,11 @@ use std::time::Duration;
 
 fn map(mesh: &str) -> Value {
     json!({ "metadata": { "namespace": "istio-system", "name": "istio" }, "data": { "mesh": mesh } })
+}
+
+#[track_caller]
+fn awaits(what: &str, holds: impl Fn() -> bool) {
+    wait::until(what, Duration::from_secs(20), || holds().then_some(())).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// An application with a sidecar, and a waypoint that it calls.
@@ -129,33 +137,46 @@ fn a_map_that_can_be_read_only_later_is_followed_at_once() {
 }
 
 #[test]
-fn a_map_that_changes_while_the_pods_are_listed_is_followed() {
+fn a_map_that_changes_between_two_pages_of_pods_is_followed() {
+    // On the first page.
+    let afar = Pod::of("istio-sidecar").named("shop", "a-checkout").uid(&fresh_uid());
+    let afar = afar.node("worker-2").ip(&["10.90.0.60"]);
     let mesh = Mesh::begin(&[], |cluster| {
         cluster.api.put(Resource::ConfigMaps, map("trustDomain: td.example\n"));
+        cluster.api.put(Resource::Pods, afar.into_value());
+        let others = (0..600).map(|n| {
+            let pod = Pod::of("deployment").named("shop", &format!("other-{n}")).uid(&fresh_uid());
+            pod.node("worker-2").ip(&[&format!("10.91.{}.{}", n / 250, n % 250 + 1)]).into_value()
+        });
+        cluster.api.put_all(Resource::Pods, others);
+        let slow = Fault::new(FaultKind::Slow(Duration::from_millis(1500))).on(Resource::Pods);
+        cluster.api.fault(slow.verb(Verb::List));
     });
-    mesh.becomes("td.example");
-    let slow = Fault::new(FaultKind::Slow(Duration::from_secs(2))).on(Resource::Pods);
-    mesh.cluster.api.fault(slow.verb(Verb::List));
-    let lists = || {
+    awaits("the second page to be asked for", || {
         let asked = mesh.cluster.api.asked();
-        let lists = asked
-            .iter()
-            .filter(|asked| (asked.resource, asked.verb) == (Some(Resource::Pods), Some(Verb::List)));
-        lists.count()
-    };
-    let before = lists();
-    mesh.cluster.api.expire_watches();
-    wait::until("both lists of pods", Duration::from_secs(20), || {
-        (lists() == before + 2).then_some(())
-    })
-    .expect("they are asked for");
+        let mut lists = asked.iter().filter(|asked| asked.resource == Some(Resource::Pods));
+        lists.any(|list| list.continued && list.status.is_none())
+    });
     mesh.says("trustDomain: other.example\n");
-    wait::until("the map to be read", Duration::from_secs(20), || {
-        mesh.agent.stderr().contains("other.example").then_some(())
-    })
-    .expect("it is watched");
+    awaits("the map to be read", || mesh.agent.stderr().contains("other.example"));
     mesh.cluster.api.clear_faults();
     mesh.becomes("other.example");
+    let afar = mesh.cluster.world.workload("afar", 60);
+    let principal = "spiffe://other.example/ns/shop/sa/checkout";
+    let of = || {
+        let labels = [("source_workload", "checkout"), ("source_principal", principal)];
+        mesh.agent.metrics().sum("narrows_dependent_connections_total", &labels)
+    };
+    awaits("the pod on the first page to have the new principal", || {
+        let before = of();
+        assert_eq!(afar.run(|| Plan::burst(v4(2, 8080), 3).run()).ok, 3);
+        // Attributed, whatever to.
+        mesh.agent.settle();
+        mesh.agent.wait_for("nothing to wait for its identity", |metrics| {
+            metrics.sum("narrows_waiting_counts", &[]) == 0.0
+        });
+        of() == before + 3.0
+    });
 }
 
 #[test]

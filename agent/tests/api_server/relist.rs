@@ -72,19 +72,15 @@ fn a_watch_that_has_expired_leads_to_one_more_list() {
 fn a_watch_that_is_refused_as_gone_leads_to_one_more_list() {
     let shop = Shop::open();
     let lists = shop.lists();
-    let fault = Fault::new(gone()).on(Resource::Pods).verb(Verb::Watch);
-    // One for each list of pods.
-    shop.cluster.api.fault(fault.times(2));
+    let fault = Fault::new(gone()).on(Resource::Nodes).verb(Verb::Watch);
+    shop.cluster.api.fault(fault.times(1));
     shop.cluster.api.drop_watches();
-    let pods = |source: &str| source.ends_with("_pods");
     let expected: Vec<_> = SOURCES
         .iter()
         .zip(&lists)
-        .map(|((source, _), lists)| lists + f64::from(u8::from(pods(source))))
+        .map(|((source, _), lists)| lists + f64::from(u8::from(*source == "nodes")))
         .collect();
-    shop.awaits("both lists of pods once more", || {
-        (shop.lists() == expected).then_some(())
-    });
+    shop.awaits("the nodes once more", || (shop.lists() == expected).then_some(()));
     shop.synced();
     let late = shop.hire("late", 12);
     shop.knows("late", &late);

@@ -22,7 +22,8 @@ struct Way {
     mode: u32,
 }
 
-const AS_USER: &[&str] = &["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
+/// `setpriv` keeps its capabilities until it executes something: `env` has none.
+const AS_USER: &[&str] = &["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "env"];
 
 const WAYS: [Way; 4] = [
     Way {

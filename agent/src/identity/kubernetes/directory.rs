@@ -43,7 +43,7 @@ pub struct LocalPod {
     /// Whether it uses the node's own network.
     pub host_network: bool,
     /// Its addresses.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Arc<[IpAddr]>,
     /// Since when.
     pub begin: Millis,
     /// Names of its containers.
@@ -371,6 +371,7 @@ impl Directory {
             }
         }
         let begin = before.map_or(begin, |before| before.begin.min(begin));
+        let addresses = addresses.into();
         let local = Arc::new(LocalPod {
             uid: key,
             facts,
