@@ -133,6 +133,7 @@ pub struct Directory {
     workloads: HashSet<Arc<Workload>>,
     turned_away: u64,
     late: u64,
+    trust_domain_is_given: bool,
     /// The config map said something new, so all principals must be made again.
     relist_pods: bool,
     statuses: Vec<SourceStatus>,
@@ -161,6 +162,7 @@ impl Directory {
     /// Nothing known yet.
     pub fn new(setup: Setup, statuses: Vec<SourceStatus>) -> Self {
         Self {
+            trust_domain_is_given: setup.meshes.trust_domain.is_some(),
             setup,
             generation: 0,
             records: HashMap::new(),
@@ -543,7 +545,8 @@ impl Directory {
     pub fn apply_config_map(&mut self, map: &ConfigMap) -> Result<u128, String> {
         if let Some(mesh) = map.data.get("mesh") {
             let domain = trust_domain_of_mesh_config(mesh)?;
-            if domain.is_some() && domain != self.setup.meshes.trust_domain {
+            // What the user says comes first.
+            if domain.is_some() && domain != self.setup.meshes.trust_domain && !self.trust_domain_is_given {
                 tracing::info!(trust_domain = domain, "the mesh's config map names the trust domain");
                 self.setup.meshes.trust_domain = domain;
                 self.relist_pods = !self.records.is_empty();

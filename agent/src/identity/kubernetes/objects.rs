@@ -44,6 +44,20 @@ objects! {
         owner_references: Vec<Owner>,
         /// When it was made.
         creation_timestamp: Option<String>,
+    }
+    /// As little of an object as it takes to say which one it is.
+    Reference {
+        /// Metadata.
+        metadata: ReferenceMeta,
+    }
+    /// `metadata`, without what is often wrong.
+    ReferenceMeta {
+        /// Its name.
+        name: String,
+        /// Its namespace; empty for what has none.
+        namespace: String,
+        /// Its uid.
+        uid: String,
         /// Its version.
         resource_version: String,
     }

@@ -1,6 +1,6 @@
 //! What a pod's object says about time, addresses and containers.
 
-use super::objects::{Meta, Pod};
+use super::objects::{Meta, Pod, Reference};
 use crate::{
     identity::{
         history::{End, Millis},
@@ -21,15 +21,24 @@ const MOST_ADDRESSES: usize = 8;
 
 /// What an object is known by: its uid, or when that is none of Kubernetes' own, a hash of it; without one, of its name.
 pub fn key_of(meta: &Meta) -> u128 {
-    if let Some(PodUid(uid)) = PodUid::parse(&meta.uid) {
+    key(&meta.uid, &meta.namespace, &meta.name)
+}
+
+/// The same of an object that cannot be read in full.
+pub fn key_of_reference(object: &Reference) -> u128 {
+    key(&object.metadata.uid, &object.metadata.namespace, &object.metadata.name)
+}
+
+fn key(uid: &str, namespace: &str, name: &str) -> u128 {
+    if let Some(PodUid(uid)) = PodUid::parse(uid) {
         return uid;
     }
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
-        if meta.uid.is_empty() {
-            (salt, &meta.namespace, &meta.name).hash(&mut hasher);
+        if uid.is_empty() {
+            (salt, namespace, name).hash(&mut hasher);
         } else {
-            (salt, &meta.uid).hash(&mut hasher);
+            (salt, uid).hash(&mut hasher);
         }
         u128::from(hasher.finish())
     };

@@ -2,8 +2,11 @@
 //! lists again only when the API server has forgotten that place.
 
 use super::{
-    Shared, lock,
-    objects::Meta,
+    Shared,
+    backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT},
+    lock,
+    objects::Reference,
+    pod::key_of_reference,
     source::{Place, Source},
     trouble::{Trouble, Verb},
 };
@@ -20,12 +23,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{
     collections::HashSet,
-    hash::{BuildHasher, Hasher, RandomState},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{sync::watch, time::timeout};
 
 /// Objects in a page.
 const PAGE: u32 = 500;
@@ -39,14 +44,14 @@ const WATCH_SECONDS: u32 = 290;
 /// A watch that says nothing for so long is given up: bookmarks come about once a minute.
 const SILENCE: Duration = Duration::from_secs(150);
 
+/// A watch that was not broken off for so long works.
+const BROKEN_BY: Duration = Duration::from_secs(5);
+
 /// An event is never larger: etcd does not take objects of more than a few megabytes.
 const LONGEST_EVENT: usize = 16 << 20;
 
 /// After so many failed attempts to go on with a watch, everything is listed again.
 const ATTEMPTS: u32 = 5;
-
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// One list that is kept up to date.
 pub struct Reflector {
@@ -56,8 +61,8 @@ pub struct Reflector {
     pub place: Place,
     /// Where to put the objects.
     pub shared: Arc<Shared>,
-    /// Rings when everything must be listed again.
-    pub relist: Arc<Notify>,
+    /// Changes when everything must be listed again.
+    pub relist: Option<watch::Receiver<u64>>,
 }
 
 #[derive(Deserialize)]
@@ -84,13 +89,6 @@ struct Event<'a> {
     object: &'a RawValue,
 }
 
-/// As little of an object as can be had.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Versioned {
-    metadata: Meta,
-}
-
 /// Why a watch ended.
 enum Ended {
     /// As it was to.
@@ -101,9 +99,12 @@ enum Ended {
 
 impl Reflector {
     /// Goes on for ever.
-    pub async fn run(self) {
-        let mut wait = Wait::default();
+    pub async fn run(mut self) {
+        let mut wait = Backoff::default();
         loop {
+            if let Some(relist) = &mut self.relist {
+                relist.mark_unchanged();
+            }
             let version = match self.list_all().await {
                 Ok(version) => version,
                 Err(trouble) => {
@@ -112,19 +113,25 @@ impl Reflector {
                     continue;
                 }
             };
-            wait = Wait::default();
-            self.follow(version).await;
+            if self.follow(version).await {
+                wait = Backoff::default();
+            } else {
+                // A list that cannot be followed is not to be asked for again and again.
+                wait.pause(Duration::ZERO).await;
+            }
         }
     }
 
-    /// Watches until everything must be listed again.
-    async fn follow(&self, mut version: String) {
-        let mut wait = Wait::default();
+    /// Watches until everything must be listed again. Says whether any watch worked.
+    async fn follow(&self, mut version: String) -> bool {
+        let mut wait = Backoff::default();
+        let worked = AtomicBool::new(false);
+        let mut relist = self.relist.clone();
         while wait.failed < ATTEMPTS {
             let before = Instant::now();
             let watched = tokio::select! {
-                watched = self.watch(&mut version) => watched,
-                () = self.relist.notified() => return,
+                watched = self.watch(&mut version, &worked) => watched,
+                () = changed(&mut relist) => return true,
             };
             match watched {
                 Ok(Ended::Normally) => {
@@ -132,19 +139,20 @@ impl Reflector {
                     if before.elapsed() < FIRST_WAIT {
                         tokio::time::sleep(FIRST_WAIT).await;
                     }
-                    wait = Wait::default();
+                    wait = Backoff::default();
                 }
-                Ok(Ended::Relist) => return,
+                Ok(Ended::Relist) => return worked.load(Ordering::Relaxed),
                 Err(trouble) => {
                     // It had worked before it broke off.
                     if before.elapsed() > LONGEST_WAIT {
-                        wait = Wait::default();
+                        wait = Backoff::default();
                     }
                     self.note(&trouble);
                     wait.after(&trouble).await;
                 }
             }
         }
+        worked.load(Ordering::Relaxed)
     }
 
     /// Lists everything, and returns the version of the list.
@@ -196,8 +204,8 @@ impl Reflector {
                 }
                 Err(what) => {
                     // Not readable now is not gone.
-                    if let Ok(object) = serde_json::from_str::<Versioned>(item.get()) {
-                        listed.insert(super::pod::key_of(&object.metadata));
+                    if let Ok(object) = serde_json::from_str(item.get()) {
+                        listed.insert(key_of_reference(&object));
                     }
                     self.unreadable(item.get(), &what);
                     unreadable += 1;
@@ -218,7 +226,7 @@ impl Reflector {
         let objects = directory.count(self.place.source);
         if let Some(status) = directory.status_mut(self.place.source) {
             status.lists += 1;
-            status.error = None;
+            status.works(Verb::List);
             if !std::mem::replace(&mut status.synced, true) {
                 status.sync_seconds = Some(begin.elapsed().as_secs_f64());
             }
@@ -234,7 +242,7 @@ impl Reflector {
     }
 
     /// Watches from `version` on, and brings it forward.
-    async fn watch(&self, version: &mut String) -> Result<Ended, Trouble> {
+    async fn watch(&self, version: &mut String, worked: &AtomicBool) -> Result<Ended, Trouble> {
         let trouble = |what| self.trouble(Verb::Watch, what);
         let parameters = WatchParams {
             field_selector: self.place.fields.clone(),
@@ -257,22 +265,33 @@ impl Reflector {
             if let Some(status) = directory.status_mut(self.place.source) {
                 status.watches += 1;
                 status.contact = now();
-                status.error = None;
             }
         }
         let mut stream = pin!(stream);
         let mut line = Vec::new();
+        let mut works = false;
         loop {
-            line.clear();
-            let read = timeout(SILENCE, read_line(&mut stream, &mut line)).await;
-            match read.map_err(|_| silent())? {
-                Ok(true) => {}
-                Ok(false) if line.is_empty() => return Ok(Ended::Normally),
-                Ok(false) => return Err(trouble("the connection ended in the middle of an object".to_owned())),
-                Err(error) => return Err(trouble(format!("the connection broke: {error}"))),
+            let longest = if works { SILENCE } else { BROKEN_BY };
+            match timeout(longest, read_line(&mut stream, &mut line)).await {
+                Err(_) if works => return Err(silent()),
+                // It was not broken off at once, so it works. What was read of a line stays.
+                Err(_) => {}
+                Ok(Ok(true)) => {
+                    if let Some(ended) = self.event(&line, version).map_err(trouble)? {
+                        return Ok(ended);
+                    }
+                    line.clear();
+                }
+                Ok(Ok(false)) if line.is_empty() => return Ok(Ended::Normally),
+                Ok(Ok(false)) => return Err(trouble("the connection ended in the middle of an object".to_owned())),
+                Ok(Err(error)) => return Err(trouble(format!("the connection broke: {error}"))),
             }
-            if let Some(ended) = self.event(&line, version).map_err(trouble)? {
-                return Ok(ended);
+            if !works {
+                works = true;
+                worked.store(true, Ordering::Relaxed);
+                if let Some(status) = lock(&self.shared.directory).status_mut(self.place.source) {
+                    status.works(Verb::Watch);
+                }
             }
         }
     }
@@ -305,7 +324,7 @@ impl Reflector {
         if let Err(what) = outcome {
             self.unreadable(raw, &what);
         }
-        if let Ok(object) = serde_json::from_str::<Versioned>(raw)
+        if let Ok(object) = serde_json::from_str::<Reference>(raw)
             && !object.metadata.resource_version.is_empty()
         {
             *version = object.metadata.resource_version;
@@ -315,14 +334,11 @@ impl Reflector {
             status.contact = now;
             status.unreadable += u64::from(!readable);
         }
-        if directory.take_relist_pods() {
-            self.shared.relist_pods.notify_waiters();
-        }
         Ok(None)
     }
 
     fn unreadable(&self, raw: &str, what: &str) {
-        let object: Versioned = serde_json::from_str(raw).unwrap_or_default();
+        let object: Reference = serde_json::from_str(raw).unwrap_or_default();
         tracing::warn!(
             resource = self.place.source.resource(),
             namespace = object.metadata.namespace,
@@ -345,60 +361,9 @@ impl Reflector {
         status.failures += 1;
         if status.error.as_ref() != Some(&sentence) {
             tracing::warn!(source = self.place.source.label(), "{sentence} (trying again)");
-            status.error = Some(sentence);
+            (status.error, status.failed) = (Some(sentence), Some(trouble.verb()));
         }
     }
-}
-
-/// Asks for one object of a list, to see whether that is allowed. Says how many there are.
-pub async fn first_page(client: &Client, place: &Place) -> Result<String, Trouble> {
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Remaining {
-        remaining_item_count: Option<u64>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Counted {
-        metadata: Remaining,
-        items: Vec<serde::de::IgnoredAny>,
-    }
-    let trouble = |what| Trouble::new(Verb::List, place.source, what);
-    let parameters = ListParams {
-        limit: Some(1),
-        ..place.list()
-    };
-    let request = Request::new(&place.path)
-        .list(&parameters)
-        .map_err(|error| trouble(error.to_string()))?;
-    let text = client
-        .request_text(request)
-        .await
-        .map_err(|error| Trouble::of(Verb::List, place.source, error))?;
-    let page: Counted =
-        serde_json::from_str(&text).map_err(|error| trouble(format!("the answer is no list: {error}")))?;
-    let objects = page.items.len() as u64 + page.metadata.remaining_item_count.unwrap_or(0);
-    Ok(match place.fields {
-        // API servers do not count what a selector leaves over.
-        Some(_) => "may be listed and watched".to_owned(),
-        None => format!("{objects}, may be listed and watched"),
-    })
-}
-
-/// Opens a watch, to see whether that is allowed.
-pub async fn first_watch(client: &Client, place: &Place) -> Result<(), Trouble> {
-    let parameters = WatchParams {
-        field_selector: place.fields.clone(),
-        timeout: Some(1),
-        ..WatchParams::default()
-    };
-    let request = Request::new(&place.path)
-        .watch(&parameters, "0")
-        .map_err(|error| Trouble::new(Verb::Watch, place.source, error.to_string()))?;
-    let stream = client.request_stream(request).await;
-    stream
-        .map(|_| ())
-        .map_err(|error| Trouble::of(Verb::Watch, place.source, error))
 }
 
 /// Reads up to and including the next newline. `false` at the end of the stream.
@@ -426,29 +391,14 @@ pub fn now() -> Millis {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Waits between attempts: twice as long each time, and never as long as the others do, so that the agents of a cluster do
-/// not all come back at the same moment.
-#[derive(Default)]
-struct Wait {
-    failed: u32,
-}
-
-impl Wait {
-    async fn after(&mut self, trouble: &Trouble) {
-        let longest = FIRST_WAIT
-            .saturating_mul(1 << self.failed.min(10))
-            .min(LONGEST_WAIT)
-            .max(trouble.retry_after.min(2 * LONGEST_WAIT));
-        self.failed += 1;
-        // A fresh random number: the keys of each `RandomState` are.
-        let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
-        tokio::time::sleep(
-            longest
-                .mul_f64(0.5 + random / 2.0)
-                .max(trouble.retry_after.min(2 * LONGEST_WAIT)),
-        )
-        .await;
+/// Waits until everything must be listed again.
+async fn changed(relist: &mut Option<watch::Receiver<u64>>) {
+    if let Some(relist) = relist
+        && relist.changed().await.is_ok()
+    {
+        return;
     }
+    std::future::pending().await
 }
 
 /// The lists that must be there before the pods are read, as pods are described with them.

@@ -1,5 +1,6 @@
 //! The lists that the agent keeps up to date, and how each of them fares.
 
+use super::trouble::Verb;
 use crate::identity::history::Millis;
 use kube::core::params::ListParams;
 use serde::Serialize;
@@ -95,6 +96,9 @@ pub struct SourceStatus {
     pub contact: Millis,
     /// What is wrong at the moment.
     pub error: Option<String>,
+    /// What was being asked when that went wrong.
+    #[serde(skip)]
+    pub failed: Option<Verb>,
     /// Times it was listed.
     pub lists: u64,
     /// Times it was watched.
@@ -108,6 +112,13 @@ pub struct SourceStatus {
 }
 
 impl SourceStatus {
+    /// What was asked works again.
+    pub fn works(&mut self, verb: Verb) {
+        if self.failed == Some(verb) {
+            (self.error, self.failed) = (None, None);
+        }
+    }
+
     /// Not asked yet.
     pub fn new(source: Source, now: Millis) -> Self {
         Self {
@@ -115,6 +126,7 @@ impl SourceStatus {
             synced: false,
             contact: now,
             error: None,
+            failed: None,
             lists: 0,
             watches: 0,
             failures: 0,

@@ -1,7 +1,7 @@
 //! What can go wrong with the API server, in a sentence that says what to do.
 
 use super::source::Source;
-use std::{error::Error as _, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 /// What was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,11 @@ enum What {
 }
 
 impl Trouble {
+    /// What was asked.
+    pub fn verb(&self) -> Verb {
+        self.verb
+    }
+
     /// Something else than an answer of the API server.
     pub fn new(verb: Verb, source: Source, what: String) -> Self {
         Self {
@@ -66,19 +71,19 @@ impl Trouble {
                     )),
                 }
             }
-            other => {
-                // The innermost cause says it best.
-                let mut text = other.to_string();
-                let mut source = other.source();
-                while let Some(cause) = source {
-                    text = cause.to_string();
-                    source = cause.source();
-                }
-                What::Other(format!("the API server cannot be reached: {}", first_line(&text)))
-            }
+            other => What::Other(format!("the API server cannot be reached: {}", innermost(&other))),
         };
         trouble
     }
+}
+
+/// The innermost cause of an error, which says it best, in one line.
+pub fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    first_line(&innermost.to_string())
 }
 
 /// Bodies of proxies in between can be whole pages.

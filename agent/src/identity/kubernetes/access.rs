@@ -1,0 +1,98 @@
+//! How the cluster is reached: from within, by the service account of this pod, or by the file that KUBECONFIG names.
+
+use super::{
+    source::{Place, Source},
+    trouble::innermost,
+};
+use crate::config::{self, Mode, Scope};
+use anyhow::Context;
+use kube::{Config, config::KubeConfigOptions};
+use std::{path::Path, time::Duration};
+
+/// Where a pod finds its service account's token.
+const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// How the cluster is reached.
+pub struct Access {
+    /// Address, certificates, credentials.
+    pub config: Config,
+    /// The name of this node.
+    pub node: String,
+    scope: Scope,
+    map: Option<(String, String)>,
+}
+
+impl Access {
+    /// `None` when Kubernetes is off, or `auto` and there is none.
+    ///
+    /// # Errors
+    /// When it is wanted and is not there, or when its description is broken.
+    pub fn find(config: &config::Config) -> anyhow::Result<Option<Self>> {
+        let settings = &config.kubernetes;
+        let inside = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && Path::new(TOKEN).exists();
+        let outside = std::env::var_os("KUBECONFIG").filter(|files| !files.is_empty());
+        match settings.mode {
+            Mode::Off => return Ok(None),
+            Mode::Auto if !inside && outside.is_none() => return Ok(None),
+            Mode::Auto | Mode::On => {}
+        }
+        let mut access = if let Some(files) = outside {
+            let options = KubeConfigOptions::default();
+            let read = Config::from_kubeconfig(&options);
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(read)
+                .map_err(|error| {
+                    let (files, what) = (files.display(), innermost(&error));
+                    anyhow::anyhow!("cannot use KUBECONFIG={files}: {what}")
+                })?
+        } else if inside {
+            Config::incluster().context("cannot use the service account of this pod")?
+        } else {
+            anyhow::bail!(
+                "--kubernetes=on, but there is no cluster here: neither KUBECONFIG nor a service account ({TOKEN} and \
+                 KUBERNETES_SERVICE_HOST); --kubernetes=auto or off goes on without"
+            );
+        };
+        // Each failed attempt is to be seen, and is tried again by the lists themselves.
+        access.default_retry = false;
+        access.connect_timeout = Some(Duration::from_secs(10));
+        let node = match &settings.node {
+            Some(node) => node.clone(),
+            None => nix::unistd::gethostname()
+                .ok()
+                .and_then(|name| name.into_string().ok())
+                .context("cannot tell this node's name: give it with --node")?,
+        };
+        let map = settings.mesh_config_map.as_deref().map(|text| {
+            let (namespace, name) = text.split_once('/').unwrap_or(("istio-system", text));
+            (namespace.to_owned(), name.to_owned())
+        });
+        Ok(Some(Self {
+            config: access,
+            node,
+            scope: settings.scope,
+            map,
+        }))
+    }
+
+    /// The lists that are to be read.
+    pub fn sources(&self) -> Vec<Place> {
+        let mut sources = vec![Source::Namespaces, Source::Services, Source::Nodes, Source::NodePods];
+        if self.scope == Scope::Cluster {
+            sources.push(Source::ClusterPods);
+        }
+        let map = self
+            .map
+            .as_ref()
+            .map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+        if map.is_some() {
+            sources.push(Source::MeshConfig);
+        }
+        sources
+            .into_iter()
+            .map(|source| Place::new(source, &self.node, map))
+            .collect()
+    }
+}

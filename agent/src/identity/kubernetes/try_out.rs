@@ -1,0 +1,105 @@
+//! Whether the cluster can be read, for `narrows check`.
+
+use super::{
+    access::Access,
+    runtime,
+    source::{Place, Source},
+    trouble::{Trouble, Verb},
+};
+use crate::config;
+use anyhow::Context;
+use kube::{
+    Client,
+    core::{
+        Request,
+        params::{ListParams, WatchParams},
+    },
+};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// A list, and how many objects there are, or what is wrong.
+pub type Answer = (Source, Result<String, String>);
+
+/// What `narrows check` finds: for each list, how many there are, or what is wrong. `None` when there is no cluster.
+///
+/// # Errors
+/// When the cluster is wanted and cannot be tried.
+pub fn try_out(config: &config::Config) -> anyhow::Result<Option<Vec<Answer>>> {
+    const LONGEST: Duration = Duration::from_secs(10);
+    let Some(access) = Access::find(config)? else {
+        return Ok(None);
+    };
+    let sources = access.sources();
+    let runtime = runtime()?;
+    let answers = runtime.block_on(async {
+        let client = Client::try_from(access.config).context("cannot set up the connection")?;
+        let mut answers = Vec::new();
+        for place in sources {
+            let one = async {
+                let text = first_page(&client, &place).await?;
+                first_watch(&client, &place).await?;
+                Ok(text)
+            };
+            let answer = tokio::time::timeout(LONGEST, one).await.unwrap_or_else(|_| {
+                let what = format!("no answer within {} s", LONGEST.as_secs());
+                Err(Trouble::new(Verb::List, place.source, what))
+            });
+            answers.push((place.source, answer.map_err(|trouble| trouble.to_string())));
+        }
+        anyhow::Ok(answers)
+    });
+    runtime.shutdown_background();
+    answers.map(Some)
+}
+
+/// Asks for one object of a list, to see whether that is allowed. Says how many there are.
+async fn first_page(client: &Client, place: &Place) -> Result<String, Trouble> {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Remaining {
+        remaining_item_count: Option<u64>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Counted {
+        metadata: Remaining,
+        items: Vec<serde::de::IgnoredAny>,
+    }
+    let trouble = |what| Trouble::new(Verb::List, place.source, what);
+    let parameters = ListParams {
+        limit: Some(1),
+        ..place.list()
+    };
+    let request = Request::new(&place.path)
+        .list(&parameters)
+        .map_err(|error| trouble(error.to_string()))?;
+    let text = client
+        .request_text(request)
+        .await
+        .map_err(|error| Trouble::of(Verb::List, place.source, error))?;
+    let page: Counted =
+        serde_json::from_str(&text).map_err(|error| trouble(format!("the answer is no list: {error}")))?;
+    let objects = page.items.len() as u64 + page.metadata.remaining_item_count.unwrap_or(0);
+    Ok(match place.fields {
+        // API servers do not count what a selector leaves over.
+        Some(_) => "may be listed and watched".to_owned(),
+        None => format!("{objects}, may be listed and watched"),
+    })
+}
+
+/// Opens a watch, to see whether that is allowed.
+async fn first_watch(client: &Client, place: &Place) -> Result<(), Trouble> {
+    let parameters = WatchParams {
+        field_selector: place.fields.clone(),
+        timeout: Some(1),
+        ..WatchParams::default()
+    };
+    let request = Request::new(&place.path)
+        .watch(&parameters, "0")
+        .map_err(|error| Trouble::new(Verb::Watch, place.source, error.to_string()))?;
+    let stream = client.request_stream(request).await;
+    stream
+        .map(|_| ())
+        .map_err(|error| Trouble::of(Verb::Watch, place.source, error))
+}
