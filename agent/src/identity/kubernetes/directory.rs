@@ -3,8 +3,10 @@
 //! Pods of this node are kept in full, since their containers must be told apart. Of the others only the identity and the
 //! addresses are kept; identities and labels that many pods share are kept once.
 
+mod services;
+
 use super::{
-    objects::{ConfigMap, Meta, Namespace, Node, Pod, Service},
+    objects::{ConfigMap, Meta, Namespace, Node, Pod},
     pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid},
     source::{Source, SourceStatus},
 };
@@ -18,9 +20,9 @@ use crate::{
     points::{PodFacts, Point, Rules},
 };
 use serde::Serialize;
+use services::{Group, Groups, ServiceRecord};
 use std::{
-    borrow::Cow,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
@@ -52,15 +54,6 @@ pub struct LocalPod {
     pub gone: Option<Millis>,
 }
 
-/// What pods with the same labels and the same identity share.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Group {
-    namespace: Arc<str>,
-    labels: Box<[(Arc<str>, Arc<str>)]>,
-    /// The workload, or the point without its instance.
-    identity: Identity,
-}
-
 /// A pod.
 #[derive(Debug)]
 struct Record {
@@ -78,25 +71,6 @@ impl Record {
             None => self.group.identity.clone(),
         }
     }
-}
-
-#[derive(Debug)]
-struct ServiceRecord {
-    namespace: String,
-    name: String,
-    selector: Vec<(String, String)>,
-    port: u16,
-    addresses: Vec<IpAddr>,
-    /// Who is behind it, and the state of its namespace in which that was found.
-    behind: Option<(u64, Identity)>,
-}
-
-/// Pods of a namespace, by what they share.
-#[derive(Debug, Default)]
-struct Groups {
-    groups: HashSet<Arc<Group>>,
-    /// Changes whenever a group comes or goes.
-    version: u64,
 }
 
 /// How a directory is set up.
@@ -245,43 +219,6 @@ impl Directory {
         self.node_addresses.contains(&address)
     }
 
-    /// Who is behind a service: one workload, one point, or when there are several or none, the service itself.
-    fn behind(&mut self, key: u128) -> Option<Identity> {
-        let service = self.services.get(&key)?;
-        let groups = self.groups.get(service.namespace.as_str());
-        let version = groups.map_or(0, |groups| groups.version);
-        if let Some((known, identity)) = &service.behind
-            && *known == version
-        {
-            return Some(identity.clone());
-        }
-        let mut found: Option<&Identity> = None;
-        let mut several = false;
-        if !service.selector.is_empty() {
-            for group in groups.into_iter().flat_map(|groups| &groups.groups) {
-                if group.has(&service.selector) {
-                    several |= found.is_some_and(|found| *found != group.identity);
-                    found = Some(&group.identity);
-                }
-            }
-        }
-        let identity = match found {
-            Some(identity) if !several => identity.clone(),
-            _ => {
-                let workload = Workload {
-                    namespace: service.namespace.clone(),
-                    kind: Cow::Borrowed("Service"),
-                    name: service.name.clone(),
-                    service_account: String::new(),
-                    principal: String::new(),
-                };
-                Identity::Workload(intern(&mut self.workloads, workload))
-            }
-        };
-        self.services.get_mut(&key)?.behind = Some((version, identity.clone()));
-        Some(identity)
-    }
-
     /// Takes in a pod as it is now. Returns its key.
     pub fn apply_pod(&mut self, source: Source, pod: &Pod, now: Millis) -> u128 {
         let key = key_of(&pod.metadata);
@@ -411,109 +348,12 @@ impl Directory {
         self.generation += 1;
     }
 
-    fn group(&mut self, facts: &PodFacts, workload: &Arc<Workload>, point: Option<&Point>) -> Arc<Group> {
-        let identity = match point {
-            None => Identity::Workload(workload.clone()),
-            Some(point) => Identity::Point(Arc::new(Point {
-                instance: String::new(),
-                ..point.clone()
-            })),
-        };
-        let mut text = |text: &str| match self.strings.get(text) {
-            Some(known) => known.clone(),
-            None => {
-                let new: Arc<str> = text.into();
-                self.strings.insert(new.clone());
-                new
-            }
-        };
-        let namespace = text(&facts.namespace);
-        let labels = facts
-            .labels
-            .iter()
-            .map(|(name, value)| (text(name), text(value)))
-            .collect();
-        let group = Group {
-            namespace: namespace.clone(),
-            labels,
-            identity,
-        };
-        let groups = self.groups.entry(namespace).or_default();
-        if let Some(known) = groups.groups.get(&group) {
-            return known.clone();
-        }
-        let group = Arc::new(group);
-        groups.groups.insert(group.clone());
-        groups.version += 1;
-        group
-    }
-
-    /// Forgets a group with its last pod.
-    fn drop_group(&mut self, group: &Arc<Group>) {
-        // One here, one in the set.
-        if Arc::strong_count(group) == 2
-            && let Some(groups) = self.groups.get_mut(&group.namespace)
-        {
-            groups.groups.remove(group);
-            groups.version += 1;
-        }
-    }
-
     /// Takes in a namespace.
     pub fn apply_namespace(&mut self, namespace: Namespace) -> u128 {
         let key = key_of(&namespace.metadata);
         self.namespace_keys.insert(namespace.metadata.name.clone(), key);
         self.namespaces.insert(key, namespace.metadata);
         key
-    }
-
-    /// Takes in a service.
-    pub fn apply_service(&mut self, service: &Service) -> u128 {
-        let key = key_of(&service.metadata);
-        self.delete_service(key);
-        let spec = &service.spec;
-        let from_outside = service.status.load_balancer.ingress.iter().map(|ingress| &ingress.ip);
-        let addresses: BTreeSet<IpAddr> = spec
-            .cluster_ips
-            .iter()
-            .chain([&spec.cluster_ip])
-            .chain(&spec.external_ips)
-            .chain(from_outside)
-            // "None" and "" are no addresses.
-            .filter_map(|text| text.parse::<IpAddr>().ok())
-            .map(|address| address.to_canonical())
-            .collect();
-        for address in &addresses {
-            self.service_addresses.insert(*address, key);
-        }
-        let record = ServiceRecord {
-            namespace: service.metadata.namespace.clone(),
-            name: service.metadata.name.clone(),
-            selector: spec
-                .selector
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-            port: spec.ports.first().map_or(0, |port| port.port),
-            addresses: addresses.into_iter().collect(),
-            behind: None,
-        };
-        self.services.insert(key, record);
-        self.generation += 1;
-        key
-    }
-
-    /// Takes a service out.
-    pub fn delete_service(&mut self, key: u128) {
-        let Some(record) = self.services.remove(&key) else {
-            return;
-        };
-        for address in &record.addresses {
-            if self.service_addresses.get(address) == Some(&key) {
-                self.service_addresses.remove(address);
-            }
-        }
-        self.generation += 1;
     }
 
     /// Takes in a node.
@@ -625,26 +465,6 @@ impl Directory {
         self.addresses.shrink();
         self.strings.shrink_to_fit();
         self.workloads.shrink_to_fit();
-    }
-}
-
-impl Group {
-    fn has(&self, selector: &[(String, String)]) -> bool {
-        selector.iter().all(|(name, value)| {
-            self.labels
-                .binary_search_by(|(known, _)| (**known).cmp(name.as_str()))
-                .is_ok_and(|place| *self.labels[place].1 == **value)
-        })
-    }
-}
-
-impl ServiceRecord {
-    fn selects(&self, labels: &std::collections::BTreeMap<String, String>) -> bool {
-        !self.selector.is_empty()
-            && self
-                .selector
-                .iter()
-                .all(|(name, value)| labels.get(name) == Some(value))
     }
 }
 
