@@ -257,6 +257,23 @@ fn a_ztunnel_acts_for_the_pods_whose_namespaces_it_is_in() {
 }
 
 #[test]
+fn a_pod_without_sockets_is_placed_by_its_processes() {
+    let cluster = Cluster::new();
+    let mut quiet = cluster.pod("istio-ambient-app", "catalog-1", 11);
+    quiet.sim.start_pause().expect("a process");
+    let ztunnel = cluster.pod("istio-ztunnel", "ztunnel-aaaaa", 3);
+    let agent = cluster.start(&[]);
+    let inside = quiet.sim.netns().expect("its own network");
+    ztunnel
+        .sim
+        .cgroup("istio-proxy")
+        .enter(|| assert_eq!(inside.run(|| Plan::burst(v4(1, 15008), 3).run()).refused, 3));
+    let workload = quiet.workload();
+    let labels = [("point", "istio-system/ztunnel"), ("source_workload", workload.as_str())];
+    agent.wait_for("the failures of the pod", |m| m.sum("narrows_dependent_failures_total", &labels) == 3.0);
+}
+
+#[test]
 fn two_ztunnels_during_an_update_are_both_seen() {
     let cluster = Cluster::new();
     let agent = cluster.start(&[]);

@@ -308,7 +308,8 @@ impl Holders {
             .known
             .iter()
             .filter(|(_, known)| match &known.who {
-                Who::NotAsked => container_of(&known.path).is_some(),
+                // The pod's own cgroup holds no sockets.
+                Who::NotAsked => container_of(&known.path).is_some_and(|container| container.id.is_some()),
                 Who::Expected(pod) => news(&known.path, pod.as_ref()),
                 Who::Container(named) => news(&known.path, Some(&named.pod)),
                 _ => false,

@@ -16,7 +16,6 @@ use std::{
 };
 
 const UNREADABLE: &str = "narrows_identity_unreadable_objects_total";
-const OBJECTS: &str = "narrows_identity_objects";
 
 /// Text that needs care wherever it is shown.
 const HOSTILE: &str = "q\"u'o`t\\e\n\tn\\n{a=\"b\"}, # EOF\r é 日本 \u{202e}\u{0}\u{7f}";
@@ -125,7 +124,7 @@ fn odd_objects_are_taken_for_what_they_say() {
     shop.synced();
     shop.sells(5);
     let n = 2.0 + objects.len() as f64;
-    assert_eq!(shop.figure(OBJECTS, "node_pods"), n, "{}", shop.agent.stderr());
+    assert_eq!(shop.objects("node_pods"), n, "{}", shop.agent.stderr());
     // The same as events, and one more behind them.
     shop.cluster.api.put_all(Resource::Pods, odd());
     let nowhere = json!({ "metadata": meta("no-spec") });
@@ -135,7 +134,7 @@ fn odd_objects_are_taken_for_what_they_say() {
     shop.sells(5);
     assert_eq!(shop.figure(UNREADABLE, "node_pods"), 0.0, "{}", shop.agent.stderr());
     assert_eq!(shop.figure(UNREADABLE, "cluster_pods"), 0.0, "{}", shop.agent.stderr());
-    assert_eq!(shop.figure(OBJECTS, "cluster_pods"), 1.0);
+    assert_eq!(shop.objects("cluster_pods"), 1.0);
 }
 
 #[test]
@@ -153,7 +152,7 @@ fn pods_with_wrong_types_are_counted_and_named_and_their_neighbours_are_known() 
     let n = wrong().len() as f64;
     assert_eq!(shop.figure(UNREADABLE, "node_pods"), n);
     assert_eq!(shop.figure(UNREADABLE, "cluster_pods"), 1.0);
-    assert_eq!(shop.figure(OBJECTS, "node_pods"), 2.0);
+    assert_eq!(shop.objects("node_pods"), 2.0);
     for object in &wrong() {
         assert_eq!(named(&shop, "pods", name_of(object)), 1, "{}", shop.agent.stderr());
     }
@@ -206,7 +205,7 @@ fn services_and_nodes_with_wrong_types_are_counted_and_named() {
     shop.sells(5);
     assert_eq!(shop.figure(UNREADABLE, "services"), services.len() as f64);
     assert_eq!(shop.figure(UNREADABLE, "nodes"), 1.0);
-    assert_eq!(shop.figure(OBJECTS, "nodes"), 1.0);
+    assert_eq!(shop.objects("nodes"), 1.0);
     for service in &services {
         assert_eq!(named(&shop, "services", name_of(service)), 1, "{}", shop.agent.stderr());
     }
@@ -236,7 +235,7 @@ fn keeps_its_last_good_state(spoil: impl FnOnce(&mut Value)) {
     shop.cluster.api.expire_watches();
     shop.awaits("another list", || (shop.lists() == [2.0; 5]).then_some(()));
     assert_eq!(shop.figure(UNREADABLE, "cluster_pods"), 2.0);
-    assert_eq!(shop.figure(OBJECTS, "cluster_pods"), 1.0, "{}", shop.agent.stderr());
+    assert_eq!(shop.objects("cluster_pods"), 1.0, "{}", shop.agent.stderr());
     connect_from_afar(&afar, 4);
     shop.depends("afar", 12);
 }
@@ -259,7 +258,7 @@ fn what_has_become_unreadable_goes_when_it_is_deleted() {
             cluster.api.put(Resource::Pods, pod.clone());
         });
         shop.synced();
-        assert_eq!(shop.figure(OBJECTS, "cluster_pods"), 1.0);
+        assert_eq!(shop.objects("cluster_pods"), 1.0);
         *pod.pointer_mut(pointer).expect("it is there") = value;
         shop.cluster.api.put(Resource::Pods, pod);
         shop.awaits("it to be unreadable", || {
@@ -272,12 +271,7 @@ fn what_has_become_unreadable_goes_when_it_is_deleted() {
         let afar = shop.cluster.world.workload("next", 61);
         connect_from_afar(&afar, 4);
         shop.depends("next", 4);
-        assert_eq!(
-            shop.figure(OBJECTS, "cluster_pods"),
-            1.0,
-            "{pointer}: {}",
-            shop.agent.stderr()
-        );
+        assert_eq!(shop.objects("cluster_pods"), 1.0, "{pointer}: {}", shop.agent.stderr());
     }
 }
 

@@ -47,7 +47,7 @@ fn what_happened_before_a_compaction_is_known_after_it() {
         shop.depends(name, n);
     }
     shop.depends("left", 4);
-    assert_eq!(shop.figure("narrows_identity_objects", "cluster_pods"), 2.0);
+    assert_eq!(shop.objects("cluster_pods"), 2.0);
     assert_eq!(shop.lists(), once_more);
 }
 
@@ -136,7 +136,7 @@ fn a_list_whose_next_page_has_expired_is_begun_again() {
         lists.iter().any(|list| list.continued && list.status == Some(410)),
         "{lists:?}"
     );
-    assert_eq!(shop.figure("narrows_identity_objects", "cluster_pods"), MANY as f64);
+    assert_eq!(shop.objects("cluster_pods"), MANY as f64);
     assert_eq!(shop.figure("narrows_identity_lists_total", "cluster_pods"), 1.0);
     assert_eq!(shop.figure("narrows_identity_failures_total", "cluster_pods"), 1.0);
     shop.sells(5);

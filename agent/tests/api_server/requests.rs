@@ -78,9 +78,9 @@ fn every_list_is_read_in_pages() {
         lists.iter().filter(|list| list.continued).count()
     };
     assert_eq!((further(Resource::Pods), further(Resource::Namespaces)), (2, 1));
-    assert_eq!(shop.figure("narrows_identity_objects", "cluster_pods"), 1_001.0);
-    assert_eq!(shop.figure("narrows_identity_objects", "namespaces"), 504.0);
-    assert_eq!(shop.figure("narrows_identity_objects", "node_pods"), 2.0);
+    assert_eq!(shop.objects("cluster_pods"), 1_001.0);
+    assert_eq!(shop.objects("namespaces"), 504.0);
+    assert_eq!(shop.objects("node_pods"), 2.0);
 }
 
 #[test]

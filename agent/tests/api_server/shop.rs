@@ -173,6 +173,11 @@ impl Shop {
         figure(&self.agent.metrics(), name, source)
     }
 
+    /// How many objects of a list are known.
+    pub fn objects(&self, source: &str) -> f64 {
+        self.figure("narrows_identity_objects", source)
+    }
+
     /// How often each list was complete.
     pub fn lists(&self) -> Vec<f64> {
         let metrics = self.agent.metrics();

@@ -20,6 +20,8 @@ struct Way {
     prefix: &'static [&'static str],
     /// The mode of its executable.
     mode: u32,
+    /// Whether only CAP_SYS_PTRACE shows it to another root.
+    hidden: bool,
 }
 
 /// `setpriv` keeps its capabilities until it executes something: `env` has none.
@@ -30,6 +32,7 @@ const WAYS: [Way; 4] = [
         name: "another-user",
         prefix: AS_USER,
         mode: 0o755,
+        hidden: true,
     },
     // Who runs a file that they may not read gets a process that cannot be dumped; one that has changed its user, or that says
     // so itself, is the same. Its files in /proc are root's.
@@ -37,18 +40,22 @@ const WAYS: [Way; 4] = [
         name: "not-dumpable",
         prefix: AS_USER,
         mode: 0o711,
+        hidden: true,
     },
     // Root, as the agent is, but with all capabilities.
     Way {
         name: "more-capabilities",
         prefix: &[],
         mode: 0o755,
+        hidden: true,
     },
     // As in pods with `hostUsers: false`.
     Way {
         name: "user-namespace",
         prefix: &["unshare", "--user", "--map-root-user"],
         mode: 0o755,
+        // Root made the namespace, and owns it.
+        hidden: false,
     },
 ];
 
@@ -61,6 +68,8 @@ pub struct Proxy {
     pub n: u8,
     /// `<namespace>/<name>` of the point that it is.
     pub point: String,
+    /// Whether only CAP_SYS_PTRACE shows that.
+    pub hidden: bool,
 }
 
 /// One of each kind. Their addresses begin at 10.90.0.`n`; `files` is where their executables are put.
@@ -92,6 +101,7 @@ impl Proxy {
             pod,
             n,
             point,
+            hidden: way.hidden,
         }
     }
 }
