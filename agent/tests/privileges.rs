@@ -109,6 +109,7 @@ fn check_finds_everything_in_order() {
 fn the_agent_misses_nothing() {
     let node = Node::new();
     let shop = Shop::new(&node.cluster);
+    let address = an_address_of_the_node(&node);
     let agent = node.start(&DaemonSet::read(), &["--log", "info,narrows::failures=debug"]);
     every_program_is_active(&agent);
     shop.trade(&agent);
@@ -124,7 +125,7 @@ fn the_agent_misses_nothing() {
     agent.wait_for("the failures of a workload that has no socket", |m| {
         m.sum(FAILED, QUIET) == 3.0
     });
-    the_node_is_told_from_the_agents_pod(&node, &agent);
+    the_node_is_told_from_the_agents_pod(&node, &agent, address);
 }
 
 #[test]
@@ -334,15 +335,8 @@ impl Shop {
     }
 }
 
-/// The agent's pod has a network of its own. That of the node is read through the node's first process.
-fn the_node_is_told_from_the_agents_pod(node: &Node, agent: &Agent) {
-    let mut manifest = Pod::of("deployment");
-    manifest.0["spec"]["hostNetwork"] = true.into();
-    let host = node.cluster.prepare(manifest, "inventory-6d7f8b9c5-eeeee", 31);
-    node.cluster.announce(&host);
-    let client = node.cluster.pod("deployment", "inventory-6d7f8b9c5-fffff", 32);
-
-    // An address of the node that nobody else has; it goes with the other end of the cable.
+/// One that nobody else has; it goes with the other end of the cable.
+fn an_address_of_the_node(node: &Node) -> Ipv4Addr {
     let (name, address) = (format!("nrw{}", std::process::id()), Ipv4Addr::new(198, 51, 100, 77));
     let cable = format!("ip link add node0 type veth peer name {name} netns 1");
     node.cluster.world.fabric.netns().exec(&cable).expect("a cable");
@@ -350,10 +344,16 @@ fn the_node_is_told_from_the_agents_pod(node: &Node, agent: &Agent) {
         .args(["address", "add", &address.to_string(), "dev", &name])
         .status();
     assert!(ip.expect("iproute2").success());
-    // The agent looks for its node's addresses once a tick.
-    agent.settle();
-    eprintln!("DBG {}", fs::read_to_string(format!("/proc/{}/root/proc/1/net/fib_trie", agent.pid())).unwrap());
-    eprintln!("DBG2 {}", fs::read_to_string("/proc/1/net/fib_trie").unwrap());
+    address
+}
+
+/// The agent's pod has a network of its own. That of the node is read through the node's first process.
+fn the_node_is_told_from_the_agents_pod(node: &Node, agent: &Agent, address: Ipv4Addr) {
+    let mut manifest = Pod::of("deployment");
+    manifest.0["spec"]["hostNetwork"] = true.into();
+    let host = node.cluster.prepare(manifest, "inventory-6d7f8b9c5-eeeee", 31);
+    node.cluster.announce(&host);
+    let client = node.cluster.pod("deployment", "inventory-6d7f8b9c5-fffff", 32);
 
     for (pod, peer, party) in [
         (&host, address, "Node"),
