@@ -53,7 +53,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test(args) => tasks::test::run(&args),
         Task::Lint(args) => tasks::lint::run(&args),
         Task::Demo(args) => {
-            setup::ensure(Purpose::Tests)?;
+            setup::ensure(Purpose::Demo)?;
             demo::run(args)
         }
         Task::Bench(args) => bench::run(&args),

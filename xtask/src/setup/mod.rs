@@ -42,6 +42,8 @@ pub(crate) enum Purpose {
     /// Compile the agent.
     Build,
     /// Compile it, and run it on a miniature mesh.
+    Demo,
+    /// The same, and check the manifests.
     Tests,
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct Tests {
     pub(crate) missing: Vec<Requirement>,
     pub(crate) envoy: bool,
     pub(crate) prometheus: bool,
+    /// True also where the manifests are not to be checked.
     pub(crate) kubernetes: bool,
 }
 
@@ -44,7 +45,7 @@ impl State {
                 Toolchain::read(target_dir).is_ok_and(|recorded| recorded == linker::toolchain(target_dir, found))
             }),
             compiler,
-            tests: (purpose == Purpose::Tests).then(|| Tests::inspect(target_dir)),
+            tests: (purpose != Purpose::Build).then(|| Tests::inspect(purpose, target_dir)),
         }
     }
 
@@ -56,9 +57,9 @@ impl State {
 }
 
 impl Tests {
-    fn inspect(target_dir: &Path) -> Self {
+    fn inspect(purpose: Purpose, target_dir: &Path) -> Self {
         let envoy = tools::envoy_is_there(target_dir);
-        let kubernetes = tools::kubernetes_is_there(target_dir);
+        let kubernetes = purpose == Purpose::Demo || tools::kubernetes_is_there(target_dir);
         let python = (!envoy || !kubernetes).then_some(PYTHON);
         Self {
             missing: MESH

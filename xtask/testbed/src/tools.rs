@@ -61,7 +61,10 @@ fn build_actor() -> Result<PathBuf> {
     // What cargo says to tests about their package is a change to build scripts that look at it: without this, each run would
     // build their crates again, and so would the next `cargo test`.
     for (name, _) in std::env::vars_os() {
-        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|prefix| name.to_string_lossy().starts_with(prefix))
+        {
             build.env_remove(name);
         }
     }
