@@ -268,8 +268,13 @@ fn a_pod_without_sockets_is_placed_by_its_processes() {
         .cgroup("istio-proxy")
         .enter(|| assert_eq!(inside.run(|| Plan::burst(v4(12, 15008), 3).run()).refused, 3));
     let workload = quiet.workload();
-    let labels = [("point", "istio-system/ztunnel"), ("source_workload", workload.as_str())];
-    agent.wait_for("the failures of the pod", |m| m.sum("narrows_dependent_failures_total", &labels) == 3.0);
+    let labels = [
+        ("point", "istio-system/ztunnel"),
+        ("source_workload", workload.as_str()),
+    ];
+    agent.wait_for("the failures of the pod", |m| {
+        m.sum("narrows_dependent_failures_total", &labels) == 3.0
+    });
 }
 
 #[test]

@@ -188,11 +188,6 @@ impl Holders {
         std::mem::take(&mut self.places)
     }
 
-    /// One of them.
-    pub fn take_place(&mut self) -> Option<(u32, Place)> {
-        self.places.pop()
-    }
-
     /// Takes the entries of a new inventory; forgets what the old one said.
     pub fn set_entries(&mut self, entries: &[Entry]) {
         let with_cgroup = entries
@@ -269,6 +264,7 @@ impl Holders {
     }
 
     fn find_entries(&mut self, missing: &mut Vec<String>) {
+        let mut new = false;
         for (path, line, identity) in &self.entries {
             match self.cgroups.id(path) {
                 Some(id) => {
@@ -279,9 +275,7 @@ impl Holders {
                     });
                     if !matches!(&known.who, Who::Known(known) if known == identity) {
                         known.who = Who::Known(identity.clone());
-                        // Cgroups below it belong to it, too.
-                        self.lost.clear();
-                        self.generation += 1;
+                        new = true;
                     }
                 }
                 None => missing.push(format!(
@@ -289,6 +283,16 @@ impl Holders {
                     self.cgroups.mount().display()
                 )),
             }
+        }
+        if new {
+            // Cgroups below it belong to it, too.
+            self.lost.clear();
+            for known in self.known.values_mut() {
+                if matches!(known.who, Who::Nobody(_) | Who::Node(_)) {
+                    known.who = Who::NotAsked;
+                }
+            }
+            self.generation += 1;
         }
     }
 

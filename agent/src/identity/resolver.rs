@@ -251,7 +251,7 @@ impl Resolver {
     /// Who a flow belonged to when it did what it did in `span`.
     pub fn bind(&mut self, key: &FlowKey, span: Span) -> Binding {
         let holder = self.holders.holder(key.cgroup, key.netns);
-        if let Some(place) = self.holders.take_place() {
+        for place in self.holders.take_places() {
             self.place(place);
         }
         let held = self.places.at(&key.netns, span.from, span.to);

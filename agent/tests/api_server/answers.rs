@@ -49,7 +49,7 @@ fn lists_that_fail_at_first_are_read_in_the_end() {
 #[test]
 fn connections_that_end_without_an_answer_are_tried_again() {
     let shop = Shop::open_with(&[], "", |cluster| {
-        cluster.api.fault(Fault::new(FaultKind::Close).times(3))
+        cluster.api.fault(Fault::new(FaultKind::Close).times(3));
     });
     shop.ready();
     shop.synced();
@@ -126,7 +126,7 @@ fn a_watch_that_never_begins_keeps_nobody_else_waiting() {
 }
 
 /// Lets the watches of pods, services, namespaces and nodes fail, each in its way, and shows that no change is missed.
-fn go_on_where_they_were(kinds: [(FaultKind, &str); 4]) {
+fn go_on_where_they_were(kinds: &[(FaultKind, &str); 4]) {
     let shop = Shop::open();
     let resources = [
         Resource::Pods,
@@ -134,7 +134,7 @@ fn go_on_where_they_were(kinds: [(FaultKind, &str); 4]) {
         Resource::Namespaces,
         Resource::Nodes,
     ];
-    for (resource, (kind, _)) in resources.into_iter().zip(&kinds) {
+    for (resource, (kind, _)) in resources.into_iter().zip(kinds) {
         let fault = Fault::new(kind.clone()).on(resource).verb(Verb::Watch);
         // One of the two watches of pods may meet it twice.
         shop.cluster.api.fault(fault.times(2));
@@ -154,7 +154,7 @@ fn go_on_where_they_were(kinds: [(FaultKind, &str); 4]) {
     for (source, before) in before {
         shop.awaits(source, || (shop.objects(source) == before + 1.0).then_some(()));
     }
-    for (_, sentence) in &kinds {
+    for (_, sentence) in kinds {
         shop.awaits(sentence, || (shop.logged(sentence) > 0).then_some(()));
     }
     shop.ready();
@@ -164,7 +164,7 @@ fn go_on_where_they_were(kinds: [(FaultKind, &str); 4]) {
 
 #[test]
 fn watches_that_break_off_go_on_where_they_were() {
-    go_on_where_they_were([
+    go_on_where_they_were(&[
         (FaultKind::CutBody, "cannot watch pods: "),
         (
             FaultKind::WatchError(500),
@@ -177,7 +177,7 @@ fn watches_that_break_off_go_on_where_they_were() {
 
 #[test]
 fn watches_that_do_not_begin_go_on_where_they_were() {
-    go_on_where_they_were([
+    go_on_where_they_were(&[
         (
             status(500, "etcdserver: request timed out"),
             "cannot watch pods: the API server answered 500: etcdserver: request timed out",

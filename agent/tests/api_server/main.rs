@@ -9,6 +9,7 @@ mod answers;
 mod forbidden;
 mod mesh_config;
 mod modes;
+mod names;
 mod odd_objects;
 mod outage;
 mod relist;

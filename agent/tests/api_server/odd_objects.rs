@@ -1,24 +1,14 @@
 //! Objects that no API server should send, beside those that it should.
 
 use crate::{
-    common::cluster::{NODE, connect, fresh_id, fresh_uid},
-    shop::{Shop, connect_from_afar, dependents, deployment, remote},
+    common::cluster::{NODE, fresh_id, fresh_uid},
+    names::HOSTILE,
+    shop::{Shop, connect_from_afar, remote},
 };
-use narrows_testbed::{
-    http,
-    kubernetes::{Resource, manifests::Pod},
-    scrape::Metrics,
-};
+use narrows_testbed::kubernetes::Resource;
 use serde_json::{Value, json};
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
 
 const UNREADABLE: &str = "narrows_identity_unreadable_objects_total";
-
-/// Text that needs care wherever it is shown.
-const HOSTILE: &str = "q\"u'o`t\\e\n\tn\\n{a=\"b\"}, # EOF\r é 日本 \u{202e}\u{0}\u{7f}";
 
 fn meta(name: &str) -> Value {
     json!({ "namespace": "shop", "name": name, "uid": fresh_uid() })
@@ -272,64 +262,5 @@ fn what_has_become_unreadable_goes_when_it_is_deleted() {
         connect_from_afar(&afar, 4);
         shop.depends("next", 4);
         assert_eq!(shop.objects("cluster_pods"), 1.0, "{pointer}: {}", shop.agent.stderr());
-    }
-}
-
-/// What promtool has against an exposition.
-fn promtool(exposition: &str) -> Option<String> {
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is there: `cargo xtask setup` installs it");
-    let mut input = promtool.stdin.take().expect("piped");
-    input.write_all(exposition.as_bytes()).expect("written");
-    drop(input);
-    let output = promtool.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (!output.status.success() || !said.is_empty()).then_some(said)
-}
-
-#[test]
-fn names_of_any_kind_come_back_unchanged_from_the_metrics() {
-    const GATEWAY: &str = "gateway.networking.k8s.io/gateway-name";
-    let shop = Shop::open();
-    let waypoint = Pod::of("istio-waypoint").label(GATEWAY, HOSTILE);
-    let waypoint = shop.cluster.prepare(waypoint, "waypoint-6f7d9c8b5d-ccccc", 3);
-    shop.cluster.announce(&waypoint);
-    let long = "long".repeat(60);
-    let clients = [HOSTILE, long.as_str()].map(|workload| {
-        let object = deployment(workload)
-            .annotation(HOSTILE, HOSTILE)
-            .label(HOSTILE, HOSTILE);
-        let n = if workload == HOSTILE { 12 } else { 13 };
-        let pod = shop.cluster.prepare(object, &format!("pod-{n}"), n);
-        shop.cluster.announce(&pod);
-        pod
-    });
-    let _server = crate::common::cluster::serve(&waypoint, "istio-proxy", 3);
-    for client in &clients {
-        connect(client, "inventory", 3, 6);
-    }
-    let point = format!("shop/{HOSTILE}");
-    let of = |metrics: &Metrics, workload: &str| {
-        let labels = [("point", point.as_str()), ("source_workload", workload)];
-        metrics.sum("narrows_dependent_connections_total", &labels)
-    };
-    shop.agent.wait_for("both clients", |metrics| {
-        of(metrics, HOSTILE) == 6.0 && of(metrics, &long) == 6.0
-    });
-    shop.sells(3);
-    assert_eq!(dependents(&shop.agent.metrics(), HOSTILE), 0.0);
-    for accept in ["*/*", "application/openmetrics-text"] {
-        let answer = http::get(shop.agent.address(), "/metrics", accept).expect("an answer");
-        assert_eq!(answer.status, 200);
-        let read = Metrics::parse(&answer.body).expect("it can be read");
-        assert_eq!(of(&read, HOSTILE), 6.0, "{}", answer.body);
-        if accept == "*/*" {
-            assert_eq!(promtool(&answer.body), None);
-        }
     }
 }

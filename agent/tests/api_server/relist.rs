@@ -90,21 +90,24 @@ fn a_watch_that_is_refused_as_gone_leads_to_one_more_list() {
 #[test]
 fn an_api_server_that_forgets_at_once_is_not_asked_without_a_pause() {
     let shop = Shop::open();
-    let fault = Fault::new(gone()).on(Resource::Namespaces).verb(Verb::Watch);
-    shop.cluster.api.fault(fault);
-    let before = shop.asked(Verb::List, Resource::Namespaces).len();
+    let resources = [Resource::Namespaces, Resource::Services];
+    let before = resources.map(|resource| shop.asked(Verb::List, resource).len());
+    // As an answer, and as an event.
+    for (resource, kind) in resources.into_iter().zip([gone(), FaultKind::WatchError(410)]) {
+        shop.cluster.api.fault(Fault::new(kind).on(resource).verb(Verb::Watch));
+    }
     shop.cluster.api.drop_watches();
-    let lists = shop.awaits("four more lists", || {
-        let lists = shop.asked(Verb::List, Resource::Namespaces);
-        (lists.len() >= before + 4).then_some(lists)
-    });
-    // The first is at once, as it should be. The others have to wait.
-    let pauses = lists[before..].windows(2).map(|two| two[1].at - two[0].at);
-    let pauses: Vec<_> = pauses.collect();
-    assert!(
-        pauses.iter().all(|pause| *pause >= Duration::from_millis(200)),
-        "{pauses:?}"
-    );
+    for (resource, before) in resources.into_iter().zip(before) {
+        let lists = shop.awaits("four more lists", || {
+            let lists = shop.asked(Verb::List, resource);
+            (lists.len() >= before + 4).then_some(lists)
+        });
+        // The first is at once, as it should be. The others have to wait.
+        let pauses = lists[before..].windows(2).map(|two| two[1].at - two[0].at);
+        let pauses: Vec<_> = pauses.collect();
+        let least = Duration::from_millis(200);
+        assert!(pauses.iter().all(|pause| *pause >= least), "{resource}: {pauses:?}");
+    }
     shop.cluster.api.clear_faults();
     shop.synced();
 }

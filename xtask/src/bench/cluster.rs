@@ -9,7 +9,7 @@ use narrows_testbed::kubernetes::{
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// How large Kubernetes says a cluster may be is 150,000 pods on 5,000 nodes.
+/// A large cluster; Kubernetes itself is made for up to 150,000 pods.
 pub(crate) const PODS: usize = 100_000;
 const WORKLOADS: usize = 5_000;
 const NAMESPACES: usize = 200;
@@ -118,7 +118,7 @@ impl Cluster {
         pod.named(&namespace, &name)
             .uid(&format!(
                 "{:08x}-77aa-4f10-9c3e-{number:012x}",
-                number * 0x9e37 & 0xffff_ffff
+                (number * 0x9e37) & 0xffff_ffff
             ))
             .node(&node_of(number))
             .ip(&[&address_text(address)])

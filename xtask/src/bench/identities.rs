@@ -120,11 +120,11 @@ fn changes(report: &mut Report, server: &ApiServer, cluster: &Cluster, agent: &A
     let (seconds, after) = (begin.elapsed().as_secs_f64(), agent.metrics());
     let (shown, lag) = lag(server, cluster, agent)?;
     let last = agent.settle();
-    let unread = last.sum("narrows_identity_failures_total", &[])
+    let disturbances = last.sum("narrows_identity_failures_total", &[])
         + last.sum("narrows_identity_unreadable_objects_total", &[])
         + last.sum("narrows_identity_lists_total", &[("source", "cluster_pods")])
         - 1.0;
-    if unread > 0.0 {
+    if disturbances > 0.0 {
         bail!("the agent did not follow the changes quietly:\n{}", agent.stderr());
     }
     report.add(

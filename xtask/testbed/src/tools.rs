@@ -58,15 +58,11 @@ fn build_actor() -> Result<PathBuf> {
         "narrows-actor",
     ]);
     build.env("CARGO_TARGET_DIR", target_dir());
-    // What cargo says to tests about their package is a change to build scripts that look at it: without this, each run would
-    // build their crates again, and so would the next `cargo test`.
-    for (name, _) in std::env::vars_os() {
-        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
-            .iter()
-            .any(|prefix| name.to_string_lossy().starts_with(prefix))
-        {
-            build.env_remove(name);
-        }
+    // What cargo tells tests about their own package is a change to build scripts that look at it (ring's does): they and all
+    // that needs them would be built again, here and at the next `cargo test`.
+    let told = |name: &str| name == "OUT_DIR" || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
+        build.env_remove(name);
     }
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     if profile == "release" {
