@@ -9,6 +9,7 @@ pub mod config;
 pub mod export;
 pub mod identity;
 pub mod kernel;
+mod memory;
 pub mod model;
 pub mod node;
 pub mod points;

@@ -18,14 +18,12 @@ use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use std::{
     io::ErrorKind,
+    net::TcpListener,
     sync::{Arc, mpsc},
     time::Instant,
 };
 use tick::Ticker;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -33,28 +31,28 @@ use tokio::{
 /// When it cannot begin: the address is taken, a capability, a kernel feature or a required program is missing, or a
 /// file is not as it should be.
 pub fn run(config: &Config) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start tokio")?;
-    runtime.block_on(serve(config))
-}
-
-async fn serve(config: &Config) -> anyhow::Result<()> {
     tracing::info!(config = %serde_json::to_string(config)?, "starting");
     // First what is quickly said: whether this is a second instance.
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+    let listener = TcpListener::bind(config.listen).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::AddrInUse => ": is another agent running? (--listen chooses another address)",
             _ => "",
         };
         anyhow::anyhow!("cannot listen on {}{hint}: {error}", config.listen)
     })?;
-    let settings = config.clone();
-    // Where it may wait.
-    let ticker = tokio::task::spawn_blocking(move || begin(&settings))
-        .await
-        .context("the start panicked")??;
+    listener
+        .set_nonblocking(true)
+        .context("cannot prepare the HTTP server")?;
+    let ticker = begin(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start tokio")?;
+    runtime.block_on(serve(config, listener, ticker))
+}
+
+async fn serve(config: &Config, listener: TcpListener, ticker: Ticker) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener).context("cannot prepare the HTTP server")?;
     let shared: Shared = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
 
     let (stop, stopped) = mpsc::channel();

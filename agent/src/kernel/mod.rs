@@ -12,6 +12,7 @@ pub use capabilities::{missing_capabilities, sees_processes};
 pub use offsets::{Field, signal_without};
 pub use programs::{PROGRAMS, ProgramStatus};
 
+use crate::memory::give_back_memory;
 use agent_common::{
     CGROUP_PATH, CgroupEvent, Control, FailureEvent, Flow, FlowEntry, FlowKey, ListenerSample, Loss, Offsets, Role,
     Settings,
@@ -123,6 +124,7 @@ impl Kernel {
         }
         drop(types);
         let kernel = Self::open_with(options, offsets, fields);
+        // Reading the kernel's types takes tens of megabytes for a moment.
         give_back_memory();
         kernel
     }
@@ -369,15 +371,6 @@ fn run_adoption(adopt: &KernelIterator) -> anyhow::Result<()> {
 fn next_walk(begin: Instant, took: Duration) -> Instant {
     const SHORT: Duration = Duration::from_millis(10);
     if took <= SHORT { begin } else { begin + took * 100 }
-}
-
-/// Reading the kernel's types takes tens of megabytes for a moment, which glibc would keep for later.
-fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: only returns free memory to the system.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Map> {

@@ -10,7 +10,7 @@ use super::{
     source::{Place, Source},
     trouble::{Trouble, Verb},
 };
-use crate::identity::history::Millis;
+use crate::{identity::history::Millis, memory::give_back_memory};
 use futures_util::{AsyncBufRead, AsyncBufReadExt};
 use kube::{
     Client,
@@ -169,6 +169,9 @@ impl Reflector {
                 Some(next) => parameters.continue_token = Some(next),
                 None => {
                     self.complete(&listed, begin);
+                    drop(listed);
+                    // Pages of a large cluster leave as much free memory behind as what is kept of them.
+                    give_back_memory();
                     return Ok(version);
                 }
             }
