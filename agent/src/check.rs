@@ -43,14 +43,19 @@ pub fn run(config: &Config) -> (String, bool) {
             .map_err(|e| e.to_string()),
     );
     let cgroups = Cgroups::find();
-    outcome(
-        &mut rows,
-        "cgroup2",
-        cgroups
-            .as_ref()
-            .map(|cgroups| cgroups.mount().display().to_string())
-            .map_err(|error| format!("{error:#}")),
-    );
+    match &cgroups {
+        Ok(cgroups) if !cgroups.is_whole() => rows.push(Row {
+            what: "cgroup2".into(),
+            state: State::Off,
+            detail: format!(
+                "{} shows only a part of this node: connections of other cgroups have no owner. Mount the node's \
+                 /sys/fs/cgroup into the container",
+                cgroups.mount().display()
+            ),
+        }),
+        Ok(cgroups) => outcome(&mut rows, "cgroup2", Ok(cgroups.mount().display().to_string())),
+        Err(error) => outcome(&mut rows, "cgroup2", Err(format!("{error:#}"))),
+    }
     let capabilities = match kernel::missing_capabilities() {
         Ok(missing) if missing.is_empty() => Ok("CAP_BPF, CAP_PERFMON".to_owned()),
         Ok(missing) => Err(missing.join(", ")),
@@ -61,23 +66,12 @@ pub fn run(config: &Config) -> (String, bool) {
         rows.push(Row {
             what: "CAP_SYS_PTRACE".into(),
             state: State::Off,
-            detail: "recognition of points by their processes".into(),
+            detail:
+                "recognition of points by their processes; the network namespaces of pods without sockets of their own"
+                    .into(),
         });
     }
     programs(&mut rows);
-    if let Ok(cgroups) = &cgroups
-        && !cgroups.is_whole()
-    {
-        rows.push(Row {
-            what: "cgroup2".into(),
-            state: State::Off,
-            detail: format!(
-                "{} shows only a part of this node: connections of other cgroups have no owner. Mount the node's \
-                 /sys/fs/cgroup into the container",
-                cgroups.mount().display()
-            ),
-        });
-    }
     cluster(&mut rows, config);
     inventory(&mut rows, config, cgroups.ok());
     (table(&rows), rows.iter().all(|row| row.state != State::Missing))

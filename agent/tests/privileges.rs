@@ -248,7 +248,12 @@ fn the_node_is_told_from_the_agents_pod(node: &Node, agent: &Agent, address: Ipv
     node.cluster.announce(&host);
     let client = node.cluster.pod("deployment", "inventory-6d7f8b9c5-fffff", 32);
 
-    for (pod, peer, party) in [(&host, address, "Node"), (&client, ADDRESS, "Unknown")] {
+    // On the node's network, loopback is everybody's.
+    for (pod, peer, party) in [
+        (&host, address, "Node"),
+        (&host, Ipv4Addr::LOCALHOST, "Node"),
+        (&client, ADDRESS, "Unknown"),
+    ] {
         // A port that was free a moment ago, and in no other line of the log.
         let target = pod.run(&pod.first(), || {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")

@@ -117,7 +117,10 @@ fn begin(config: &Config) -> anyhow::Result<Ticker> {
         );
     }
     if !kernel::sees_processes()? {
-        tracing::warn!("CAP_SYS_PTRACE is missing: no point is recognised by its processes");
+        tracing::warn!(
+            "CAP_SYS_PTRACE is missing: no point is recognised by its processes, and a pod without sockets of its own is not \
+             found in its network namespace"
+        );
     }
     if let Some(program) = kernel.missing_programs().first() {
         let why = program.reason.as_deref().unwrap_or("unknown");

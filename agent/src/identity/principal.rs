@@ -131,6 +131,9 @@ pub fn trust_domain_of_mesh_config(mesh: &str) -> Result<Option<String>, String>
     struct MeshConfig {
         trust_domain: Option<String>,
     }
+    if mesh.trim().is_empty() {
+        return Ok(None);
+    }
     let config: MeshConfig = serde_saphyr::from_str(mesh).map_err(|error| format!("its field mesh: {error}"))?;
     Ok(config.trust_domain.filter(|domain| !domain.is_empty()))
 }
@@ -223,6 +226,7 @@ mod tests {
         let mesh = "accessLogFile: /dev/stdout\ntrustDomain: td.example\ndefaultConfig:\n  proxyMetadata: {}\n";
         assert_eq!(trust_domain_of_mesh_config(mesh), Ok(Some("td.example".into())));
         assert_eq!(trust_domain_of_mesh_config("rootNamespace: x\n"), Ok(None));
+        assert_eq!(trust_domain_of_mesh_config("\n"), Ok(None));
         assert!(trust_domain_of_mesh_config("trustDomain: [").is_err());
     }
 }

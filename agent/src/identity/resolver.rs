@@ -288,7 +288,8 @@ impl Resolver {
                 Some(pod) => pod.addresses.contains(&address),
                 None => self.holders_of.get(workload).is_some_and(|own| own.contains(&address)),
             };
-            if own || address.is_loopback() {
+            // On the node's network, loopback is everybody's.
+            if own || (address.is_loopback() && Some(key.netns) != self.host_netns) {
                 return (Party::Workload(workload.clone()), true);
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::points::Process;
 use anyhow::Context;
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use std::{
     collections::HashMap,
     fs,
@@ -36,7 +37,9 @@ impl Cgroups {
         let mounts = mounts
             .into_iter()
             .filter(|mount| mount.fs_vfstype == "cgroup2")
-            .map(|mount| PathBuf::from(mount.fs_file));
+            .map(|mount| PathBuf::from(mount.fs_file))
+            // One that another mount covers is still listed.
+            .filter(|mount| statfs(mount).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC));
         // In a container there may be two: its own, which begins at its own cgroup, and the node's.
         let mount = mounts
             .max_by_key(|mount| id(mount).is_ok_and(|id| id == ROOT))

@@ -8,7 +8,7 @@ use super::{
     objects::Reference,
     pod::key_of_reference,
     source::{Place, Source},
-    trouble::{Trouble, Verb},
+    trouble::{Trouble, Verb, broken},
 };
 use crate::{identity::history::Millis, memory::give_back_memory};
 use futures_util::{AsyncBufRead, AsyncBufReadExt};
@@ -113,25 +113,26 @@ impl Reflector {
                     continue;
                 }
             };
-            if self.follow(version).await {
+            let before = Instant::now();
+            self.follow(version).await;
+            if before.elapsed() > LONGEST_WAIT {
                 wait = Backoff::default();
-            } else {
-                // A list that cannot be followed is not to be asked for again and again.
-                wait.pause(Duration::ZERO).await;
             }
+            // A list that cannot be followed is not to be asked for again and again.
+            wait.pause(Duration::ZERO).await;
         }
     }
 
-    /// Watches until everything must be listed again. Says whether any watch worked.
-    async fn follow(&self, mut version: String) -> bool {
+    /// Watches until everything must be listed again.
+    async fn follow(&self, mut version: String) {
         let mut wait = Backoff::default();
-        let worked = AtomicBool::new(false);
         let mut relist = self.relist.clone();
         while wait.failed < ATTEMPTS {
             let before = Instant::now();
+            let worked = AtomicBool::new(false);
             let watched = tokio::select! {
                 watched = self.watch(&mut version, &worked) => watched,
-                () = changed(&mut relist) => return true,
+                () = changed(&mut relist) => return,
             };
             match watched {
                 Ok(Ended::Normally) => {
@@ -141,10 +142,10 @@ impl Reflector {
                     }
                     wait = Backoff::default();
                 }
-                Ok(Ended::Relist) => return worked.load(Ordering::Relaxed),
+                Ok(Ended::Relist) => return,
                 Err(trouble) => {
                     // It had worked before it broke off.
-                    if before.elapsed() > LONGEST_WAIT {
+                    if worked.load(Ordering::Relaxed) {
                         wait = Backoff::default();
                     }
                     self.note(&trouble);
@@ -152,7 +153,6 @@ impl Reflector {
                 }
             }
         }
-        worked.load(Ordering::Relaxed)
     }
 
     /// Lists everything, and returns the version of the list.
@@ -287,7 +287,7 @@ impl Reflector {
                 }
                 Ok(Ok(false)) if line.is_empty() => return Ok(Ended::Normally),
                 Ok(Ok(false)) => return Err(trouble("the connection ended in the middle of an object".to_owned())),
-                Ok(Err(error)) => return Err(trouble(format!("the connection broke: {error}"))),
+                Ok(Err(error)) => return Err(trouble(broken(&error))),
             }
             if !works {
                 works = true;
@@ -365,7 +365,11 @@ impl Reflector {
         if status.error.as_ref() != Some(&sentence) {
             tracing::warn!(source = self.place.source.label(), "{sentence} (trying again)");
             (status.error, status.failed) = (Some(sentence), Some(trouble.verb()));
+            status.forbidden = trouble.is_forbidden();
         }
+        drop(directory);
+        // Who waits for this list may go on without.
+        self.shared.synced.notify_waiters();
     }
 }
 
@@ -401,7 +405,7 @@ async fn changed(relist: &mut Option<watch::Receiver<u64>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The lists that must be there before the pods are read, as pods are described with them.
@@ -415,7 +419,7 @@ pub async fn wait_for(shared: &Shared, first: &[Source], longest: Duration) {
         let there = lock(&shared.directory)
             .statuses()
             .iter()
-            .all(|status| status.synced || !first.contains(&status.source));
+            .all(|status| status.synced || status.forbidden || !first.contains(&status.source));
         if there || tokio::time::timeout_at(deadline, notified).await.is_err() {
             return;
         }

@@ -99,6 +99,9 @@ pub struct SourceStatus {
     /// What was being asked when that went wrong.
     #[serde(skip)]
     pub failed: Option<Verb>,
+    /// The role forbids it, so it will not be complete soon.
+    #[serde(skip)]
+    pub forbidden: bool,
     /// Times it was listed.
     pub lists: u64,
     /// Times it was watched.
@@ -115,7 +118,7 @@ impl SourceStatus {
     /// What was asked works again.
     pub fn works(&mut self, verb: Verb) {
         if self.failed == Some(verb) {
-            (self.error, self.failed) = (None, None);
+            (self.error, self.failed, self.forbidden) = (None, None, false);
         }
     }
 
@@ -127,6 +130,7 @@ impl SourceStatus {
             contact: now,
             error: None,
             failed: None,
+            forbidden: false,
             lists: 0,
             watches: 0,
             failures: 0,

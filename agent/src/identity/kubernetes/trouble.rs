@@ -45,6 +45,11 @@ impl Trouble {
         self.verb
     }
 
+    /// Whether the role does not allow it.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.what, What::Forbidden)
+    }
+
     /// Something else than an answer of the API server.
     pub fn new(verb: Verb, source: Source, what: String) -> Self {
         Self {
@@ -71,10 +76,21 @@ impl Trouble {
                     )),
                 }
             }
+            // It began to answer.
+            kube::Error::HyperError(error) => What::Other(broken(&error)),
             other => What::Other(format!("the API server cannot be reached: {}", innermost(&other))),
         };
         trouble
     }
+}
+
+/// A connection that broke in the middle of an answer.
+pub fn broken(error: &dyn std::error::Error) -> String {
+    let cause = innermost(error);
+    if cause.contains("close_notify") || cause.contains("unexpected end of file") {
+        return "the connection ended in the middle of the answer".to_owned();
+    }
+    format!("the connection broke: {cause}")
 }
 
 /// The innermost cause of an error, which says it best, in one line.

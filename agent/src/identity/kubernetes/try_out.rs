@@ -64,7 +64,7 @@ async fn first_page(client: &Client, place: &Place) -> Result<String, Trouble> {
     #[serde(default)]
     struct Counted {
         metadata: Remaining,
-        items: Vec<serde::de::IgnoredAny>,
+        items: Option<Vec<serde::de::IgnoredAny>>,
     }
     let trouble = |what| Trouble::new(Verb::List, place.source, what);
     let parameters = ListParams {
@@ -80,7 +80,7 @@ async fn first_page(client: &Client, place: &Place) -> Result<String, Trouble> {
         .map_err(|error| Trouble::of(Verb::List, place.source, error))?;
     let page: Counted =
         serde_json::from_str(&text).map_err(|error| trouble(format!("the answer is no list: {error}")))?;
-    let objects = page.items.len() as u64 + page.metadata.remaining_item_count.unwrap_or(0);
+    let objects = page.items.map_or(0, |items| items.len()) as u64 + page.metadata.remaining_item_count.unwrap_or(0);
     Ok(match place.fields {
         // API servers do not count what a selector leaves over.
         Some(_) => "may be listed and watched".to_owned(),
