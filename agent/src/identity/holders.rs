@@ -4,7 +4,7 @@ use super::{
     Entry, Identity, Workload,
     history::Millis,
     kubernetes::{LocalPod, Shared, lock},
-    resolver::Party,
+    party::Party,
 };
 use crate::{
     kernel::CgroupChange,

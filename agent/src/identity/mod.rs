@@ -6,13 +6,15 @@ mod holders;
 mod inventory;
 pub mod kubernetes;
 mod owner;
+mod party;
 mod principal;
 mod resolver;
 
 pub use history::{Held, Millis};
 pub use inventory::{Entry, Inventory};
+pub use party::{Binding, Party, Span};
 pub use principal::Meshes;
-pub use resolver::{Binding, Party, Resolver, Span};
+pub use resolver::Resolver;
 
 use crate::points::Point;
 use serde::Serialize;

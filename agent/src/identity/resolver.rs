@@ -11,6 +11,7 @@ use super::{
     history::{Held, History, Millis},
     holders::{Holders, Place},
     kubernetes::{Shared, Source, lock},
+    party::{Binding, Party, Span},
 };
 use crate::{
     kernel::CgroupChange,
@@ -30,89 +31,6 @@ const HOST_ADDRESSES: Duration = Duration::from_secs(30);
 
 /// The source of the kubelet's probes in Istio's ambient mode.
 const AMBIENT_PROBES: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 7, 127));
-
-/// One end of a flow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Party {
-    /// A workload.
-    Workload(Arc<Workload>),
-    /// An enforcement point.
-    Point(Arc<Point>),
-    /// A node: this one, or another one of the cluster.
-    Node,
-    /// An address outside: global, and in nobody's hands that is known.
-    External,
-    /// Not known, or several hold the address.
-    Unknown,
-}
-
-impl From<Identity> for Party {
-    fn from(identity: Identity) -> Self {
-        match identity {
-            Identity::Workload(workload) => Self::Workload(workload),
-            Identity::Point(point) => Self::Point(point),
-        }
-    }
-}
-
-/// When something happened, at some moment between two readings of the kernel's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The reading before.
-    pub from: Millis,
-    /// The reading that found it.
-    pub to: Millis,
-}
-
-/// Who a flow belongs to.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    /// Who holds the sockets.
-    pub holder: Party,
-    /// Whose network namespace they are in.
-    pub place: Option<Arc<Workload>>,
-    /// The other end.
-    pub peer: Party,
-    /// The holder is a container of a pod, and more will be known of it.
-    pub expected: bool,
-    /// News that come late cannot change the answer.
-    pub sure: bool,
-    /// The [`Resolver::generation`] this was found with.
-    pub generation: u64,
-}
-
-impl Binding {
-    /// Whether this end of the flow is known.
-    pub fn knows_local(&self) -> bool {
-        !self.expected && (self.holder != Party::Unknown || self.place.is_some())
-    }
-
-    /// Whether a better answer may come later.
-    pub fn incomplete(&self) -> bool {
-        self.peer == Party::Unknown || !self.knows_local()
-    }
-
-    /// Whether both ends are the same as in another one.
-    pub fn same_ends(&self, other: &Self) -> bool {
-        self.holder == other.holder && self.place == other.place && self.peer == other.peer
-    }
-
-    /// The workload that this end of the flow is about: whose sockets they are, or in whose name the point acts.
-    pub fn workload(&self) -> Option<&Arc<Workload>> {
-        match &self.holder {
-            Party::Workload(workload) => Some(workload),
-            _ => self.place.as_ref(),
-        }
-    }
-
-    /// The point that holds the sockets.
-    pub fn point(&self) -> Option<&Arc<Point>> {
-        match &self.holder {
-            Party::Point(point) => Some(point),
-            _ => None,
-        }
-    }
-}
 
 /// Answers who somebody is.
 pub struct Resolver {

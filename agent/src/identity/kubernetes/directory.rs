@@ -228,7 +228,8 @@ impl Directory {
         if source == Source::ClusterPods && known.is_some_and(|known| known.source == Source::NodePods) {
             return key;
         }
-        if known.is_none() && self.records.len() >= self.setup.pods {
+        // Those of this node are few, and matter most.
+        if known.is_none() && source == Source::ClusterPods && self.records.len() >= self.setup.pods {
             self.turned_away += 1;
             return key;
         }

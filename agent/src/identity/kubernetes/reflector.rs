@@ -7,8 +7,8 @@ use super::{
     lock,
     objects::Reference,
     pod::key_of_reference,
-    source::{Place, Source},
-    trouble::{Trouble, Verb, broken},
+    source::{Place, Source, Verb},
+    trouble::{Trouble, broken},
 };
 use crate::{identity::history::Millis, memory::give_back_memory};
 use futures_util::{AsyncBufRead, AsyncBufReadExt};

@@ -1,6 +1,5 @@
 //! The lists that the agent keeps up to date, and how each of them fares.
 
-use super::trouble::Verb;
 use crate::identity::history::Millis;
 use kube::core::params::ListParams;
 use serde::Serialize;
@@ -44,6 +43,25 @@ impl Source {
             Self::Services => "services",
             Self::Nodes => "nodes",
             Self::MeshConfig => "configmaps",
+        }
+    }
+}
+
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// All objects.
+    List,
+    /// Their changes.
+    Watch,
+}
+
+impl Verb {
+    /// As a role names it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Watch => "watch",
         }
     }
 }

@@ -1,26 +1,7 @@
 //! What can go wrong with the API server, in a sentence that says what to do.
 
-use super::source::Source;
+use super::source::{Source, Verb};
 use std::{fmt, time::Duration};
-
-/// What was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// All objects.
-    List,
-    /// Their changes.
-    Watch,
-}
-
-impl Verb {
-    /// As a role names it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Watch => "watch",
-        }
-    }
-}
 
 /// One failed request.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use super::{
     access::Access,
     runtime,
-    source::{Place, Source},
-    trouble::{Trouble, Verb},
+    source::{Place, Source, Verb},
+    trouble::Trouble,
 };
 use crate::config;
 use anyhow::Context;

@@ -190,6 +190,10 @@ fn beyond_the_bound_pods_are_counted() {
     directory.apply_pod(Source::ClusterPods, &pod("statefulset", 1), NOW);
     assert!(who(&mut directory, "10.0.0.1").starts_with("StatefulSet"));
     assert_eq!(directory.sizes().turned_away, 50);
+    // This node's own always find a place.
+    let own = directory.apply_pod(Source::NodePods, &pod("statefulset", 199), NOW);
+    assert!(directory.local(PodUid(own)).is_some());
+    assert_eq!(directory.sizes().turned_away, 50);
 }
 
 #[test]
