@@ -233,6 +233,21 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_valid_and_its_values_are_the_defaults() {
+        let example = parse(include_str!("../../deploy/systemd/config.yaml")).expect("valid");
+        example.validate().expect("possible values");
+        let default = Config {
+            inventory: example.inventory.clone(),
+            points: example.points.clone(),
+            ..Config::default()
+        };
+        assert_eq!(
+            serde_json::to_value(&example).expect("JSON"),
+            serde_json::to_value(&default).expect("JSON")
+        );
+    }
+
+    #[test]
     fn unknown_fields_are_named_with_their_line() {
         let error = parse("interval: 1\nlimits:\n  flow: 3\n").expect_err("no such field");
         assert_eq!(error.line, Some(3), "{error}");
