@@ -100,7 +100,7 @@ pub struct Limits {
     pub dependents: usize,
     /// Points with series.
     pub points: usize,
-    /// Pods of the cluster that are known.
+    /// Pods of the cluster that are known, and objects of each other kind.
     pub pods: usize,
     /// Counts of flows that wait for an identity.
     pub waiting: usize,

@@ -71,7 +71,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
             ])
             .chain(snapshot.cluster.iter().flat_map(|cluster| {
                 [
-                    (vec![("what", "pod".into())], cluster.sizes.turned_away),
+                    (vec![("what", "cluster_object".into())], cluster.sizes.turned_away),
                     (vec![("what", "late_address".into())], cluster.sizes.late),
                 ]
             })),

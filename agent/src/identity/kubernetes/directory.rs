@@ -31,6 +31,9 @@ use std::{
 /// for its identity.
 pub const REMEMBERED: Millis = 300_000;
 
+/// Former ids of a pod's containers that are remembered: one that crashes for ever has a new one each time.
+const FORMER_CONTAINERS: usize = 100;
+
 /// A pod of this node.
 #[derive(Clone, Debug)]
 pub struct LocalPod {
@@ -80,7 +83,7 @@ pub struct Setup {
     pub rules: Rules,
     /// What the meshes are called.
     pub meshes: Meshes,
-    /// Pods at most.
+    /// Pods at most, and objects of each other kind.
     pub pods: usize,
     /// Answers about a time are given so long after it.
     pub settle: Millis,
@@ -126,7 +129,7 @@ pub struct Sizes {
     pub addresses: usize,
     /// Workloads.
     pub workloads: usize,
-    /// Pods that found no place.
+    /// Pods and other objects that found no place.
     pub turned_away: u64,
     /// Addresses whose change of hands was told too late.
     pub late: u64,
@@ -229,8 +232,8 @@ impl Directory {
             return key;
         }
         // Those of this node are few, and matter most.
-        if known.is_none() && source == Source::ClusterPods && self.records.len() >= self.setup.pods {
-            self.turned_away += 1;
+        let known = known.is_some() || source == Source::NodePods;
+        if self.is_full(self.records.len(), known) {
             return key;
         }
         let (facts, kind) = facts_of(pod);
@@ -303,10 +306,14 @@ impl Directory {
         begin: Millis,
     ) {
         let mut containers = containers_of(pod);
+        let most = containers.len() + FORMER_CONTAINERS;
         let before = self.local.get(&PodUid(key));
         if let Some(before) = before {
             // A container's former ids drop out of the status while its last connections are still to be read.
             for (id, name) in &before.containers {
+                if containers.len() >= most {
+                    break;
+                }
                 containers.entry(*id).or_insert_with(|| name.clone());
             }
         }
@@ -349,9 +356,19 @@ impl Directory {
         self.generation += 1;
     }
 
+    /// Whether an object that is new finds no place any more. Each kind has as many as there are for pods.
+    fn is_full(&mut self, objects: usize, known: bool) -> bool {
+        let full = !known && objects >= self.setup.pods;
+        self.turned_away += u64::from(full);
+        full
+    }
+
     /// Takes in a namespace.
     pub fn apply_namespace(&mut self, namespace: Namespace) -> u128 {
         let key = key_of(&namespace.metadata);
+        if self.is_full(self.namespaces.len(), self.namespaces.contains_key(&key)) {
+            return key;
+        }
         self.namespace_keys.insert(namespace.metadata.name.clone(), key);
         self.namespaces.insert(key, namespace.metadata);
         key
@@ -360,6 +377,9 @@ impl Directory {
     /// Takes in a node.
     pub fn apply_node(&mut self, node: &Node) -> u128 {
         let key = key_of(&node.metadata);
+        if self.is_full(self.nodes.len(), self.nodes.contains_key(&key)) {
+            return key;
+        }
         let addresses = node
             .status
             .addresses

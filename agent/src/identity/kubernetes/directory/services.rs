@@ -134,6 +134,9 @@ impl Directory {
     /// Takes in a service.
     pub fn apply_service(&mut self, service: &Service) -> u128 {
         let key = key_of(&service.metadata);
+        if self.is_full(self.services.len(), self.services.contains_key(&key)) {
+            return key;
+        }
         self.delete_service(key);
         let spec = &service.spec;
         let from_outside = service.status.load_balancer.ingress.iter().map(|ingress| &ingress.ip);

@@ -212,6 +212,44 @@ fn a_restarted_container_is_known_by_its_former_id() {
 }
 
 #[test]
+fn a_container_that_crashes_for_ever_does_not_fill_the_memory() {
+    let mut directory = directory();
+    let mut pod = pod("deployment", 1);
+    for restart in 0..1_000 {
+        pod.status.container_statuses[0].container_id = format!("containerd://{restart:064x}");
+        directory.apply_pod(Source::NodePods, &pod, NOW);
+    }
+    let local = directory.local(PodUid(key_of(&pod.metadata))).expect("known");
+    assert!(
+        local.containers.len() <= 1 + FORMER_CONTAINERS,
+        "{}",
+        local.containers.len()
+    );
+    let newest = ContainerId::from_status(&format!("{:064x}", 999)).expect("an id");
+    assert!(local.containers.contains_key(&newest));
+}
+
+#[test]
+fn every_kind_of_object_has_a_bound() {
+    let mut directory = directory();
+    for n in 0..150 {
+        let name = format!("x-{n}");
+        directory.apply_service(&read(manifests::service(
+            "shop",
+            &name,
+            &[],
+            &[&format!("10.96.0.{n}")],
+        )));
+        directory.apply_namespace(read(manifests::namespace(&name, &[])));
+        directory.apply_node(&read(manifests::node(&name, &[&format!("10.1.0.{n}")], "10.2.0.0/24")));
+    }
+    for source in [Source::Services, Source::Namespaces, Source::Nodes] {
+        assert_eq!(directory.count(source), 100, "{source:?}");
+    }
+    assert_eq!(directory.sizes().turned_away, 150);
+}
+
+#[test]
 fn the_namespace_says_which_mesh_a_pod_is_in() {
     let mut directory = directory();
     let ambient = manifests::namespace("shop", &[("istio.io/dataplane-mode", "ambient")]);
