@@ -133,6 +133,7 @@ pub struct Model {
     waiting: HashSet<FlowKey>,
     /// Flows with open connections that were counted as somebody unknown's.
     unknown: HashSet<FlowKey>,
+    settled_generation: u64,
     held: usize,
     hurried: u64,
 }
@@ -152,6 +153,7 @@ impl Model {
             deficits: Vec::new(),
             waiting: HashSet::new(),
             unknown: HashSet::new(),
+            settled_generation: 0,
             held: 0,
             hurried: 0,
         }

@@ -99,7 +99,10 @@ impl Model {
 
     /// Counts what has waited long enough, or is known by now.
     pub fn settle(&mut self, resolver: &mut Resolver, at: Instant) {
-        let unknown: Vec<_> = self.unknown.iter().copied().collect();
+        // Only when somebody new may be known.
+        let generation = resolver.generation();
+        let news = std::mem::replace(&mut self.settled_generation, generation) != generation;
+        let unknown: Vec<_> = self.unknown.iter().filter(|_| news).copied().collect();
         for key in unknown {
             if let Some(mut known) = self.flows.remove(&key) {
                 self.move_open(&key, &mut known, resolver, at);
@@ -119,7 +122,7 @@ impl Model {
 
     /// Counts what a flow has counted, or holds it back.
     fn submit(&mut self, key: &FlowKey, known: &mut Known, delta: Flow, resolver: &mut Resolver, when: Moment) {
-        if delta == Flow::ZERO {
+        if delta == Flow::ZERO || Role::from_u8(key.role).is_none() {
             return;
         }
         self.held += 1;
