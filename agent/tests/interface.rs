@@ -2,14 +2,13 @@
 
 mod common;
 
-use common::{binary, start, turn};
+use common::{binary, promtool, start, turn};
 use narrows::kernel::PROGRAMS;
 use narrows_testbed::http;
 use std::{
     fs,
-    io::Write,
     os::unix::process::CommandExt,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 fn run(arguments: &[&str]) -> Output {
@@ -48,22 +47,7 @@ fn metrics_come_in_both_formats_and_promtool_accepts_them() {
     // Without this bucket, Prometheus computes no quantile.
     assert!(prometheus.body.contains("narrows_tick_seconds_bucket{le=\"+Inf\"}"));
 
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is there: `cargo xtask setup` installs it");
-    promtool
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(prometheus.body.as_bytes())
-        .expect("written");
-    let output = promtool.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "promtool: {said}");
+    assert_eq!(promtool(&prometheus.body), None);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod btf;
 mod capabilities;
+mod cgroup;
 mod iterator;
 mod offsets;
 mod programs;
@@ -9,13 +10,13 @@ mod skipped;
 
 pub use btf::{Btf as KernelTypes, BtfError, VMLINUX};
 pub use capabilities::{missing_capabilities, sees_processes};
+pub use cgroup::CgroupChange;
 pub use offsets::{Field, signal_without};
 pub use programs::{PROGRAMS, ProgramStatus};
 
 use crate::memory::give_back_memory;
 use agent_common::{
-    CGROUP_PATH, CgroupEvent, Control, FailureEvent, Flow, FlowEntry, FlowKey, ListenerSample, Loss, Offsets, Role,
-    Settings,
+    CgroupEvent, Control, FailureEvent, Flow, FlowEntry, FlowKey, ListenerSample, Loss, Offsets, Role, Settings,
 };
 use anyhow::{Context, bail};
 use aya::{
@@ -82,28 +83,6 @@ pub enum Reading<'a> {
     Changed(&'a Flow),
     /// A flow that is out of the table, with its final counters.
     Gone(&'a Flow),
-}
-
-/// A cgroup came or went.
-pub enum CgroupChange<'a> {
-    /// It was made, with this path below the root; `None` when the path was too long to be told.
-    Made(u64, Option<&'a str>),
-    /// It is gone.
-    Gone(u64),
-}
-
-impl<'a> CgroupChange<'a> {
-    fn of(event: &'a CgroupEvent) -> Self {
-        if event.made == 0 {
-            return Self::Gone(event.id);
-        }
-        // The final zero byte is counted; an error of the helper is negative, that is, large.
-        let length = event.length as usize;
-        let path = (1..CGROUP_PATH)
-            .contains(&length)
-            .then(|| std::str::from_utf8(&event.path[..length - 1]).ok());
-        Self::Made(event.id, path.flatten())
-    }
 }
 
 impl Kernel {

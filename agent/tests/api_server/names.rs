@@ -1,34 +1,15 @@
 //! Names of any kind, on their way from an object to a metric's label.
 
 use crate::{
-    common::cluster::{connect, serve},
+    common::{
+        cluster::{connect, serve},
+        promtool,
+    },
     shop::{Shop, dependents, deployment},
 };
 use narrows_testbed::{http, kubernetes::manifests::Pod, scrape::Metrics};
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
-
 /// Text that needs care wherever it is shown.
 pub const HOSTILE: &str = "q\"u'o`t\\e\n\tn\\n{a=\"b\"}, # EOF\r é 日本 \u{202e}\u{0}\u{7f}";
-
-/// What promtool has against an exposition.
-fn promtool(exposition: &str) -> Option<String> {
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is there: `cargo xtask setup` installs it");
-    let mut input = promtool.stdin.take().expect("piped");
-    input.write_all(exposition.as_bytes()).expect("written");
-    drop(input);
-    let output = promtool.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (!output.status.success() || !said.is_empty()).then_some(said)
-}
 
 #[test]
 fn names_of_any_kind_come_back_unchanged_from_the_metrics() {

@@ -11,9 +11,11 @@ use narrows_testbed::{agent::Agent, cgroup, isolate, netns::Fabric, scrape::Metr
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
 use std::{
     fmt::Write as _,
+    io::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
+    process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -150,4 +152,21 @@ pub fn listen(to: SocketAddr, backlog: i32) -> OwnedFd {
     socket::bind(fd.as_raw_fd(), &SockaddrIn::from(to)).expect("bound");
     socket::listen(&fd, Backlog::new(backlog).expect("valid")).expect("it listens");
     fd
+}
+
+/// What promtool has against an exposition.
+pub fn promtool(exposition: &str) -> Option<String> {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is there: `cargo xtask setup` installs it");
+    let mut input = promtool.stdin.take().expect("piped");
+    input.write_all(exposition.as_bytes()).expect("written");
+    drop(input);
+    let output = promtool.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (!output.status.success() || !said.is_empty()).then_some(said)
 }
