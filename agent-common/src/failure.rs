@@ -20,10 +20,18 @@ pub enum Reason {
     ResetBySelf = 6,
     /// No local port was left for the connection.
     NoLocalPort = 7,
+    /// The handshake completed, but nobody ever accepted the connection.
+    NeverAccepted = 8,
+    /// It ended within [`EARLY_NS`] without having carried one request: what a failed mTLS handshake or a refusal of the
+    /// proxy looks like from outside. A heuristic.
+    ClosedEarly = 9,
 }
 
+/// A connection that ends within so long of its beginning may have ended early, in nanoseconds.
+pub const EARLY_NS: u64 = 5_000_000_000;
+
 /// How many reasons there are.
-pub const REASONS: usize = 8;
+pub const REASONS: usize = 10;
 
 impl Reason {
     /// All of them, in the order of their numbers.
@@ -36,6 +44,8 @@ impl Reason {
         Self::ResetByPeer,
         Self::ResetBySelf,
         Self::NoLocalPort,
+        Self::NeverAccepted,
+        Self::ClosedEarly,
     ];
 
     /// The value of the `reason` label.
@@ -49,6 +59,8 @@ impl Reason {
             Self::ResetByPeer => "reset_by_peer",
             Self::ResetBySelf => "reset_by_self",
             Self::NoLocalPort => "no_local_port",
+            Self::NeverAccepted => "never_accepted",
+            Self::ClosedEarly => "closed_early",
         }
     }
 
@@ -57,7 +69,11 @@ impl Reason {
     #[must_use]
     pub const fn phase(self) -> &'static str {
         match self {
-            Self::EstablishedTimedOut | Self::ResetByPeer | Self::ResetBySelf => "established",
+            Self::EstablishedTimedOut
+            | Self::ResetByPeer
+            | Self::ResetBySelf
+            | Self::NeverAccepted
+            | Self::ClosedEarly => "established",
             _ => "handshake",
         }
     }
@@ -71,6 +87,10 @@ pub struct FailureEvent {
     pub time_ns: u64,
     /// How long the connection had been known, in nanoseconds; 0 for one that began and ended between two ticks.
     pub duration_ns: u64,
+    /// Payload bytes that it had sent, retransmissions left out.
+    pub sent: u64,
+    /// Payload bytes that it had received.
+    pub received: u64,
     /// Whose it was, and with whom.
     pub key: FlowKey,
     /// The socket's own address, IPv4 mapped.
@@ -79,8 +99,12 @@ pub struct FailureEvent {
     pub local_port: u16,
     /// The peer's port, host byte order.
     pub peer_port: u16,
+    /// Segments that it had to send again, SYNs among them.
+    pub retransmits: u32,
     /// A [`Reason`].
     pub reason: u8,
+    /// 1 when this is a second look at a failure that was told a moment ago, as another reason.
+    pub corrects: u8,
     /// Reserved.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 6],
 }

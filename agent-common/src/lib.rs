@@ -10,14 +10,16 @@ mod flow;
 mod listener;
 mod loss;
 mod offsets;
+mod point;
 mod settings;
 
 pub use cgroup::{CGROUP_PATH, CgroupEvent};
-pub use failure::{FailureEvent, REASONS, Reason};
+pub use failure::{EARLY_NS, FailureEvent, REASONS, Reason};
 pub use flow::{BUCKETS, Flow, FlowEntry, FlowKey, Role, bucket};
 pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Offsets};
+pub use point::{ACCEPT_ERRORS, AcceptError, Backlog, EXITS, Exit, PointCounters, Preemption, STATES, Task};
 pub use settings::{Control, Settings};
 
 /// Marks shared types as plain old data, so that aya may copy them to and from kernel memory.
@@ -33,6 +35,7 @@ macro_rules! plain_old_data {
 }
 
 plain_old_data!(
+    Backlog,
     CgroupEvent,
     FailureEvent,
     Flow,
@@ -40,5 +43,8 @@ plain_old_data!(
     FlowKey,
     ListenerSample,
     Offsets,
-    Settings
+    PointCounters,
+    Preemption,
+    Settings,
+    Task
 );

@@ -16,17 +16,29 @@ pub enum Loss {
     FailureEventsDropped = 4,
     /// Cgroups that came or went without the agent being told, because the ring buffer was full. It looks for them itself.
     CgroupEvents = 5,
+    /// Threads of points that are not watched, because there was no room: how long they wait for a processor is missing.
+    Threads = 6,
+    /// Interruptions of points that were not counted, because there was no room for another culprit.
+    Preemptions = 7,
+    /// Sockets of points whose delays are not measured, because the kernel had no memory.
+    Delays = 8,
+    /// Cgroups of points that are not looked into, because there are too many. (Counted by the agent.)
+    PointCgroups = 9,
 }
 
 impl Loss {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::FlowDetail,
         Self::FlowOwner,
         Self::SocketRecord,
         Self::FailureEventsLimited,
         Self::FailureEventsDropped,
         Self::CgroupEvents,
+        Self::Threads,
+        Self::Preemptions,
+        Self::Delays,
+        Self::PointCgroups,
     ];
 
     /// The value of the `what` label.
@@ -39,6 +51,10 @@ impl Loss {
             Self::FailureEventsLimited => "failure_event_rate_limited",
             Self::FailureEventsDropped => "failure_event_ring_full",
             Self::CgroupEvents => "cgroup_event",
+            Self::Threads => "point_thread",
+            Self::Preemptions => "preemption",
+            Self::Delays => "delay_record",
+            Self::PointCgroups => "point_cgroup",
         }
     }
 }

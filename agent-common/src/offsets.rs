@@ -1,8 +1,15 @@
 /// The offset of a field that this kernel does not have. The programs then leave that signal out.
 pub const ABSENT: u32 = u32::MAX;
 
+/// Where an architecture keeps the number of a system call.
+const REGISTER_OF_CALL: &str = if cfg!(target_arch = "aarch64") {
+    "syscallno"
+} else {
+    "orig_ax"
+};
+
 macro_rules! offsets {
-    ($($(#[$doc:meta])* $name:ident: $structure:literal . $path:literal, $need:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $structure:literal . $path:expr, $need:ident;)*) => {
         /// Where the programs find kernel fields, in bytes from the start of the named structure.
         ///
         /// The agent fills it from the running kernel's BTF before it loads the programs, which read it as a frozen
@@ -18,6 +25,15 @@ macro_rules! offsets {
             /// What to look for: name, kernel structure, path of the field in it, whether counting depends on it.
             pub const FIELDS: &'static [(&'static str, &'static str, &'static str, bool)] =
                 &[$((stringify!($name), $structure, $path, offsets!(@ $need)),)*];
+
+            /// The offset of the field called `name`; `None` when there is none.
+            #[must_use]
+            pub fn get(&self, name: &str) -> Option<u32> {
+                match name {
+                    $(stringify!($name) => Some(self.$name),)*
+                    _ => None,
+                }
+            }
 
             /// Sets the field called `name`; `false` when there is none.
             pub fn set(&mut self, name: &str, offset: u32) -> bool {
@@ -88,4 +104,56 @@ offsets! {
     tp_retrans_stamp: "tcp_sock"."retrans_stamp", optional;
     /// Smoothed round-trip time, in eighths of a microsecond.
     tp_srtt_us: "tcp_sock"."srtt_us", optional;
+    /// The process's end of the socket; NULL before `accept`.
+    sk_socket: "sock"."sk_socket", optional;
+    /// What the peer will send next: the end of what has come in.
+    tp_rcv_nxt: "tcp_sock"."rcv_nxt", optional;
+    /// The end of what was read.
+    tp_copied_seq: "tcp_sock"."copied_seq", optional;
+    /// The end of what was written.
+    tp_write_seq: "tcp_sock"."write_seq", optional;
+    /// The end of what was acknowledged.
+    tp_snd_una: "tcp_sock"."snd_una", optional;
+    /// The peer's window.
+    tp_snd_wnd: "tcp_sock"."snd_wnd", optional;
+    /// The first connection in a listener's accept queue.
+    tp_accept_head: "tcp_sock"."inet_conn.icsk_accept_queue.rskq_accept_head", optional;
+    /// The socket of a connection that waits in an accept queue.
+    req_sk: "request_sock"."sk", optional;
+    /// When a handshake's answer is to be repeated, in jiffies.
+    req_timer: "request_sock"."rsk_timer.expires", optional;
+    /// When a listener first answered a SYN, in microseconds of the boot clock; 0 after a SYN cookie.
+    treq_snt_synack: "tcp_request_sock"."snt_synack", optional;
+    /// The range of ports for connections: two numbers, in one word or in two.
+    net_local_ports: "net"."ipv4.ip_local_ports.range", optional;
+    /// A thread's number.
+    task_pid: "task_struct"."pid", optional;
+    /// The number of its process.
+    task_tgid: "task_struct"."tgid", optional;
+    /// What it waits for; 0 when it is ready to run.
+    task_state: "task_struct"."__state", optional;
+    /// Whether it runs at the moment.
+    task_on_cpu: "task_struct"."on_cpu", optional;
+    /// Flags, `PF_*`.
+    task_flags: "task_struct"."flags", optional;
+    /// The cgroups it is in.
+    task_cgroups: "task_struct"."cgroups", optional;
+    /// What its process has in common.
+    task_signal: "task_struct"."signal", optional;
+    /// How it ended.
+    task_exit_code: "task_struct"."exit_code", optional;
+    /// The queue that it waits for a processor in.
+    task_cfs_rq: "task_struct"."se.cfs_rq", optional;
+    /// How many limits of processor time that queue has run into.
+    cfs_rq_throttle_count: "cfs_rq"."throttle_count", optional;
+    /// The cgroup2 group of a set of cgroups.
+    css_set_dfl_cgrp: "css_set"."dfl_cgrp", optional;
+    /// Threads of a process that have not ended.
+    signal_live: "signal_struct"."live.counter", optional;
+    /// How a process ended as a whole.
+    signal_group_exit_code: "signal_struct"."group_exit_code", optional;
+    /// Set when the process was chosen to die because memory ran out.
+    signal_oom_mm: "signal_struct"."oom_mm", optional;
+    /// The number of a system call.
+    regs_call: "pt_regs".REGISTER_OF_CALL, optional;
 }

@@ -6,6 +6,8 @@ pub struct Settings {
     pub idle_collections: u32,
     /// Failure events a flow may send in a second.
     pub failure_events_per_second: u32,
+    /// Numbers of the system calls `accept` and `accept4` on this architecture.
+    pub accept_calls: [u32; 2],
 }
 
 impl Settings {
@@ -13,6 +15,7 @@ impl Settings {
     pub const DEFAULT: Self = Self {
         idle_collections: 12,
         failure_events_per_second: 10,
+        accept_calls: [u32::MAX; 2],
     };
 }
 
@@ -26,4 +29,8 @@ pub enum Control {
     /// `reset` is attached. Without it, a socket that closes without an error and without a farewell is taken to have
     /// sent a reset.
     ResetsAreSeen = 2,
+    /// There are points on this node: what is only about them is looked for.
+    PointsAreHere = 4,
+    /// Reads and writes of points are seen (`received`, `sent`), so the course of a connection is known.
+    ExchangesAreSeen = 8,
 }

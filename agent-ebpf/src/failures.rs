@@ -30,26 +30,45 @@ pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &mut 
         lost(Loss::FailureEventsDropped);
         return;
     };
-    event.write(FailureEvent {
+    event.write(describe(key, since_ns, sk, tcp, reason, now));
+    event.submit(0);
+}
+
+#[inline(always)]
+fn describe(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, reason: Reason, now: u64) -> FailureEvent {
+    FailureEvent {
         time_ns: now,
         duration_ns: if since_ns == 0 { 0 } else { now.saturating_sub(since_ns) },
+        sent: tcp.sent(),
+        received: tcp.received(),
         key: *key,
         local: sk.own_address(),
         local_port: tcp.own_port(),
         peer_port: sk.peer_port(),
+        retransmits: tcp.retransmits(),
         reason: reason as u8,
-        reserved: [0; 3],
-    });
-    event.submit(0);
+        corrects: 0,
+        reserved: [0; 6],
+    }
 }
 
-/// A failure that was counted as `was` is really `is`.
+/// A failure that was counted as `was` is really `is`. Its event has been sent a moment ago, unless it was one too many; the
+/// agent looks for it.
 #[inline(always)]
-pub(crate) fn rename(socket: &mut Socket, flow: &mut Flow, was: Reason, is: Reason) {
+pub(crate) fn rename(socket: &mut Socket, sk: Sock, tcp: Tcp, flow: &mut Flow, was: Reason, is: Reason) {
     socket.outcome = outcome(is);
     add(&mut flow.failures[was as usize % REASONS], u64::MAX);
     add(&mut flow.failures[is as usize % REASONS], 1);
     touch(flow);
+    if let Some(mut event) = FAILURES.reserve::<FailureEvent>(0) {
+        // SAFETY: no arguments.
+        let now = unsafe { bpf_ktime_get_ns() };
+        event.write(FailureEvent {
+            corrects: 1,
+            ..describe(&socket.key, socket.since_ns, sk, tcp, is, now)
+        });
+        event.submit(0);
+    }
 }
 
 /// Whether the flow may send another event in this second.

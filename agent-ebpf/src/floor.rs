@@ -11,6 +11,12 @@ fn set_state(_: BtfTracePointContext) -> i32 {
     0
 }
 
+/// As the program of that name.
+#[btf_tracepoint(function = "sched_switch")]
+fn sched_switch(_: BtfTracePointContext) -> i32 {
+    0
+}
+
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -36,7 +36,17 @@ fn make(key: &FlowKey) -> Option<&'static mut Flow> {
     // SAFETY: as above; ZERO is never written.
     let zero = unsafe { &*zero };
     let mut key = *key;
-    // A retired entry is not written to: its other generation takes over until the agent has taken it out.
+    // The other generation may have taken over earlier: what began there ends there, so it is not left before it is retired.
+    key.generation ^= 1;
+    if let Some(flow) = FLOWS.get_ptr_mut(&key) {
+        // SAFETY: as above.
+        let flow = unsafe { &mut *flow };
+        if flow.retired == 0 {
+            return Some(flow);
+        }
+    }
+    key.generation ^= 1;
+    // A retired entry is not written to: its other generation takes over.
     for _ in 0..2 {
         let _ = FLOWS.insert(&key, zero, u64::from(BPF_NOEXIST));
         if let Some(flow) = FLOWS.get_ptr_mut(&key) {
@@ -152,7 +162,7 @@ pub(crate) fn account_listener(socket: &mut Socket, sk: Sock) -> Option<&'static
     if exchange32(&mut socket.counted, 1) == 0 {
         add(&mut flow.opened, 1);
     }
-    let drops = sk.drops();
+    let drops = sk.drops().wrapping_sub(socket.repeated);
     if drops != 0 {
         let new = drops.wrapping_sub(exchange32(&mut socket.drops, drops));
         add(&mut flow.drops, i64::from(new.cast_signed()).cast_unsigned());

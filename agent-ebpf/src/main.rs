@@ -19,7 +19,10 @@ mod flows;
 mod hooks;
 mod maps;
 mod outcome;
+mod points;
+mod queue;
 mod sock;
+mod task;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -27,6 +27,9 @@ pub(crate) struct Socket {
     pub(crate) received: u64,
     pub(crate) retransmits: u32,
     pub(crate) drops: u32,
+    /// Of a listener: SYNs that came again, which are among its socket's drops, and are none.
+    pub(crate) repeated: u32,
+    pub(crate) reserved: u32,
     /// 1 when an adopted connection is in its flow's `adopted`, a listener in its `opened`.
     pub(crate) counted: u32,
     /// 1 when it reached CLOSE.
@@ -35,6 +38,9 @@ pub(crate) struct Socket {
     pub(crate) flags: u32,
     /// One more than the [`agent_common::Reason`] it was counted under when it closed, or [`Socket::CLEAN`].
     pub(crate) outcome: u32,
+    /// When something waited to be read, or to be acknowledged, as the sampler last saw it: one more than how far it was.
+    pub(crate) read_to: u64,
+    pub(crate) acknowledged_to: u64,
 }
 
 impl Socket {
@@ -55,7 +61,7 @@ impl Socket {
     #[inline(always)]
     pub(crate) fn begin(&mut self, key: FlowKey, since_ns: u64, flags: u32) {
         if self.closed != 0 {
-            (self.sent, self.received, self.retransmits, self.drops) = (0, 0, 0, 0);
+            (self.sent, self.received, self.retransmits, self.drops, self.repeated) = (0, 0, 0, 0, 0);
             (self.counted, self.closed, self.flags, self.outcome) = (0, 0, 0, Self::CLEAN);
         }
         self.key = key;
@@ -95,8 +101,9 @@ pub(crate) static ZERO: Array<Flow> = Array::with_max_entries(1, 0);
 #[map]
 static CONTROL: Array<u32> = Array::with_max_entries(1, 0);
 
+/// Whether the agent has set a bit.
 #[inline(always)]
-fn control(bit: Control) -> bool {
+pub(crate) fn control(bit: Control) -> bool {
     // SAFETY: an aligned word that the agent writes.
     CONTROL
         .get_ptr(0)

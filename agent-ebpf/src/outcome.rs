@@ -1,10 +1,12 @@
 //! How a connection ended: decisions, with the facts they rest on in the comments.
 
 use crate::{
-    maps::{Socket, resets_are_seen},
-    sock::{Sock, state},
+    maps::{Socket, control, resets_are_seen},
+    points::Exchange,
+    sock::{Sock, Tcp, state},
 };
-use agent_common::Reason;
+use agent_common::{Control, EARLY_NS, Reason, Role};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 
 const EPIPE: i32 = 32;
 const ENETDOWN: i32 = 100;
@@ -37,9 +39,40 @@ pub(crate) fn of_handshake(error: i32, own_port: u16) -> Reason {
     }
 }
 
-/// Why an established connection did not end well, or `None`; `flags` are those of its record.
+/// An established connection that ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) sk: Sock,
+    pub(crate) tcp: Tcp,
+    /// Which end it is: a [`Role`].
+    pub(crate) role: u8,
+    /// The state it comes from.
+    pub(crate) from: i32,
+    /// Flags of its record; 0 without one.
+    pub(crate) flags: u32,
+    /// When its record was made; 0 when it lived between two ticks.
+    pub(crate) since_ns: u64,
+}
+
+impl Ending {
+    /// What is known of its course: that of a point's connection, where the kernel shows reads and writes.
+    #[inline(always)]
+    fn exchange(&self) -> Option<&'static mut Exchange> {
+        if !control(Control::ExchangesAreSeen) || !control(Control::PointsAreHere) {
+            return None;
+        }
+        self.sk.exchange()
+    }
+}
+
+/// Why an established connection did not end well, or `None`.
 #[inline(always)]
-pub(crate) fn of_connection(sk: Sock, from: i32, flags: u32) -> Option<Reason> {
+pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
+    let Ending { sk, from, flags, .. } = *ending;
+    // However it ended: nobody has ever seen it. Only what comes out of an accept queue can be so.
+    if ending.role == Role::Server as u8 && sk.was_never_accepted() {
+        return Some(Reason::NeverAccepted);
+    }
     let error = sk.error();
     // A keep-alive or retransmission time-out may also send a reset: the time-out is the cause.
     if error == ETIMEDOUT {
@@ -48,7 +81,12 @@ pub(crate) fn of_connection(sk: Sock, from: i32, flags: u32) -> Option<Reason> {
     if unreachable(error) {
         return Some(Reason::Unreachable);
     }
-    // `tcp_reset`, for a reset that has come in (or see `may_be_our_own_reset`).
+    // Before resets: a proxy that refuses a handshake closes with bytes unread, so whether there is one is a matter of chance.
+    let early = is_early(ending);
+    if early && refused(ending) {
+        return Some(Reason::ClosedEarly);
+    }
+    // `tcp_reset`, for a reset that has come in (or see `more_may_come`).
     if matches!(error, ECONNRESET | EPIPE) && !said_goodbye(from) {
         return Some(Reason::ResetByPeer);
     }
@@ -59,7 +97,79 @@ pub(crate) fn of_connection(sk: Sock, from: i32, flags: u32) -> Option<Reason> {
     {
         return Some(Reason::ResetBySelf);
     }
-    None
+    (early && unanswered(ending)).then_some(Reason::ClosedEarly)
+}
+
+/// Whether it ends soon after it began, as far as that is known: one without a record lived between two ticks.
+#[inline(always)]
+fn is_early(ending: &Ending) -> bool {
+    let since = match ending.exchange() {
+        Some(exchange) => exchange.since_ns,
+        None => ending.since_ns,
+    };
+    // SAFETY: no arguments.
+    since == 0 || unsafe { bpf_ktime_get_ns() }.saturating_sub(since) <= EARLY_NS
+}
+
+/// Whether the side that was asked has ended it without a single byte in answer. (Port probes end it themselves.)
+#[inline(always)]
+fn unanswered(ending: &Ending) -> bool {
+    if ending.role == Role::Server as u8 {
+        said_goodbye_first(ending.from) && ending.tcp.sent() == 0
+    } else {
+        ending.from == state::LAST_ACK && ending.tcp.received() == 0
+    }
+}
+
+/// Whether this end sent its FIN before it had the peer's.
+#[inline(always)]
+const fn said_goodbye_first(from: i32) -> bool {
+    matches!(from, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING)
+}
+
+/// Whether the flights of a point's connection are those of a TLS handshake that failed. Looked at from outside, all that
+/// tells it from one that succeeded is its last flight, an alert, and nothing after it.
+///
+/// The handshake's first two flights are longer than [`HELLO`]. Then one side sends an alert instead of what would follow:
+/// the client, as it does not trust the server, or the server, after the client's own certificate. What was read is not
+/// enough: an alert may be left unread, and so may a request that came too early. A connection that ended after a handshake
+/// that succeeded, without a request, may look the same.
+#[inline(always)]
+fn refused(ending: &Ending) -> bool {
+    const HELLO: u32 = 96;
+    let Some(exchange) = ending.exchange() else {
+        return false;
+    };
+    let (sent, received) = (ending.tcp.sent(), ending.tcp.received());
+    let [first, second, ..] = exchange.flights;
+    let server = ending.role == Role::Server as u8;
+    // Plain text on a TLS port: read, and not answered at all, or with an alert.
+    if server && said_goodbye_first(ending.from) && exchange.turns > 0 && received > 0 && (sent == 0 || sent == 7) {
+        return true;
+    }
+    let first_speaker = if exchange.turns & 1 == 1 {
+        exchange.direction
+    } else {
+        exchange.direction ^ (Exchange::IN | Exchange::OUT)
+    };
+    let client_speaks_first = (first_speaker == Exchange::IN) == server;
+    if !client_speaks_first || exchange.turns < 2 || exchange.turns > 4 || first < HELLO || second < HELLO {
+        return false;
+    }
+    // Beyond the first flights.
+    let (by_client, by_server) = if server { (received, sent) } else { (sent, received) };
+    let (by_client, by_server) = (
+        by_client.wrapping_sub(u64::from(first)),
+        by_server.wrapping_sub(u64::from(second)),
+    );
+    is_alert(by_server) || (by_server == 0 && is_alert(by_client))
+}
+
+/// Whether so many bytes are what a TLS alert has on the wire: 5 and 2 in plain text; with TLS 1.2's AES-GCM 8 + 16 more, with
+/// ChaCha20 16 more; with TLS 1.3 17 more, and 6 for a compatible change of ciphers before it.
+#[inline(always)]
+const fn is_alert(bytes: u64) -> bool {
+    matches!(bytes, 7 | 23 | 24 | 30 | 31)
 }
 
 /// Whether a socket that closes without an error does so with a reset: `close` with unread data or with a linger time of
@@ -77,10 +187,17 @@ fn aborted(sk: Sock, from: i32) -> bool {
     }
 }
 
-/// When data comes in after `close`, the kernel calls `tcp_reset` as if it had received one, and then sends one.
+/// Whether a reset that this end sends may still be reported, and would be counted once more. When data comes in after
+/// `close`, the kernel calls `tcp_reset` as if it had received one, and then sends one; a connection that nobody accepted is
+/// reset when its listener closes (`inet_csk_listen_stop`); and one that closed early may have left bytes unread.
 #[inline(always)]
-pub(crate) fn may_be_our_own_reset(sk: Sock, from: i32, reason: Reason) -> bool {
-    matches!(reason, Reason::ResetByPeer) && matches!(from, state::FIN_WAIT1 | state::FIN_WAIT2) && sk.is_orphan()
+pub(crate) fn more_may_come(sk: Sock, from: i32, reason: Reason) -> bool {
+    match reason {
+        Reason::ResetByPeer => matches!(from, state::FIN_WAIT1 | state::FIN_WAIT2) && sk.is_orphan(),
+        Reason::NeverAccepted => sk.error() == 0,
+        Reason::ClosedEarly => true,
+        _ => false,
+    }
 }
 
 /// Both ends have sent their FIN: a reset that comes now ends a connection that was over.

@@ -38,6 +38,7 @@ pub(crate) const fn is_established(state: i32) -> bool {
     !matches!(state, state::SYN_SENT | state::SYN_RECV)
 }
 
+const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// Bits of `sk_flags` (`enum sock_flags`).
 const SOCK_DEAD: u32 = 0;
@@ -52,6 +53,26 @@ impl Sock {
     pub(crate) fn state(self) -> i32 {
         let state: u8 = load!(self.0, sk_state);
         i32::from(state)
+    }
+
+    /// Whether it is of IPv4 or IPv6: some hooks are about all sockets.
+    #[inline(always)]
+    pub(crate) fn is_ip(self) -> bool {
+        let family: u16 = load!(self.0, sk_family);
+        family == AF_INET || family == AF_INET6
+    }
+
+    /// Whether a process has never had it: a connection that came out of a handshake, and was not accepted.
+    ///
+    /// `accept` ties it to a `struct socket` (`sock_graft`); letting go of it (`sock_orphan`) unties it again, but leaves
+    /// SOCK_DEAD.
+    #[inline(always)]
+    pub(crate) fn was_never_accepted(self) -> bool {
+        if offset!(sk_socket) == ABSENT {
+            return false;
+        }
+        let socket: u64 = load!(self.0, sk_socket);
+        socket == 0 && !self.is_orphan()
     }
 
     /// The pending error, a positive errno or 0.
@@ -119,10 +140,16 @@ impl Sock {
     /// Who holds the socket and where it is: never the current task, which in softirq is whoever was interrupted.
     #[inline(always)]
     pub(crate) fn owner(self) -> (u64, u32) {
+        let net: *const u8 = load!(self.0, sk_net);
+        (self.cgroup(), load!(net, net_inum))
+    }
+
+    /// The first half of that.
+    #[inline(always)]
+    pub(crate) fn cgroup(self) -> u64 {
         let cgroup: *const u8 = load!(self.0, sk_cgroup);
         let kn: *const u8 = load!(cgroup, cgroup_kn);
-        let net: *const u8 = load!(self.0, sk_net);
-        (load!(kn, kn_id), load!(net, net_inum))
+        load!(kn, kn_id)
     }
 
     /// Where this socket's connection is counted; a listener where its drops are.
@@ -222,6 +249,12 @@ pub(crate) struct Tcp {
 }
 
 impl Tcp {
+    /// The structure itself.
+    #[inline(always)]
+    pub(crate) const fn pointer(self) -> *const u8 {
+        self.tp
+    }
+
     /// The port it has or had, host byte order; 0 when it never got one.
     #[inline(always)]
     pub(crate) fn own_port(self) -> u16 {
@@ -270,6 +303,57 @@ impl Tcp {
         } else {
             now_ns - u64::from(elapsed) * 1_000_000
         }
+    }
+
+    /// Bytes that have come in and were not read (`tcp_inq`).
+    #[inline(always)]
+    pub(crate) fn unread(self, sk: Sock) -> u32 {
+        if offset!(tp_rcv_nxt) == ABSENT || offset!(tp_copied_seq) == ABSENT {
+            return 0;
+        }
+        let (end, read): (u32, u32) = (load!(self.tp, tp_rcv_nxt), load!(self.tp, tp_copied_seq));
+        let unread = end.wrapping_sub(read);
+        // The peer's FIN has a number, too.
+        if unread > 0 && sk.is_done() { unread - 1 } else { unread }
+    }
+
+    /// The end of what was read.
+    #[inline(always)]
+    pub(crate) fn read_to(self) -> u32 {
+        if offset!(tp_copied_seq) == ABSENT {
+            return 0;
+        }
+        load!(self.tp, tp_copied_seq)
+    }
+
+    /// Bytes that were written and are not acknowledged (SIOCOUTQ), the FIN left out; `closing` when it was written.
+    #[inline(always)]
+    pub(crate) fn unacknowledged(self, closing: bool) -> u32 {
+        if offset!(tp_write_seq) == ABSENT || offset!(tp_snd_una) == ABSENT {
+            return 0;
+        }
+        let (end, acknowledged): (u32, u32) = (load!(self.tp, tp_write_seq), load!(self.tp, tp_snd_una));
+        let waiting = end.wrapping_sub(acknowledged);
+        if closing && waiting > 0 { waiting - 1 } else { waiting }
+    }
+
+    /// The end of what was acknowledged.
+    #[inline(always)]
+    pub(crate) fn acknowledged_to(self) -> u32 {
+        if offset!(tp_snd_una) == ABSENT {
+            return 0;
+        }
+        load!(self.tp, tp_snd_una)
+    }
+
+    /// Whether the peer takes nothing more.
+    #[inline(always)]
+    pub(crate) fn window_is_closed(self) -> bool {
+        if offset!(tp_snd_wnd) == ABSENT {
+            return false;
+        }
+        let window: u32 = load!(self.tp, tp_snd_wnd);
+        window == 0
     }
 
     /// Smoothed round-trip time in microseconds; 0 when there is none yet.

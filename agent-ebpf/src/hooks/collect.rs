@@ -50,6 +50,12 @@ extern "C" fn collect(ctx: *mut c_void) -> i32 {
         flow.idle += 1;
         return 0;
     }
+    // One generation at a time: the other one takes over.
+    let mut other = copy;
+    other.generation ^= 1;
+    if entry(&other).is_some_and(|other| other.retired != 0) {
+        return 0;
+    }
     // Mark now; the agent takes it at a later tick, when no program can still hold it as unmarked.
     flow.retired = 1;
     if !(write(seq, key) && write(seq, value)) {

@@ -1,11 +1,15 @@
 //! One hook a file.
 
+mod accept;
 mod adopt;
 mod cgroup;
 mod collect;
+mod delay;
+mod process;
 mod reset;
 mod retransmit;
 mod sample;
+mod scheduling;
 mod set_state;
 
 use aya_ebpf::bindings::seq_file;

@@ -60,7 +60,11 @@ fn sent(sk: Sock) -> Result<(), ()> {
         socket.outcome = outcome(Reason::ResetBySelf);
         fail(&socket.key, socket.since_ns, sk, tcp, flow, Reason::ResetBySelf);
     } else if socket.outcome == outcome(Reason::ResetByPeer) {
-        rename(socket, flow, Reason::ResetByPeer, Reason::ResetBySelf);
+        rename(socket, sk, tcp, flow, Reason::ResetByPeer, Reason::ResetBySelf);
+    } else if socket.outcome == outcome(Reason::ClosedEarly) && sk.exchange().is_none_or(|exchange| exchange.turns == 0)
+    {
+        // Nobody has read anything: its caller sees no refusal, but the reset.
+        rename(socket, sk, tcp, flow, Reason::ClosedEarly, Reason::ResetBySelf);
     }
     Ok(())
 }

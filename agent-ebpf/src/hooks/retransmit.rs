@@ -1,13 +1,17 @@
 //! Retransmissions, as they happen.
 
 use crate::{
-    atomic::add,
+    atomic::{add, add32},
     flows::{account, flow, touch},
-    maps::Socket,
-    sock::{Sock, is_established, state},
+    maps::{Socket, offset},
+    sock::{Sock, is_established, load, state},
 };
-use agent_common::{FlowKey, Role};
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use agent_common::{ABSENT, FlowKey, Role};
+use aya_ebpf::{
+    helpers::{bpf_jiffies64, bpf_ktime_get_ns},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
 
 /// `trace_tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb[, int err])`
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
@@ -53,8 +57,24 @@ fn synack(listener: Sock, request: Sock) -> Result<(), ()> {
         role: Role::Server as u8,
         ..socket.key
     };
+    if is_answer_to_repeated_syn(request) {
+        add32(&mut socket.repeated, 1);
+    }
     let flow = flow(&key).ok_or(())?;
     add(&mut flow.syn_retransmits, 1);
     touch(flow);
     Ok(())
+}
+
+/// Whether a SYN that came again is answered, and not the timer has run out. The segment is then thrown away and counted among
+/// the listener's drops (`tcp_check_req`, `discard_and_relse` in `tcp_v4_rcv`), though its accept queue has nothing to do with it.
+#[inline(always)]
+fn is_answer_to_repeated_syn(request: Sock) -> bool {
+    if offset!(req_timer) == ABSENT {
+        return false;
+    }
+    let expires: u64 = load!(request.0, req_timer);
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_jiffies64() };
+    expires > now
 }

@@ -5,9 +5,10 @@ use crate::{
     atomic::{add, add32},
     flows::{account, account_listener, fold},
     maps::Socket,
-    sock::{Sock, is_established, state},
+    points::{self, side},
+    sock::{Sock, Tcp, is_established, state},
 };
-use agent_common::{BUCKETS, ListenerSample, Role, bucket};
+use agent_common::{BUCKETS, Backlog, ListenerSample, Role, STATES, bucket};
 use core::{ffi::c_void, ptr::read_volatile};
 
 /// `struct bpf_iter__bpf_sk_storage_map { meta; map; struct sock *sk; void *value }`
@@ -36,13 +37,17 @@ extern "C" fn sample(ctx: *mut c_void) -> i32 {
 #[inline(always)]
 fn listener(ctx: *mut c_void, sk: Sock, socket: &mut Socket) -> i32 {
     let _ = account_listener(socket, sk);
+    let (first_port, last_port) = sk.port_range();
     let out = ListenerSample {
         cgroup: socket.key.cgroup,
         netns: socket.key.netns,
         port: socket.key.port,
-        reserved: 0,
+        first_port,
         queued: sk.backlog(),
         limit: sk.backlog_limit(),
+        oldest_us: sk.oldest_waiting(),
+        last_port,
+        reserved: 0,
     };
     let _ = write(output(ctx), &raw const out);
     0
@@ -52,6 +57,11 @@ fn listener(ctx: *mut c_void, sk: Sock, socket: &mut Socket) -> i32 {
 fn connection(sk: Sock, socket: &mut Socket) -> i32 {
     let Some(tcp) = sk.tcp() else { return 0 };
     let established = is_established(sk.state());
+    if points::are_here()
+        && let Some(backlog) = points::backlog(socket.key.cgroup)
+    {
+        look(sk, tcp, socket, backlog);
+    }
     let adopted_now = socket.flags & Socket::ADOPTED != 0 && socket.counted == 0;
     if !adopted_now
         && tcp.received() == socket.received
@@ -73,4 +83,40 @@ fn connection(sk: Sock, socket: &mut Socket) -> i32 {
         fold(socket, tcp, established, flow);
     }
     0
+}
+
+/// Adds what waits at a socket of a point. One that has not moved since the last walk is stalled.
+#[inline(always)]
+fn look(sk: Sock, tcp: Tcp, socket: &mut Socket, backlog: &mut Backlog) {
+    let side = side(u32::from(socket.key.role));
+    let state = sk.state();
+    backlog.states[side][state as usize & (STATES - 1)] += 1;
+    if !is_established(state) {
+        return;
+    }
+    let unread = tcp.unread(sk);
+    let read_to = mark(unread, tcp.read_to());
+    if unread > 0 {
+        backlog.unread[side] += u64::from(unread);
+        backlog.stalled_unread[side] += u32::from(read_to == socket.read_to);
+    }
+    socket.read_to = read_to;
+    let closing = matches!(state, state::FIN_WAIT1 | state::CLOSING | state::LAST_ACK);
+    let waiting = tcp.unacknowledged(closing);
+    let acknowledged_to = mark(waiting, tcp.acknowledged_to());
+    if waiting > 0 {
+        backlog.unacknowledged[side] += u64::from(waiting);
+        if tcp.window_is_closed() {
+            backlog.stalled_zero_window[side] += 1;
+        } else {
+            backlog.stalled_unacknowledged[side] += u32::from(acknowledged_to == socket.acknowledged_to);
+        }
+    }
+    socket.acknowledged_to = acknowledged_to;
+}
+
+/// How far it is while something waits; 0 while nothing does.
+#[inline(always)]
+const fn mark(waiting: u32, position: u32) -> u64 {
+    if waiting > 0 { position as u64 + 1 } else { 0 }
 }

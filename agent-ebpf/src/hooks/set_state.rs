@@ -5,7 +5,7 @@ use crate::{
     failures::{fail, outcome},
     flows::{account_listener, count_opened, flow, fold, fold_all, no_record, touch},
     maps::{Socket, record_at_once},
-    outcome,
+    outcome::{self, Ending},
     sock::{Sock, Tcp, is_established, state},
 };
 use agent_common::{FlowKey, Role};
@@ -30,13 +30,15 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A record for `sk`, when the kernel has the memory.
+/// A record for `sk`, when the kernel has the memory; so many of its retransmissions are counted already.
 #[inline(always)]
-fn record(ctx: &BtfTracePointContext, sk: Sock, key: FlowKey) -> Result<(), ()> {
+fn record(ctx: &BtfTracePointContext, sk: Sock, key: FlowKey, retransmits: u32) -> Result<(), ()> {
     let Some(socket) = sk.record_or_zero() else {
         no_record(ctx.as_ptr());
         return Err(());
     };
+    // Before the sampler may look at it. (A socket that is used again has none.)
+    socket.retransmits = retransmits;
     // SAFETY: no arguments.
     socket.begin(key, unsafe { bpf_ktime_get_ns() }, 0);
     Ok(())
@@ -47,14 +49,14 @@ fn record(ctx: &BtfTracePointContext, sk: Sock, key: FlowKey) -> Result<(), ()> 
 #[inline(always)]
 fn connecting(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
     if sk.backlog_limit() > 0 || sk.record().is_some_and(|socket| socket.closed != 0) {
-        return record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Client));
+        return record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Client), 0);
     }
     Ok(())
 }
 
 #[inline(always)]
 fn listening(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
-    record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Listener))
+    record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Listener), 0)
 }
 
 /// A handshake is complete, at either end.
@@ -77,8 +79,15 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
             0
         };
         count_opened(flow, handshake);
-        if socket.is_none() && (record_at_once() || (matches!(role, Role::Server) && sk.backlog_limit() == 0)) {
-            return record(ctx, sk, key);
+        // A server's socket begins with the repetitions of its SYN-ACK (`tcp_create_openreq_child`), which are counted.
+        let repeated = if matches!(role, Role::Server) {
+            tcp.retransmits()
+        } else {
+            0
+        };
+        let untold = matches!(role, Role::Server) && sk.backlog_limit() == 0;
+        if socket.is_none() && (record_at_once() || untold || repeated != 0) {
+            return record(ctx, sk, key, repeated);
         }
     }
     Ok(())
@@ -121,14 +130,21 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
     fold_all(established, tcp, flow);
     let failure = if established {
         add(&mut flow.closed, 1);
-        outcome::of_connection(sk, old, 0)
+        outcome::of_connection(&Ending {
+            sk,
+            tcp,
+            role: key.role,
+            from: old,
+            flags: 0,
+            since_ns: 0,
+        })
     } else {
         Some(outcome::of_handshake(sk.error(), tcp.own_port()))
     };
     touch(flow);
     if let Some(reason) = failure {
         fail(&key, 0, sk, tcp, flow, reason);
-        if outcome::may_be_our_own_reset(sk, old, reason) {
+        if outcome::more_may_come(sk, old, reason) {
             // The next event says; it needs to know how this one was counted.
             let socket = sk.record_or_zero().ok_or(())?;
             socket.key = key;
@@ -158,7 +174,14 @@ fn close_recorded(sk: Sock, socket: &mut Socket, old: i32) -> Result<(), ()> {
     fold(socket, tcp, established, flow);
     let failure = if established {
         add(&mut flow.closed, 1);
-        outcome::of_connection(sk, old, socket.flags)
+        outcome::of_connection(&Ending {
+            sk,
+            tcp,
+            role: socket.key.role,
+            from: old,
+            flags: socket.flags,
+            since_ns: socket.since_ns,
+        })
     } else {
         Some(outcome::of_handshake(sk.error(), tcp.own_port()))
     };

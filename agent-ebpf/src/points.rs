@@ -1,0 +1,188 @@
+//! What is only counted for points: which cgroups are a point's, and what is kept of their sockets and threads.
+
+use crate::{
+    atomic::{add, add32},
+    maps::{control, lost},
+    sock::Sock,
+};
+use agent_common::{BUCKETS, Backlog, Control, Loss, PointCounters, Preemption, Role, Task, bucket};
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
+    btf_maps::SkStorage,
+    helpers::generated::bpf_sk_storage_get,
+    macros::{btf_map, map},
+    maps::{HashMap, PerCpuHashMap},
+};
+use core::{ffi::c_void, ptr::null_mut};
+
+/// The cgroups of points, as the agent has recognised them, with what is counted for each.
+#[map]
+static POINTS: PerCpuHashMap<u64, PointCounters> = PerCpuHashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
+
+/// The same cgroups: what the sampler finds at their sockets. The agent sets it to zero before each walk.
+#[map]
+static BACKLOG: HashMap<u64, Backlog> = HashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
+
+/// The same cgroups: how many processes live that the point was started as.
+#[map]
+pub(crate) static MAINS: HashMap<u64, u64> = HashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
+
+/// The threads of points, by their numbers in the first process namespace.
+#[map]
+pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
+
+/// Who ran while a thread of a point was ready to, and how often. Preallocated: it grows where no memory can be had.
+#[map]
+static PREEMPTIONS: HashMap<Preemption, u64> = HashMap::with_max_entries(4_096, 0);
+
+/// The course of a connection of a point: who sent how much in turn, and what waits to be read.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Exchange {
+    /// When the first byte came in that was not read yet; boot clock, 0 for none.
+    pub(crate) arrived_ns: u64,
+    /// When it was first seen.
+    pub(crate) since_ns: u64,
+    /// Bytes of the first flights: what one side sent before the other one answered.
+    pub(crate) flights: [u32; FLIGHTS],
+    /// How many flights there were; no more than one beyond those that are kept.
+    pub(crate) turns: u32,
+    /// [`Exchange::IN`] or [`Exchange::OUT`]: the direction of the last one.
+    pub(crate) direction: u32,
+    /// A [`Role`].
+    pub(crate) role: u32,
+    /// 1 when it is filled in.
+    pub(crate) ready: u32,
+}
+
+/// Flights of a connection whose bytes are kept. A power of two.
+pub(crate) const FLIGHTS: usize = 8;
+
+impl Exchange {
+    pub(crate) const IN: u32 = 1;
+    pub(crate) const OUT: u32 = 2;
+
+    /// Adds bytes that went in one direction.
+    #[inline(always)]
+    pub(crate) fn carry(&mut self, direction: u32, bytes: u32) {
+        if self.direction != direction {
+            self.direction = direction;
+            if self.turns <= FLIGHTS as u32 {
+                self.turns += 1;
+            }
+        }
+        let turn = self.turns.wrapping_sub(1) as usize;
+        if turn < FLIGHTS {
+            self.flights[turn] = self.flights[turn].saturating_add(bytes);
+        }
+    }
+}
+
+/// Exchanges of points' sockets.
+#[btf_map]
+static EXCHANGES: SkStorage<Exchange> = SkStorage::new();
+
+/// Whether there is any point on this node: what is only about points ends here, where there is none.
+#[inline(always)]
+pub(crate) fn are_here() -> bool {
+    control(Control::PointsAreHere)
+}
+
+/// This processor's counters of a point's cgroup.
+#[inline(always)]
+pub(crate) fn counters(cgroup: u64) -> Option<&'static mut PointCounters> {
+    // SAFETY: map values live until the program ends (RCU); all updates are atomic.
+    POINTS.get_ptr_mut(&cgroup).map(|counters| unsafe { &mut *counters })
+}
+
+/// What the sampler adds up for a point's cgroup.
+#[inline(always)]
+pub(crate) fn backlog(cgroup: u64) -> Option<&'static mut Backlog> {
+    // SAFETY: as above; one sampler runs at a time.
+    BACKLOG.get_ptr_mut(&cgroup).map(|backlog| unsafe { &mut *backlog })
+}
+
+/// A thread of a point.
+#[inline(always)]
+pub(crate) fn task(number: u32) -> Option<&'static mut Task> {
+    // SAFETY: as above. A thread is scheduled by one processor at a time.
+    TASKS.get_ptr_mut(&number).map(|task| unsafe { &mut *task })
+}
+
+/// Counts a duration.
+#[inline(always)]
+pub(crate) fn observe(histogram: &mut [u32; BUCKETS], sum_ns: &mut u64, ns: u64) {
+    add32(&mut histogram[bucket(microseconds(ns)) % BUCKETS], 1);
+    add(sum_ns, ns);
+}
+
+#[inline(always)]
+fn microseconds(ns: u64) -> u32 {
+    let us = ns / 1000;
+    if us > u64::from(u32::MAX) { u32::MAX } else { us as u32 }
+}
+
+/// Counts that `by` ran while a thread of `point` was ready to.
+#[inline(always)]
+pub(crate) fn preempted(point: u64, by: u64) {
+    let who = Preemption { point, by };
+    if let Some(count) = PREEMPTIONS.get_ptr_mut(&who) {
+        // SAFETY: as above.
+        add(unsafe { &mut *count }, 1);
+    } else if PREEMPTIONS.insert(&who, 1_u64, 0).is_err() {
+        lost(Loss::Preemptions);
+    }
+}
+
+impl Sock {
+    /// Its exchange, when it has one.
+    #[inline(always)]
+    pub(crate) fn exchange(self) -> Option<&'static mut Exchange> {
+        exchange(self, 0).filter(|exchange| exchange.ready != 0)
+    }
+
+    /// Its exchange, made when it had none. For a connection of a point.
+    #[inline(always)]
+    pub(crate) fn exchange_or_new(self, now: u64) -> Option<&'static mut Exchange> {
+        let Some(found) = exchange(self, u64::from(BPF_SK_STORAGE_GET_F_CREATE)) else {
+            lost(Loss::Delays);
+            return None;
+        };
+        if found.ready == 0 {
+            found.since_ns = now;
+            found.role = match self.record().filter(|socket| socket.is_live()) {
+                Some(socket) => u32::from(socket.key.role),
+                None => self.role() as u32,
+            };
+            found.ready = 1;
+        }
+        Some(found)
+    }
+
+    /// The cgroup that holds it and this processor's counters of it, when that is a point's. `None` for sockets of other
+    /// families, which use the same hooks, and for those of everybody else: they are the most, so it is found out first.
+    #[inline(always)]
+    pub(crate) fn point(self) -> Option<&'static mut PointCounters> {
+        if !self.is_ip() {
+            return None;
+        }
+        counters(self.cgroup())
+    }
+}
+
+#[inline(always)]
+fn exchange(sk: Sock, flags: u64) -> Option<&'static mut Exchange> {
+    let map: *mut c_void = (&raw const EXCHANGES).cast_mut().cast();
+    // SAFETY: the kernel returns NULL or a value that lives as long as this program runs (RCU).
+    unsafe {
+        bpf_sk_storage_get(map, sk.0.cast_mut().cast(), null_mut(), flags)
+            .cast::<Exchange>()
+            .as_mut()
+    }
+}
+
+/// The index of a role in a point's counters: a listener has none.
+#[inline(always)]
+pub(crate) const fn side(role: u32) -> usize {
+    if role == Role::Client as u32 { 0 } else { 1 }
+}
