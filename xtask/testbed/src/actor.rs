@@ -11,13 +11,16 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::burden::Weight;
 use crate::cgroup::Cgroup;
-use crate::load::{Behaviour, ClientTally, Plan, ServerTally};
+use crate::limits::Limits;
+use crate::load::{Behaviour, ClientTally, Pace, PaceTally, Plan, ServerTally};
 use crate::netns::Netns;
-use crate::process::{self, Child};
+use crate::process::{Child, Placement};
 use crate::tools;
 use crate::workload::Workload;
 
@@ -51,15 +54,50 @@ impl Actor<ClientTally> {
     }
 }
 
+impl Actor<PaceTally> {
+    /// Starts a closed-loop client, wherever that is to be.
+    pub fn steady(place: &Placement<'_>, pace: &Pace) -> Result<Self> {
+        let mut command = Command::new(tools::actor()?);
+        command.args(["steady", &pace.target.to_string()]);
+        let mut option = |name: &str, value: String| {
+            command.arg(format!("--{name}={value}"));
+        };
+        option("connections", pace.connections.to_string());
+        option("rate", pace.rate.to_string());
+        option("request", pace.request.to_string());
+        option("reply", pace.reply.to_string());
+        option("patience-ms", pace.patience_ms.to_string());
+        Self::place(command, place)
+    }
+}
+
 impl Actor<ServerTally> {
     /// Starts a server in a workload, and returns when it listens.
     pub fn server(workload: &Workload, address: SocketAddr, behaviour: Behaviour) -> Result<Self> {
-        let mut arguments = vec!["server".to_owned(), address.to_string()];
-        arguments.push(format!("--delay-ms={}", behaviour.delay_ms));
+        Self::server_at(&workload.into(), address, behaviour)
+    }
+
+    /// Starts a server anywhere, and returns when it listens.
+    pub fn server_at(place: &Placement<'_>, address: SocketAddr, behaviour: Behaviour) -> Result<Self> {
+        let mut command = Command::new(tools::actor()?);
+        command.args(["server", &address.to_string()]);
+        command.arg(format!("--delay-ms={}", behaviour.delay_ms));
         if let Some(every) = behaviour.reset_every {
-            arguments.push(format!("--reset-every={every}"));
+            command.arg(format!("--reset-every={every}"));
         }
-        Self::start(&arguments, Some(&workload.netns), Some(&workload.cgroup))
+        Self::place(command, place)
+    }
+}
+
+impl Actor<()> {
+    /// Starts something that uses resources, in a cgroup and within its limits, and returns when it has them.
+    pub fn burden(weight: Weight, cgroup: &Cgroup, limits: Option<&Limits>) -> Result<Self> {
+        let mut command = Command::new(tools::actor()?);
+        command.args(weight.arguments());
+        if let Some(limits) = limits {
+            limits.place(&mut command)?;
+        }
+        Self::run(command, None, Some(cgroup))
     }
 }
 
@@ -72,9 +110,14 @@ impl<T: DeserializeOwned> Actor<T> {
     }
 
     /// Starts an actor under another name or as another user, as `command` does, and returns when it is ready.
-    pub fn run(mut command: Command, netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Self> {
+    pub fn run(command: Command, netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Self> {
+        Self::place(command, &Placement::new(netns, cgroup))
+    }
+
+    /// Like [`Actor::run`], with all that a placement says.
+    pub fn place(mut command: Command, place: &Placement<'_>) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = process::spawn(&mut command, netns, cgroup)?;
+        let mut child = place.spawn(&mut command)?;
         let stdin = child.stdin.take().context("the actor has no stdin")?;
         let stdout = BufReader::new(child.stdout.take().context("the actor has no stdout")?);
         let mut actor = Self {
@@ -94,6 +137,16 @@ impl<T: DeserializeOwned> Actor<T> {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process, e.g. to hold it up.
+    pub fn process(&self) -> &Child {
+        &self.child
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.child.signal(signal);
     }
 
     /// The tally so far.

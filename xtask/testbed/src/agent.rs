@@ -27,7 +27,7 @@ const TICKS: &str = "narrows_tick_seconds_count";
 pub struct Agent {
     child: Child,
     address: SocketAddr,
-    // Holds the inventory and the log.
+    // Holds the inventory, the log and stdout.
     directory: TempDir,
     /// The network that it is asked from; none for that of whoever asks.
     network: Option<File>,
@@ -98,8 +98,11 @@ impl Agent {
         network: Option<File>,
         start: impl FnOnce(&mut Command) -> Result<Child>,
     ) -> Result<Self> {
-        let log = File::create(directory.path().join("log"))?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let file = |name| File::create(directory.path().join(name));
+        command
+            .stdin(Stdio::null())
+            .stdout(file("stdout")?)
+            .stderr(file("log")?);
         let mut agent = Self {
             child: start(command)?,
             address,
@@ -134,9 +137,14 @@ impl Agent {
         self.child.id()
     }
 
-    /// What it has written to stdout and stderr so far.
+    /// What it has written to stderr so far: its log.
     pub fn stderr(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// What it has written to stdout so far.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.directory.path().join("stdout")).unwrap_or_default()
     }
 
     /// A scrape.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::pace;
+
 /// Nothing that is asked here takes longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -37,9 +39,10 @@ pub fn get(address: SocketAddr, path: &str, accept: &str) -> Result<Response> {
 
 /// Sends a request without a body and reads the answer to its end.
 pub fn request(method: &str, address: SocketAddr, path: &str, accept: &str) -> Result<Response> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| format!("connect to {address}"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let patience = pace::patience(PATIENCE);
+    let stream = TcpStream::connect_timeout(&address, patience).with_context(|| format!("connect to {address}"))?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     exchange(stream, method, &address.to_string(), path, accept)
 }
 

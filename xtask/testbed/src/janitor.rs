@@ -19,10 +19,9 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getppid};
 
-use crate::cgroup;
 use crate::process::Child;
 use crate::signals::Stop;
-use crate::wait;
+use crate::{cgroup, limits, wait};
 
 /// How often the janitor looks after its worker.
 const LOOK: Duration = Duration::from_millis(100);
@@ -42,6 +41,7 @@ pub fn watch(worker: &mut Command, top: &str) -> Result<ExitStatus> {
     let claim = Flock::lock(File::open(&directory)?, FlockArg::LockExclusiveNonblock)
         .map_err(|(_, _)| anyhow!("another one runs: it holds the cgroup {}", directory.display()))?;
     cgroup::remove_children(&directory);
+    limits::remove_trees(top);
     let _none = fs::remove_dir_all(scratch(top));
     fs::create_dir(scratch(top)).with_context(|| format!("make {}", scratch(top).display()))?;
     // Where process 1 is no real init, as in many containers, orphans would stay as zombies.
@@ -56,6 +56,7 @@ pub fn watch(worker: &mut Command, top: &str) -> Result<ExitStatus> {
 /// Kills what is in the cgroup `top`, and removes it and the temporary files.
 pub fn clean(top: &str) {
     cgroup::remove_tree(&cgroup::root().join(top));
+    limits::remove_trees(top);
     let _none = fs::remove_dir_all(scratch(top));
 }
 

@@ -9,15 +9,23 @@
 
 pub mod actor;
 pub mod agent;
+pub mod authority;
+pub mod burden;
+pub mod busy;
 pub mod cgroup;
 pub mod confine;
 pub mod envoy;
+pub mod guest;
+pub mod haproxy;
 pub mod http;
 mod isolation;
 pub mod janitor;
 pub mod kubernetes;
+pub mod limits;
 pub mod load;
+pub mod loss;
 pub mod netns;
+pub mod pace;
 pub mod process;
 pub mod scrape;
 pub mod signals;

@@ -37,12 +37,18 @@ pub fn envoy() -> Result<PathBuf> {
     tool("envoy")
 }
 
-/// The program that plays clients, servers and the ztunnel; built on the first call.
+/// Names the actor where nothing can be built, as in the guests of `cargo xtask vm-test`.
+pub const ACTOR: &str = "NARROWS_TEST_ACTOR";
+
+/// The program that plays clients, servers and the ztunnel: the one that [`ACTOR`] names, else built on the first call.
 ///
 /// Tests of other crates need it as much as the demo does, and Cargo builds a binary only for tests of its own crate.
 pub fn actor() -> Result<PathBuf> {
-    static ACTOR: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = ACTOR.get_or_init(|| build_actor().map_err(|error| format!("{error:#}")));
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    if let Some(actor) = std::env::var_os(ACTOR) {
+        return Ok(actor.into());
+    }
+    let built = BUILT.get_or_init(|| build_actor().map_err(|error| format!("{error:#}")));
     built.clone().map_err(anyhow::Error::msg)
 }
 

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::pace;
+
 /// The first look comes soon, later ones less and less often: what takes long is not watched closely.
 const FIRST_STEP: Duration = Duration::from_millis(1);
 const LAST_STEP: Duration = Duration::from_millis(50);
 
-/// Looks until `probe` answers, at most `limit` long; `what` names the awaited state in the error.
+/// Looks until `probe` answers, at most `limit` long (see [`pace::patience`]); `what` names the awaited state in the error.
 pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Result<T> {
+    let limit = pace::patience(limit);
     let deadline = Instant::now() + limit;
     let mut step = FIRST_STEP;
     loop {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use narrows_testbed::{cgroup, janitor};
+use narrows_testbed::{cgroup, janitor, limits};
 use nix::fcntl::{Flock, FlockArg};
 
 #[test]
@@ -15,6 +15,15 @@ fn a_worker_that_crashes_leaves_nothing() -> Result<()> {
     let directory = cgroup::root().join(&top);
     // What an earlier run that was killed has left.
     fs::create_dir_all(directory.join("left/over"))?;
+    // Where cgroup2 has all controllers, there are none of these.
+    let limited: Vec<_> = ["cpu", "memory"]
+        .iter()
+        .filter_map(|controller| limits::hierarchies().remove(*controller))
+        .map(|mount| mount.join(&top))
+        .collect();
+    for directory in &limited {
+        fs::create_dir_all(directory.join("left/over"))?;
+    }
 
     let pid_file = tempfile::NamedTempFile::new()?;
     let script = r#"
@@ -34,6 +43,7 @@ fn a_worker_that_crashes_leaves_nothing() -> Result<()> {
     let status = janitor::watch(&mut worker, &top)?;
     assert_eq!(status.code(), Some(3));
     assert!(!directory.exists());
+    assert!(limited.iter().all(|directory| !directory.exists()), "{limited:?}");
     assert!(!Path::new("/run").join(&top).exists());
     let orphan = fs::read_to_string(pid_file.path())?;
     assert!(

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use clap::Parser;
 use narrows_testbed::actor::{answer, say};
-use narrows_testbed::load::{Behaviour, Client, Plan, Server};
+use narrows_testbed::burden::{Burden, Weight};
+use narrows_testbed::load::{Behaviour, Client, Pace, Plan, Server, Steady};
 use narrows_testbed::ztunnel::{self, Config};
 
 /// A part of a miniature mesh: keeps a tally, and writes it as JSON when it reads `tally` or `stop`.
@@ -14,6 +15,8 @@ use narrows_testbed::ztunnel::{self, Config};
 enum Part {
     /// Opens connections at a steady rate and follows each to its end.
     Client(Plan),
+    /// Keeps a few connections and sends requests at a steady rate.
+    Steady(Pace),
     /// Answers what clients ask for.
     Server {
         /// Where to listen.
@@ -21,6 +24,8 @@ enum Part {
         #[command(flatten)]
         behaviour: Behaviour,
     },
+    /// Uses processor time, memory and files. Its tally is empty.
+    Burden(Weight),
     /// Plays Istio's ztunnel in in-pod mode.
     Ztunnel(Config),
 }
@@ -32,10 +37,21 @@ fn main() -> Result<()> {
             answer(|| client.tally())?;
             serde_json::to_string(&client.stop())
         }
+        Part::Steady(pace) => {
+            let steady = Steady::start(pace);
+            answer(|| steady.tally())?;
+            serde_json::to_string(&steady.stop())
+        }
         Part::Server { address, behaviour } => {
             let server = Server::start(address, behaviour)?;
             answer(|| server.tally())?;
             serde_json::to_string(&server.stop())
+        }
+        Part::Burden(weight) => {
+            let burden = Burden::new(weight)?;
+            answer(|| ())?;
+            drop(burden);
+            serde_json::to_string(&())
         }
         Part::Ztunnel(config) => {
             let tunnel = ztunnel::serve(&config)?;

@@ -20,7 +20,7 @@ use nix::sched::CloneFlags;
 use crate::cgroup::Cgroup;
 use crate::isolation::NETNS_DIRECTORY;
 use crate::netns::Netns;
-use crate::process::{self, Child};
+use crate::process::{self, Child, Placement};
 use step::{Plan, Step};
 
 pub use privileges::mask;
@@ -106,7 +106,7 @@ impl Container {
         // Of an error before exec, only its number comes back: the step is told through a socket.
         let (mut failed, report) = UnixStream::pair()?;
         failed.set_nonblocking(true)?;
-        process::place(command, Some(netns), Some(cgroup))?;
+        Placement::new(Some(netns), Some(cgroup)).prepare(command)?;
         let enter = move || {
             for (n, step) in steps.iter().enumerate() {
                 if let Err(error) = step.take() {

@@ -196,7 +196,7 @@ impl Drop for Client {
 }
 
 /// Keeps the rate; false when it is time to stop.
-fn sleep_until(due: Instant, stop: &AtomicBool) -> bool {
+pub(super) fn sleep_until(due: Instant, stop: &AtomicBool) -> bool {
     loop {
         if stop.load(Ordering::Relaxed) {
             return false;

@@ -5,7 +5,12 @@
 //! never ends in a reset.
 
 mod client;
+mod crowd;
+mod handshakes;
+mod latency;
 mod server;
+mod steady;
+mod stubborn;
 
 use std::ops::AddAssign;
 use std::sync::{Mutex, MutexGuard};
@@ -15,7 +20,12 @@ use serde::{Deserialize, Serialize};
 use crate::lock;
 
 pub use client::{Client, Plan};
+pub use crowd::{Crowd, CrowdTally, reset};
+pub use handshakes::{Ending, HandshakeTally, Handshakes, Version};
+pub use latency::Latencies;
 pub use server::{Behaviour, Server};
+pub use steady::{Pace, PaceTally, Steady};
+pub use stubborn::{Manner, Stubborn};
 
 /// The two lengths at the start of a request.
 pub(crate) const HEADER: usize = 8;

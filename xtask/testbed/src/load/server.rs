@@ -1,6 +1,6 @@
 //! Servers that answer what clients ask for, and fail on purpose when told to.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
@@ -107,34 +107,49 @@ fn accept(listener: &TcpListener, behaviour: Behaviour, board: &Arc<Board<Server
     }
 }
 
+/// Answers one request after the other, until the client has no more.
 fn answer(mut stream: TcpStream, reset: bool, delay: Duration, board: &Board<ServerTally>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let header = read_header(&mut stream)?;
-    let length = |at: usize| {
-        u64::from(u32::from_be_bytes([
-            header[at],
-            header[at + 1],
-            header[at + 2],
-            header[at + 3],
-        ]))
-    };
-    let (request, reply) = (length(0), length(4));
-    board.note(|tally| tally.received_bytes += HEADER as u64);
-    let body = io::copy(&mut (&mut stream).take(request - HEADER as u64), &mut io::sink())?;
-    board.note(|tally| tally.received_bytes += body);
-    thread::sleep(delay);
-    if reset {
-        abort(stream);
-        return Ok(());
-    }
-    io::copy(&mut io::repeat(b'a').take(reply), &mut stream)?;
-    board.note(|tally| tally.sent_bytes += reply);
-    stream.flush()?;
-    if stream.read(&mut [0])? != 0 {
-        return Err(io::Error::other("more than one request on a connection"));
+    // The end of a reply may not wait until the client has acknowledged its beginning.
+    stream.set_nodelay(true)?;
+    let mut next = Some(read_header(&mut stream)?);
+    while let Some(header) = next {
+        let length = |at: usize| {
+            u64::from(u32::from_be_bytes([
+                header[at],
+                header[at + 1],
+                header[at + 2],
+                header[at + 3],
+            ]))
+        };
+        let (request, reply) = (length(0), length(4));
+        board.note(|tally| tally.received_bytes += HEADER as u64);
+        let body = io::copy(&mut (&mut stream).take(request - HEADER as u64), &mut io::sink())?;
+        board.note(|tally| tally.received_bytes += body);
+        thread::sleep(delay);
+        if reset {
+            abort(stream);
+            return Ok(());
+        }
+        io::copy(&mut io::repeat(b'a').take(reply), &mut stream)?;
+        board.note(|tally| tally.sent_bytes += reply);
+        next = match peek(&stream)? {
+            0 => None,
+            _ => Some(read_header(&mut stream)?),
+        };
     }
     stream.shutdown(Shutdown::Both)
+}
+
+/// Waits for something to read; being held up (SIGSTOP) interrupts a socket that has a time-out.
+fn peek(stream: &TcpStream) -> io::Result<usize> {
+    loop {
+        match stream.peek(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// Reads the two lengths, after a PROXY header when a proxy put one first.

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{Netns, ip};
 use crate::process::output;
@@ -97,6 +97,20 @@ impl Fabric {
                 .is_ok_and(|text| text.contains("state forwarding"))
                 .then_some(())
         })
+    }
+
+    /// The port of the bridge that leads to `netns`: what is done to a queue there, is done to what goes there.
+    pub fn port(&self, netns: &Netns) -> Result<String> {
+        // `2: eth0@if5: …` is the other end of `5: p1@if2: …`.
+        let link = netns.exec("ip -oneline link show eth0")?;
+        let index = link.split_once("@if").and_then(|(_, rest)| rest.split(':').next());
+        let links = self.netns.exec("ip -oneline link")?;
+        let found = links.lines().find_map(|line| {
+            let (number, rest) = line.split_once(": ")?;
+            (Some(number) == index).then(|| rest.split(['@', ':']).next())?
+        });
+        let found = found.with_context(|| format!("{} is not attached to {}", netns.name(), self.netns.name()))?;
+        Ok(found.to_owned())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

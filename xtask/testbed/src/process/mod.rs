@@ -1,20 +1,21 @@
-//! Child processes that are placed in a network namespace and a cgroup, and that cannot outlive their parent.
+//! Child processes that are placed somewhere, that can be held up, and that cannot outlive their parent.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+mod control;
+mod placement;
+
+use std::io::Write as _;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{self, Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use nix::sched::{CloneFlags, setns};
-use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::unistd::{Pid, getppid};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use crate::cgroup::{self, Cgroup};
+pub use placement::Placement;
+
+use crate::cgroup::Cgroup;
 use crate::netns::Netns;
 use crate::wait;
 
@@ -45,6 +46,8 @@ impl Child {
             return Ok(status);
         }
         self.signal(Signal::SIGTERM);
+        // One that is held up would not notice.
+        self.signal(Signal::SIGCONT);
         if let Ok(status) = self.ended(END) {
             return Ok(status);
         }
@@ -97,42 +100,19 @@ impl From<process::Child> for Child {
 ///
 /// The placement stays with `command`: use a fresh one for each process.
 pub fn spawn(command: &mut Command, netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Child> {
-    place(command, netns, cgroup)?;
+    Placement::new(netns, cgroup).spawn(command)
+}
+
+/// Starts `command` where this process is, as anybody may.
+pub fn start_beside(command: &mut Command) -> Result<Child> {
+    let parent = Pid::this();
+    let tie = move || placement::tie(parent);
+    // SAFETY: between fork and exec, `tie` only makes system calls (sigprocmask, prctl, getppid) and does not allocate on its way.
+    unsafe { command.pre_exec(tie) };
     start(command)
 }
 
-/// The first half of [`spawn`]: says where `command` is to run.
-pub(crate) fn place(command: &mut Command, netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<()> {
-    // `/proc/self` is the main thread, which stays where the process was started.
-    let namespace = match netns {
-        Some(netns) => netns.file().try_clone()?,
-        None => File::open("/proc/self/ns/net")?,
-    };
-    let directory = cgroup.map_or_else(cgroup::home, |cgroup| cgroup.directory().to_owned());
-    let members = directory.join("cgroup.procs");
-    let members = OpenOptions::new()
-        .write(true)
-        .open(&members)
-        .with_context(|| format!("open {}", members.display()))?;
-    let parent = Pid::this();
-    let enter = move || -> io::Result<()> {
-        // A thread that waits for signals blocks them, and a child would inherit that and not end when asked to.
-        SigSet::empty().thread_set_mask()?;
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
-        if getppid() != parent {
-            return Err(io::Error::other("the parent ended first"));
-        }
-        (&members).write_all(b"0")?;
-        setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
-        Ok(())
-    };
-    // SAFETY: between fork and exec, `enter` only makes system calls (sigprocmask, prctl, getppid, write, setns) and does not
-    // allocate on its way.
-    unsafe { command.pre_exec(enter) };
-    Ok(())
-}
-
-/// The second half of [`spawn`].
+/// The second half of [`Placement::spawn`].
 pub(crate) fn start(command: &mut Command) -> Result<Child> {
     let program = command.get_program().to_string_lossy().into_owned();
     let child = command.spawn().with_context(|| format!("start {program}"))?;

@@ -1,16 +1,18 @@
 //! A real Envoy as a TCP proxy in a workload's namespace and cgroup.
 
+mod bootstrap;
+
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::Child;
+use crate::authority::{Authority, Identity};
+use crate::process::{Child, Placement};
 use crate::workload::Workload;
 use crate::{http, tools, wait};
 
@@ -36,6 +38,37 @@ pub struct Listener {
     pub route: Route,
 }
 
+/// What is not as usual.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// Worker threads, each with a listening socket of its own.
+    pub workers: u32,
+    /// The bound of each listening socket's queue; without one it is as large as the kernel allows.
+    pub backlog: Option<u32>,
+    /// TLS on all listeners, towards who connects to them.
+    pub tls: Option<Tls<'a>>,
+}
+
+/// TLS with a certificate for both ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Tls<'a> {
+    /// What Envoy shows.
+    pub identity: &'a Identity,
+    /// Whose certificates of clients it accepts; without one nobody gets in.
+    pub trusted: &'a Authority,
+}
+
+impl Default for Options<'_> {
+    /// One worker, nothing else.
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            backlog: None,
+            tls: None,
+        }
+    }
+}
+
 /// A running Envoy; killed when the guard goes away.
 #[derive(Debug)]
 pub struct Envoy {
@@ -49,15 +82,17 @@ impl Envoy {
     ///
     /// Its admin port is a Unix socket, so that asking it adds nothing to what the tests count.
     pub fn start(workload: &Workload, listeners: &[Listener], concurrency: u32) -> Result<Self> {
+        let options = Options {
+            workers: concurrency,
+            ..Options::default()
+        };
+        Self::start_with(&workload.into(), listeners, &options)
+    }
+
+    /// Like [`Envoy::start`], anywhere and with options. It does not start with less than some 30 open files.
+    pub fn start_with(place: &Placement<'_>, listeners: &[Listener], options: &Options<'_>) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("narrows-envoy-").tempdir()?;
-        let admin = directory.path().join("admin");
-        let bootstrap = json!({
-            "admin": { "address": { "pipe": { "path": admin } } },
-            "static_resources": {
-                "listeners": listeners.iter().enumerate().map(listener).collect::<Vec<_>>(),
-                "clusters": listeners.iter().enumerate().map(cluster).collect::<Vec<_>>(),
-            },
-        });
+        let bootstrap = bootstrap::bootstrap(listeners, options, &directory.path().join("admin"));
         let file = directory.path().join("envoy.json");
         fs::write(&file, serde_json::to_vec_pretty(&bootstrap)?)?;
         let log = File::create(directory.path().join("log"))?;
@@ -65,11 +100,11 @@ impl Envoy {
         command
             .arg("--config-path")
             .arg(&file)
-            .args(["--concurrency", &concurrency.to_string()]);
+            .args(["--concurrency", &options.workers.to_string()]);
         command.args(["--disable-hot-restart", "--log-level", "warning"]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let mut envoy = Self {
-            child: workload.spawn(&mut command)?,
+            child: place.spawn(&mut command)?,
             directory,
         };
         let ready = wait::until("Envoy to be ready", START, || match envoy.child.try_wait() {
@@ -89,6 +124,11 @@ impl Envoy {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process, e.g. to hold it up.
+    pub fn process(&self) -> &Child {
+        &self.child
     }
 
     /// One of Envoy's own counters or gauges, e.g. `listener.10.90.0.2_15008.downstream_cx_total`.
@@ -113,6 +153,11 @@ impl Envoy {
         Ok(())
     }
 
+    /// Ends it as a service manager would (SIGTERM).
+    pub fn stop(mut self) -> Result<ExitStatus> {
+        self.child.stop()
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
@@ -127,57 +172,4 @@ impl Envoy {
             "*/*",
         )
     }
-}
-
-fn listener((index, listener): (usize, &Listener)) -> Value {
-    let (ip, port) = (listener.address.ip(), listener.address.port());
-    let filters = match listener.route {
-        Route::To(_) => json!([]),
-        Route::AsAsked => json!([typed(
-            "envoy.filters.listener.proxy_protocol",
-            "filters.listener.proxy_protocol.v3.ProxyProtocol",
-            json!({})
-        )]),
-    };
-    let proxy = typed(
-        "envoy.filters.network.tcp_proxy",
-        "filters.network.tcp_proxy.v3.TcpProxy",
-        json!({ "stat_prefix": format!("tcp_{port}"), "cluster": format!("cluster_{index}") }),
-    );
-    json!({
-        "name": format!("listener_{index}"),
-        "address": address(SocketAddr::new(ip, port)),
-        "listener_filters": filters,
-        "filter_chains": [{ "filters": [proxy] }],
-    })
-}
-
-fn cluster((index, listener): (usize, &Listener)) -> Value {
-    let mut cluster = json!({ "name": format!("cluster_{index}"), "connect_timeout": "5s" });
-    match &listener.route {
-        Route::To(endpoints) => {
-            cluster["type"] = json!("STATIC");
-            let endpoints: Vec<Value> = endpoints
-                .iter()
-                .map(|endpoint| json!({ "endpoint": { "address": address(*endpoint) } }))
-                .collect();
-            cluster["load_assignment"] =
-                json!({ "cluster_name": cluster["name"], "endpoints": [{ "lb_endpoints": endpoints }] });
-        }
-        Route::AsAsked => {
-            cluster["type"] = json!("ORIGINAL_DST");
-            cluster["lb_policy"] = json!("CLUSTER_PROVIDED");
-        }
-    }
-    cluster
-}
-
-fn address(of: SocketAddr) -> Value {
-    json!({ "socket_address": { "address": of.ip(), "port_value": of.port() } })
-}
-
-/// An extension of Envoy with its configuration.
-fn typed(name: &str, kind: &str, mut config: Value) -> Value {
-    config["@type"] = json!(format!("type.googleapis.com/envoy.extensions.{kind}"));
-    json!({ "name": name, "typed_config": config })
 }

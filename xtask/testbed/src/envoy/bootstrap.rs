@@ -1,0 +1,101 @@
+//! Envoy's configuration.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Listener, Options, Route, Tls};
+
+/// All of it; the admin port is the Unix socket `admin`.
+pub(super) fn bootstrap(listeners: &[Listener], options: &Options<'_>, admin: &Path) -> Value {
+    json!({
+        "admin": { "address": { "pipe": { "path": admin } } },
+        "static_resources": {
+            "listeners": listeners.iter().enumerate().map(|one| listener(one, options)).collect::<Vec<_>>(),
+            "clusters": listeners.iter().enumerate().map(cluster).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn listener((index, listener): (usize, &Listener), options: &Options<'_>) -> Value {
+    let (ip, port) = (listener.address.ip(), listener.address.port());
+    let filters = match listener.route {
+        Route::To(_) => json!([]),
+        Route::AsAsked => json!([typed(
+            "envoy.filters.listener.proxy_protocol",
+            "filters.listener.proxy_protocol.v3.ProxyProtocol",
+            json!({})
+        )]),
+    };
+    let proxy = typed(
+        "envoy.filters.network.tcp_proxy",
+        "filters.network.tcp_proxy.v3.TcpProxy",
+        json!({ "stat_prefix": format!("tcp_{port}"), "cluster": format!("cluster_{index}") }),
+    );
+    let mut chain = json!({ "filters": [proxy] });
+    if let Some(tls) = &options.tls {
+        chain["transport_socket"] = transport_socket(tls);
+    }
+    let mut listener = json!({
+        "name": format!("listener_{index}"),
+        "address": address(SocketAddr::new(ip, port)),
+        "listener_filters": filters,
+        "filter_chains": [chain],
+    });
+    if let Some(backlog) = options.backlog {
+        listener["tcp_backlog_size"] = json!(backlog);
+    }
+    listener
+}
+
+/// Mutual TLS with both versions that are in use.
+fn transport_socket(tls: &Tls<'_>) -> Value {
+    let certificate = json!({
+        "certificate_chain": { "inline_string": tls.identity.certificate_pem },
+        "private_key": { "inline_string": tls.identity.key_pem },
+    });
+    let context = json!({
+        "require_client_certificate": true,
+        "common_tls_context": {
+            "tls_params": { "tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3" },
+            "tls_certificates": [certificate],
+            "validation_context": { "trusted_ca": { "inline_string": tls.trusted.pem() } },
+        },
+    });
+    typed(
+        "envoy.transport_sockets.tls",
+        "transport_sockets.tls.v3.DownstreamTlsContext",
+        context,
+    )
+}
+
+fn cluster((index, listener): (usize, &Listener)) -> Value {
+    let mut cluster = json!({ "name": format!("cluster_{index}"), "connect_timeout": "5s" });
+    match &listener.route {
+        Route::To(endpoints) => {
+            cluster["type"] = json!("STATIC");
+            let endpoints: Vec<Value> = endpoints
+                .iter()
+                .map(|endpoint| json!({ "endpoint": { "address": address(*endpoint) } }))
+                .collect();
+            cluster["load_assignment"] =
+                json!({ "cluster_name": cluster["name"], "endpoints": [{ "lb_endpoints": endpoints }] });
+        }
+        Route::AsAsked => {
+            cluster["type"] = json!("ORIGINAL_DST");
+            cluster["lb_policy"] = json!("CLUSTER_PROVIDED");
+        }
+    }
+    cluster
+}
+
+fn address(of: SocketAddr) -> Value {
+    json!({ "socket_address": { "address": of.ip(), "port_value": of.port() } })
+}
+
+/// An extension of Envoy with its configuration.
+fn typed(name: &str, kind: &str, mut config: Value) -> Value {
+    config["@type"] = json!(format!("type.googleapis.com/envoy.extensions.{kind}"));
+    json!({ "name": name, "typed_config": config })
+}

@@ -1,0 +1,202 @@
+//! A real HAProxy as a TCP proxy: small, and quick to start also on an emulated machine.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+use crate::process::{Child, Placement};
+use crate::wait;
+
+/// How long HAProxy may take to start on an emulated machine.
+const START: Duration = Duration::from_secs(60);
+
+/// How long it may take to answer about itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A place where it listens.
+#[derive(Debug, Clone)]
+pub struct Frontend {
+    /// Where.
+    pub address: SocketAddr,
+    /// Where its connections go, in turn.
+    pub upstreams: Vec<SocketAddr>,
+}
+
+/// What is not as usual.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The bound of the listening sockets' queues; without one it is `connections`.
+    pub backlog: Option<u32>,
+    /// How many connections it has open before it accepts no more.
+    pub connections: u32,
+    /// Worker threads. They share the listening sockets.
+    pub threads: u32,
+    /// Forwards inside the kernel (`splice`) where it can, rather than by reading and writing.
+    pub splice: bool,
+}
+
+impl Default for Options {
+    /// One thread that reads and writes, and a thousand connections.
+    fn default() -> Self {
+        Self {
+            backlog: None,
+            connections: 1000,
+            threads: 1,
+            splice: false,
+        }
+    }
+}
+
+/// A running HAProxy; killed when the guard goes away.
+#[derive(Debug)]
+pub struct Haproxy {
+    child: Child,
+    // Holds the configuration, the log and the socket for questions.
+    directory: TempDir,
+}
+
+impl Haproxy {
+    /// Starts HAProxy and returns when it accepts connections.
+    pub fn start(place: &Placement<'_>, frontends: &[Frontend], options: &Options) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("narrows-haproxy-").tempdir()?;
+        let file = directory.path().join("haproxy.cfg");
+        fs::write(&file, configuration(frontends, options, &socket(directory.path())))?;
+        let log = File::create(directory.path().join("log"))?;
+        let mut command = Command::new("haproxy");
+        // In the foreground, in one process.
+        command.arg("-db").arg("-f").arg(&file);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut haproxy = Self {
+            child: place
+                .spawn(&mut command)
+                .context("`cargo xtask setup` installs haproxy")?,
+            directory,
+        };
+        let ready = wait::until("HAProxy to be ready", START, || match haproxy.child.try_wait() {
+            Ok(Some(status)) => Some(Err(status)),
+            _ => haproxy.ask("show info").is_ok().then_some(Ok(())),
+        });
+        match ready {
+            Ok(Ok(())) => Ok(haproxy),
+            Ok(Err(status)) => bail!("HAProxy ended ({status}):\n{}", haproxy.log()),
+            Err(error) => Err(error.context(haproxy.log())),
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process, e.g. to hold it up.
+    pub fn process(&self) -> &Child {
+        &self.child
+    }
+
+    /// A number that it tells of itself (`show info`), e.g. `CumConns` or `CurrConns`. Each question is a connection to it, too.
+    pub fn info(&self, name: &str) -> Result<u64> {
+        let answer = self.ask("show info")?;
+        let value = answer
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let value = value.with_context(|| format!("HAProxy does not tell {name}"))?;
+        value
+            .trim()
+            .parse()
+            .with_context(|| format!("HAProxy's {name} is {value:?}"))
+    }
+
+    /// Ends it without a word (SIGKILL); the kernel closes its connections.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill_now()?;
+        Ok(())
+    }
+
+    /// Ends it as a service manager would (SIGTERM).
+    pub fn stop(mut self) -> Result<ExitStatus> {
+        self.child.stop()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    fn ask(&self, question: &str) -> Result<String> {
+        let mut stream = UnixStream::connect(socket(self.directory.path()))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        writeln!(stream, "{question}")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+fn socket(directory: &Path) -> String {
+    directory.join("socket").display().to_string()
+}
+
+fn configuration(frontends: &[Frontend], options: &Options, socket: &str) -> String {
+    let Options {
+        connections, threads, ..
+    } = options;
+    // With a bound on connections it does not make room for as many as it may have files.
+    let mut text = format!(
+        "global\n  maxconn {connections}\n  nbthread {threads}\n  stats socket {socket} level admin\n{}\
+         defaults\n  mode tcp\n  maxconn {connections}\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n",
+        if options.splice { "" } else { "  nosplice\n" },
+    );
+    if let Some(backlog) = options.backlog {
+        text += &format!("  backlog {backlog}\n");
+    }
+    if options.splice {
+        text += "  option splice-request\n  option splice-response\n";
+    }
+    for (n, Frontend { address, upstreams }) in frontends.iter().enumerate() {
+        let _infallible = write!(text, "frontend front{n}\n  bind {address}\n  default_backend back{n}\n");
+        let _infallible = writeln!(text, "backend back{n}");
+        for (m, upstream) in upstreams.iter().enumerate() {
+            let _infallible = writeln!(text, "  server server{m} {upstream}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_configured() {
+        let front = Frontend {
+            address: SocketAddr::from(([10, 90, 0, 2], 8080)),
+            upstreams: vec![SocketAddr::from(([10, 90, 0, 21], 80))],
+        };
+        let options = Options {
+            backlog: Some(8),
+            ..Options::default()
+        };
+        let text = configuration(&[front], &options, "/run/s");
+        for line in [
+            "  nosplice\n",
+            "  backlog 8\n",
+            "  bind 10.90.0.2:8080\n",
+            "  server server0 10.90.0.21:80\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        let splice = Options {
+            splice: true,
+            ..Options::default()
+        };
+        assert!(!configuration(&[], &splice, "/run/s").contains("nosplice"));
+    }
+}
