@@ -4,8 +4,8 @@ use crate::{
     agent::InventoryFile,
     config::Config,
     identity::{Resolver, kubernetes},
-    kernel::{self, Kernel, KernelTypes, Options, signal_without},
-    node::{self, Cgroups},
+    kernel::{self, Kernel, KernelTypes, Options},
+    node::{self, Cgroups, resources::Reader},
     points::Rules,
 };
 use agent_common::Settings;
@@ -71,7 +71,10 @@ pub fn run(config: &Config) -> (String, bool) {
                     .into(),
         });
     }
-    programs(&mut rows);
+    if let Ok(cgroups) = &cgroups {
+        signals(&mut rows, cgroups);
+    }
+    programs(&mut rows, config);
     cluster(&mut rows, config);
     inventory(&mut rows, config, cgroups.ok());
     (table(&rows), rows.iter().all(|row| row.state != State::Missing))
@@ -90,10 +93,12 @@ fn outcome(rows: &mut Vec<Row>, what: &str, outcome: Result<String, String>) {
 }
 
 /// Loads and attaches all programs for a moment.
-fn programs(rows: &mut Vec<Row>) {
+fn programs(rows: &mut Vec<Row>, config: &Config) {
     let kernel = match Kernel::open(&Options {
         flows: 64,
         settings: Settings::DEFAULT,
+        off: config.kernel.off.clone(),
+        numbers: node::has_the_kernels_numbers(),
     }) {
         Ok(kernel) => kernel,
         Err(error) => return outcome(rows, "programs", Err(format!("{error:#}"))),
@@ -114,11 +119,30 @@ fn programs(rows: &mut Vec<Row>) {
             detail,
         });
     }
-    for field in kernel.fields().iter().filter(|field| field.offset.is_none()) {
+    for field in kernel.fields() {
+        let Some(off) = field.off else { continue };
         rows.push(Row {
             what: field.field.clone(),
             state: if field.required { State::Missing } else { State::Off },
-            detail: format!("this kernel does not have it: {}", signal_without(&field.field)),
+            detail: if config.kernel.off.contains(&field.field) {
+                format!("{off} (it is switched off in the configuration: kernel.off)")
+            } else {
+                format!("{off} (this kernel does not have it)")
+            },
+        });
+    }
+}
+
+/// What the node's files tell of points.
+fn signals(rows: &mut Vec<Row>, cgroups: &Cgroups) {
+    for signal in Reader::find(cgroups.mount()).signals() {
+        rows.push(Row {
+            what: signal.name.into(),
+            state: if signal.active { State::Good } else { State::Off },
+            detail: match &signal.reason {
+                None => signal.what.to_owned(),
+                Some(reason) => format!("{} ({reason})", signal.what),
+            },
         });
     }
 }

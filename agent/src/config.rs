@@ -1,9 +1,11 @@
 //! The agent's configuration: a YAML file, overridden by flags and `NARROWS_*` variables.
 
 use crate::{
+    kernel::PROGRAMS,
     points::Rule,
     yaml::{self, FileError},
 };
+use agent_common::Offsets;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -28,10 +30,14 @@ pub struct Config {
     pub flow_idle: f64,
     /// Failure events that one flow may send in a second.
     pub failure_events_per_second: u32,
+    /// Whether each failed connection is written to stdout.
+    pub log_failures: bool,
     /// Where identities come from, and how long they are waited for.
     pub identity: Identity,
     /// The cluster this node belongs to.
     pub kubernetes: Kubernetes,
+    /// What of the kernel is used.
+    pub kernel: Kernel,
     /// Bounds.
     pub limits: Limits,
     /// How points are recognised.
@@ -90,6 +96,40 @@ pub struct Kubernetes {
     pub mesh_config_map: Option<String>,
 }
 
+/// What of the kernel is used.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kernel {
+    /// Optional kernel programs (as in `narrows check`), or optional kernel fields (`structure.path`), that are not to be
+    /// used. What they are for is off then, visibly, and so is what needs them: without `sched_switch` nothing is done when
+    /// threads change, without `data_arrived`, `data_read` and `data_sent` nothing when a socket is read or written.
+    pub off: Vec<String>,
+}
+
+impl Kernel {
+    /// Checks the names.
+    fn validate(&self) -> Result<(), String> {
+        for name in &self.off {
+            let program = PROGRAMS.iter().find(|program| program.name == name);
+            let field = Offsets::FIELDS
+                .iter()
+                .find(|(_, structure, path, _)| name.strip_prefix(structure) == Some(&format!(".{path}")));
+            let required = program.map(|program| program.required).or(field.map(|field| field.3));
+            match required {
+                Some(false) => {}
+                Some(true) => return Err(format!("kernel.off names {name}, without which nothing can be counted")),
+                None => {
+                    return Err(format!(
+                        "kernel.off names {name}, which is neither a kernel program nor a kernel field that Narrows uses: \
+                         `narrows check` lists the programs, /api/v1/status the fields"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Bounds of tables; each has a gauge and a counter of what it turned away.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -106,6 +146,8 @@ pub struct Limits {
     pub waiting: usize,
     /// Cgroups that are remembered.
     pub cgroups: usize,
+    /// Failed connections that are kept, to be asked for one by one.
+    pub failure_events: usize,
 }
 
 impl Default for Identity {
@@ -136,8 +178,10 @@ impl Default for Config {
             dependency_window: 900.0,
             flow_idle: 60.0,
             failure_events_per_second: 10,
+            log_failures: false,
             identity: Identity::default(),
             kubernetes: Kubernetes::default(),
+            kernel: Kernel::default(),
             limits: Limits::default(),
             points: Points::default(),
         }
@@ -153,6 +197,7 @@ impl Default for Limits {
             pods: 200_000,
             waiting: 20_000,
             cgroups: 20_000,
+            failure_events: 10_000,
         }
     }
 }
@@ -201,6 +246,8 @@ impl Config {
         count("limits.pods", self.limits.pods, 10_000_000)?;
         count("limits.waiting", self.limits.waiting, 10_000_000)?;
         count("limits.cgroups", self.limits.cgroups, 10_000_000)?;
+        self.kernel.validate()?;
+        count("limits.failure_events", self.limits.failure_events, 1_000_000)?;
         let mut rules = self.points.rules.iter().enumerate();
         rules.try_for_each(|(n, rule)| rule.validate().map_err(|what| format!("points.rules[{n}] {what}")))
     }

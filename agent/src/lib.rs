@@ -1,16 +1,20 @@
 //! The Narrows agent.
 //!
 //! Data flows one way: `kernel` reads what the kernel programs counted, `identity` and `points` say who it was, with
-//! what `node` and the inventory know, `model` adds it up, `export` shows it. `agent` turns the wheel, once a tick.
+//! what `node` and the inventory know, `model` adds it up, `export` shows it. `agent` turns the wheel, once a tick. Failed
+//! connections also go one by one, and at once, through `failures`. `client` is for people: it asks a running agent.
 
 pub mod agent;
 pub mod check;
+pub mod client;
 pub mod config;
 pub mod export;
+pub mod failures;
 pub mod identity;
 pub mod kernel;
 mod memory;
 pub mod model;
 pub mod node;
 pub mod points;
+pub mod signals;
 mod yaml;

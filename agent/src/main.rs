@@ -1,8 +1,11 @@
 //! The command line of Narrows.
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
-use narrows::config::{Config, Mode, Scope};
+use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
+use narrows::{
+    client,
+    config::{Config, Mode, Scope},
+};
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
@@ -21,13 +24,37 @@ struct Cli {
 enum Command {
     /// Count connections and serve the metrics until SIGTERM.
     ///
-    /// Needs root, or CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to recognise points by their processes. Serves /metrics, /healthz, /readyz and /api/v1/status.
+    /// Needs root, or CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to recognise points by their processes. Serves /metrics, /healthz, /readyz, /api/v1/status and /api/v1/failures.
     Agent(Settings),
     /// Say what this kernel and these privileges allow.
     ///
     /// Loads every kernel program for a moment. Exit code 1 when something is missing that nothing works without.
     Check(Settings),
+    /// Show failed connections one by one: when, why, who called whom, at which point.
+    ///
+    /// Asks a running agent, which keeps the newest 10,000 failures of its node. Needs no privileges.
+    #[command(after_long_help = FAILURES_HELP)]
+    Failures(client::Options),
 }
+
+const FAILURES_HELP: &str = "\
+Examples:
+  narrows failures                                      what the agent of this node has
+  narrows failures -f --point shop/waypoint             whatever fails at a point, within a second
+  narrows failures --workload shop/checkout --since 5m  what went wrong for a workload lately
+  narrows failures --json | jq -r .reason | sort | uniq -c
+  kubectl -n narrows exec POD -- narrows failures -f    on a node of a cluster
+
+Columns:
+  SEEN BY  self: a socket of the point itself; client: of who called it; -: no point is concerned
+  POINT    the point that the failure is about
+  FROM     who called, with its address; \"A via P\" is the proxy P in the name of A
+  TO       who was called
+  DETAILS  how long the connection had been known, and what it carried
+
+Who cannot be identified within half a second is shown as unknown. When a flow fails more than ten times in a second, \
+the others are only counted (failure_events_per_second in the agent's configuration), and a sentence on stderr says how \
+many.";
 
 #[derive(Args)]
 struct Settings {
@@ -67,8 +94,14 @@ struct Settings {
     /// Seconds between two ticks [default: 5]
     #[arg(long, env = "NARROWS_INTERVAL", value_name = "SECONDS")]
     interval: Option<f64>,
-    /// What to log: error, warn, info, debug, or a filter such as `info,narrows::failures=debug`, which logs every
-    /// failed connection.
+    /// A kernel program or kernel field, as `narrows check` names them, that is not to be used; may be given again. What it
+    /// is for is off then, visibly. For instance `--off sched_switch` where threads change so often that the cost matters.
+    #[arg(long, value_name = "NAME")]
+    off: Vec<String>,
+    /// Write each failed connection to stdout, as a line of JSON; everything else that is logged goes to stderr
+    #[arg(long, env = "NARROWS_LOG_FAILURES", value_parser = BoolishValueParser::new())]
+    log_failures: bool,
+    /// What to log, on stderr: error, warn, info, debug, or a filter such as `info,narrows::identity=debug`
     #[arg(long, env = "NARROWS_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
 }
@@ -82,6 +115,7 @@ impl Settings {
         if let Some(interval) = self.interval {
             config.interval = interval;
         }
+        config.log_failures |= self.log_failures;
         if let Some(inventory) = &self.inventory {
             config.inventory = Some(inventory.clone());
         }
@@ -101,6 +135,7 @@ impl Settings {
                 setting.clone_from(flag);
             }
         }
+        config.kernel.off.extend_from_slice(&self.off);
         config.validate().map_err(anyhow::Error::msg)?;
         Ok(config)
     }
@@ -121,6 +156,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Agent(settings) => agent(&settings),
         Command::Check(settings) => check(&settings),
+        Command::Failures(options) => client::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("narrows: {error:#}");

@@ -1,29 +1,38 @@
 //! The running agent: one thread that turns the wheel, and a server that shows what it found.
 
+mod inside;
 mod inventory_file;
 mod tick;
+mod wake;
 
 pub use inventory_file::InventoryFile;
 
 use crate::{
     config::{Config, Scope},
     export::{Shared, Snapshot, router},
+    failures::{Log, Ring},
     identity::{Meshes, kubernetes},
     kernel::{self, Kernel, Options},
-    node::Cgroups,
+    node::{self, Cgroups},
     points::Rules,
 };
 use agent_common::Settings;
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
+use axum::serve::ListenerExt;
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, PipeReader},
     net::TcpListener,
-    sync::{Arc, mpsc},
-    time::Instant,
+    os::fd::AsFd,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 use tick::Ticker;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+};
+use wake::{Plan, REST, Woken};
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -43,19 +52,29 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     listener
         .set_nonblocking(true)
         .context("cannot prepare the HTTP server")?;
-    let ticker = begin(config)?;
+    let failures = Arc::new(Ring::new(config.limits.failure_events, kubernetes::now()));
+    let ticker = begin(config, failures.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start tokio")?;
-    runtime.block_on(serve(config, listener, ticker))
+    runtime.block_on(serve(config, listener, ticker, failures))
 }
 
-async fn serve(config: &Config, listener: TcpListener, ticker: Ticker) -> anyhow::Result<()> {
+async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures: Arc<Ring>) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot prepare the HTTP server")?;
+    let address = listener.local_addr()?;
+    // Who follows failures is not to wait until the one before is acknowledged. Without it, it is only slower.
+    let listener = listener.tap_io(|connection| {
+        let _slower = connection.set_nodelay(true);
+    });
     let shared: Shared = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
 
-    let (stop, stopped) = mpsc::channel();
+    let log = match config.log_failures {
+        true => Some(Log::start(&failures, Handle::current())?),
+        false => None,
+    };
+    let (stopped, stop) = std::io::pipe().context("cannot make a pipe")?;
     let interval = config.tick();
     let publish = shared.clone();
     let thread = std::thread::Builder::new()
@@ -65,9 +84,9 @@ async fn serve(config: &Config, listener: TcpListener, ticker: Ticker) -> anyhow
 
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-    tracing::info!("metrics at http://{}/metrics", listener.local_addr()?);
+    tracing::info!("metrics at http://{address}/metrics");
     tokio::select! {
-        served = axum::serve(listener, router(shared)) => served.context("the HTTP server failed")?,
+        served = axum::serve(listener, router(shared, failures)) => served.context("the HTTP server failed")?,
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
@@ -76,12 +95,15 @@ async fn serve(config: &Config, listener: TcpListener, ticker: Ticker) -> anyhow
     if thread.join().is_err() {
         bail!("the tick thread panicked");
     }
+    if let Some(log) = log {
+        log.finish();
+    }
     tracing::info!("all kernel programs are detached");
     Ok(())
 }
 
 /// Loads everything a tick needs.
-fn begin(config: &Config) -> anyhow::Result<Ticker> {
+fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
     let missing = kernel::missing_capabilities()?;
     if !missing.is_empty() {
         bail!(
@@ -106,7 +128,10 @@ fn begin(config: &Config) -> anyhow::Result<Ticker> {
         settings: Settings {
             idle_collections: config.idle_collections(),
             failure_events_per_second: config.failure_events_per_second,
+            accept_calls: kernel::ACCEPT_CALLS,
         },
+        off: config.kernel.off.clone(),
+        numbers: node::has_the_kernels_numbers(),
     })?;
     for program in kernel.programs().iter().filter(|program| !program.active) {
         let why = program.reason.as_deref().unwrap_or("unknown");
@@ -129,7 +154,9 @@ fn begin(config: &Config) -> anyhow::Result<Ticker> {
             program.program
         );
     }
-    Ok(Ticker::new(config, kernel, cgroups, rules, inventory, cluster))
+    Ok(Ticker::new(
+        config, kernel, cgroups, rules, inventory, cluster, failures,
+    ))
 }
 
 /// How the cluster's objects are to be understood.
@@ -145,15 +172,33 @@ fn setup(config: &Config, rules: &Rules) -> kubernetes::Setup {
     }
 }
 
-fn turn(mut ticker: Ticker, interval: std::time::Duration, shared: &Shared, stop: &mpsc::Receiver<()>) {
+/// Ticks, and between ticks takes in failures when they come. Until the other end of `stop` has gone.
+fn turn(mut ticker: Ticker, interval: Duration, shared: &Shared, stop: &PipeReader) {
     let mut next = Instant::now();
     loop {
         shared.store(Arc::new(ticker.tick()));
         // A tick that took too long is not made up for.
-        next = (next + interval).max(Instant::now());
-        match stop.recv_timeout(next.saturating_duration_since(Instant::now())) {
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        let mut now = Instant::now();
+        next = (next + interval).max(now);
+        // The tick has looked for failures, too.
+        let mut looked = now;
+        loop {
+            let again = ticker.failures_wait();
+            let woken = Plan::new(now, next, looked, again).wait(stop.as_fd(), ticker.failures_ready());
+            now = Instant::now();
+            let due = match woken {
+                Woken::End => {
+                    ticker.close();
+                    return;
+                }
+                _ if now >= next => break,
+                Woken::Failures => true,
+                Woken::Time => again && now >= looked + REST,
+            };
+            if due {
+                ticker.failures();
+                looked = Instant::now();
+            }
         }
     }
 }

@@ -1,20 +1,25 @@
 //! One turn of the wheel: sample, read, resolve, add up, publish.
 
-use super::inventory_file::InventoryFile;
+use super::{inside::InsideWatch, inventory_file::InventoryFile};
 use crate::{
-    config::Config,
+    config::{Config, Scope},
     export::{Bound, ClusterStatus, PointRow, Snapshot},
+    failures::{Clock, Intake, Patience, Ring, Untold},
     identity::{
         Resolver, Span,
         kubernetes::{self, Kubernetes, lock},
     },
     kernel::{Kernel, OVERFLOW_LIMIT, Reading},
     model::{Bounds, Histogram, Model, Moment},
-    node::Cgroups,
+    node::{Cgroups, resources::Reader},
     points::Rules,
 };
-use agent_common::{FailureEvent, Loss, Reason};
-use std::time::{Duration, Instant};
+use agent_common::Loss;
+use std::{
+    os::fd::BorrowedFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Everything that a tick works on.
 pub struct Ticker {
@@ -23,6 +28,9 @@ pub struct Ticker {
     inventory: InventoryFile,
     cluster: Option<Kubernetes>,
     model: Model,
+    inside: InsideWatch,
+    resources: Reader,
+    intake: Intake,
     before: i64,
     flows_limit: usize,
     points_limit: usize,
@@ -40,14 +48,20 @@ impl Ticker {
         rules: Rules,
         inventory: InventoryFile,
         cluster: Option<Kubernetes>,
+        failures: Arc<Ring>,
     ) -> Self {
+        let patience = cluster.as_ref().map(|cluster| Patience {
+            this_node_only: cluster.scope == Scope::Node,
+        });
         let shared = cluster.as_ref().map(|cluster| cluster.shared.clone());
         // An inventory says at once what it has to say.
         let seconds = |seconds: f64| Duration::from_secs_f64(if cluster.is_some() { seconds } else { 0.0 });
         Self {
             kernel,
+            resources: Reader::find(cgroups.mount()),
             resolver: Resolver::new(cgroups, rules, shared, config.limits.cgroups),
             inventory,
+            inside: InsideWatch::new(),
             before: kubernetes::now(),
             model: Model::new(Bounds {
                 dependents: config.limits.dependents,
@@ -57,6 +71,7 @@ impl Ticker {
                 settle: seconds(config.identity.settle),
                 waiting: config.limits.waiting,
             }),
+            intake: Intake::new(failures, config.limits.failure_events, patience),
             cluster,
             flows_limit: config.limits.flows as usize,
             points_limit: config.limits.points,
@@ -83,9 +98,49 @@ impl Ticker {
             tracing::error!("{error}");
         }
         self.model.expire(begin);
+        let cgroups = self.resolver.holders().point_cgroups();
+        let readings = self.resources.read(cgroups.map(|(_, path, point)| (path, point)));
+        self.model.resources(&readings);
         self.ticks += 1;
         self.tick_seconds.observe(begin.elapsed());
         self.snapshot(begin, error)
+    }
+
+    /// Takes in the failures that the kernel has told of; called between ticks. What they need is brought up to date first: a
+    /// cgroup may be younger than the last tick. Returns whether there may be more of them.
+    pub fn failures(&mut self) -> bool {
+        let resolver = &mut self.resolver;
+        self.kernel.cgroups(|change| resolver.cgroup(&change));
+        resolver.catch_up();
+        self.drain()
+    }
+
+    fn drain(&mut self) -> bool {
+        let (clock, now) = (Clock::now(), Instant::now());
+        let (intake, resolver) = (&mut self.intake, &mut self.resolver);
+        let more = self
+            .kernel
+            .drain(|event| intake.take(event, clock.millis(event.time_ns), resolver, now));
+        intake.settle(resolver, now);
+        more
+    }
+
+    /// Whether failures wait for an identity.
+    pub fn failures_wait(&self) -> bool {
+        self.intake.waits()
+    }
+
+    /// Becomes readable when the kernel has told of a failure.
+    pub fn failures_ready(&self) -> BorrowedFd<'_> {
+        self.kernel.failures_ready()
+    }
+
+    /// The end: takes in the last failures.
+    pub fn close(mut self) {
+        // More than these the kernel's ring does not hold.
+        const ROUNDS: usize = 4;
+        let _all = (0..ROUNDS).all(|_| self.failures());
+        self.intake.close();
     }
 
     /// Whether there was room for all of them since the last tick.
@@ -109,14 +164,17 @@ impl Ticker {
         };
         self.before = span.to;
         let when = Moment { at: now, span };
+        self.inside.before(&mut self.kernel, &self.resolver, &mut self.model)?;
         let listeners = self.kernel.sample()?;
         self.model.local_points(self.resolver.points(), now);
+        self.inside.after(&mut self.kernel, &self.resolver, &mut self.model)?;
         let (model, resolver) = (&mut self.model, &mut self.resolver);
         let read = self.kernel.collect(|key, reading| match reading {
             Reading::Changed(flow) => model.flow(key, flow, false, resolver, when),
             Reading::Gone(flow) => model.flow(key, flow, true, resolver, when),
         });
         model.listeners(&listeners, resolver, span);
+        self.inside.conclude(&mut self.kernel, model)?;
         // Those that were recognised only now.
         model.local_points(resolver.points(), now);
         // Asked for after the flows: an opening without detail was counted as such before its end.
@@ -124,7 +182,16 @@ impl Ticker {
         let detail = self.lost.iter().all(|(what, n)| *what != Loss::FlowDetail || *n == 0);
         model.unseen_flows(detail, resolver, when);
         model.settle(resolver, now);
-        self.kernel.drain(|event| report(&event, resolver, span));
+        self.drain();
+        // After them: what is missing among them is known when they are.
+        let lost = |which| {
+            let mut all = self.lost.iter().filter(|(what, _)| *what == which);
+            all.next().map_or(0, |(_, n)| *n)
+        };
+        self.intake.ring().set_untold(Untold {
+            rate_limited: lost(Loss::FailureEventsLimited),
+            ring_full: lost(Loss::FailureEventsDropped),
+        });
         // What was read is counted, also when the reading broke off.
         read
     }
@@ -160,6 +227,7 @@ impl Ticker {
             unseen: self.model.unseen(),
             points_turned_away: self.model.points_turned_away(),
             programs: self.kernel.programs().to_vec(),
+            signals: self.resources.signals().to_vec(),
             costs: self.kernel.costs(),
             fields: self.kernel.fields().to_vec(),
             flows: Bound {
@@ -185,29 +253,11 @@ impl Ticker {
                 let (used, limit, turned_away) = self.resolver.holders().sizes();
                 (Bound { used, limit }, turned_away)
             },
+            failure_events: {
+                let (used, limit) = self.intake.ring().size();
+                (self.intake.ring().next() - 1, Bound { used, limit })
+            },
             strange_cgroup: self.resolver.holders().strange().map(str::to_owned),
         }
     }
-}
-
-/// Writes a failed connection to the log.
-fn report(event: &FailureEvent, resolver: &mut Resolver, span: Span) {
-    let Some(reason) = Reason::ALL.get(usize::from(event.reason)) else {
-        return;
-    };
-    if !tracing::enabled!(target: "narrows::failures", tracing::Level::DEBUG) {
-        return;
-    }
-    let binding = resolver.bind(&event.key, span);
-    tracing::debug!(
-        target: "narrows::failures",
-        reason = reason.label(),
-        phase = reason.phase(),
-        workload = binding.workload().map(ToString::to_string),
-        point = binding.point().map(|point| point.name.as_str()),
-        peer = ?binding.peer,
-        port = event.key.port,
-        duration_us = (event.duration_ns > 0).then_some(event.duration_ns / 1000),
-        "connection failed"
-    );
 }

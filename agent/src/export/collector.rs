@@ -2,7 +2,7 @@
 
 use super::{
     families::{Labels, counters, gauges, histograms},
-    own,
+    inside, own, saturation,
     snapshot::{PointRow, Shared, Snapshot},
 };
 use crate::{
@@ -13,6 +13,9 @@ use agent_common::Reason;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use std::fmt;
 
+/// What the length of accept queues rests on.
+pub(super) const ACCEPT_QUEUE: &[&str] = &["sock.sk_ack_backlog"];
+
 /// Encodes the newest snapshot at each scrape.
 #[derive(Debug)]
 pub struct SnapshotCollector(pub Shared);
@@ -22,14 +25,16 @@ impl Collector for SnapshotCollector {
         let snapshot = self.0.load();
         load(&snapshot, &mut encoder)?;
         accept_queues(&snapshot, &mut encoder)?;
+        inside::encode(&snapshot, &mut encoder)?;
         failures(&snapshot, &mut encoder)?;
         called(&snapshot, &mut encoder)?;
+        saturation::encode(&snapshot, &mut encoder)?;
         dependents(&snapshot, &mut encoder)?;
         own::encode(&snapshot, &mut encoder)
     }
 }
 
-fn point_labels(row: &PointRow) -> Labels<'_> {
+pub(super) fn point_labels(row: &PointRow) -> Labels<'_> {
     let point = &row.load.point;
     vec![
         ("point", point.name.as_str().into()),
@@ -39,7 +44,7 @@ fn point_labels(row: &PointRow) -> Labels<'_> {
     ]
 }
 
-fn with<'a>(mut labels: Labels<'a>, more: impl IntoIterator<Item = (&'static str, &'a str)>) -> Labels<'a> {
+pub(super) fn with<'a>(mut labels: Labels<'a>, more: impl IntoIterator<Item = (&'static str, &'a str)>) -> Labels<'a> {
     labels.extend(more.into_iter().map(|(name, value)| (name, value.into())));
     labels
 }
@@ -103,11 +108,15 @@ fn accept_queues(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fm
     };
     // A port that nobody listens on any more has drops to show, but no queue.
     let open = || queues().filter(|(_, queue)| queue.listeners > 0);
+    let length = ACCEPT_QUEUE.iter().all(|field| snapshot.has(field));
+    let drops = snapshot.has("sock.sk_drops");
     gauges(
         encoder,
         "narrows_accept_queue_connections",
         "Connections whose handshake completed and that wait for accept, over all listeners of the port",
-        open().map(|(labels, queue)| (labels, queue.queued as f64)),
+        open()
+            .filter(|_| length)
+            .map(|(labels, queue)| (labels, queue.queued as f64)),
     )?;
     gauges(
         encoder,
@@ -119,13 +128,24 @@ fn accept_queues(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fm
         encoder,
         "narrows_accept_queue_utilization_ratio",
         "How full the fullest accept queue of the port is (1: the next handshake is dropped)",
-        open().map(|(labels, queue)| (labels, queue.utilization)),
+        open()
+            .filter(|_| length)
+            .map(|(labels, queue)| (labels, queue.utilization)),
+    )?;
+    gauges(
+        encoder,
+        "narrows_accept_queue_oldest_seconds",
+        "How long the connection has waited for accept that has waited the longest (0: none waits); not there when a waiting \
+         connection does not tell, as after a SYN cookie",
+        open()
+            .filter(|_| length)
+            .filter_map(|(labels, queue)| Some((labels, queue.oldest_us? as f64 / 1e6))),
     )?;
     counters(
         encoder,
         "narrows_accept_queue_drops",
         "Handshakes that listeners of the port dropped",
-        queues().map(|(labels, queue)| (labels, queue.drops)),
+        queues().filter(|_| drops).map(|(labels, queue)| (labels, queue.drops)),
     )
 }
 

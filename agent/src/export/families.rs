@@ -57,10 +57,30 @@ pub fn histograms<'a, 'b>(
     help: &str,
     rows: impl Iterator<Item = (Labels<'a>, &'b Histogram)>,
 ) -> fmt::Result {
+    histograms_by(encoder, name, help, rows, Histogram::exported)
+}
+
+/// The same with buckets down to a microsecond.
+pub fn histograms_fine<'a, 'b>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl Iterator<Item = (Labels<'a>, &'b Histogram)>,
+) -> fmt::Result {
+    histograms_by(encoder, name, help, rows, Histogram::exported_fine)
+}
+
+fn histograms_by<'a, 'b>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl Iterator<Item = (Labels<'a>, &'b Histogram)>,
+    buckets: impl Fn(&Histogram) -> Vec<(f64, u64)>,
+) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (labels, histogram) in rows {
         with_labels(&mut family, &labels, |metric| {
-            metric.encode_histogram::<NoLabelSet>(histogram.sum(), histogram.count(), &histogram.exported(), None)
+            metric.encode_histogram::<NoLabelSet>(histogram.sum(), histogram.count(), &buckets(histogram), None)
         })?;
     }
     Ok(())

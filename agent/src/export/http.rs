@@ -1,7 +1,12 @@
 //! HTTP: metrics, health, status.
 
-use super::{collector::SnapshotCollector, snapshot::Shared, text};
-use crate::node;
+use super::{
+    collector::SnapshotCollector,
+    failures::{Failures, failures},
+    snapshot::Shared,
+    text,
+};
+use crate::{failures::Ring, node};
 use axum::{
     Json, Router,
     extract::State,
@@ -19,8 +24,8 @@ struct Server {
     registry: Registry,
 }
 
-/// The routes over `snapshot`.
-pub fn router(snapshot: Shared) -> Router {
+/// The routes over `snapshot` and the failures in `ring`.
+pub fn router(snapshot: Shared, ring: Arc<Ring>) -> Router {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(SnapshotCollector(snapshot.clone())));
     let server = Arc::new(Server { snapshot, registry });
@@ -31,11 +36,17 @@ pub fn router(snapshot: Shared) -> Router {
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(status))
         .with_state(server)
+        .merge(
+            Router::new()
+                .route("/api/v1/failures", get(failures))
+                .with_state(Failures::new(ring)),
+        )
 }
 
 async fn index() -> &'static str {
-    "Narrows\n\n/metrics        Prometheus or OpenMetrics text\n/healthz        the process is alive\n\
-     /readyz         it has counted for at least one tick\n/api/v1/status  programs, kernel fields, losses, bounds\n"
+    "Narrows\n\n/metrics          Prometheus or OpenMetrics text\n/healthz          the process is alive\n\
+     /readyz           it has counted for at least one tick\n/api/v1/status    programs, signals, kernel fields, losses, bounds\n\
+     /api/v1/failures  failed connections, one by one; also as they come (Accept: text/event-stream)\n"
 }
 
 async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
@@ -94,6 +105,7 @@ async fn status(State(server): State<Arc<Server>>) -> Json<Value> {
         "ticks": snapshot.ticks,
         "tick_error": snapshot.tick_error,
         "programs": snapshot.programs,
+        "signals": snapshot.signals,
         "kernel_fields": snapshot.fields,
         "lost": lost,
         "bounds": {
@@ -102,6 +114,7 @@ async fn status(State(server): State<Arc<Server>>) -> Json<Value> {
             "points": snapshot.point_bound,
             "waiting_counts": snapshot.waiting.0,
             "cgroups": snapshot.cgroups.0,
+            "failure_events": snapshot.failure_events.1,
         },
         "kubernetes": snapshot.cluster,
         "unknown_cgroup_layout": snapshot.strange_cgroup,

@@ -1,10 +1,13 @@
-//! Shows snapshots: as metrics, and over HTTP.
+//! Shows snapshots, as metrics and over HTTP, and failed connections one by one.
 
 mod collector;
+mod failures;
 mod families;
 mod http;
+mod inside;
 mod own;
 mod process;
+mod saturation;
 mod snapshot;
 mod text;
 

@@ -35,6 +35,15 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
             .iter()
             .map(|p| (vec![("program", p.program.into())], f64::from(u8::from(p.active)))),
     )?;
+    gauges(
+        encoder,
+        "narrows_signal_active",
+        "1 when this node offers the signal; the reason for a 0 is in /api/v1/status",
+        snapshot
+            .signals
+            .iter()
+            .map(|signal| (vec![("signal", signal.name.into())], f64::from(u8::from(signal.active)))),
+    )?;
     counters(
         encoder,
         "narrows_program_runs",
@@ -75,6 +84,12 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
                     (vec![("what", "late_address".into())], cluster.sizes.late),
                 ]
             })),
+    )?;
+    counters(
+        encoder,
+        "narrows_failure_events",
+        "Failed connections that the kernel told of one by one; narrows_lost_total has those that it did not",
+        std::iter::once((vec![], snapshot.failure_events.0)),
     )?;
     counters(
         encoder,
@@ -200,6 +215,11 @@ fn bounds(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
             snapshot.waiting.0,
         ),
         ("narrows_cgroups", "Cgroups that are remembered", snapshot.cgroups.0),
+        (
+            "narrows_failure_records",
+            "Failed connections that are kept, to be asked for one by one",
+            snapshot.failure_events.1,
+        ),
     ]
     .into_iter()
     .chain(snapshot.cluster.iter().map(|cluster| {

@@ -8,6 +8,7 @@ use crate::{
     },
     kernel::{Field, ProgramCost, ProgramStatus},
     model::{Called, CalledPoint, Counts, End, Found, Histogram, PointLoad, Share},
+    signals::Signal,
 };
 use agent_common::Loss;
 use arc_swap::ArcSwap;
@@ -119,6 +120,8 @@ pub struct Snapshot {
     pub programs: Vec<ProgramStatus>,
     /// Their cost.
     pub costs: Vec<ProgramCost>,
+    /// What depends on what this node offers.
+    pub signals: Vec<Signal>,
     /// Kernel fields.
     pub fields: Vec<Field>,
     /// The flow table.
@@ -139,8 +142,20 @@ pub struct Snapshot {
     pub waiting: (Bound, u64),
     /// Cgroups that are remembered, and those that found no place.
     pub cgroups: (Bound, u64),
+    /// Failed connections that the kernel told of one by one, and those of them that are kept.
+    pub failure_events: (u64, Bound),
     /// A cgroup that seems to be a pod's, but is laid out in a way that is not known.
     pub strange_cgroup: Option<String>,
+}
+
+impl Snapshot {
+    /// Whether a kernel program is active, or a kernel field (`structure.path`) is known: what rests on one that is not is
+    /// not shown, rather than shown as 0.
+    pub fn has(&self, program_or_field: &str) -> bool {
+        let program = |status: &ProgramStatus| status.program == program_or_field && status.active;
+        let field = |field: &Field| field.field == program_or_field && field.offset.is_some();
+        self.programs.iter().any(program) || self.fields.iter().any(field)
+    }
 }
 
 /// The newest snapshot; replaced at each tick, read without locks.

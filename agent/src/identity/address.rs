@@ -5,8 +5,13 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// The peer's address; `None` when the flow has none.
 pub fn peer_address(key: &FlowKey) -> Option<IpAddr> {
+    address_of(key.peer)
+}
+
+/// The address that the kernel programs mean; an IPv4 address is mapped. `None` when it is not specified.
+pub fn address_of(words: [u32; 4]) -> Option<IpAddr> {
     let mut bytes = [0; 16];
-    for (to, word) in bytes.chunks_exact_mut(4).zip(key.peer) {
+    for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
         // In memory as on the wire.
         to.copy_from_slice(&word.to_ne_bytes());
     }

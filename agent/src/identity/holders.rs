@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use who::{LOOK_AGAIN, Named, Who, acts_for_itself};
+use who::{LOOK_AGAIN, Who, acts_for_itself};
 
 /// A cgroup that is gone is remembered for so long: its last connections may be read only now.
 const REMEMBERED: Duration = Duration::from_secs(120);
@@ -136,15 +136,33 @@ impl Holders {
 
     /// The points that have not gone.
     pub fn points(&self) -> impl Iterator<Item = &Arc<Point>> {
-        let here = self.known.values().filter(|known| known.gone.is_none());
-        here.filter_map(|known| match &known.who {
-            Who::Known(Identity::Point(point))
-            | Who::Container(Named {
-                identity: Identity::Point(point),
-                ..
-            }) => Some(point),
-            _ => None,
-        })
+        self.point_cgroups().map(|(_, _, point)| point)
+    }
+
+    /// The cgroups of points that have not gone: id, path, whose.
+    pub fn point_cgroups(&self) -> impl Iterator<Item = (u64, &str, &Arc<Point>)> {
+        let here = self.known.iter().filter(|(_, known)| known.gone.is_none());
+        here.filter_map(|(id, known)| Some((*id, known.path.as_str(), known.who.point()?)))
+    }
+
+    /// The path of a cgroup that is known.
+    pub fn path(&self, cgroup: u64) -> Option<&str> {
+        self.known.get(&cgroup).map(|known| known.path.as_str())
+    }
+
+    /// Who a cgroup is, as far as is known without asking.
+    pub fn known_party(&self, cgroup: u64) -> Option<Party> {
+        match &self.known.get(&cgroup)?.who {
+            Who::Known(identity) => Some(identity.clone().into()),
+            Who::Container(named) => Some(named.identity.clone().into()),
+            Who::Node(_) => Some(Party::Node),
+            Who::NotAsked | Who::Expected(_) | Who::Nobody(_) => None,
+        }
+    }
+
+    /// The tree of cgroups.
+    pub fn cgroups(&self) -> &Cgroups {
+        &self.cgroups
     }
 
     /// Network namespaces of pods that were found since the last time.
@@ -257,6 +275,15 @@ impl Holders {
                 }
             }
             self.generation += 1;
+        }
+    }
+
+    /// Takes in what has become known of pods since the last time.
+    pub fn catch_up(&mut self) {
+        let Some(shared) = &self.kubernetes else { return };
+        let generation = lock(&shared.directory).generation();
+        if generation != self.directory_generation {
+            self.ask_for_pods();
         }
     }
 

@@ -10,7 +10,8 @@ mod party;
 mod principal;
 mod resolver;
 
-pub use history::{Held, Millis};
+pub use address::address_of;
+pub use history::{Held, Millis, RESOLUTION};
 pub use inventory::{Entry, Inventory};
 pub use party::{Binding, Party, Span};
 pub use principal::Meshes;

@@ -157,6 +157,15 @@ impl Resolver {
         }
     }
 
+    /// Takes in what has become known of this node's pods since the last [`Resolver::refresh`], without looking at cgroups
+    /// and namespaces again.
+    pub fn catch_up(&mut self) {
+        self.holders.catch_up();
+        for place in self.holders.take_places() {
+            self.place(place);
+        }
+    }
+
     /// A pod is in this network namespace.
     fn place(&mut self, (netns, place): (u32, Place)) {
         if Some(netns) != self.host_netns {

@@ -5,14 +5,16 @@ mod capabilities;
 mod cgroup;
 mod iterator;
 mod offsets;
+mod points;
 mod programs;
 mod skipped;
 
 pub use btf::{Btf as KernelTypes, BtfError, VMLINUX};
 pub use capabilities::{missing_capabilities, sees_processes};
 pub use cgroup::CgroupChange;
-pub use offsets::{Field, signal_without};
-pub use programs::{PROGRAMS, ProgramStatus};
+pub use offsets::Field;
+pub use points::{PointMaps, PointProcess};
+pub use programs::{Hook, PROGRAMS, ProgramStatus};
 
 use crate::memory::give_back_memory;
 use agent_common::{
@@ -22,10 +24,11 @@ use anyhow::{Context, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::Iter,
+    programs::{BtfTracePoint, Iter, tp_btf::BtfTracePointLinkId},
 };
 use iterator::{KernelIterator, split};
 use std::{
+    collections::HashSet,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
     time::{Duration, Instant},
@@ -39,6 +42,13 @@ pub const OVERFLOW_LIMIT: u32 = 4_096;
 /// A retired flow stays so long before it is taken out: far longer than a program that had found it unmarked may run.
 const QUARANTINE: Duration = Duration::from_secs(1);
 
+/// The numbers of the system calls `accept` and `accept4` here. (The 32-bit calls of other processes are not watched.)
+pub const ACCEPT_CALLS: [u32; 2] = [libc::SYS_accept as u32, libc::SYS_accept4 as u32];
+
+/// Failure events that are taken in at once. In a storm the others wait for the next time, or find no room and are counted
+/// as such: a connection that fails must not cost more than that.
+pub const EVENTS_AT_ONCE: usize = 2_000;
+
 /// How the programs are to be loaded.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -46,6 +56,10 @@ pub struct Options {
     pub flows: u32,
     /// What the programs are told.
     pub settings: Settings,
+    /// Optional programs, and optional kernel fields (`structure.path`), that are not to be used.
+    pub off: Vec<String>,
+    /// Whether processes have the numbers here that the kernel itself uses.
+    pub numbers: bool,
 }
 
 /// The loaded programs and their maps. Dropping it detaches everything.
@@ -57,6 +71,10 @@ pub struct Kernel {
     loss: PerCpuArray<MapData, u64>,
     failures: RingBuf<MapData>,
     cgroups: RingBuf<MapData>,
+    points: PointMaps,
+    accept_watch: Option<BtfTracePointLinkId>,
+    /// Programs that are attached because there are points.
+    point_links: Vec<(&'static str, BtfTracePointLinkId)>,
     sample: Option<KernelIterator>,
     adopt: Option<KernelIterator>,
     adopt_next: Instant,
@@ -93,7 +111,7 @@ impl Kernel {
     /// that does not load is no error here: see [`Kernel::missing_programs`].
     pub fn open(options: &Options) -> anyhow::Result<Self> {
         let types = KernelTypes::read(Path::new(VMLINUX))?;
-        let (offsets, fields) = offsets::find(&types);
+        let (offsets, fields) = offsets::find(&types, &options.off);
         let missing = offsets::missing(&fields);
         if !missing.is_empty() {
             bail!(
@@ -117,10 +135,14 @@ impl Kernel {
             .map_max_entries("FLOWS", options.flows)
             .load(OBJECT)
             .context("cannot create the kernel maps")?;
-        let mut programs: Vec<_> = PROGRAMS
-            .iter()
-            .map(|program| program.status(program.load(&mut ebpf, &btf)))
-            .collect();
+        let mut programs: Vec<ProgramStatus> = Vec::with_capacity(PROGRAMS.len());
+        for program in &PROGRAMS {
+            let outcome = match program.obstacle(options, &offsets, &programs) {
+                Some(obstacle) => Err(obstacle),
+                None => program.load(&mut ebpf, &btf),
+            };
+            programs.push(program.status(outcome));
+        }
 
         let mut collect = Vec::new();
         let mut sample = None;
@@ -145,19 +167,11 @@ impl Kernel {
                 status.reason = Some(format!("{error:#}"));
             }
         }
-        let mut control = 0;
-        for (there, bit) in [
-            (adopt.is_some(), Control::OpenSocketsAreFound),
-            (
-                programs.iter().any(|status| status.program == "reset" && status.active),
-                Control::ResetsAreSeen,
-            ),
-        ] {
-            control |= if there { bit as u32 } else { 0 };
-        }
-        let mut bits: Array<_, u32> = Array::try_from(take(&mut ebpf, "CONTROL")?)?;
-        bits.set(0, control, 0)
-            .context("cannot tell the programs what is attached")?;
+        let mut points = PointMaps::take(&mut ebpf)?;
+        let active = |name: &str| programs.iter().any(|status| status.program == name && status.active);
+        points.control(Control::OpenSocketsAreFound, adopt.is_some())?;
+        points.control(Control::ResetsAreSeen, active("reset"))?;
+        points.control(Control::ExchangesAreSeen, active("data_read") && active("data_sent"))?;
         let logger = match aya_log::EbpfLogger::init(&mut ebpf) {
             Ok(logger) => Some(logger),
             Err(error) => {
@@ -172,6 +186,9 @@ impl Kernel {
             loss: PerCpuArray::try_from(take(&mut ebpf, "LOSS")?)?,
             failures: RingBuf::try_from(take(&mut ebpf, "FAILURES")?)?,
             cgroups: RingBuf::try_from(take(&mut ebpf, "CGROUPS")?)?,
+            points,
+            accept_watch: None,
+            point_links: Vec::new(),
             sample,
             adopt,
             adopt_next: Instant::now(),
@@ -191,6 +208,71 @@ impl Kernel {
     /// The kernel fields that were looked for.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// Whether a program is active.
+    pub fn is_active(&self, program: &str) -> bool {
+        self.programs
+            .iter()
+            .any(|status| status.program == program && status.active)
+    }
+
+    /// What is counted for points alone.
+    pub fn points(&mut self) -> &mut PointMaps {
+        &mut self.points
+    }
+
+    /// Says which cgroups are points' now, before a walk of the sampler; returns those that are new. What is not named any more
+    /// is forgotten, so it has to be read before. The programs that are only about points are attached while there are any.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn set_points(&mut self, cgroups: &HashSet<u64>) -> anyhow::Result<Vec<u64>> {
+        if !cgroups.is_empty() && self.point_links.is_empty() {
+            self.attach_for_points()?;
+        }
+        let new = self.points.set(cgroups)?;
+        if cgroups.is_empty() {
+            for (name, link) in self.point_links.drain(..) {
+                tracepoint(&mut self.ebpf, name)?
+                    .detach(link)
+                    .with_context(|| format!("{name} is still attached"))?;
+            }
+        }
+        Ok(new)
+    }
+
+    fn attach_for_points(&mut self) -> anyhow::Result<()> {
+        for (program, status) in PROGRAMS.iter().zip(&mut self.programs) {
+            if !matches!(program.hook, Hook::Points(_)) || !status.active {
+                continue;
+            }
+            match tracepoint(&mut self.ebpf, program.name)?.attach() {
+                Ok(link) => self.point_links.push((program.name, link)),
+                Err(error) => {
+                    status.active = false;
+                    status.reason = Some(programs::explain(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts failed `accept` calls of points from now on, or no more. While it does, every system call of the node takes
+    /// a little longer.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn watch_accept(&mut self, on: bool) -> anyhow::Result<()> {
+        if on == self.accept_watch.is_some() || !self.is_active("accept_error") {
+            return Ok(());
+        }
+        let program = tracepoint(&mut self.ebpf, "accept_error")?;
+        match self.accept_watch.take() {
+            None => self.accept_watch = Some(program.attach().context("failed accepts cannot be watched")?),
+            Some(link) => program.detach(link).context("failed accepts are still watched")?,
+        }
+        Ok(())
     }
 
     /// The required programs that are not active.
@@ -275,7 +357,15 @@ impl Kernel {
     pub fn loss(&self) -> anyhow::Result<Vec<(Loss, u64)>> {
         Loss::ALL
             .into_iter()
-            .map(|what| Ok((what, self.loss.get(&(what as u32), 0)?.iter().sum())))
+            .map(|what| {
+                let (cgroups, processes) = self.points.turned_away();
+                let here = match what {
+                    Loss::PointCgroups => cgroups,
+                    Loss::Threads => processes,
+                    _ => 0,
+                };
+                Ok((what, here + self.loss.get(&(what as u32), 0)?.iter().sum::<u64>()))
+            })
             .collect::<anyhow::Result<_>>()
             .context("the loss counters cannot be read")
     }
@@ -322,21 +412,30 @@ impl Kernel {
 
     /// Whether [`Kernel::cgroups`] tells of all cgroups.
     pub fn tells_cgroups(&self) -> bool {
-        let both = ["cgroup_mkdir", "cgroup_rmdir"];
-        let mut programs = self.programs.iter().filter(|status| both.contains(&status.program));
-        programs.all(|status| status.active)
+        self.is_active("cgroup_mkdir") && self.is_active("cgroup_rmdir")
     }
 
-    /// Hands the failure events that have come in to `each`, and passes on the programs' own messages.
-    pub fn drain(&mut self, mut each: impl FnMut(FailureEvent)) {
-        while let Some(bytes) = self.failures.next() {
+    /// Readable (poll) while there are failure events.
+    pub fn failures_ready(&self) -> BorrowedFd<'_> {
+        self.failures.as_fd()
+    }
+
+    /// Hands the failure events that have come in to `each`, at most [`EVENTS_AT_ONCE`], and passes on the programs' own
+    /// messages. Returns whether there may be more.
+    pub fn drain(&mut self, mut each: impl FnMut(FailureEvent)) -> bool {
+        let mut taken = 0;
+        while taken < EVENTS_AT_ONCE
+            && let Some(bytes) = self.failures.next()
+        {
             if let Some((event, _)) = split(&bytes) {
                 each(event);
             }
+            taken += 1;
         }
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
+        taken == EVENTS_AT_ONCE
     }
 }
 
@@ -347,7 +446,7 @@ fn run_adoption(adopt: &KernelIterator) -> anyhow::Result<()> {
 
 /// When open files are walked again, after a walk that began at `begin` and took so long: at the next tick, unless there are
 /// so many files that the walks would take more than a hundredth of a processor's time.
-fn next_walk(begin: Instant, took: Duration) -> Instant {
+pub(crate) fn next_walk(begin: Instant, took: Duration) -> Instant {
     const SHORT: Duration = Duration::from_millis(10);
     if took <= SHORT { begin } else { begin + took * 100 }
 }
@@ -355,6 +454,13 @@ fn next_walk(begin: Instant, took: Duration) -> Instant {
 fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Map> {
     ebpf.take_map(name)
         .with_context(|| format!("the kernel object has no map {name}"))
+}
+
+fn tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut BtfTracePoint> {
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the kernel object has no program {name}"))?;
+    Ok(program.try_into()?)
 }
 
 fn iterator<'a>(ebpf: &'a Ebpf, name: &str) -> anyhow::Result<&'a Iter> {
@@ -374,64 +480,4 @@ fn tie(ebpf: &Ebpf, program: &str, map: &str) -> anyhow::Result<KernelIterator> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OPTIONS: Options = Options {
-        flows: 64,
-        settings: Settings::DEFAULT,
-    };
-
-    fn offsets() -> (Offsets, Vec<Field>) {
-        offsets::find(&KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF"))
-    }
-
-    #[test]
-    fn a_refused_program_shows_the_end_of_the_verifiers_log() {
-        let (mut offsets, fields) = offsets();
-        // Beyond the end of the structure.
-        offsets.sk_err = 1 << 20;
-        let kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("the others load");
-        let missing = kernel.missing_programs();
-        assert_eq!(
-            missing.iter().map(|status| status.program).collect::<Vec<_>>(),
-            ["set_state"]
-        );
-        let reason = missing[0].reason.as_deref().expect("a reason");
-        assert!(
-            reason.contains("verifier refused it") && reason.contains("access beyond struct sock"),
-            "{reason}"
-        );
-        assert!(
-            reason.lines().count() <= 10,
-            "the end of the log, not all of it: {reason}"
-        );
-        assert_eq!(
-            kernel.programs().iter().filter(|status| status.active).count(),
-            PROGRAMS.len() - 1
-        );
-    }
-
-    #[test]
-    fn long_walks_over_open_files_are_rare() {
-        let begin = Instant::now();
-        assert_eq!(next_walk(begin, Duration::from_millis(5)), begin);
-        assert_eq!(
-            next_walk(begin, Duration::from_millis(50)),
-            begin + Duration::from_secs(5)
-        );
-    }
-
-    #[test]
-    fn an_absent_optional_field_switches_off_only_its_signal() {
-        let (mut offsets, fields) = offsets();
-        for &(name, _, _, required) in Offsets::FIELDS {
-            if !required {
-                assert!(offsets.set(name, agent_common::ABSENT));
-            }
-        }
-        let kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("it loads");
-        let inactive: Vec<_> = kernel.programs().iter().filter(|status| !status.active).collect();
-        assert!(inactive.is_empty(), "{inactive:?}");
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! The kernel programs: what they are for, and how each is loaded and attached.
 
+use super::Options;
+use agent_common::{ABSENT, Offsets};
 use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, Iter, ProgramError},
@@ -11,6 +13,10 @@ use serde::Serialize;
 pub enum Hook {
     /// `tp_btf`: a tracepoint with typed arguments.
     Tracepoint(&'static str),
+    /// The same, attached while there are points on this node: it is about nothing else.
+    Points(&'static str),
+    /// The same, attached while there is a reason to look: it would cost too much all the time.
+    OnDemand(&'static str),
     /// `iter`: runs when the agent reads.
     Iterator(&'static str),
 }
@@ -25,64 +31,166 @@ pub struct Program {
     pub required: bool,
     /// What it is for, in the words of the metrics.
     pub signal: &'static str,
+    /// What it cannot do without: kernel fields, by their names in [`Offsets`], and other programs.
+    pub needs: &'static [&'static str],
 }
 
 /// All of them, in the order in which they are attached. The life cycle comes before the adoption of open sockets, so
 /// that none is missed in between.
-pub const PROGRAMS: [Program; 9] = [
+pub const PROGRAMS: [Program; 19] = [
     Program {
         name: "set_state",
         hook: Hook::Tracepoint("inet_sock_set_state"),
         required: true,
         signal: "connections opened, closed, failed; bytes; connect duration",
+        needs: &[],
     },
     Program {
         name: "reset",
         hook: Hook::Tracepoint("tcp_send_reset"),
         required: false,
         signal: "resets that this end sends, for certain (else inferred)",
+        needs: &[],
     },
     Program {
         name: "retransmit",
         hook: Hook::Tracepoint("tcp_retransmit_skb"),
         required: false,
         signal: "retransmits as they happen (else once a tick); handshakes with a repeated SYN",
+        needs: &[],
     },
     Program {
         name: "retransmit_synack",
         hook: Hook::Tracepoint("tcp_retransmit_synack"),
         required: false,
         signal: "SYN-ACK retransmits",
+        needs: &[],
     },
     Program {
         name: "cgroup_mkdir",
         hook: Hook::Tracepoint("cgroup_mkdir"),
         required: false,
         signal: "names of containers that live for less than a tick",
+        needs: &[],
     },
     Program {
         name: "cgroup_rmdir",
         hook: Hook::Tracepoint("cgroup_rmdir"),
         required: false,
         signal: "the moment a container is gone (else up to a tick later)",
+        needs: &[],
     },
     Program {
         name: "collect",
         hook: Hook::Iterator("bpf_map_elem"),
         required: true,
         signal: "reading the counters",
+        needs: &[],
     },
     Program {
         name: "sample",
         hook: Hook::Iterator("bpf_sk_storage_map"),
         required: true,
         signal: "open connections: bytes, round trip; accept queues",
+        needs: &[],
     },
     Program {
         name: "adopt",
         hook: Hook::Iterator("task_file"),
         required: false,
         signal: "connections and listeners open before the start; cheap short connections",
+        needs: &[],
+    },
+    Program {
+        name: "process_fork",
+        hook: Hook::Points("sched_process_fork"),
+        required: false,
+        signal: "new threads and processes of points",
+        needs: &["task_pid", "task_tgid"],
+    },
+    Program {
+        name: "process_exit",
+        hook: Hook::Points("sched_process_exit"),
+        required: false,
+        signal: "exits and OOM kills of points",
+        needs: &[
+            "task_pid",
+            "task_signal",
+            "task_exit_code",
+            "signal_live",
+            "signal_group_exit_code",
+            "process_fork",
+        ],
+    },
+    Program {
+        name: "process_exec",
+        hook: Hook::Points("sched_process_exec"),
+        required: false,
+        signal: "starts of points, also between two ticks",
+        needs: &[
+            "task_pid",
+            "task_tgid",
+            "task_flags",
+            "task_cgroups",
+            "css_set_dfl_cgrp",
+            "process_exit",
+        ],
+    },
+    Program {
+        name: "sched_wakeup",
+        hook: Hook::Points("sched_wakeup"),
+        required: false,
+        signal: "run-queue delay of points that are woken up",
+        needs: &["task_pid", "task_on_cpu", "process_exit"],
+    },
+    Program {
+        name: "sched_wakeup_new",
+        hook: Hook::Points("sched_wakeup_new"),
+        required: false,
+        signal: "run-queue delay of new threads of points",
+        needs: &["task_pid", "task_on_cpu", "process_exit"],
+    },
+    Program {
+        name: "sched_switch",
+        hook: Hook::Points("sched_switch"),
+        required: false,
+        signal: "run-queue delay of points, and who has the processor meanwhile",
+        needs: &[
+            "task_pid",
+            "task_state",
+            "task_flags",
+            "task_cgroups",
+            "css_set_dfl_cgrp",
+            "process_exit",
+        ],
+    },
+    Program {
+        name: "data_arrived",
+        hook: Hook::Points("sk_data_ready"),
+        required: false,
+        signal: "read delay of points (else only the bytes that are unread at a tick)",
+        needs: &["tp_rcv_nxt", "tp_copied_seq"],
+    },
+    Program {
+        name: "data_read",
+        hook: Hook::Points("sock_recv_length"),
+        required: false,
+        signal: "read and forward delay of points; failed TLS handshakes among what was closed early",
+        needs: &["tp_rcv_nxt", "tp_copied_seq"],
+    },
+    Program {
+        name: "data_sent",
+        hook: Hook::Points("sock_send_length"),
+        required: false,
+        signal: "forward delay of points; failed TLS handshakes among what was closed early",
+        needs: &["process_exit"],
+    },
+    Program {
+        name: "accept_error",
+        hook: Hook::OnDemand("sys_exit"),
+        required: false,
+        signal: "failed accepts of points, while connections are stuck in their queues",
+        needs: &["regs_call", "process_exit"],
     },
 ];
 
@@ -95,7 +203,7 @@ pub struct ProgramStatus {
     pub hook: String,
     /// Whether the agent is of no use without it.
     pub required: bool,
-    /// Whether it is attached.
+    /// Whether it is attached, or is whenever there is something to see: points, or what they are stuck with.
     pub active: bool,
     /// Why not.
     pub reason: Option<String>,
@@ -104,10 +212,34 @@ pub struct ProgramStatus {
 }
 
 impl Program {
+    /// Why it is not even tried: it is switched off, or something that it needs is not there. `earlier` are the programs
+    /// before it in the list.
+    pub fn obstacle(&self, options: &Options, offsets: &Offsets, earlier: &[ProgramStatus]) -> Option<String> {
+        if options.off.iter().any(|name| name == self.name) {
+            return Some("it is switched off in the configuration (kernel.off)".to_owned());
+        }
+        // Threads are registered from here on; everything that needs them needs it.
+        if self.name == "process_fork" && !options.numbers {
+            return Some(
+                "the agent has a process namespace of its own, in which threads have other numbers than in the kernel: run it in \
+                 the node's (hostPID)"
+                    .to_owned(),
+            );
+        }
+        self.needs.iter().find_map(|need| {
+            if let Some(other) = earlier.iter().find(|status| status.program == *need) {
+                return (!other.active).then(|| format!("it needs {need}, which is not active"));
+            }
+            let (_, structure, path, _) = Offsets::FIELDS.iter().find(|(name, ..)| name == need)?;
+            let missing = offsets.get(need) == Some(ABSENT);
+            missing.then(|| format!("this kernel has no {structure}.{path}"))
+        })
+    }
+
     /// Its status.
     pub fn status(&self, outcome: Result<(), String>) -> ProgramStatus {
         let hook = match self.hook {
-            Hook::Tracepoint(name) => format!("tp_btf/{name}"),
+            Hook::Tracepoint(name) | Hook::Points(name) | Hook::OnDemand(name) => format!("tp_btf/{name}"),
             Hook::Iterator(name) => format!("iter/{name}"),
         };
         let reason = outcome.err();
@@ -135,6 +267,13 @@ impl Program {
                 program.load(name, btf).map_err(explain)?;
                 program.attach().map_err(explain)?;
             }
+            Hook::Points(name) | Hook::OnDemand(name) => {
+                let program: &mut BtfTracePoint = program.try_into().map_err(explain)?;
+                program.load(name, btf).map_err(explain)?;
+                // Whether it can be attached is to be known before it is wanted.
+                let link = program.attach().map_err(explain)?;
+                program.detach(link).map_err(explain)?;
+            }
             Hook::Iterator(kind) => {
                 let program: &mut Iter = program.try_into().map_err(explain)?;
                 program.load(kind, btf).map_err(explain)?;
@@ -147,7 +286,7 @@ impl Program {
 /// The last lines of the verifier's log say what it objected to.
 const LOG_LINES: usize = 8;
 
-fn explain(error: ProgramError) -> String {
+pub(super) fn explain(error: ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();

@@ -44,8 +44,17 @@ impl Histogram {
     ///
     /// Durations are whole microseconds, rounded down, so those of bucket `i` lie below 2^(i+1) µs.
     pub fn exported(&self) -> Vec<(f64, u64)> {
-        let fine: u64 = self.buckets[..=FINEST].iter().sum();
-        let rest = (FINEST + 1..BUCKETS).map(|n| {
+        self.from(FINEST)
+    }
+
+    /// The same down to a microsecond.
+    pub fn exported_fine(&self) -> Vec<(f64, u64)> {
+        self.from(0)
+    }
+
+    fn from(&self, finest: usize) -> Vec<(f64, u64)> {
+        let fine: u64 = self.buckets[..=finest].iter().sum();
+        let rest = (finest + 1..BUCKETS).map(|n| {
             let bound = if n == BUCKETS - 1 {
                 f64::INFINITY
             } else {
@@ -53,7 +62,7 @@ impl Histogram {
             };
             (bound, self.buckets[n])
         });
-        std::iter::once(((1_u64 << (FINEST + 1)) as f64 / 1e6, fine))
+        std::iter::once(((1_u64 << (finest + 1)) as f64 / 1e6, fine))
             .chain(rest)
             .collect()
     }

@@ -1,6 +1,6 @@
 //! What a point carries, as its own sockets show it, and as its callers' sockets do.
 
-use super::{dependents::Dependents, histogram::Histogram};
+use super::{dependents::Dependents, histogram::Histogram, inside::Inside, resources::Resources};
 use crate::points::Point;
 use agent_common::{Flow, ListenerSample, REASONS};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
@@ -54,7 +54,7 @@ pub fn change(delta: &Flow) -> i64 {
 }
 
 /// The accept queues of one port: a reuseport group counts as one.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AcceptQueue {
     /// Connections that wait for accept.
     pub queued: u64,
@@ -66,6 +66,22 @@ pub struct AcceptQueue {
     pub drops: u64,
     /// Sockets that listen now.
     pub listeners: u64,
+    /// How long the connection has waited that waits the longest, in microseconds; 0 when none does. `None` when that is not
+    /// known of one of the queues.
+    pub oldest_us: Option<u64>,
+}
+
+impl Default for AcceptQueue {
+    fn default() -> Self {
+        Self {
+            queued: 0,
+            limit: 0,
+            utilization: 0.0,
+            drops: 0,
+            listeners: 0,
+            oldest_us: Some(0),
+        }
+    }
 }
 
 impl AcceptQueue {
@@ -77,6 +93,8 @@ impl AcceptQueue {
         // `sk_acceptq_is_full` compares with >, so one more than the bound gets in.
         let full = f64::from(sample.limit) + 1.0;
         self.utilization = self.utilization.max(f64::from(sample.queued) / full);
+        let known = (sample.oldest_us != ListenerSample::UNKNOWN).then_some(u64::from(sample.oldest_us));
+        self.oldest_us = self.oldest_us.zip(known).map(|(one, other)| one.max(other));
     }
 }
 
@@ -95,8 +113,12 @@ pub struct PointLoad {
     pub upstream: Side,
     /// By port.
     pub queues: BTreeMap<u16, AcceptQueue>,
+    /// What happens inside it.
+    pub inside: Inside,
     /// Who depends on it.
     pub dependents: Dependents,
+    /// Processor time, memory, open files.
+    pub resources: Resources,
 }
 
 impl PointLoad {
@@ -109,7 +131,9 @@ impl PointLoad {
             downstream: Side::default(),
             upstream: Side::default(),
             queues: BTreeMap::new(),
+            inside: Inside::default(),
             dependents: Dependents::new(most_dependents),
+            resources: Resources::default(),
         }
     }
 }

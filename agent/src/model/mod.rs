@@ -16,15 +16,21 @@
 mod delta;
 mod dependents;
 mod histogram;
+mod inside;
 mod load;
+mod resources;
+pub mod saturation;
 mod waiting;
 
 pub use dependents::{Counts, Share};
 pub use histogram::Histogram;
+pub use inside::{Culprit, Inside, STATE_LABELS};
 pub use load::{AcceptQueue, Called, PointLoad, Side};
+pub use resources::Resources;
 
 use crate::{
     identity::{Binding, Party, Resolver, Span, Workload},
+    node::resources::Reading,
     points::{Kind, Mesh, Point},
 };
 use agent_common::{Flow, FlowKey, ListenerSample, Reason, Role};
@@ -263,8 +269,57 @@ impl Model {
                 && let Some(load) = self.load(&point)
             {
                 load.queues.entry(sample.port).or_default().add(sample);
+                let ports = u64::from(sample.last_port.saturating_sub(sample.first_port));
+                // Both ends of the range are in it.
+                load.inside.ports = if ports == 0 { 0 } else { ports + 1 };
             }
         }
+    }
+
+    /// Begins a new look at what is inside the points that run here.
+    pub fn look_inside(&mut self) {
+        for load in self.points.values_mut() {
+            load.inside.begin();
+        }
+    }
+
+    /// What is known of the inside of a point that runs here; `None` when there are too many points.
+    pub fn inside(&mut self, point: &Arc<Point>) -> Option<&mut Inside> {
+        self.load(point).map(|load| &mut load.inside)
+    }
+
+    /// Looks for the destination toward which each point has the most connections open; `points` says whose a cgroup is.
+    pub fn count_ports<'a>(&mut self, points: impl Fn(u64) -> Option<&'a Arc<Point>>) {
+        let clients = self.flows.iter().filter(|(key, _)| key.role == Role::Client as u8);
+        let most: Vec<_> = clients
+            .filter_map(|(key, known)| Some((points(key.cgroup)?, known.open())))
+            .collect();
+        for (point, open) in most {
+            if let Some(inside) = self.inside(point) {
+                inside.ports_used = inside.ports_used.max(open);
+            }
+        }
+    }
+
+    /// Takes in what was read of the points' resources.
+    pub fn resources(&mut self, readings: &BTreeMap<Arc<Point>, Reading>) {
+        for (point, load) in &mut self.points {
+            match readings.get(point) {
+                Some(reading) => load.resources.advance(reading),
+                None => load.resources.rest(),
+            }
+        }
+    }
+
+    /// Whether connections are stuck in an accept queue of a point: the first of one has waited for longer than `patience`, or
+    /// for nobody knows how long.
+    pub fn accepts_are_stuck(&self, patience: Duration) -> bool {
+        let queues = self.points.values().flat_map(|load| load.queues.values());
+        queues.filter(|queue| queue.queued > 0).any(|queue| {
+            queue
+                .oldest_us
+                .is_none_or(|oldest| u128::from(oldest) > patience.as_micros())
+        })
     }
 
     /// Forgets what is older than the window: dependents, and points that are gone.

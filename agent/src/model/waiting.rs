@@ -21,6 +21,13 @@ pub(super) struct Known {
     gone: bool,
 }
 
+impl Known {
+    /// Connections that are open.
+    pub(super) fn open(&self) -> u64 {
+        self.last.open()
+    }
+}
+
 /// Open connections that were counted under the same ends.
 struct Open {
     binding: Binding,

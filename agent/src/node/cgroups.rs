@@ -16,8 +16,8 @@ const ROOT: u64 = 1;
 /// Cgroups below which one is not looked for: far more than any node has.
 const MOST_CGROUPS: usize = 100_000;
 
-/// Processes of a cgroup that are looked at to recognise it.
-const MOST_PROCESSES: usize = 64;
+/// Processes of a cgroup that are looked at to recognise it, and of a point for its resources.
+pub(super) const MOST_PROCESSES: usize = 64;
 
 /// The cgroup2 hierarchy.
 #[derive(Debug)]
@@ -102,6 +102,12 @@ impl Cgroups {
         };
         let pids = text.lines().filter_map(|line| line.parse().ok()).take(MOST_PROCESSES);
         pids.filter_map(process).collect()
+    }
+
+    /// The numbers of the processes directly in the cgroup at `path`.
+    pub fn pids(&self, path: &str) -> Vec<u32> {
+        let text = fs::read_to_string(self.directory(path).join("cgroup.procs")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
     /// The network namespace of the processes in the cgroup at `path`, when they are all in one.

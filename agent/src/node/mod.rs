@@ -2,9 +2,12 @@
 
 mod cgroups;
 mod container;
+mod process;
+pub mod resources;
 
 pub use cgroups::Cgroups;
 pub use container::{Container, ContainerId, PodUid, container_of, looks_like_a_pod};
+pub use process::{Facts, facts, has_the_kernels_numbers};
 
 use std::{
     collections::HashSet,

@@ -7,7 +7,7 @@ use crate::{
         kubernetes::{LocalPod, Shared, lock},
     },
     node::{ContainerId, PodUid, container_of, looks_like_a_pod},
-    points::Kind,
+    points::{Kind, Point},
 };
 use std::{
     sync::Arc,
@@ -32,6 +32,20 @@ pub(super) enum Who {
     Node(Instant),
     /// Nobody that is known.
     Nobody(Instant),
+}
+
+impl Who {
+    /// The point that it is.
+    pub(super) fn point(&self) -> Option<&Arc<Point>> {
+        match self {
+            Self::Known(Identity::Point(point))
+            | Self::Container(Named {
+                identity: Identity::Point(point),
+                ..
+            }) => Some(point),
+            _ => None,
+        }
+    }
 }
 
 /// A container that has its name.

@@ -1,0 +1,203 @@
+//! Looking inside points: tells the kernel which cgroups and threads are theirs, and takes what it has counted for them.
+
+use crate::{
+    identity::{Party, Resolver},
+    kernel::{Kernel, PointProcess},
+    model::{Culprit, Model},
+    node,
+    points::Point,
+};
+use agent_common::{PointCounters, Preemption};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// A connection that waits longer than this for `accept` is stuck.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// Ticks without anything stuck after which failed accepts are not watched any more.
+const CALM: u32 = 3;
+
+/// Cgroups of services of the node itself, as systemd lays them out.
+const SYSTEM: [&str; 2] = ["/system.slice", "/init.scope"];
+
+/// What was seen inside points so far.
+pub struct InsideWatch {
+    /// By cgroup: whose it is, and what was counted when it was last read.
+    points: HashMap<u64, (Arc<Point>, PointCounters)>,
+    preemptions: HashMap<Preemption, u64>,
+    /// Ticks since something was last stuck; `None` while nothing is watched.
+    calm: Option<u32>,
+    /// In clock ticks since the boot: what began later is a start that is counted.
+    began: Option<u64>,
+}
+
+impl InsideWatch {
+    /// Nothing seen yet.
+    pub fn new() -> Self {
+        Self {
+            points: HashMap::new(),
+            preemptions: HashMap::new(),
+            calm: None,
+            began: node::facts(std::process::id()).map(|facts| facts.began),
+        }
+    }
+
+    /// Before the sampler's walk: the kernel learns of points that have come and gone. What it has counted for those that
+    /// are gone is taken before.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn before(&mut self, kernel: &mut Kernel, resolver: &Resolver, model: &mut Model) -> anyhow::Result<()> {
+        let now: HashMap<u64, (&str, &Arc<Point>)> = resolver
+            .holders()
+            .point_cgroups()
+            .map(|(id, path, point)| (id, (path, point)))
+            .collect();
+        let gone: Vec<u64> = (self.points.keys().copied())
+            .filter(|id| !now.contains_key(id))
+            .collect();
+        self.count_interruptions(kernel, resolver, model);
+        for id in gone {
+            self.count(id, kernel, model)?;
+            self.points.remove(&id);
+            self.preemptions.retain(|who, _| who.point != id);
+        }
+        let new = kernel.set_points(&now.keys().copied().collect())?;
+        for (id, (path, point)) in now {
+            let last = self
+                .points
+                .entry(id)
+                .or_insert_with(|| (point.clone(), PointCounters::ZERO));
+            // It may have become another one: a new inventory, another program in the same cgroup.
+            last.0.clone_from(point);
+            self.enlist(id, path, point, new.contains(&id), kernel, resolver, model)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in processes that the kernel's programs have not seen begin: those that were there when the point was
+    /// recognised, and those that were put into its cgroup later without running a program.
+    #[expect(clippy::too_many_arguments, reason = "a step of `before`")]
+    fn enlist(
+        &self,
+        id: u64,
+        path: &str,
+        point: &Arc<Point>,
+        new: bool,
+        kernel: &mut Kernel,
+        resolver: &Resolver,
+        model: &mut Model,
+    ) -> anyhow::Result<()> {
+        // Only their ends tell when threads are to be forgotten.
+        if !kernel.is_active("process_exit") {
+            return Ok(());
+        }
+        let pids = resolver.holders().cgroups().pids(path);
+        let unknown: Vec<_> = (pids.iter().copied())
+            .filter(|pid| !kernel.points().knows(*pid))
+            .filter_map(|pid| Some((pid, node::facts(pid)?)))
+            .collect();
+        // The oldest that no other one has started; when there is none yet.
+        let main = (unknown.iter())
+            .filter(|(_, facts)| !pids.contains(&facts.parent))
+            .min_by_key(|(pid, facts)| (facts.began, *pid))
+            .filter(|_| kernel.points().mains(id) == 0);
+        for (process, facts) in &unknown {
+            kernel.points().enlist(
+                id,
+                &PointProcess {
+                    process: *process,
+                    threads: facts.threads.clone(),
+                    main: main.is_some_and(|(main, _)| main == process),
+                },
+            )?;
+        }
+        // In a cgroup that was known before it has begun there, just now: between its entry and its program, which the kernel's
+        // programs would have told of. In a new one it may be older than the agent.
+        let started = main.is_some_and(|(_, facts)| !new || self.began.is_some_and(|began| facts.began > began));
+        if started && let Some(inside) = model.inside(point) {
+            inside.starts += 1;
+        }
+        Ok(())
+    }
+
+    /// After the sampler's walk: what has been counted since the last time.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn after(&mut self, kernel: &mut Kernel, resolver: &Resolver, model: &mut Model) -> anyhow::Result<()> {
+        model.look_inside();
+        let ids: Vec<u64> = self.points.keys().copied().collect();
+        for id in ids {
+            self.count(id, kernel, model)?;
+            let found = kernel.points().backlog(id)?;
+            if let Some((point, _)) = self.points.get(&id)
+                && let Some(inside) = model.inside(point)
+            {
+                inside.find(&found);
+            }
+        }
+        self.count_interruptions(kernel, resolver, model);
+        Ok(())
+    }
+
+    /// After flows and listeners were taken in: ports in use are counted, and failed accepts are watched while connections are
+    /// stuck.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn conclude(&mut self, kernel: &mut Kernel, model: &mut Model) -> anyhow::Result<()> {
+        model.count_ports(|cgroup| self.points.get(&cgroup).map(|(point, _)| point));
+        self.calm = match self.calm {
+            _ if model.accepts_are_stuck(STUCK) => Some(0),
+            Some(calm) if calm < CALM => Some(calm + 1),
+            _ => None,
+        };
+        kernel.watch_accept(self.calm.is_some())
+    }
+
+    fn count(&mut self, id: u64, kernel: &mut Kernel, model: &mut Model) -> anyhow::Result<()> {
+        let Some((point, last)) = self.points.get_mut(&id) else {
+            return Ok(());
+        };
+        let now = kernel.points().counters(id)?;
+        if let Some(inside) = model.inside(point) {
+            inside.add(&now, last);
+        }
+        *last = now;
+        Ok(())
+    }
+
+    fn count_interruptions(&mut self, kernel: &mut Kernel, resolver: &Resolver, model: &mut Model) {
+        let now: Vec<_> = kernel.points().preemptions().collect();
+        for (who, count) in now {
+            let Some((point, _)) = self.points.get(&who.point) else {
+                continue;
+            };
+            let last = self.preemptions.insert(who, count).unwrap_or(0);
+            let culprit = culprit(who.by, point, resolver);
+            if let Some(inside) = model.inside(point) {
+                inside.preemptions[culprit as usize] += count.saturating_sub(last);
+            }
+        }
+    }
+}
+
+/// Who a cgroup is to a point whose thread had to wait for it.
+fn culprit(by: u64, point: &Arc<Point>, resolver: &Resolver) -> Culprit {
+    let holders = resolver.holders();
+    // 0 is the kernel, and the root has what nobody put anywhere.
+    if by == 0 || by == holders.cgroups().root() {
+        return Culprit::System;
+    }
+    match holders.known_party(by) {
+        Some(Party::Point(other)) if other == *point => Culprit::Itself,
+        Some(Party::Node) => Culprit::System,
+        _ if holders
+            .path(by)
+            .is_some_and(|path| SYSTEM.iter().any(|system| path.starts_with(system))) =>
+        {
+            Culprit::System
+        }
+        _ => Culprit::Workload,
+    }
+}

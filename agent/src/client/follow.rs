@@ -1,0 +1,164 @@
+//! `narrows failures --follow`: shows failures as they come, and goes on where it was when the agent has been away.
+
+use super::{
+    Options,
+    http::{self, Trouble},
+    printer::Printer,
+    remark,
+    sse::{Event, Parser},
+};
+use crate::failures::{Dropped, Lost, Start};
+use anyhow::bail;
+use std::{io::Write, time::Duration};
+
+/// The agent says something every 15 s. When it has been silent for so long, it is gone.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// The waits between two attempts to reach an agent that has gone.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Where it is in the stream.
+#[derive(Debug, Default)]
+struct Position {
+    /// The run of the agent, and the number of the last event.
+    last: Option<(i64, u64)>,
+    /// Failures that the agent has not told one by one, as it said last.
+    untold: Option<u64>,
+}
+
+/// Follows until nobody reads any more.
+///
+/// # Errors
+/// When there is no agent at the beginning, when it refuses, or when nothing can be written.
+pub async fn follow(options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
+    let mut position = Position::default();
+    let mut wait = FIRST_WAIT;
+    let mut away = false;
+    // Until it is interrupted; the waits in it are bounded below.
+    loop {
+        let before = position.last;
+        let outcome = read(options, printer, &mut position, &mut away).await;
+        let why = match outcome {
+            Ok(()) => "it ended the connection".to_owned(),
+            Err(error) => match error.downcast::<Trouble>() {
+                Ok(trouble @ Trouble::Refused { .. }) => bail!(trouble),
+                Ok(trouble) if position.last.is_none() => bail!(trouble),
+                Ok(trouble) => trouble.why().to_owned(),
+                Err(other) => return Err(other),
+            },
+        };
+        if !std::mem::replace(&mut away, true) {
+            remark(format_args!(
+                "the agent at {} is away ({why}); waiting for it",
+                options.agent
+            ));
+        }
+        if position.last != before {
+            wait = FIRST_WAIT;
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Reads one stream to its end.
+async fn read(
+    options: &Options,
+    printer: &mut Printer<impl Write>,
+    position: &mut Position,
+    away: &mut bool,
+) -> anyhow::Result<()> {
+    let mut headers = vec![("accept", "text/event-stream".to_owned())];
+    let mut more = vec![("follow", "true".to_owned())];
+    if let Some((run, last)) = position.last {
+        headers.push(("last-event-id", last.to_string()));
+        more.push(("run", run.to_string()));
+    }
+    let mut answer = http::get(&options.agent, &options.path(&more), &headers).await?;
+    let mut parser = Parser::default();
+    while let Some(piece) = answer.piece(SILENCE).await? {
+        let events = parser.take(&piece).map_err(|why| Trouble::Refused {
+            url: options.agent.clone(),
+            why,
+        })?;
+        for event in events {
+            if event.name == "start" {
+                begin(options, printer, position, away, &event)?;
+            } else {
+                show(printer, position, &event)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The agent is there.
+fn begin(
+    options: &Options,
+    printer: &mut Printer<impl Write>,
+    position: &mut Position,
+    away: &mut bool,
+    event: &Event,
+) -> anyhow::Result<()> {
+    let Start { run, next } = understood(event)?;
+    match position.last {
+        None => printer.header()?,
+        Some((before, _)) if before != run => {
+            remark(format_args!(
+                "the agent at {} is back; it has been restarted",
+                options.agent
+            ));
+            position.untold = None;
+        }
+        Some(_) if *away => remark(format_args!("the agent at {} is back", options.agent)),
+        Some(_) => {}
+    }
+    *away = false;
+    position.last = Some((run, next.saturating_sub(1)));
+    Ok(())
+}
+
+fn show(printer: &mut Printer<impl Write>, position: &mut Position, event: &Event) -> anyhow::Result<()> {
+    match event.name.as_str() {
+        "failure" => {
+            printer.failure(&event.data)?;
+            if let (Some((_, last)), Some(id)) = (&mut position.last, event.id) {
+                *last = id;
+            }
+        }
+        "lost" => {
+            let Lost { missed } = understood(event)?;
+            remark(format_args!(
+                "{missed} failures are not shown: they came faster than they were read here"
+            ));
+        }
+        "dropped" => {
+            let now = understood::<Dropped>(event)?.untold();
+            // Those from before are no news.
+            let new = position
+                .untold
+                .replace(now)
+                .map_or(0, |before| now.saturating_sub(before));
+            if new > 0 {
+                remark(format_args!(
+                    "{new} more failures on this node were not told one by one, as there were too many at a time; the counters \
+                     of points have them all the same"
+                ));
+            }
+        }
+        // Of a later version.
+        _ => {}
+    }
+    Ok(())
+}
+
+fn understood<T: serde::de::DeserializeOwned>(event: &Event) -> anyhow::Result<T> {
+    let read = serde_json::from_str(&event.data);
+    read.map_err(|_| {
+        anyhow::anyhow!(
+            "the agent says something that this version does not understand: {}",
+            event.data
+        )
+    })
+}

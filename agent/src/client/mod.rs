@@ -1,0 +1,214 @@
+//! `narrows failures`: asks a running agent for failed connections, and shows them.
+
+mod follow;
+mod http;
+mod printer;
+mod sse;
+mod url;
+
+pub use url::AgentUrl;
+
+use crate::failures::{List, REASONS, parse_since, parse_workload};
+use anyhow::{Context, bail};
+use clap::{Args, builder::PossibleValuesParser};
+use printer::Printer;
+use serde_json::value::RawValue;
+use std::{
+    io::{self, ErrorKind, Write},
+    time::Duration,
+};
+
+/// Records that are asked for; an agent that keeps more than this is told otherwise in its configuration.
+const LIMIT: usize = 1_000_000;
+
+/// What is to be shown.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where the agent serves HTTP
+    #[arg(
+        long,
+        env = "NARROWS_AGENT",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9797"
+    )]
+    agent: AgentUrl,
+    /// Show failures as they happen, until Ctrl-C; those from before only with --since. When the agent goes away, wait until
+    /// it is back and go on
+    #[arg(long, short)]
+    follow: bool,
+    /// Only those of connections with this point at either end
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    point: Option<String>,
+    /// Only those of connections with this workload at either end, or that a proxy made in its name
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_workload)]
+    workload: Option<String>,
+    /// Only those that failed so
+    #[arg(long, value_parser = PossibleValuesParser::new(REASONS))]
+    reason: Option<String>,
+    /// Only those that are not older: 90s, 5m, 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = checked_since)]
+    since: Option<String>,
+    /// One JSON object a line, with everything that is known
+    #[arg(long)]
+    json: bool,
+}
+
+/// The agent reads it again.
+fn checked_since(text: &str) -> Result<String, String> {
+    parse_since(text).map(|_| text.trim().to_owned())
+}
+
+impl Options {
+    /// What is asked for, as parameters of the request.
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let given = [
+            ("point", &self.point),
+            ("workload", &self.workload),
+            ("reason", &self.reason),
+            ("since", &self.since),
+        ];
+        let given = given.into_iter();
+        given.filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+
+    fn path(&self, more: &[(&'static str, String)]) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.parameters());
+        query.extend_pairs(more);
+        format!("/api/v1/failures?{}", query.finish())
+    }
+}
+
+/// Shows what is asked for, until it is done, SIGINT comes, or nobody reads any more.
+///
+/// # Errors
+/// When the agent cannot be asked, with a sentence that says what to do.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start tokio")?;
+    runtime.block_on(async {
+        let interrupted = tokio::signal::ctrl_c();
+        let shown = async {
+            let mut printer = Printer::new(io::stdout(), options.json);
+            let shown = if options.follow {
+                follow::follow(options, &mut printer).await
+            } else {
+                list(options, &mut printer).await
+            };
+            match shown {
+                // `narrows failures | head`: it was enough.
+                Err(error) if is_closed_pipe(&error) => Ok(()),
+                shown => shown,
+            }
+        };
+        tokio::select! {
+            shown = shown => shown,
+            interrupted = interrupted => interrupted.context("cannot handle SIGINT"),
+        }
+    })
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Says something beside what is asked for. Whoever has closed stderr does not want to know.
+fn remark(text: std::fmt::Arguments<'_>) {
+    let _closed = writeln!(io::stderr(), "narrows: {text}");
+}
+
+async fn list(options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let path = options.path(&[("limit", LIMIT.to_string())]);
+    let answer = http::get(&options.agent, &path, &[("accept", "application/json".to_owned())]).await?;
+    let body = answer.whole(PATIENCE).await?;
+    let Ok(list) = serde_json::from_slice::<List<Box<RawValue>>>(&body) else {
+        bail!(
+            "{} does not answer as an agent of Narrows does: is --agent right?",
+            options.agent
+        );
+    };
+    if !list.failures.is_empty() {
+        printer.header()?;
+    }
+    for failure in &list.failures {
+        printer.failure(failure.get())?;
+    }
+    if list.failures.is_empty() {
+        let fitting = if options.parameters().is_empty() {
+            ""
+        } else {
+            " of this kind"
+        };
+        remark(format_args!(
+            "the agent at {} knows of no failed connection{fitting}",
+            options.agent
+        ));
+    }
+    let (untold, gone) = (list.dropped.untold(), list.dropped.overwritten);
+    if untold > 0 {
+        remark(format_args!(
+            "{untold} more failures since the agent's start were not told one by one, as there were too many at a time; the \
+             counters of points have them all the same"
+        ));
+    }
+    if gone > 0 {
+        remark(format_args!(
+            "{gone} older failures have made room for newer ones; limits.failure_events of the agent says how many are kept"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Options, String> {
+        let words = ["failures"].iter().chain(arguments);
+        Cli::try_parse_from(words)
+            .map(|cli| cli.options)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_asked_for_goes_into_the_request() {
+        let options = parse(&[
+            "--point=a b/c&d",
+            "--workload=shop/checkout",
+            "--reason=timed_out",
+            "--since=5m",
+        ])
+        .expect("good");
+        assert_eq!(
+            options.path(&[("follow", "true".to_owned())]),
+            "/api/v1/failures?point=a+b%2Fc%26d&workload=shop%2Fcheckout&reason=timed_out&since=5m&follow=true"
+        );
+        assert_eq!(parse(&[]).expect("good").path(&[]), "/api/v1/failures?");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_before_anybody_is_asked() {
+        for (arguments, sentence) in [
+            (&["--reason", "refuse"][..], "[possible values: refused, timed_out,"),
+            (&["--since", "5"], "\"5\" is no duration: say 90s, 5m or 1h30m"),
+            (&["--workload", "checkout"], "\"checkout\" is no <namespace>/<name>"),
+            (&["--point", ""], "a value is required"),
+            (&["--agent", "https://a"], "the agent serves plain HTTP"),
+        ] {
+            let error = parse(arguments).expect_err(sentence);
+            assert!(error.contains(sentence), "{arguments:?}: {error}");
+        }
+    }
+}

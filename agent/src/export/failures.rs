@@ -1,0 +1,329 @@
+//! `/api/v1/failures`: failed connections one by one, as a list, or as they come (server-sent events).
+
+use crate::{
+    failures::{
+        Batch, Dropped, Filter, List, Lost, Reader, Record, Ring, Since, Start, parse_reason, parse_since,
+        parse_workload,
+    },
+    identity::kubernetes,
+};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Followers at a time. Each costs a connection and a few hundred records under way.
+const FOLLOWERS: usize = 32;
+
+/// Records in a list, unless `limit` says otherwise.
+const LIMIT: usize = 1_000;
+
+/// Whoever follows hears something so often, so that both ends know that the other one lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What may be asked.
+const PARAMETERS: &str = "point, workload, reason, since, limit, from, follow and run";
+
+/// What the route works on.
+#[derive(Clone)]
+pub struct Failures {
+    ring: Arc<Ring>,
+    followers: Arc<Semaphore>,
+}
+
+impl Failures {
+    /// Over the records in `ring`.
+    pub fn new(ring: Arc<Ring>) -> Self {
+        Self {
+            ring,
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        }
+    }
+}
+
+/// Answers `GET /api/v1/failures`.
+pub async fn failures(State(state): State<Failures>, uri: Uri, headers: HeaderMap) -> Response {
+    let asked = match Question::read(uri.query().unwrap_or_default(), &headers) {
+        Ok(asked) => asked,
+        Err(sentence) => return (StatusCode::BAD_REQUEST, format!("{sentence}\n")).into_response(),
+    };
+    if asked.follow == Some(true) {
+        follow(&state, &asked)
+    } else {
+        list(&state.ring, &asked).into_response()
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Default, PartialEq)]
+struct Question {
+    /// Without an age yet.
+    filter: Filter,
+    since: Option<Duration>,
+    limit: Option<usize>,
+    from: Option<u64>,
+    follow: Option<bool>,
+    run: Option<i64>,
+    last: Option<u64>,
+}
+
+impl Question {
+    /// Errors are sentences that begin with the parameter's name.
+    fn read(query: &str, headers: &HeaderMap) -> Result<Self, String> {
+        let mut asked = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            asked.set(&name, &value).map_err(|what| format!("{name}: {what}"))?;
+        }
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let events = accept.is_some_and(|accept| accept.contains("text/event-stream"));
+        if *asked.follow.get_or_insert(events) {
+            if let Some(last) = headers.get("last-event-id") {
+                let number = last.to_str().ok().and_then(|last| last.parse().ok());
+                asked.last = Some(number.ok_or("Last-Event-ID: it is no number of a failure")?);
+            }
+            for (name, given) in [("limit", asked.limit.is_some()), ("from", asked.from.is_some())] {
+                if given {
+                    return Err(format!(
+                        "{name}: it is for a list, and this is to be followed; use since"
+                    ));
+                }
+            }
+        }
+        Ok(asked)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let number = || value.parse::<u64>().map_err(|_| format!("{value:?} is no number"));
+        match name {
+            "point" if value.is_empty() => return Err("it is empty: name a point, such as shop/waypoint".to_owned()),
+            "point" => self.filter.point = Some(value.to_owned()),
+            "workload" => self.filter.workload = Some(parse_workload(value)?),
+            "reason" => self.filter.reason = Some(parse_reason(value)?),
+            "since" => self.since = Some(parse_since(value)?),
+            "limit" if value == "0" => return Err("it is 0: nothing would be told".to_owned()),
+            "limit" => self.limit = Some(usize::try_from(number()?).unwrap_or(usize::MAX)),
+            "from" => self.from = Some(number()?),
+            "run" => self.run = i64::try_from(number()?).ok(),
+            "follow" => {
+                let follow = value
+                    .parse()
+                    .map_err(|_| format!("{value:?} is neither true nor false"))?;
+                self.follow = Some(follow);
+            }
+            _ => return Err(format!("there is no such parameter; there are {PARAMETERS}")),
+        }
+        Ok(())
+    }
+
+    /// The filter, when records from the number `new_from` on are new.
+    fn filter(&self, new_from: u64) -> Filter {
+        let since = self.since.map(|since| {
+            let age = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+            Since {
+                time: kubernetes::now().saturating_sub(age),
+                new_from,
+            }
+        });
+        Filter {
+            since,
+            ..self.filter.clone()
+        }
+    }
+
+    /// The number that a follower reads on from, and the one from which on records are new to it.
+    fn begin(&self, ring: &Ring) -> (u64, u64) {
+        let next = ring.next();
+        match self.last {
+            // Another run's numbers are not this one's, of which everything is new.
+            Some(last) if self.run.is_some_and(|run| run != ring.run()) || last >= next => (1, 1),
+            Some(last) => (last + 1, last + 1),
+            // Whatever has left the ring is no loss to who comes now.
+            None if self.since.is_some() => (ring.left() + 1, next),
+            None => (next, next),
+        }
+    }
+}
+
+fn list(ring: &Ring, asked: &Question) -> Json<List> {
+    let filter = asked.filter(u64::MAX);
+    let limit = asked.limit.unwrap_or(LIMIT);
+    let page = match asked.from {
+        Some(from) => ring.read(from, limit, &filter),
+        None => ring.newest(limit, &filter),
+    };
+    Json(List {
+        run: ring.run(),
+        failures: page.records.iter().map(Record::shown).collect(),
+        dropped: Dropped::now(ring),
+        next: page.next,
+    })
+}
+
+fn follow(state: &Failures, asked: &Question) -> Response {
+    let Ok(permit) = state.followers.clone().try_acquire_owned() else {
+        let sentence = format!("{FOLLOWERS} clients follow already, and there may be no more; try again later\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response();
+    };
+    let ring = &state.ring;
+    let (begin, new_from) = asked.begin(ring);
+    let follower = Follower {
+        ring: ring.clone(),
+        reader: ring.reader(begin),
+        filter: asked.filter(new_from),
+        _permit: permit,
+    };
+    // A number at once: who comes again before the first failure has missed nothing in between.
+    let (run, next) = (ring.run(), begin);
+    let start = event("start", &Start { run, next }).id((begin - 1).to_string());
+    let start = vec![start, event("dropped", &Dropped::now(ring))];
+    let rest = stream::unfold(follower, async |mut follower| {
+        let batch = follower.reader.read(&follower.filter).await?;
+        Some((events(&follower.ring, &batch), follower))
+    });
+    let all = stream::iter([start]).chain(rest).flat_map(stream::iter);
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    let answer = Sse::new(all.map(Ok::<_, Infallible>)).keep_alive(keep_alive);
+    // Proxies in between are not to hold it back.
+    ([("x-accel-buffering", "no")], answer).into_response()
+}
+
+/// Who follows. With it goes its place among those who may.
+struct Follower {
+    ring: Arc<Ring>,
+    reader: Reader,
+    filter: Filter,
+    _permit: OwnedSemaphorePermit,
+}
+
+fn events(ring: &Ring, batch: &Batch) -> Vec<Event> {
+    let mut events = Vec::new();
+    if batch.missed > 0 {
+        let missed = batch.missed;
+        events.push(event("lost", &Lost { missed }));
+    }
+    let failures = batch.records.iter();
+    events.extend(failures.map(|record| event("failure", &record.shown()).id(record.seq.to_string())));
+    if batch.untold {
+        events.push(event("dropped", &Dropped::now(ring)));
+    }
+    events
+}
+
+fn event(name: &str, data: &impl Serialize) -> Event {
+    // Nothing that is told here can fail to be JSON.
+    let json = serde_json::to_string(data).unwrap_or_default();
+    Event::default().event(name).data(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failures::example;
+    use agent_common::Reason;
+    use axum::http::HeaderValue;
+
+    fn read(query: &str) -> Result<Question, String> {
+        Question::read(query, &HeaderMap::new())
+    }
+
+    fn with_header(query: &str, name: &'static str, value: &'static str) -> Result<Question, String> {
+        Question::read(
+            query,
+            &HeaderMap::from_iter([(name.parse().expect("a name"), HeaderValue::from_static(value))]),
+        )
+    }
+
+    #[test]
+    fn a_question_is_read() {
+        let nothing = Question {
+            follow: Some(false),
+            ..Question::default()
+        };
+        assert_eq!(read(""), Ok(nothing));
+        let asked =
+            read("point=shop%2Fwaypoint&workload=shop/checkout&reason=refused&since=5m&limit=7&from=3").expect("good");
+        assert_eq!(
+            asked,
+            Question {
+                filter: Filter {
+                    point: Some("shop/waypoint".to_owned()),
+                    workload: Some("shop/checkout".to_owned()),
+                    reason: Some("refused"),
+                    since: None,
+                },
+                since: Some(Duration::from_secs(300)),
+                limit: Some(7),
+                from: Some(3),
+                follow: Some(false),
+                ..Question::default()
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (query, sentence) in [
+            ("pont=a", "pont: there is no such parameter; there are point, workload"),
+            ("point=", "point: it is empty"),
+            ("workload=checkout", "workload: \"checkout\" is no <namespace>/<name>"),
+            ("reason=refuse", "reason: \"refuse\" is no reason: there are refused"),
+            ("since=5", "since: \"5\" is no duration"),
+            ("limit=-1", "limit: \"-1\" is no number"),
+            ("limit=0", "limit: it is 0"),
+            ("from=x", "from: \"x\" is no number"),
+            ("follow=yes", "follow: \"yes\" is neither true nor false"),
+            ("follow=true&limit=3", "limit: it is for a list"),
+            ("follow=true&from=3", "from: it is for a list"),
+        ] {
+            let error = read(query).expect_err(query);
+            assert!(error.starts_with(sentence), "{query}: {error}");
+        }
+        let error = with_header("follow=true", "last-event-id", "x").expect_err("no number");
+        assert!(error.starts_with("Last-Event-ID: "), "{error}");
+    }
+
+    #[test]
+    fn who_wants_events_follows() {
+        let follows = |query, accept| with_header(query, "accept", accept).expect("good").follow == Some(true);
+        assert!(follows("", "text/event-stream"));
+        assert!(follows("follow=true", "*/*"));
+        assert!(!follows("follow=false", "text/event-stream"));
+        assert!(!follows("", "application/json"));
+    }
+
+    #[test]
+    fn a_follower_begins_where_it_left_off() {
+        let ring = Ring::new(10, 77);
+        let begin = |asked: Question| asked.begin(&ring);
+        let last = |last, run| Question {
+            last: Some(last),
+            run,
+            // Who comes again asks as before.
+            since: Some(Duration::from_secs(1)),
+            ..Question::default()
+        };
+        // Nothing has happened yet in this run.
+        assert_eq!(begin(Question::default()), (1, 1));
+        assert_eq!(begin(last(0, None)), (1, 1));
+        assert_eq!(begin(last(500, None)), (1, 1), "of a former run");
+        ring.push((0..30).map(|_| example("checkout", "shop/waypoint", Reason::Refused)));
+        assert_eq!(begin(Question::default()), (31, 31), "only what is new");
+        assert_eq!(begin(last(25, None)), (26, 26));
+        assert_eq!(begin(last(30, Some(77))), (31, 31));
+        assert_eq!(begin(last(25, Some(76))), (1, 1), "of a former run");
+        let since = Question {
+            since: Some(Duration::from_secs(60)),
+            ..Question::default()
+        };
+        assert_eq!(begin(since), (21, 31), "the oldest that is there");
+    }
+}

@@ -1,0 +1,55 @@
+//! From the boot clock, by which the kernel tells the time, to the time of day.
+
+use jiff::Timestamp;
+use nix::time::ClockId;
+
+/// How far the time of day is ahead of the boot clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    ahead_ns: i128,
+}
+
+impl Clock {
+    /// As it is now. The time of day may be set at any moment, so it is not kept for long.
+    pub fn now() -> Self {
+        // Both clocks are there on every Linux.
+        let read = |clock: ClockId| {
+            clock.now().map_or(0, |time| {
+                i128::from(time.tv_sec()) * 1_000_000_000 + i128::from(time.tv_nsec())
+            })
+        };
+        Self {
+            ahead_ns: read(ClockId::CLOCK_REALTIME) - read(ClockId::CLOCK_MONOTONIC),
+        }
+    }
+
+    /// The time of day at `boot_ns`, nanoseconds of the boot clock, in milliseconds since 1970.
+    pub fn millis(self, boot_ns: u64) -> i64 {
+        i64::try_from((i128::from(boot_ns) + self.ahead_ns).div_euclid(1_000_000)).unwrap_or_default()
+    }
+}
+
+/// A time in milliseconds since 1970, as people and programs write it: RFC 3339 with milliseconds, UTC.
+pub(super) fn rfc3339(millis: i64) -> String {
+    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| format!("{time:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_clock_becomes_the_time_of_day() {
+        let boot = ClockId::CLOCK_MONOTONIC.now().expect("a clock");
+        let boot = u64::try_from(boot.tv_sec()).expect("positive") * 1_000_000_000;
+        let (found, now) = (Clock::now().millis(boot), Timestamp::now().as_millisecond());
+        // The part of the second was left out.
+        assert!((now - 2_000..=now).contains(&found), "{found}, now {now}");
+    }
+
+    #[test]
+    fn times_have_milliseconds() {
+        assert_eq!(rfc3339(1_763_889_123_045), "2025-11-23T09:12:03.045Z");
+        assert_eq!(rfc3339(1_763_889_123_000), "2025-11-23T09:12:03.000Z");
+    }
+}

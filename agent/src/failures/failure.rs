@@ -1,0 +1,244 @@
+//! A failed connection as it is shown: the JSON of `/api/v1/failures` and `--log-failures`. Part of the interface.
+
+use crate::points::{Kind, Mesh};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, net::SocketAddr};
+
+/// One failed connection, as one of its ends on this node saw it.
+///
+/// ```json
+/// {
+///   "seq": 17, "time": "2025-11-23T09:12:03.045Z",
+///   "vantage": "client",
+///   "point": { "name": "shop/waypoint", "kind": "waypoint", "mesh": "istio", "instance": "waypoint-6f7d9c8b5d-x2x7k" },
+///   "side": "upstream",
+///   "owner": { "type": "workload", "name": "shop/checkout", "kind": "Deployment",
+///              "principal": "spiffe://cluster.local/ns/shop/sa/checkout" },
+///   "peer": { "type": "point", "name": "shop/waypoint", "kind": "waypoint", "mesh": "istio",
+///             "instance": "waypoint-6f7d9c8b5d-x2x7k" },
+///   "local_address": "10.90.0.11:43210", "peer_address": "10.90.0.2:15008", "service_port": 15008,
+///   "reason": "refused", "phase": "handshake", "duration_seconds": null,
+///   "sent_bytes": 0, "received_bytes": 0, "retransmits": 0
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its number: from 1 on, without a gap while the agent runs. After a restart they begin again.
+    pub seq: u64,
+    /// When it failed: RFC 3339, UTC, to the millisecond.
+    pub time: String,
+    /// Which end of the point's connection saw it; absent when no point is concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vantage: Option<Vantage>,
+    /// The point that it is about: whose socket it was, else the one that was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<PointName>,
+    /// Whether the socket had been accepted or opened.
+    pub side: Side,
+    /// Whose socket it was.
+    pub owner: End,
+    /// The other end.
+    pub peer: End,
+    /// The socket's own address; `null` when it had none.
+    pub local_address: Option<SocketAddr>,
+    /// The other end's address; an IPv4 address is shown as such, also when the socket was one of IPv6.
+    pub peer_address: Option<SocketAddr>,
+    /// The port that was called, at whichever end it is.
+    pub service_port: u16,
+    /// The `reason` label of the counters.
+    pub reason: Cow<'static, str>,
+    /// The `phase` label of the counters.
+    pub phase: Cow<'static, str>,
+    /// How long the connection had been known, in seconds; `null` for one that began and ended between two ticks.
+    pub duration_seconds: Option<f64>,
+    /// Payload that it had sent, in bytes, retransmissions left out.
+    pub sent_bytes: u64,
+    /// Payload that it had received, in bytes.
+    pub received_bytes: u64,
+    /// Segments that it had to send again, SYNs among them.
+    pub retransmits: u32,
+}
+
+/// Who saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vantage {
+    /// The point's own socket.
+    #[serde(rename = "self")]
+    Own,
+    /// The socket of somebody who called the point.
+    Client,
+}
+
+impl Vantage {
+    /// As it is written.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Own => "self",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// Which part the socket played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// It was accepted.
+    Downstream,
+    /// It was opened.
+    Upstream,
+}
+
+/// A point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointName {
+    /// `<namespace>/<name>`.
+    pub name: String,
+    /// What it does.
+    pub kind: Kind,
+    /// Whose it is.
+    pub mesh: Mesh,
+    /// The pod or unit, when it is known: behind a service's address it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+}
+
+/// A workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadName {
+    /// `<namespace>/<name>`.
+    pub name: String,
+    /// `Deployment`, `StatefulSet`, …, `Service` for a service that stands for whoever is behind it, or `Workload` for one of
+    /// the inventory.
+    pub kind: String,
+    /// Its identity in its mesh's own form; absent when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum End {
+    /// A workload.
+    Workload(WorkloadName),
+    /// An enforcement point.
+    Point {
+        /// Which.
+        #[serde(flatten)]
+        point: PointName,
+        /// The workload in whose name it acted, for a proxy that works in its workload's network namespace.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        acts_for: Option<WorkloadName>,
+    },
+    /// A node.
+    Node,
+    /// An address outside.
+    External,
+    /// Nobody that is known.
+    Unknown,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::failures) fn workload(name: &str) -> WorkloadName {
+        WorkloadName {
+            name: name.to_owned(),
+            kind: "Deployment".to_owned(),
+            principal: Some(format!("spiffe://cluster.local/{name}")),
+        }
+    }
+
+    pub(in crate::failures) fn point(name: &str) -> PointName {
+        PointName {
+            name: name.to_owned(),
+            kind: Kind::Waypoint,
+            mesh: Mesh::Istio,
+            instance: Some("waypoint-1".to_owned()),
+        }
+    }
+
+    /// A call to a waypoint that was refused.
+    pub(in crate::failures) fn refused() -> Failure {
+        Failure {
+            seq: 17,
+            time: "2025-11-23T09:12:03.045Z".to_owned(),
+            vantage: Some(Vantage::Client),
+            point: Some(point("shop/waypoint")),
+            side: Side::Upstream,
+            owner: End::Workload(workload("shop/checkout")),
+            peer: End::Point {
+                point: point("shop/waypoint"),
+                acts_for: None,
+            },
+            local_address: "10.90.0.11:43210".parse().ok(),
+            peer_address: "[fd00:90::2]:15008".parse().ok(),
+            service_port: 15008,
+            reason: "refused".into(),
+            phase: "handshake".into(),
+            duration_seconds: None,
+            sent_bytes: 0,
+            received_bytes: 0,
+            retransmits: 0,
+        }
+    }
+
+    #[test]
+    fn the_json_is_as_documented() {
+        let failure = refused();
+        let json = serde_json::to_value(&failure).expect("JSON");
+        let expected = serde_json::json!({
+            "seq": 17, "time": "2025-11-23T09:12:03.045Z", "vantage": "client",
+            "point": { "name": "shop/waypoint", "kind": "waypoint", "mesh": "istio", "instance": "waypoint-1" },
+            "side": "upstream",
+            "owner": { "type": "workload", "name": "shop/checkout", "kind": "Deployment",
+                       "principal": "spiffe://cluster.local/shop/checkout" },
+            "peer": { "type": "point", "name": "shop/waypoint", "kind": "waypoint", "mesh": "istio", "instance": "waypoint-1" },
+            "local_address": "10.90.0.11:43210", "peer_address": "[fd00:90::2]:15008", "service_port": 15008,
+            "reason": "refused", "phase": "handshake", "duration_seconds": null,
+            "sent_bytes": 0, "received_bytes": 0, "retransmits": 0,
+        });
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<Failure>(json).expect("itself"), failure);
+    }
+
+    #[test]
+    fn every_end_can_be_written_and_read() {
+        let acting = End::Point {
+            point: PointName {
+                kind: Kind::Ztunnel,
+                instance: None,
+                ..point("istio-system/ztunnel")
+            },
+            acts_for: Some(workload("shop/checkout")),
+        };
+        let nameless = End::Workload(WorkloadName {
+            principal: None,
+            ..workload("a/b")
+        });
+        for end in [acting, nameless, End::Node, End::External, End::Unknown] {
+            let json = serde_json::to_string(&end).expect("JSON");
+            assert_eq!(serde_json::from_str::<End>(&json).expect("itself"), end, "{json}");
+            assert!(!json.contains("null"), "{json}");
+        }
+        // A later version may say more.
+        let more = serde_json::from_str(r#"{"type":"node","zone":"a"}"#);
+        assert_eq!(more.ok(), Some(End::Node));
+    }
+
+    #[test]
+    fn where_no_point_is_concerned_none_is_named() {
+        let failure = Failure {
+            vantage: None,
+            point: None,
+            duration_seconds: Some(1.5),
+            ..refused()
+        };
+        let json = serde_json::to_value(&failure).expect("JSON");
+        assert!(json.get("vantage").is_none() && json.get("point").is_none(), "{json}");
+        assert_eq!(serde_json::from_value::<Failure>(json).expect("itself"), failure);
+    }
+}

@@ -1,0 +1,217 @@
+//! Which failures somebody wants to see, and how that is said.
+
+use super::record::Record;
+use crate::identity::Millis;
+use jiff::SignedDuration;
+use std::time::Duration;
+
+/// The reasons that can be asked for: the values of the `reason` label.
+pub const REASONS: [&str; 9] = [
+    "refused",
+    "timed_out",
+    "unreachable",
+    "cancelled",
+    "reset_by_peer",
+    "reset_by_self",
+    "no_local_port",
+    "never_accepted",
+    "closed_early",
+];
+
+/// What must all be true of a record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The point at either end, `<namespace>/<name>`.
+    pub point: Option<String>,
+    /// The workload at either end, by itself or as whom a point acted for, `<namespace>/<name>`.
+    pub workload: Option<String>,
+    /// The `reason` label.
+    pub reason: Option<&'static str>,
+    /// How old.
+    pub since: Option<Since>,
+}
+
+/// A bound on the age of records that were there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// They failed at this time or later, in milliseconds since 1970.
+    pub time: Millis,
+    /// Records from this number on are new, whatever their time.
+    pub new_from: u64,
+}
+
+impl Filter {
+    /// Everything.
+    pub const ALL: Self = Self {
+        point: None,
+        workload: None,
+        reason: None,
+        since: None,
+    };
+
+    /// Whether a record is one of those.
+    pub fn fits(&self, record: &Record) -> bool {
+        self.since
+            .is_none_or(|since| record.seq >= since.new_from || record.time >= since.time)
+            && self.reason.is_none_or(|reason| record.reason.label() == reason)
+            && self.point.as_deref().is_none_or(|point| record.is_of_point(point))
+            && self.workload.as_deref().is_none_or(|workload| {
+                workload
+                    .split_once('/')
+                    .is_some_and(|(namespace, name)| record.is_of_workload(namespace, name))
+            })
+    }
+}
+
+/// Reads `<namespace>/<name>`.
+///
+/// # Errors
+/// A sentence.
+pub fn parse_workload(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(text.to_owned()),
+        _ => Err(format!("{text:?} is no <namespace>/<name>, such as shop/checkout")),
+    }
+}
+
+/// Reads a reason.
+///
+/// # Errors
+/// A sentence that lists those that there are.
+pub fn parse_reason(text: &str) -> Result<&'static str, String> {
+    let mut reasons = REASONS.into_iter();
+    reasons
+        .find(|reason| *reason == text)
+        .ok_or_else(|| format!("{text:?} is no reason: there are {}", REASONS.join(", ")))
+}
+
+/// Reads a duration such as `90s`, `5m` or `1h30m`.
+///
+/// # Errors
+/// A sentence.
+pub fn parse_since(text: &str) -> Result<Duration, String> {
+    let duration: Option<SignedDuration> = text.trim().parse().ok();
+    duration
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| format!("{text:?} is no duration: say 90s, 5m or 1h30m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::record::tests::{binding, event, point, record, workload},
+        *,
+    };
+    use crate::{identity::Party, points::Kind};
+    use agent_common::{Reason, Role};
+
+    #[test]
+    fn every_reason_can_be_asked_for() {
+        for reason in Reason::ALL {
+            assert_eq!(parse_reason(reason.label()), Ok(reason.label()));
+        }
+        for text in REASONS {
+            assert!(Reason::ALL.iter().any(|reason| reason.label() == text), "{text}");
+        }
+        let error = parse_reason("refuse").expect_err("none");
+        assert!(
+            error.starts_with("\"refuse\" is no reason: there are refused, timed_out"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("5m", 300),
+            ("1h", 3600),
+            ("1h30m", 5400),
+            (" 2m ", 120),
+            ("0s", 0),
+            ("1500ms", 1),
+            ("48h", 172_800),
+        ] {
+            assert_eq!(parse_since(text).map(|found| found.as_secs()), Ok(seconds), "{text}");
+        }
+        for text in ["", "5", "m", "-5m", "5m ago", "soon", "5 parsecs", "1e9h"] {
+            let error = parse_since(text).expect_err(text);
+            assert!(error.ends_with("is no duration: say 90s, 5m or 1h30m"), "{error}");
+        }
+    }
+
+    #[test]
+    fn workloads_have_a_namespace() {
+        assert_eq!(parse_workload("shop/checkout"), Ok("shop/checkout".to_owned()));
+        for text in ["checkout", "/checkout", "shop/", ""] {
+            assert!(parse_workload(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_asked_for_must_be_true() {
+        let refused = record("checkout", "shop/waypoint", Reason::Refused);
+        let wants = |point: &str, workload: &str, reason: &str| {
+            let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            let filter = Filter {
+                point: given(point),
+                workload: given(workload),
+                reason: given(reason).map(|reason| parse_reason(&reason).expect("a reason")),
+                since: None,
+            };
+            filter.fits(&refused)
+        };
+        for (point, workload, reason, expected) in [
+            ("", "", "", true),
+            ("shop/waypoint", "shop/checkout", "refused", true),
+            ("waypoint", "", "", false),
+            ("", "shop/cart", "", false),
+            ("", "other/checkout", "", false),
+            ("", "", "timed_out", false),
+            ("shop/waypoint", "shop/cart", "refused", false),
+        ] {
+            assert_eq!(wants(point, workload, reason), expected, "{point} {workload} {reason}");
+        }
+    }
+
+    #[test]
+    fn either_end_and_whoever_is_acted_for_can_be_asked_for() {
+        let ends = binding(
+            Party::Point(point("istio-system/ztunnel", Kind::Ztunnel)),
+            Some(workload("cart")),
+            Party::Point(point("shop/waypoint", Kind::Waypoint)),
+        );
+        let record = Record::new(&event(Role::Client, Reason::Refused), 0, &ends).expect("an event");
+        for name in ["istio-system/ztunnel", "shop/waypoint"] {
+            let filter = Filter {
+                point: Some(name.to_owned()),
+                ..Filter::ALL
+            };
+            assert!(filter.fits(&record), "{name}");
+        }
+        let filter = Filter {
+            workload: Some("shop/cart".to_owned()),
+            ..Filter::ALL
+        };
+        assert!(filter.fits(&record));
+    }
+
+    #[test]
+    fn new_records_are_never_too_old() {
+        let mut record = record("checkout", "shop/waypoint", Reason::Refused);
+        let filter = Filter {
+            since: Some(Since {
+                time: record.time + 1,
+                new_from: 7,
+            }),
+            ..Filter::ALL
+        };
+        for (seq, expected) in [(6, false), (7, true), (8, true)] {
+            record.seq = seq;
+            assert_eq!(filter.fits(&record), expected, "{seq}");
+        }
+        record.seq = 6;
+        record.time += 1;
+        assert!(filter.fits(&record));
+    }
+}

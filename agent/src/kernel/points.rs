@@ -1,0 +1,262 @@
+//! What the kernel counts for points alone: the agent says which cgroups and threads are theirs.
+
+use agent_common::{BUCKETS, Backlog, Control, PointCounters, Preemption, Task};
+use anyhow::Context;
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues},
+};
+use std::collections::HashSet;
+
+/// Cgroups of points that the maps have room for.
+const MOST_CGROUPS: usize = 4_096;
+
+/// Processes without room that are remembered, so that each is counted once.
+const REMEMBERED: usize = 100_000;
+
+/// A process of a point.
+#[derive(Clone, Debug)]
+pub struct PointProcess {
+    /// Its number.
+    pub process: u32,
+    /// The numbers of its threads.
+    pub threads: Vec<u32>,
+    /// Whether the point was started as this process: it is not one that another process of the point has started.
+    pub main: bool,
+}
+
+/// The maps of the programs that are about points.
+pub struct PointMaps {
+    counters: PerCpuHashMap<MapData, u64, PointCounters>,
+    backlog: HashMap<MapData, u64, Backlog>,
+    mains: HashMap<MapData, u64, u64>,
+    tasks: HashMap<MapData, u32, Task>,
+    preemptions: HashMap<MapData, Preemption, u64>,
+    control: Array<MapData, u32>,
+    /// What of [`Control`] is set.
+    bits: u32,
+    cgroups: HashSet<u64>,
+    /// Cgroups and processes for which there was no room, as long as they are asked about.
+    without_room: (HashSet<u64>, HashSet<u32>),
+    /// How many there were of each.
+    turned_away: (u64, u64),
+    processors: usize,
+}
+
+/// Nothing there, as far as the kernel is concerned.
+fn absent<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl PointMaps {
+    /// Takes the maps out of the object.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub(super) fn take(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
+        let processors =
+            aya::util::nr_cpus().map_err(|(what, error)| anyhow::anyhow!("cannot read {what}: {error}"))?;
+        Ok(Self {
+            counters: PerCpuHashMap::try_from(super::take(ebpf, "POINTS")?)?,
+            backlog: HashMap::try_from(super::take(ebpf, "BACKLOG")?)?,
+            mains: HashMap::try_from(super::take(ebpf, "MAINS")?)?,
+            tasks: HashMap::try_from(super::take(ebpf, "TASKS")?)?,
+            preemptions: HashMap::try_from(super::take(ebpf, "PREEMPTIONS")?)?,
+            control: Array::try_from(super::take(ebpf, "CONTROL")?)?,
+            bits: 0,
+            cgroups: HashSet::new(),
+            without_room: Default::default(),
+            turned_away: (0, 0),
+            processors,
+        })
+    }
+
+    /// Sets or clears bits that the programs go by.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn control(&mut self, bit: Control, on: bool) -> anyhow::Result<()> {
+        let bits = if on {
+            self.bits | bit as u32
+        } else {
+            self.bits & !(bit as u32)
+        };
+        if bits != self.bits {
+            self.control
+                .set(0, bits, 0)
+                .context("cannot tell the programs what they may rely on")?;
+            self.bits = bits;
+        }
+        Ok(())
+    }
+
+    /// See [`super::Kernel::set_points`].
+    pub(super) fn set(&mut self, cgroups: &HashSet<u64>) -> anyhow::Result<Vec<u64>> {
+        let gone: Vec<u64> = self.cgroups.difference(cgroups).copied().collect();
+        for cgroup in &gone {
+            absent(self.counters.remove(cgroup)).context("a point's counters cannot be taken out")?;
+            absent(self.backlog.remove(cgroup)).context("a point's backlog cannot be taken out")?;
+            absent(self.mains.remove(cgroup)).context("a point's processes cannot be taken out")?;
+        }
+        if !gone.is_empty() {
+            self.forget(&gone)?;
+        }
+        self.cgroups.retain(|cgroup| cgroups.contains(cgroup));
+        self.without_room.0.retain(|cgroup| cgroups.contains(cgroup));
+        let mut new = Vec::new();
+        for cgroup in cgroups {
+            if self.cgroups.contains(cgroup) {
+                // Zero for the walk that comes.
+                self.backlog
+                    .insert(cgroup, Backlog::ZERO, 0)
+                    .context("a point's backlog cannot be set")?;
+            } else if self.add(*cgroup)? {
+                self.cgroups.insert(*cgroup);
+                new.push(*cgroup);
+            } else if self.without_room.0.insert(*cgroup) {
+                self.turned_away.0 += 1;
+            }
+        }
+        self.control(Control::PointsAreHere, !cgroups.is_empty())?;
+        Ok(new)
+    }
+
+    /// Takes in a cgroup; `false` when there is no room for it.
+    fn add(&mut self, cgroup: u64) -> anyhow::Result<bool> {
+        if self.cgroups.len() >= MOST_CGROUPS {
+            return Ok(false);
+        }
+        let zero = PerCpuValues::try_from(vec![PointCounters::ZERO; self.processors])?;
+        self.backlog
+            .insert(cgroup, Backlog::ZERO, 0)
+            .context("a point's backlog cannot be set")?;
+        self.mains
+            .insert(cgroup, 0, 0)
+            .context("a point's processes cannot be set")?;
+        // Last: what is in here is taken for complete.
+        self.counters
+            .insert(cgroup, zero, 0)
+            .context("a point's counters cannot be set")?;
+        Ok(true)
+    }
+
+    /// Cgroups and processes that found no room so far.
+    pub(super) fn turned_away(&self) -> (u64, u64) {
+        self.turned_away
+    }
+
+    /// Forgets the threads and the interruptions of cgroups that are gone.
+    fn forget(&mut self, gone: &[u64]) -> anyhow::Result<()> {
+        let threads: Vec<u32> = (self.tasks.iter().flatten())
+            .filter(|(_, task)| gone.contains(&task.cgroup))
+            .map(|(number, _)| number)
+            .collect();
+        for number in threads {
+            absent(self.tasks.remove(&number)).context("a point's thread cannot be taken out")?;
+        }
+        let interruptions: Vec<Preemption> = (self.preemptions.keys().flatten())
+            .filter(|who| gone.contains(&who.point))
+            .collect();
+        for who in interruptions {
+            absent(self.preemptions.remove(&who)).context("a point's interruptions cannot be taken out")?;
+        }
+        Ok(())
+    }
+
+    /// Whether a thread is known as a point's.
+    pub fn knows(&self, thread: u32) -> bool {
+        self.tasks.get(&thread, 0).is_ok()
+    }
+
+    /// Takes in a process of a point's cgroup that the programs have not seen begin. One for which there is no room is counted
+    /// as lost.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<()> {
+        for thread in &process.threads {
+            let task = Task {
+                cgroup,
+                process: process.process,
+                flags: if process.main { Task::MAIN } else { 0 },
+                ..Task::default()
+            };
+            // Not one that a program has taken in meanwhile.
+            const NOEXIST: u64 = 1;
+            if self.tasks.insert(thread, task, NOEXIST).is_err() && !self.knows(*thread) {
+                if self.without_room.1.len() >= REMEMBERED {
+                    self.without_room.1.clear();
+                }
+                self.turned_away.1 += u64::from(self.without_room.1.insert(process.process));
+                return Ok(());
+            }
+        }
+        if process.main {
+            let mains = self.mains.get(&cgroup, 0).unwrap_or(0);
+            self.mains
+                .insert(cgroup, mains + 1, 0)
+                .context("a point's processes cannot be set")?;
+        }
+        Ok(())
+    }
+
+    /// How many processes live that the point was started as.
+    pub fn mains(&self, cgroup: u64) -> u64 {
+        self.mains.get(&cgroup, 0).unwrap_or(0)
+    }
+
+    /// What was counted for a cgroup since it is a point's, over all processors.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn counters(&self, cgroup: u64) -> anyhow::Result<PointCounters> {
+        let each = absent(self.counters.get(&cgroup, 0)).context("a point's counters cannot be read")?;
+        let mut sum = PointCounters::ZERO;
+        for one in each.iter().flat_map(|each| each.iter()) {
+            add(&mut sum, one);
+        }
+        Ok(sum)
+    }
+
+    /// What the last walk of the sampler found at the sockets of a cgroup.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn backlog(&self, cgroup: u64) -> anyhow::Result<Backlog> {
+        let found = absent(self.backlog.get(&cgroup, 0)).context("a point's backlog cannot be read")?;
+        Ok(found.unwrap_or(Backlog::ZERO))
+    }
+
+    /// Who ran while threads of points were ready to, and how often so far.
+    pub fn preemptions(&self) -> impl Iterator<Item = (Preemption, u64)> {
+        self.preemptions.iter().flatten()
+    }
+}
+
+fn add(sum: &mut PointCounters, one: &PointCounters) {
+    fn each<const N: usize>(sum: &mut [u64; N], one: &[u64; N]) {
+        for (sum, one) in sum.iter_mut().zip(one) {
+            *sum = sum.wrapping_add(*one);
+        }
+    }
+    fn histogram(sum: &mut [u32; BUCKETS], one: &[u32; BUCKETS]) {
+        for (sum, one) in sum.iter_mut().zip(one) {
+            *sum = sum.wrapping_add(*one);
+        }
+    }
+    each(&mut sum.read_delay_ns, &one.read_delay_ns);
+    each(&mut sum.forward_delay_ns, &one.forward_delay_ns);
+    each(&mut sum.exits, &one.exits);
+    each(&mut sum.accept_errors, &one.accept_errors);
+    sum.run_queue_ns = sum.run_queue_ns.wrapping_add(one.run_queue_ns);
+    sum.starts = sum.starts.wrapping_add(one.starts);
+    for side in 0..2 {
+        histogram(&mut sum.read_delay[side], &one.read_delay[side]);
+        histogram(&mut sum.forward_delay[side], &one.forward_delay[side]);
+    }
+    histogram(&mut sum.run_queue, &one.run_queue);
+}

@@ -1,0 +1,140 @@
+use super::*;
+
+const OPTIONS: Options = Options {
+    flows: 64,
+    settings: Settings::DEFAULT,
+    off: Vec::new(),
+    numbers: true,
+};
+
+fn offsets() -> (Offsets, Vec<Field>) {
+    offsets::find(
+        &KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF"),
+        &[],
+    )
+}
+
+#[test]
+fn a_refused_program_shows_the_end_of_the_verifiers_log() {
+    let (mut offsets, fields) = offsets();
+    // Beyond the end of the structure.
+    offsets.sk_err = 1 << 20;
+    let kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("the others load");
+    let missing = kernel.missing_programs();
+    assert_eq!(
+        missing.iter().map(|status| status.program).collect::<Vec<_>>(),
+        ["set_state"]
+    );
+    let reason = missing[0].reason.as_deref().expect("a reason");
+    assert!(
+        reason.contains("verifier refused it") && reason.contains("access beyond struct sock"),
+        "{reason}"
+    );
+    assert!(
+        reason.lines().count() <= 10,
+        "the end of the log, not all of it: {reason}"
+    );
+    assert_eq!(
+        kernel.programs().iter().filter(|status| status.active).count(),
+        PROGRAMS.len() - 1
+    );
+}
+
+#[test]
+fn a_program_that_is_switched_off_takes_along_only_what_needs_it() {
+    let options = Options {
+        off: vec!["process_fork".to_owned(), "tcp_sock.rcv_nxt".to_owned()],
+        ..OPTIONS
+    };
+    let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
+    let (offsets, fields) = offsets::find(&types, &options.off);
+    let kernel = Kernel::open_with(&options, offsets, fields).expect("it loads");
+    let reason = |name: &str| {
+        let mut all = kernel.programs().iter();
+        let status = all.find(|status| status.program == name).expect("there is one");
+        status.reason.clone().unwrap_or_default()
+    };
+    assert!(
+        reason("process_fork").contains("kernel.off"),
+        "{}",
+        reason("process_fork")
+    );
+    assert_eq!(reason("process_exit"), "it needs process_fork, which is not active");
+    assert_eq!(reason("sched_switch"), "it needs process_exit, which is not active");
+    assert_eq!(reason("data_read"), "this kernel has no tcp_sock.rcv_nxt");
+    assert!(kernel.is_active("set_state") && kernel.is_active("sample") && kernel.is_active("reset"));
+}
+
+#[test]
+fn threads_with_other_numbers_are_not_watched() {
+    let options = Options {
+        numbers: false,
+        ..OPTIONS
+    };
+    let (offsets, fields) = offsets();
+    let kernel = Kernel::open_with(&options, offsets, fields).expect("it loads");
+    for name in [
+        "process_fork",
+        "process_exit",
+        "process_exec",
+        "sched_switch",
+        "accept_error",
+    ] {
+        assert!(!kernel.is_active(name), "{name}");
+    }
+    assert!(kernel.is_active("data_read") && kernel.is_active("data_arrived"));
+}
+
+#[test]
+fn long_walks_over_open_files_are_rare() {
+    let begin = Instant::now();
+    assert_eq!(next_walk(begin, Duration::from_millis(5)), begin);
+    assert_eq!(
+        next_walk(begin, Duration::from_millis(50)),
+        begin + Duration::from_secs(5)
+    );
+}
+
+#[test]
+fn an_absent_optional_field_switches_off_only_its_signal() {
+    let (mut offsets, fields) = offsets();
+    for &(name, _, _, required) in Offsets::FIELDS {
+        if !required {
+            assert!(offsets.set(name, agent_common::ABSENT));
+        }
+    }
+    let kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("it loads");
+    for (program, status) in PROGRAMS.iter().zip(kernel.programs()) {
+        let reason = status.reason.as_deref().unwrap_or_default();
+        // What cannot do without a field says so, and is not even loaded.
+        let off = reason.starts_with("this kernel has no ") || reason.starts_with("it needs ");
+        assert_eq!(
+            (status.active, off),
+            (program.needs.is_empty(), !program.needs.is_empty()),
+            "{status:?}"
+        );
+    }
+}
+
+#[test]
+fn points_beyond_the_bound_are_lost_and_nothing_else_is() {
+    let (offsets, fields) = offsets();
+    let mut kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("it loads");
+    let lost = |kernel: &Kernel| {
+        let all = kernel.loss().expect("counters");
+        all.into_iter()
+            .find(|(what, _)| *what == Loss::PointCgroups)
+            .map(|(_, n)| n)
+    };
+    // Ids that no cgroup has.
+    let cgroups: HashSet<u64> = (0..4_100).map(|n| u64::MAX - n).collect();
+    assert_eq!(kernel.set_points(&cgroups).expect("set").len(), 4_096);
+    assert_eq!(lost(&kernel), Some(4));
+    // Each is counted once; with room again, they are taken in.
+    assert!(kernel.set_points(&cgroups).expect("set").is_empty());
+    assert_eq!(lost(&kernel), Some(4));
+    let few: HashSet<u64> = cgroups.iter().copied().take(10).collect();
+    kernel.set_points(&few).expect("set");
+    kernel.set_points(&HashSet::new()).expect("set");
+    assert_eq!(kernel.set_points(&few).expect("set").len(), 10);
+}
