@@ -6,6 +6,7 @@ mod demo;
 mod progress;
 mod setup;
 mod tasks;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ enum Task {
     Build(tasks::build::Args),
     Demo(demo::Args),
     Test(tasks::test::Args),
+    VmTest(vm::Args),
     Lint(tasks::lint::Args),
     Bench(bench::Args),
 }
@@ -51,6 +53,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Setup(args) => setup::run(&args),
         Task::Build(args) => tasks::build::run(&args),
         Task::Test(args) => tasks::test::run(&args),
+        Task::VmTest(args) => vm::run(&args),
         Task::Lint(args) => tasks::lint::run(&args),
         Task::Demo(args) => {
             setup::ensure(Purpose::Demo)?;

@@ -32,6 +32,12 @@ pub(crate) fn tools_dir(target_dir: &Path) -> PathBuf {
 pub(crate) fn cargo() -> Result<Command> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).env("CARGO_TARGET_DIR", target_dir()?);
+    // What cargo told this program about its own package is a change to build scripts that look at it (ring's does): they and
+    // all that needs them would be built again, by this cargo and by the next one that is called by hand.
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
+        cargo.env_remove(name);
+    }
     Ok(cargo)
 }
 

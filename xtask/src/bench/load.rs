@@ -38,6 +38,28 @@ fn one_after_the_other(count: u32) -> Result<()> {
     Ok(())
 }
 
+/// A byte to another thread and back, `count` times: each is a read, a write and a change of threads at either end.
+pub(crate) fn round_trips(count: u32) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let mut server = listener.accept()?.0;
+    let echo = thread::spawn(move || -> std::io::Result<()> {
+        let mut byte = [0];
+        while server.read(&mut byte)? == 1 {
+            server.write_all(&byte)?;
+        }
+        Ok(())
+    });
+    let mut byte = [1];
+    for _ in 0..count {
+        client.write_all(&byte)?;
+        client.read_exact(&mut byte)?;
+    }
+    drop(client);
+    echo.join().map_err(|_| anyhow::anyhow!("the echo panicked"))??;
+    Ok(())
+}
+
 /// Sends as much as goes through one connection in `time`. Returns bytes per second.
 pub(crate) fn bulk(time: Duration) -> Result<f64> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

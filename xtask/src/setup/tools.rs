@@ -1,9 +1,9 @@
-//! Real peers for the demo and the tests: an Envoy from PyPI, a Prometheus from the distribution. And what checks the
-//! manifests, from PyPI too.
+//! Real peers for the demo and the tests: an Envoy from PyPI, a Prometheus from the distribution. What checks the
+//! manifests, from PyPI too; and what runs other kernels.
 
 use std::{
     fs, io,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     requirement::system_one,
-    system::{Family, apt_unpack},
+    system::{Family, apt_knows, apt_missing, apt_unpack},
 };
 
 /// The Envoy that the tests were written against.
@@ -130,7 +130,7 @@ pub(crate) fn install_prometheus(target_dir: &Path, family: Family) -> Result<()
             bail!("no prometheus and promtool on PATH: install Prometheus from https://prometheus.io/download/");
         }
         let directory = tools_dir(target_dir).join("prometheus-package");
-        apt_unpack("prometheus", &directory)?;
+        apt_unpack(&["prometheus".to_owned()], &directory)?;
         programs = PROMETHEUS.map(|name| Some(directory.join("usr/bin").join(name)));
     }
     for (name, program) in PROMETHEUS.into_iter().zip(programs) {
@@ -143,6 +143,43 @@ pub(crate) fn install_prometheus(target_dir: &Path, family: Family) -> Result<()
     }
     Ok(())
 }
+
+/// The machine that the tests boot other kernels on.
+pub(crate) const QEMU: &str = "qemu-system-x86_64";
+
+/// Links an installed QEMU, or unpacks Debian's package with the libraries that it lacks here. It is not installed: where
+/// parts of another QEMU are, they would have to go.
+///
+/// # Errors
+/// There is neither an installed one nor a package, or it does not run.
+pub(crate) fn install_qemu(target_dir: &Path, family: Family) -> Result<()> {
+    let program = match find_program(QEMU) {
+        Some(installed) => installed,
+        None if family == Family::Debian => {
+            let directory = tools_dir(target_dir).join("qemu-package");
+            let package = "qemu-system-x86";
+            if !apt_knows(&[package.to_owned()])? {
+                bail!("apt does not know {package}");
+            }
+            apt_unpack(&apt_missing(package)?, &directory)?;
+            let script = directory.join("run");
+            fs::write(&script, RUN_QEMU)
+                .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
+                .with_context(|| format!("cannot write {}", script.display()))?;
+            script
+        }
+        None => bail!("no {QEMU} on PATH: install QEMU for x86 with your package manager"),
+    };
+    output(Command::new(&program).arg("--version")).with_context(|| format!("{} does not run", program.display()))?;
+    link(&program, target_dir, QEMU)
+}
+
+/// Starts an unpacked QEMU with its libraries. It finds its firmware by itself.
+const RUN_QEMU: &str = r#"#!/bin/sh
+root=$(dirname "$(readlink -f "$0")")
+libraries=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu
+LD_LIBRARY_PATH=$libraries exec "$root/usr/bin/qemu-system-x86_64" "$@"
+"#;
 
 fn link(program: &Path, target_dir: &Path, name: &str) -> Result<()> {
     let link = tools_dir(target_dir).join(name);

@@ -1,0 +1,130 @@
+//! A virtual machine: QEMU, and how long it may take.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use narrows_testbed::process::{self, Child};
+
+use super::kernel::Kernel;
+
+/// Processors and memory (MiB) of a guest. It needs little more than its files, of which the kernel makes a copy.
+const PROCESSORS: &str = "2";
+const MEMORY: &str = "2048";
+
+/// What the kernel is told.
+///
+/// Pressure is measured only where it is asked for. A kernel that is in trouble ends at once, and with it the machine. The
+/// mitigations against leaks between processes cost much on an emulated processor, and change nothing that is tested. And a
+/// timer that a busy emulator lets run late is not a broken one.
+const COMMAND_LINE: &str = "console=ttyS0 psi=1 oops=panic panic=-1 mitigations=off no_timer_check";
+
+/// How long a guest may say nothing: longer than it takes to boot, and than a test may take.
+const SILENCE: Duration = Duration::from_secs(200);
+
+/// How long a guest may take in all.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// How long a machine may take to be off after its last word.
+const OFF: Duration = Duration::from_secs(20);
+
+/// How many lines of the console tell what happened.
+const TOLD: usize = 40;
+
+/// A machine that runs. It is switched off when the guard goes away.
+pub(crate) struct Machine {
+    qemu: Child,
+    lines: Receiver<String>,
+    console: PathBuf,
+    start: Instant,
+}
+
+impl Machine {
+    /// Boots a kernel with the files of an archive. `console` is a file for what the kernel says.
+    ///
+    /// # Errors
+    /// QEMU does not start.
+    pub(crate) fn boot(qemu: &Path, kernel: &Kernel, files: &Path, console: PathBuf) -> Result<Self> {
+        let mut command = Command::new(qemu);
+        command
+            // Emulated, on every machine: the tests need no more, and are the same everywhere. By one thread: with two, a
+            // processor may still meet the breakpoint that the kernel had set while it changed its own code, and has taken back.
+            .args(["-accel", "tcg,thread=single", "-cpu", "max", "-machine", "q35"])
+            .args(["-smp", PROCESSORS, "-m", MEMORY])
+            .args(["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"])
+            .arg("-kernel")
+            .arg(&kernel.image)
+            .arg("-initrd")
+            .arg(files)
+            .args(["-append", COMMAND_LINE])
+            .arg("-serial")
+            .arg(format!("file:{}", console.display()))
+            .args(["-serial", "stdio"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        // One from an earlier run would be taken for this one's.
+        File::create(&console).with_context(|| format!("cannot write {}", console.display()))?;
+        let mut qemu = process::start_beside(&mut command)?;
+        let output = qemu.stdout.take().context("QEMU has no stdout")?;
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self {
+            qemu,
+            lines,
+            console,
+            start: Instant::now(),
+        })
+    }
+
+    /// The next line of the guest, or none when the machine is off.
+    ///
+    /// # Errors
+    /// The guest takes too long.
+    pub(crate) fn line(&self) -> Result<Option<String>> {
+        let left = LIMIT.saturating_sub(self.start.elapsed());
+        match self.lines.recv_timeout(left.min(SILENCE)) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) if left < SILENCE => bail!("it takes longer than {LIMIT:?} in all"),
+            Err(RecvTimeoutError::Timeout) => bail!("it has said nothing for {SILENCE:?}"),
+        }
+    }
+
+    /// Waits until the machine is off.
+    ///
+    /// # Errors
+    /// That takes too long, or QEMU fails.
+    pub(crate) fn off(&mut self) -> Result<()> {
+        let status = self.qemu.ended(OFF)?;
+        if !status.success() {
+            bail!("QEMU failed ({status})");
+        }
+        Ok(())
+    }
+
+    /// The time since the start.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// The end of what the kernel said on the console.
+    pub(crate) fn last_words(&self) -> String {
+        let text = fs::read(&self.console).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+        lines[lines.len().saturating_sub(TOLD)..].join("\n")
+    }
+}
