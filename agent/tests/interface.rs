@@ -64,7 +64,18 @@ fn health_readiness_and_status() {
     let status = agent.get_json("/api/v1/status");
     let programs = status["programs"].as_array().expect("a list");
     assert_eq!(programs.len(), PROGRAMS.len());
-    assert!(programs.iter().all(|program| program["active"] == true), "{programs:?}");
+    // Before Linux 6.3 there are no hooks for what is read and written.
+    let older = |program: &serde_json::Value| {
+        let reason = program["reason"].as_str().unwrap_or_default();
+        let name = program["program"].as_str().unwrap_or_default();
+        name.starts_with("data_") && reason.contains("this kernel does not have its hook")
+    };
+    let off = programs.iter().filter(|program| program["active"] != true).count();
+    assert_eq!(
+        programs.iter().filter(|program| older(program)).count(),
+        off,
+        "{programs:?}"
+    );
     let fields = status["kernel_fields"].as_array().expect("a list");
     assert!(
         fields
@@ -74,7 +85,10 @@ fn health_readiness_and_status() {
     assert_eq!(status["bounds"]["flows"]["limit"], 65_536);
     assert!(status["lost"].as_array().is_some_and(|lost| !lost.is_empty()));
     let metrics = agent.settle();
-    assert_eq!(metrics.sum("narrows_program_active", &[]), PROGRAMS.len() as f64);
+    assert_eq!(
+        metrics.sum("narrows_program_active", &[]),
+        (PROGRAMS.len() - off) as f64
+    );
     assert!(metrics.sum("process_resident_memory_bytes", &[]) > 1e6);
 }
 

@@ -3,11 +3,12 @@
 
 mod common;
 
-use common::{World, expect, inventory, start, start_with, v4};
+use common::{World, expect, inventory, promtool, start, start_with, v4};
 use narrows_testbed::{
     agent::Agent,
     cgroup::Cgroup,
     envoy::{Envoy, Listener, Route},
+    http,
     load::{Behaviour, Plan, Server},
     netns::Fabric,
     workload::Workload,
@@ -102,6 +103,9 @@ fn a_thousand_connections_through_a_real_envoy() {
         1
     );
     assert_eq!(server.stop().answered, 1000);
+    // With all that there is to say about a point.
+    let exposition = http::get(agent.address(), "/metrics", "*/*").expect("an answer").body;
+    assert_eq!(promtool(&exposition), None);
 }
 
 #[test]

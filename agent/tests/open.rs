@@ -3,7 +3,10 @@
 mod common;
 
 use common::{World, expect, inventory, start, start_with, v4};
-use narrows_testbed::load::{Behaviour, Plan, Server};
+use narrows_testbed::{
+    load::{Behaviour, Plan, Server},
+    pace,
+};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -31,6 +34,10 @@ fn bytes_of_an_open_connection_grow_with_each_tick() {
         exchange(&mut accepted, &mut caller, 7 * round);
         received += 1000.0 * round as f64;
         sent += 7.0 * round as f64;
+        // Where it takes long to walk over all open files, new connections are not found at every tick.
+        agent.wait_for("all bytes", |m| {
+            m.sum("narrows_received_bytes_total", DOWN) == received && m.sum("narrows_sent_bytes_total", DOWN) == sent
+        });
         expect(
             &agent.settle(),
             &[
@@ -110,8 +117,11 @@ fn connections_from_before_the_start_are_adopted() {
 
 #[test]
 fn totals_are_exact_when_the_flow_table_is_full() {
-    const PORTS: u16 = 200;
-    const PER_PORT: u64 = 500;
+    // Listeners keep their places, so there are fewer of them than places; twice as many flows of connections compete for what
+    // is left.
+    const PORTS: u16 = 40;
+    const VISITS: u64 = 20;
+    let at_once = pace::fewer(60);
     let world = World::new();
     let (checkout, waypoint) = (world.workload("checkout", 11), world.workload("waypoint", 2));
     let directory = tempfile::tempdir().expect("a directory");
@@ -131,9 +141,9 @@ fn totals_are_exact_when_the_flow_table_is_full() {
             let workers: Vec<_> = (0..4)
                 .map(|worker| {
                     scope.spawn(move || {
-                        (worker..PORTS)
-                            .step_by(4)
-                            .map(|n| short_connections(v4(2, 20_000 + n), PER_PORT))
+                        let ports = (0..VISITS).flat_map(|_| (worker..PORTS).step_by(4));
+                        ports
+                            .map(|n| short_connections(v4(2, 20_000 + n), at_once))
                             .sum::<u64>()
                     })
                 })
@@ -144,7 +154,7 @@ fn totals_are_exact_when_the_flow_table_is_full() {
                 .sum()
         })
     });
-    let total = f64::from(PORTS) * PER_PORT as f64;
+    let total = f64::from(PORTS) * (VISITS * at_once) as f64;
     assert_eq!(ok as f64, total);
     agent.wait_for("all closed", |m| {
         m.sum("narrows_connections_closed_total", DOWN) == total
@@ -286,26 +296,71 @@ fn ticks_in_the_middle_of_a_connection_change_nothing() {
     let server = waypoint
         .run(|| Server::start(v4(2, 15008), Behaviour::default()))
         .expect("it listens");
-    assert_eq!(checkout.run(|| Plan::burst(v4(2, 15008), 12_000).run()).ok, 12_000);
-    assert_eq!(server.stop().answered, 12_000);
+    let count = pace::fewer(12_000);
+    assert_eq!(checkout.run(|| Plan::burst(v4(2, 15008), count).run()).ok, count);
+    assert_eq!(server.stop().answered, count);
+    let total = count as f64;
     agent.wait_for("all closed", |m| {
-        m.sum("narrows_connections_closed_total", DOWN) == 12_000.0
+        m.sum("narrows_connections_closed_total", DOWN) == total
     });
     expect(
         &agent.settle(),
         &[
-            ("narrows_connections_opened_total", DOWN, 12_000.0),
+            ("narrows_connections_opened_total", DOWN, total),
             ("narrows_connections_active", DOWN, 0.0),
-            ("narrows_received_bytes_total", DOWN, 12_000.0 * 512.0),
-            ("narrows_sent_bytes_total", DOWN, 12_000.0 * 2048.0),
+            ("narrows_received_bytes_total", DOWN, total * 512.0),
+            ("narrows_sent_bytes_total", DOWN, total * 2048.0),
             ("narrows_connection_failures_total", CALLED, 0.0),
-            ("narrows_client_connections_opened_total", CALLED, 12_000.0),
+            ("narrows_client_connections_opened_total", CALLED, total),
             ("narrows_client_connection_failures_total", CALLED, 0.0),
             (
                 "narrows_dependent_bytes_total",
                 &[("source_workload", "checkout")],
-                12_000.0 * 2560.0,
+                total * 2560.0,
             ),
         ],
     );
+}
+
+#[test]
+fn a_connection_that_begins_while_its_flow_leaves_ends_where_it_began() {
+    const PORTS: u16 = 40;
+    let world = World::new();
+    let (checkout, waypoint) = (world.workload("checkout", 11), world.workload("waypoint", 2));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, "flow_idle: 0.4\n").expect("written");
+    let config = file.path().to_str().expect("a path in UTF-8");
+    let agent = start_with(&inventory(&[&checkout], &[&waypoint]), &["--config", config]);
+    let servers: Vec<_> = waypoint.run(|| {
+        (0..PORTS)
+            .map(|n| Server::start(v4(2, 20_000 + n), Behaviour::default()).expect("it listens"))
+            .collect()
+    });
+    let connect = |n| TcpStream::connect(v4(2, 20_000 + n)).expect("connected");
+    drop(checkout.run(|| (0..PORTS).map(connect).collect::<Vec<_>>()));
+    // All flows become idle at the same time, are marked as leaving, and are gone a second later. The next connections begin
+    // all along that way, so some of them while their flow leaves, and outlive it.
+    let open: Vec<_> = checkout.run(|| {
+        (0..PORTS)
+            .map(|n| {
+                std::thread::sleep(std::time::Duration::from_millis(75));
+                connect(n)
+            })
+            .collect()
+    });
+    for _ in 0..4 {
+        agent.settle();
+    }
+    drop(open);
+    let both = f64::from(2 * PORTS);
+    agent.wait_for("the ends", |m| m.sum("narrows_connections_closed_total", DOWN) == both);
+    expect(
+        &agent.settle(),
+        &[
+            ("narrows_connections_opened_total", DOWN, both),
+            ("narrows_connections_active", DOWN, 0.0),
+            ("narrows_client_connections_opened_total", CALLED, both),
+        ],
+    );
+    drop(servers);
 }

@@ -8,12 +8,16 @@ use common::{
     everybody::{FAILED, OPENED, QUIET, Shop},
     expect,
 };
-use narrows::kernel::PROGRAMS;
-use narrows_testbed::{agent::Agent, cgroup, confine, kubernetes::manifests::Pod, load::Plan};
+use narrows::{
+    failures::{End, List},
+    kernel::PROGRAMS,
+};
+use narrows_testbed::{agent::Agent, cgroup, confine, kubernetes::manifests::Pod, load::Plan, wait};
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     process::{Command, Output},
+    time::Duration,
 };
 
 /// The test that shows what each capability is for.
@@ -79,12 +83,11 @@ fn the_agent_has_what_the_manifest_gives_it_and_no_more() {
 fn check_finds_everything_in_order() {
     let node = Node::new();
     let unified = DaemonSet::read().with_source("/sys/fs/cgroup", &cgroup::root());
-    for set in [DaemonSet::read(), unified] {
+    for (set, expected) in [(DaemonSet::read(), vec![]), (unified, off_without_cgroup_v1())] {
         let output = node.run(&set, "check");
         let table = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{table}{}", text(&output.stderr));
-        let bad: Vec<_> = rows(&output).into_iter().filter(|row| row.state != "ok").collect();
-        assert!(bad.is_empty(), "{bad:?}\n{table}");
+        assert_eq!(off(&output), expected, "{table}");
         for what in ["cgroup2", "capabilities", "Kubernetes node_pods", "Kubernetes nodes"] {
             assert!(rows(&output).iter().any(|row| row.what == what), "{what}\n{table}");
         }
@@ -96,7 +99,7 @@ fn the_agent_misses_nothing() {
     let node = Node::new();
     let shop = Shop::new(&node.cluster);
     let address = an_address_of_the_node(&node);
-    let agent = node.start(&DaemonSet::read(), &["--log", "info,narrows::failures=debug"]);
+    let agent = node.start(&DaemonSet::read(), &[]);
     every_program_is_active(&agent);
     shop.trade(&agent);
     for proxy in &shop.proxies {
@@ -162,11 +165,16 @@ fn without_the_nodes_cgroups_check_says_what_to_mount() {
     let output = node.run(&set, "check");
     let table = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{table}");
-    let off: Vec<_> = rows(&output).into_iter().filter(|row| row.state != "ok").collect();
+    // And what only the node's cgroups tell.
+    let off = off(&output);
+    assert_eq!(off.first().map(String::as_str), Some("cgroup2"), "{table}");
     assert!(
-        matches!(&off[..], [row] if row.what == "cgroup2" && row.detail.contains("Mount the node's /sys/fs/cgroup")),
+        off[1..]
+            .iter()
+            .all(|what| matches!(&**what, "cpu_throttling" | "memory_limit")),
         "{table}"
     );
+    assert!(table.contains("Mount the node's /sys/fs/cgroup"), "{table}");
 }
 
 /// A line of the table that `narrows check` prints.
@@ -193,6 +201,21 @@ fn rows(output: &Output) -> Vec<Row> {
             }
         })
         .collect()
+}
+
+/// What is not as it should be.
+fn off(output: &Output) -> Vec<String> {
+    let off = rows(output).into_iter().filter(|row| row.state != "ok");
+    off.map(|row| row.what).collect()
+}
+
+/// What cgroup2 alone does not tell on this machine.
+fn off_without_cgroup_v1() -> Vec<&'static str> {
+    let controllers = fs::read_to_string(cgroup::root().join("cgroup.controllers")).expect("cgroup2");
+    let there = |name: &str| controllers.split_whitespace().any(|there| there == name);
+    let signals = [("cpu", "cpu_throttling"), ("memory", "memory_limit")];
+    let off = signals.into_iter().filter(|(controller, _)| !there(controller));
+    off.map(|(_, signal)| signal).collect()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -250,11 +273,11 @@ fn the_node_is_told_from_the_agents_pod(node: &Node, agent: &Agent, address: Ipv
 
     // On the node's network, loopback is everybody's.
     for (pod, peer, party) in [
-        (&host, address, "Node"),
-        (&host, Ipv4Addr::LOCALHOST, "Node"),
-        (&client, ADDRESS, "Unknown"),
+        (&host, address, End::Node),
+        (&host, Ipv4Addr::LOCALHOST, End::Node),
+        (&client, ADDRESS, End::Unknown),
     ] {
-        // A port that was free a moment ago, and in no other line of the log.
+        // A port that was free a moment ago, and that no other failure is about.
         let target = pod.run(&pod.first(), || {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")
         });
@@ -262,14 +285,13 @@ fn the_node_is_told_from_the_agents_pod(node: &Node, agent: &Agent, address: Ipv
         drop(target);
         let to = SocketAddr::new(IpAddr::V4(peer), port);
         assert_eq!(pod.run(&pod.first(), || Plan::burst(to, 1).run()).refused, 1, "{to}");
-        let about = format!("port={port}");
-        let told = |log: &str| {
-            log.lines()
-                .find(|line| line.split(' ').any(|word| word == about))
-                .map(str::to_owned)
+        let told = || {
+            let list: List = serde_json::from_value(agent.get_json("/api/v1/failures")).expect("a list");
+            let mut failures = list.failures.into_iter();
+            failures.find(|failure| failure.service_port == port)
         };
-        agent.wait_for(&format!("a line about {to}"), |_| told(&agent.stderr()).is_some());
-        let line = told(&agent.stderr()).expect("a line");
-        assert!(line.contains(&format!("peer={party}")), "{to}: {line}");
+        let failure = wait::until(&format!("the failure to reach {to}"), Duration::from_secs(20), told);
+        let failure = failure.unwrap_or_else(|error| panic!("{error}\n{}", agent.stderr()));
+        assert_eq!(failure.peer, party, "{to}: {failure:?}");
     }
 }

@@ -8,9 +8,13 @@ pub mod everybody;
 pub mod processes;
 
 use narrows_testbed::{agent::Agent, cgroup, isolate, netns::Fabric, scrape::Metrics, workload::Workload};
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn},
+};
 use std::{
     fmt::Write as _,
+    fs::File,
     io::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsRawFd, OwnedFd},
@@ -22,16 +26,29 @@ use std::{
 /// Tests move the whole process between cgroups, so only one may run at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The name of this test process's worlds, and of nobody else's.
-pub fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Waits for the right to be the only mesh on this machine.
+pub fn turn() -> Turn {
+    let here = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Addresses and the agent's counters are those of the whole machine, so other programs of tests wait, too.
+    let root = File::open(cgroup::root()).expect("the root of the cgroups");
+    let everywhere = Flock::lock(root, FlockArg::LockExclusive).expect("a lock on it");
+    Turn {
+        _here: here,
+        _everywhere: everywhere,
+    }
+}
+
+/// The right to be the only mesh on this machine.
+pub struct Turn {
+    _here: MutexGuard<'static, ()>,
+    _everywhere: Flock<File>,
 }
 
 /// A network and the cgroups of those on it.
 pub struct World {
     pub fabric: Fabric,
     pub top: String,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl World {
