@@ -3,7 +3,7 @@
 use crate::{
     atomic::{add, add32},
     maps::{control, lost},
-    sock::Sock,
+    sock::{Sock, asked_twice},
 };
 use agent_common::{BUCKETS, Backlog, Control, Loss, PointCounters, Preemption, Role, Task, bucket};
 use aya_ebpf::{
@@ -144,7 +144,8 @@ impl Sock {
     /// Its exchange, made when it had none. For a connection of a point.
     #[inline(always)]
     pub(crate) fn exchange_or_new(self, now: u64) -> Option<&'static mut Exchange> {
-        let Some(found) = exchange(self, u64::from(BPF_SK_STORAGE_GET_F_CREATE)) else {
+        let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
+        let Some(found) = asked_twice(|| exchange(self, flags)) else {
             lost(Loss::Delays);
             return None;
         };

@@ -220,7 +220,8 @@ impl Sock {
     /// Its record, of zeros when it had none. `None` when the kernel has no memory for it.
     #[inline(always)]
     pub(crate) fn record_or_zero(self) -> Option<&'static mut Socket> {
-        self.storage(u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+        let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
+        asked_twice(|| self.storage(flags))
     }
 
     #[inline(always)]
@@ -232,6 +233,17 @@ impl Sock {
                 .cast::<Socket>()
                 .as_mut()
         }
+    }
+}
+
+/// A socket's storage, asked for once more when there was none. Of two programs that make it at the same time, say for data that
+/// comes in while its owner writes, the kernel gives one of them nothing (`-EEXIST` or `-EAGAIN` of `bpf_local_storage_update` in
+/// `kernel/bpf/bpf_local_storage.c`); by then the other one's is there.
+#[inline(always)]
+pub(crate) fn asked_twice<T>(mut get: impl FnMut() -> Option<T>) -> Option<T> {
+    match get() {
+        None => get(),
+        found => found,
     }
 }
 
