@@ -66,6 +66,11 @@ pub struct Flow {
     pub opened: u64,
     /// Connections found open when the agent started.
     pub adopted: u64,
+    /// Of `opened`, those whose other end is a socket of a point in the same network namespace: a server's that a point
+    /// delivered, a client's that a point took in. Only while there are points on the node.
+    pub carried: u64,
+    /// The cgroup of the point that carried the last one of them; 0 for none.
+    pub carrier: u64,
     /// Established connections (or listeners) that ended. `opened + adopted - closed` are open.
     pub closed: u64,
     /// Payload bytes received.
@@ -108,6 +113,8 @@ impl Flow {
     pub const ZERO: Self = Self {
         opened: 0,
         adopted: 0,
+        carried: 0,
+        carrier: 0,
         closed: 0,
         received: 0,
         sent: 0,

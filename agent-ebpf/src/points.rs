@@ -2,18 +2,22 @@
 
 use crate::{
     atomic::{add, add32},
+    flows::{flow, touch},
     maps::{control, lost},
-    sock::{Sock, asked_twice},
+    sock::{Sock, Tcp, asked_twice},
 };
-use agent_common::{BUCKETS, Backlog, Control, Loss, PointCounters, Preemption, Role, Task, bucket};
+use agent_common::{BUCKETS, Backlog, Control, Flow, FlowKey, Loss, PointCounters, Preemption, Role, Task, bucket};
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::SkStorage,
     helpers::generated::bpf_sk_storage_get,
     macros::{btf_map, map},
-    maps::{HashMap, PerCpuHashMap},
+    maps::{HashMap, LruHashMap, PerCpuHashMap},
 };
-use core::{ffi::c_void, ptr::null_mut};
+use core::{
+    ffi::c_void,
+    ptr::{null_mut, write_volatile},
+};
 
 /// The cgroups of points, as the agent has recognised them, with what is counted for each.
 #[map]
@@ -34,6 +38,21 @@ pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(32_768, 
 /// Who ran while a thread of a point was ready to, and how often. Preallocated: it grows where no memory can be had.
 #[map]
 static PREEMPTIONS: HashMap<Preemption, u64> = HashMap::with_max_entries(4_096, 0);
+
+/// An end of a connection: where its socket is, and its own address and port.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Leg {
+    address: [u32; 4],
+    netns: u32,
+    port: u16,
+    reserved: u16,
+}
+
+/// Clients whose handshake is complete, until the socket at the other end is seen to be: it is, a moment later, where both are in
+/// one network namespace, as with a proxy that listens in its workload's. The others give way to new ones.
+#[map]
+static LEGS: LruHashMap<Leg, FlowKey> = LruHashMap::with_max_entries(8_192, 0);
 
 /// The course of a connection of a point: who sent how much in turn, and what waits to be read.
 #[repr(C)]
@@ -132,6 +151,52 @@ pub(crate) fn preempted(point: u64, by: u64) {
     } else if PREEMPTIONS.insert(&who, 1_u64, 0).is_err() {
         lost(Loss::Preemptions);
     }
+}
+
+/// A client's handshake is complete: notes where it called from.
+#[inline(always)]
+pub(crate) fn called(key: &FlowKey, sk: Sock, tcp: Tcp) {
+    let leg = Leg {
+        address: sk.own_address(),
+        netns: key.netns,
+        port: tcp.own_port(),
+        reserved: 0,
+    };
+    // There is room for every one: the oldest gives way.
+    let _ = LEGS.insert(&leg, key, 0);
+}
+
+/// A server's handshake is complete: when its client was just seen in the same namespace, and one of the two is a point's, the
+/// other's flow was carried by it. Before its own flow is counted as opened, so that it is never read as opened and not carried.
+#[inline(always)]
+pub(crate) fn answered(key: &FlowKey, sk: Sock, own: &mut Flow) {
+    let leg = Leg {
+        address: key.peer,
+        netns: key.netns,
+        port: sk.peer_port(),
+        reserved: 0,
+    };
+    let Some(client) = LEGS.get_ptr(&leg) else { return };
+    // SAFETY: map values live until the program ends (RCU). One that was replaced meanwhile is another client's of the same
+    // address and port, which there cannot be.
+    let client = unsafe { *client };
+    let _ = LEGS.remove(&leg);
+    if counters(client.cgroup).is_some() {
+        carried(own, client.cgroup);
+    }
+    if counters(key.cgroup).is_some()
+        && let Some(flow) = flow(&client)
+    {
+        carried(flow, key.cgroup);
+    }
+}
+
+#[inline(always)]
+fn carried(flow: &mut Flow, by: u64) {
+    // SAFETY: a field of the flow. Two points that carry for the same flow at the same time are instances of one.
+    unsafe { write_volatile(&raw mut flow.carrier, by) };
+    add(&mut flow.carried, 1);
+    touch(flow);
 }
 
 impl Sock {

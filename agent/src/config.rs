@@ -140,6 +140,8 @@ pub struct Limits {
     pub dependents: usize,
     /// Points with series.
     pub points: usize,
+    /// Pairs of callers and called that have series of their own.
+    pub pairs: usize,
     /// Pods of the cluster that are known, and objects of each other kind.
     pub pods: usize,
     /// Counts of flows that wait for an identity.
@@ -194,6 +196,7 @@ impl Default for Limits {
             flows: 65_536,
             dependents: 200,
             points: 1_000,
+            pairs: 2_000,
             pods: 200_000,
             waiting: 20_000,
             cgroups: 20_000,
@@ -243,6 +246,7 @@ impl Config {
         count("limits.flows", self.limits.flows as usize, 1 << 22)?;
         count("limits.dependents", self.limits.dependents, 100_000)?;
         count("limits.points", self.limits.points, 100_000)?;
+        count("limits.pairs", self.limits.pairs, 100_000)?;
         count("limits.pods", self.limits.pods, 10_000_000)?;
         count("limits.waiting", self.limits.waiting, 10_000_000)?;
         count("limits.cgroups", self.limits.cgroups, 10_000_000)?;

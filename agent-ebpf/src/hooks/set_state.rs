@@ -6,6 +6,7 @@ use crate::{
     flows::{account_listener, count_opened, flow, fold, fold_all, no_record, touch},
     maps::{Socket, record_at_once},
     outcome::{self, Ending},
+    points,
     sock::{Sock, Tcp, is_established, state},
 };
 use agent_common::{FlowKey, Role};
@@ -78,6 +79,12 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
         } else {
             0
         };
+        if points::are_here() {
+            match role {
+                Role::Client => points::called(&key, sk, tcp),
+                _ => points::answered(&key, sk, flow),
+            }
+        }
         count_opened(flow, handshake);
         // A server's socket begins with the repetitions of its SYN-ACK (`tcp_create_openreq_child`), which are counted.
         let repeated = if matches!(role, Role::Server) {

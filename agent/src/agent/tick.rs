@@ -3,19 +3,20 @@
 use super::{inside::InsideWatch, inventory_file::InventoryFile};
 use crate::{
     config::{Config, Scope},
-    export::{Bound, ClusterStatus, PointRow, Snapshot},
+    export::{Bound, BoundaryRows, ClusterStatus, PartyRows, PointRow, Snapshot},
     failures::{Clock, Intake, Patience, Ring, Untold},
     identity::{
         Resolver, Span,
         kubernetes::{self, Kubernetes, lock},
     },
     kernel::{Kernel, OVERFLOW_LIMIT, Reading},
-    model::{Bounds, Histogram, Model, Moment},
+    model::{Bounds, Histogram, Model, Moment, Parties, PointLoad, Share, Window},
     node::{Cgroups, resources::Reader},
-    points::Rules,
+    points::{Point, Rules},
 };
 use agent_common::Loss;
 use std::{
+    collections::HashMap,
     os::fd::BorrowedFd,
     sync::Arc,
     time::{Duration, Instant},
@@ -66,6 +67,7 @@ impl Ticker {
             model: Model::new(Bounds {
                 dependents: config.limits.dependents,
                 points: config.limits.points,
+                pairs: config.limits.pairs,
                 window: Duration::from_secs_f64(config.dependency_window),
                 wait: seconds(config.identity.wait),
                 settle: seconds(config.identity.settle),
@@ -169,11 +171,11 @@ impl Ticker {
         self.model.local_points(self.resolver.points(), now);
         self.inside.after(&mut self.kernel, &self.resolver, &mut self.model)?;
         let (model, resolver) = (&mut self.model, &mut self.resolver);
+        model.listeners(&listeners, resolver, when);
         let read = self.kernel.collect(|key, reading| match reading {
             Reading::Changed(flow) => model.flow(key, flow, false, resolver, when),
             Reading::Gone(flow) => model.flow(key, flow, true, resolver, when),
         });
-        model.listeners(&listeners, resolver, span);
         self.inside.conclude(&mut self.kernel, model)?;
         // Those that were recognised only now.
         model.local_points(resolver.points(), now);
@@ -196,17 +198,34 @@ impl Ticker {
         read
     }
 
-    fn snapshot(&self, now: Instant, tick_error: Option<String>) -> Snapshot {
+    fn row(&self, load: &PointLoad, windows: &HashMap<Arc<Point>, Window>, now: Instant) -> PointRow {
         let window = self.model.window();
-        let points: Vec<_> = self
-            .model
-            .points()
-            .map(|load| PointRow {
-                load: load.clone(),
-                counts: load.dependents.counts(window, now),
-                dependents: load.dependents.rows(window, now),
-            })
-            .collect();
+        let rows = |parties: &Parties| {
+            let rest = parties.rest().map(|(name, share)| (name, share.clone()));
+            PartyRows {
+                rows: parties.rows(window, now),
+                rest: rest
+                    .into_iter()
+                    .filter(|(_, share)| *share != Share::default())
+                    .collect(),
+                untracked: parties.untracked(),
+            }
+        };
+        let reach = self.model.reach_of(&load.point);
+        let dependents = reach.map(|reach| rows(&reach.dependents)).unwrap_or_default();
+        let shares = dependents.rows.iter();
+        PointRow {
+            load: load.clone(),
+            window: windows.get(&load.point).cloned().unwrap_or_default(),
+            shares: shares.map(|row| self.model.share(&row.key, &load.point, now)).collect(),
+            dependents,
+            served: reach.map(|reach| rows(&reach.served)).unwrap_or_default(),
+        }
+    }
+
+    fn snapshot(&self, now: Instant, tick_error: Option<String>) -> Snapshot {
+        let windows = self.model.windows(now);
+        let points: Vec<_> = self.model.points().map(|load| self.row(load, &windows, now)).collect();
         let overflow = self.model.overflow_flows();
         Snapshot {
             ticks: self.ticks,
@@ -222,6 +241,9 @@ impl Ticker {
                 .map(|(point, called)| (point.clone(), called.clone()))
                 .collect(),
             attributed: self.model.attributed().clone(),
+            boundary: BoundaryRows::of(self.model.boundary(), self.model.window(), now),
+            workloads: self.model.workloads(),
+            parties_turned_away: self.model.parties_turned_away(),
             loss: self.lost.clone(),
             skipped: self.kernel.skipped_runs(),
             unseen: self.model.unseen(),

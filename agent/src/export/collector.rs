@@ -1,14 +1,12 @@
 //! A snapshot as metrics. The names and labels are a contract with users' dashboards and alerts.
 
 use super::{
+    boundary, dependency,
     families::{Labels, counters, gauges, histograms},
     inside, own, saturation,
     snapshot::{PointRow, Shared, Snapshot},
 };
-use crate::{
-    identity::Workload,
-    model::{CalledPoint, Share, Side},
-};
+use crate::model::{CalledPoint, Side};
 use agent_common::Reason;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use std::fmt;
@@ -29,7 +27,8 @@ impl Collector for SnapshotCollector {
         failures(&snapshot, &mut encoder)?;
         called(&snapshot, &mut encoder)?;
         saturation::encode(&snapshot, &mut encoder)?;
-        dependents(&snapshot, &mut encoder)?;
+        dependency::encode(&snapshot, &mut encoder)?;
+        boundary::encode(&snapshot, &mut encoder)?;
         own::encode(&snapshot, &mut encoder)
     }
 }
@@ -150,7 +149,7 @@ fn accept_queues(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fm
 }
 
 /// A series for each reason that has occurred. `phase` tells the two kinds of time-out apart, and the others too.
-fn by_reason<'a>(
+pub(super) fn by_reason<'a>(
     labels: Labels<'a>,
     failures: &'a [u64; agent_common::REASONS],
 ) -> impl Iterator<Item = (Labels<'a>, u64)> {
@@ -208,92 +207,4 @@ fn called(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
         "Time from SYN to established, as the point's callers on this node see it",
         all().map(|(labels, called)| (labels, &called.connect)),
     )
-}
-
-fn dependents(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    gauges(
-        encoder,
-        "narrows_dependents",
-        "Distinct dependents with traffic through the point in the window",
-        snapshot.points.iter().flat_map(|row| {
-            let counts = &row.counts;
-            [
-                ("workload", counts.workloads),
-                ("service_account", counts.service_accounts),
-                ("namespace", counts.namespaces),
-            ]
-            .map(|(scope, n)| (with(point_labels(row), [("scope", scope)]), n as f64))
-        }),
-    )?;
-    gauges(
-        encoder,
-        "narrows_dependents_untracked",
-        "Dependents in the window that have no series of their own, because there are too many",
-        snapshot
-            .points
-            .iter()
-            .map(|row| (point_labels(row), row.load.dependents.untracked() as f64)),
-    )?;
-    gauges(
-        encoder,
-        "narrows_dependent_active",
-        "1 while the dependent has traffic through the point in the window",
-        snapshot.points.iter().flat_map(|row| {
-            row.dependents
-                .iter()
-                .map(|(who, _, active)| (with(point_labels(row), source(who)), f64::from(u8::from(*active))))
-        }),
-    )?;
-    counters(
-        encoder,
-        "narrows_dependent_connections",
-        "TCP connections that the point accepted from the dependent",
-        shares(snapshot).map(|(labels, share)| (labels, share.connections)),
-    )?;
-    counters(
-        encoder,
-        "narrows_dependent_bytes",
-        "Payload bytes of these connections, both ways",
-        shares(snapshot).map(|(labels, share)| (labels, share.bytes)),
-    )?;
-    counters(
-        encoder,
-        "narrows_dependent_failures",
-        "TCP connections of the dependent that failed at the point, by how",
-        shares(snapshot).flat_map(|(labels, share)| by_reason(labels, &share.failures)),
-    )
-}
-
-fn source(who: &Workload) -> [(&'static str, &str); 3] {
-    [
-        ("source_workload_namespace", who.namespace.as_str()),
-        ("source_workload", who.name.as_str()),
-        ("source_principal", who.principal.as_str()),
-    ]
-}
-
-fn nobody(name: &str) -> [(&'static str, &str); 3] {
-    [
-        ("source_workload_namespace", name),
-        ("source_workload", name),
-        ("source_principal", name),
-    ]
-}
-
-/// The shares of all dependents: those in detail, the others as `_other`, and what is nobody's known as `unknown`.
-fn shares(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, &Share)> {
-    snapshot.points.iter().flat_map(|row| {
-        let detail = row
-            .dependents
-            .iter()
-            .map(|(who, share, _)| (with(point_labels(row), source(who)), share));
-        let rest = [
-            ("_other", row.load.dependents.other()),
-            ("unknown", row.load.dependents.unknown()),
-        ]
-        .into_iter()
-        .filter(|(_, share)| **share != Share::default())
-        .map(|(name, share)| (with(point_labels(row), nobody(name)), share));
-        detail.chain(rest)
-    })
 }

@@ -1,6 +1,8 @@
 //! Shows snapshots, as metrics and over HTTP, and failed connections one by one.
 
+mod boundary;
 mod collector;
+mod dependency;
 mod failures;
 mod families;
 mod http;
@@ -12,4 +14,4 @@ mod snapshot;
 mod text;
 
 pub use http::router;
-pub use snapshot::{Bound, ClusterStatus, InventoryStatus, PointRow, Shared, Snapshot};
+pub use snapshot::{Bound, BoundaryRows, ClusterStatus, InventoryStatus, PartyRows, PointRow, Shared, Snapshot};

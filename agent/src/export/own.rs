@@ -77,6 +77,8 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
                 (vec![("what", "point".into())], snapshot.points_turned_away),
                 (vec![("what", "cgroup".into())], snapshot.cgroups.1),
                 (vec![("what", "attribution_wait".into())], snapshot.waiting.1),
+                (vec![("what", "party".into())], snapshot.parties_turned_away.0),
+                (vec![("what", "pair".into())], snapshot.parties_turned_away.1),
             ])
             .chain(snapshot.cluster.iter().flat_map(|cluster| {
                 [
@@ -209,6 +211,11 @@ fn bounds(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
             snapshot.overflow,
         ),
         ("narrows_points", "Points with series", snapshot.point_bound),
+        (
+            "narrows_pairs",
+            "Pairs of callers and called that have series of their own",
+            snapshot.boundary.pairs,
+        ),
         (
             "narrows_waiting_counts",
             "Counts of flows that wait for the identity of an end",

@@ -61,6 +61,12 @@ fn ratios(snapshot: &Snapshot, load: &PointLoad) -> [(&'static str, Option<f64>)
     ]
 }
 
+/// How full its fullest resource is; `None` where that is known of none.
+pub(super) fn worst_ratio(snapshot: &Snapshot, load: &PointLoad) -> Option<f64> {
+    let known = ratios(snapshot, load).into_iter().filter_map(|(_, ratio)| ratio);
+    known.reduce(f64::max)
+}
+
 fn processor_time(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counters_f64(
         encoder,

@@ -7,23 +7,77 @@ use crate::{
         kubernetes::{Directory, Kubernetes, Millis, Sizes, SourceStatus},
     },
     kernel::{Field, ProgramCost, ProgramStatus},
-    model::{Called, CalledPoint, Counts, End, Found, Histogram, PointLoad, Share},
+    model::{
+        Boundary, ByKind, Bypass, Called, CalledPoint, Connections, End, Found, Histogram, Mode, Pair, PointLoad, Row,
+        Share, Window,
+    },
     signals::Signal,
 };
 use agent_common::Loss;
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A point and who depends on it.
 #[derive(Clone, Debug)]
 pub struct PointRow {
     /// Its load.
     pub load: PointLoad,
-    /// Its dependents at the time.
-    pub counts: Counts,
-    /// Those in detail: who, what, and whether they have traffic in the window.
-    pub dependents: Vec<(Arc<Workload>, Share, bool)>,
+    /// What is known of its reach in the window.
+    pub window: Window,
+    /// Who depends on it.
+    pub dependents: PartyRows,
+    /// Of those in detail, the share of each one's connections that pass the point; `None` where it is not known.
+    pub shares: Vec<Option<f64>>,
+    /// Who is reached through it.
+    pub served: PartyRows,
+}
+
+/// The workloads at one side of a point.
+#[derive(Clone, Debug, Default)]
+pub struct PartyRows {
+    /// Those in detail.
+    pub rows: Vec<Row<Arc<Workload>, Share>>,
+    /// The others, by what they are called.
+    pub rest: Vec<(&'static str, Share)>,
+    /// How many of them have traffic in the window.
+    pub untracked: usize,
+}
+
+/// Where policy is enforced.
+#[derive(Clone, Debug, Default)]
+pub struct BoundaryRows {
+    /// Connections that workloads of this node accepted.
+    pub enforced: Vec<Row<Pair, ByKind>>,
+    /// Those of pairs that are not in detail.
+    pub enforced_rest: Vec<(&'static str, ByKind)>,
+    /// Connections that passed by a point that was expected.
+    pub bypassed: Vec<Row<Bypass, Connections>>,
+    /// Those of pairs that are not in detail.
+    pub bypassed_rest: Vec<(&'static str, Connections)>,
+    /// How many pairs of each are in detail.
+    pub pairs: Bound,
+    /// How each workload of this node takes part in its mesh, by namespace and name.
+    pub modes: BTreeMap<(String, String), Mode>,
+}
+
+impl BoundaryRows {
+    /// As it is now.
+    pub fn of(boundary: &Boundary, window: Duration, now: Instant) -> Self {
+        let (used, limit) = boundary.enforced.size();
+        Self {
+            enforced: boundary.enforced.rows(window, now),
+            enforced_rest: boundary.enforced.rest().map(|(name, by)| (name, *by)).into(),
+            bypassed: boundary.bypassed.rows(window, now),
+            bypassed_rest: boundary.bypassed.rest().map(|(name, n)| (name, *n)).into(),
+            pairs: Bound { used, limit },
+            modes: boundary.modes(),
+        }
+    }
 }
 
 /// The state of the inventory file.
@@ -108,6 +162,12 @@ pub struct Snapshot {
     pub called: Vec<(CalledPoint, Called)>,
     /// Connections by what was found at each end.
     pub attributed: BTreeMap<(End, Found), u64>,
+    /// Where policy is enforced, and what passes it by.
+    pub boundary: BoundaryRows,
+    /// Workloads with traffic in the window.
+    pub workloads: usize,
+    /// Times that a dependent or served workload, or a pair, found no place.
+    pub parties_turned_away: (u64, u64),
     /// What was lost in the kernel.
     pub loss: Vec<(Loss, u64)>,
     /// Points that are not counted, because there are too many.

@@ -6,11 +6,11 @@ use super::{
     Entry, Identity, Workload,
     history::Millis,
     kubernetes::{LocalPod, Shared, lock},
-    party::Party,
+    party::{Neighbourhood, Party},
 };
 use crate::{
     kernel::CgroupChange,
-    node::{Cgroups, container_of},
+    node::{Cgroups, PodUid, container_of},
     points::{Point, Rules},
 };
 use std::{
@@ -168,6 +168,26 @@ impl Holders {
     /// Network namespaces of pods that were found since the last time.
     pub fn take_places(&mut self) -> Vec<(u32, Place)> {
         std::mem::take(&mut self.places)
+    }
+
+    /// The network namespaces of pods that live, as far as they were found.
+    pub fn neighbourhoods(&self) -> Vec<(u32, Neighbourhood)> {
+        let Some(shared) = &self.kubernetes else {
+            return Vec::new();
+        };
+        let directory = lock(&shared.directory);
+        let mut found = Vec::new();
+        for (netns, (pod, cgroup)) in &self.told {
+            let lives = self.known.get(cgroup).is_some_and(|known| known.gone.is_none());
+            if let Some(pod) = directory.local(PodUid(*pod)).filter(|pod| lives && pod.point.is_none()) {
+                let neighbourhood = Neighbourhood {
+                    workload: pod.workload.clone(),
+                    waypoints: directory.waypoints_of(pod).into(),
+                };
+                found.push((*netns, neighbourhood));
+            }
+        }
+        found
     }
 
     /// Takes the entries of a new inventory; forgets what the old one said.

@@ -39,6 +39,8 @@ struct FileWorkload {
     addresses: Vec<Spanned<String>>,
     netns: Option<Spanned<PathBuf>>,
     cgroup: Option<Spanned<String>>,
+    /// The waypoint through which it is to be reached: a name in its namespace, or `<namespace>/<name>`.
+    waypoint: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +78,8 @@ pub struct Entry {
     pub netns: Option<PathBuf>,
     /// Its cgroup below the cgroup2 root, with a leading slash; may appear later.
     pub cgroup: Option<String>,
+    /// The waypoint (`<namespace>/<name>`) through which it is to be reached.
+    pub waypoint: Option<String>,
     /// Its line in the file.
     pub line: u64,
 }
@@ -105,7 +109,15 @@ impl Inventory {
             let principal = workload
                 .principal
                 .unwrap_or_else(|| spiffe(&contents.trust_domain, &workload.namespace, &workload.service_account));
+            let waypoint = workload.waypoint.map(|name| {
+                if name.contains('/') {
+                    name
+                } else {
+                    format!("{}/{name}", workload.namespace)
+                }
+            });
             entries.push(Entry {
+                waypoint,
                 identity: Identity::Workload(Arc::new(Workload {
                     namespace: workload.namespace,
                     kind: Cow::Borrowed("Workload"),
@@ -122,6 +134,7 @@ impl Inventory {
         for point in contents.points {
             let line = once(file, &mut seen, true, &point.namespace, &point.name)?;
             entries.push(Entry {
+                waypoint: None,
                 identity: Identity::Point(Arc::new(Point {
                     name: format!("{}/{}", point.namespace, point.name.value),
                     kind: point.kind,

@@ -13,7 +13,7 @@ mod resolver;
 pub use address::address_of;
 pub use history::{Held, Millis, RESOLUTION};
 pub use inventory::{Entry, Inventory};
-pub use party::{Binding, Party, Span};
+pub use party::{Binding, Neighbourhood, Party, Span};
 pub use principal::Meshes;
 pub use resolver::Resolver;
 

@@ -28,6 +28,15 @@ impl From<Identity> for Party {
     }
 }
 
+/// A network namespace of this node: whose, and what is expected on the way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbourhood {
+    /// The workload.
+    pub workload: Arc<Workload>,
+    /// Waypoints (`<namespace>/<name>`) through one of which it is to be reached.
+    pub waypoints: Arc<[String]>,
+}
+
 /// When something happened, at some moment between two readings of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

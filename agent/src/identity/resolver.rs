@@ -11,12 +11,12 @@ use super::{
     history::{Held, History, Millis},
     holders::{Holders, Place},
     kubernetes::{Shared, Source, lock},
-    party::{Binding, Party, Span},
+    party::{Binding, Neighbourhood, Party, Span},
 };
 use crate::{
     kernel::CgroupChange,
     node::{self, Cgroups},
-    points::{Point, Rules},
+    points::{Kind, Point, Rules},
 };
 use agent_common::FlowKey;
 use std::{
@@ -39,6 +39,8 @@ pub struct Resolver {
     by_netns: HashMap<u32, Arc<Workload>>,
     addresses: HashMap<IpAddr, Vec<Identity>>,
     holders_of: HashMap<Arc<Workload>, HashSet<IpAddr>>,
+    /// Which waypoints the inventory names for whom.
+    waypoints: HashMap<Arc<Workload>, Arc<[String]>>,
     /// Network namespaces of this node's pods.
     places: History<u32, Place>,
     kubernetes: Option<Arc<Shared>>,
@@ -63,6 +65,7 @@ impl Resolver {
             by_netns: HashMap::new(),
             addresses: HashMap::new(),
             holders_of: HashMap::new(),
+            waypoints: HashMap::new(),
             places: History::default(),
             kubernetes,
             host_addresses: HashSet::new(),
@@ -97,6 +100,29 @@ impl Resolver {
         self.holders.points()
     }
 
+    /// The network namespaces of this node's workloads.
+    pub fn neighbourhoods(&self) -> Vec<(u32, Neighbourhood)> {
+        let mut found = self.holders.neighbourhoods();
+        found.extend(self.by_netns.iter().map(|(netns, workload)| {
+            let waypoints = self.waypoints.get(workload).cloned().unwrap_or_default();
+            let workload = workload.clone();
+            (*netns, Neighbourhood { workload, waypoints })
+        }));
+        found
+    }
+
+    /// The zone egress that there is, of the inventory or of the cluster.
+    pub fn zone_egress(&self) -> Option<Arc<Point>> {
+        let own = self.entries.iter().find_map(|entry| match &entry.identity {
+            Identity::Point(point) if point.kind == Kind::ZoneEgress => Some(point.clone()),
+            _ => None,
+        });
+        own.or_else(|| {
+            let shared = self.kubernetes.as_ref()?;
+            lock(&shared.directory).zone_egress().cloned()
+        })
+    }
+
     /// What is known of cgroups.
     pub fn holders(&self) -> &Holders {
         &self.holders
@@ -114,7 +140,11 @@ impl Resolver {
         self.by_netns.clear();
         self.addresses.clear();
         self.holders_of.clear();
+        self.waypoints.clear();
         for entry in &self.entries {
+            if let (Identity::Workload(workload), Some(waypoint)) = (&entry.identity, &entry.waypoint) {
+                self.waypoints.insert(workload.clone(), Arc::new([waypoint.clone()]));
+            }
             for &address in &entry.addresses {
                 self.addresses.entry(address).or_default().push(entry.identity.clone());
                 if let Identity::Workload(workload) = &entry.identity {

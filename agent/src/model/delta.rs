@@ -24,6 +24,9 @@ pub fn advance(last: &mut Flow, now: &Flow) -> Flow {
         connect_us,
         round_trip_us
     );
+    // Counted before `opened` where it is counted: what is ahead counts with it.
+    delta.carried = now.carried.wrapping_sub(last.carried).min(delta.opened);
+    last.carried += delta.carried;
     for n in 0..agent_common::REASONS {
         delta.failures[n] = step(&mut last.failures[n], now.failures[n]);
     }
@@ -32,6 +35,11 @@ pub fn advance(last: &mut Flow, now: &Flow) -> Flow {
         delta.round_trip[n] = now.round_trip[n].wrapping_sub(last.round_trip[n]);
     }
     (last.connect, last.round_trip) = (now.connect, now.round_trip);
+    last.carrier = now.carrier;
+    // Who it was says something about what was counted only.
+    if delta != Flow::ZERO {
+        delta.carrier = now.carrier;
+    }
     delta
 }
 
@@ -74,6 +82,20 @@ mod tests {
         let mut last = Flow { sent: 10, ..Flow::ZERO };
         assert_eq!(advance(&mut last, &Flow { sent: 8, ..Flow::ZERO }).sent, 0);
         assert_eq!(advance(&mut last, &Flow { sent: 13, ..Flow::ZERO }).sent, 3);
+    }
+
+    #[test]
+    fn what_was_carried_is_never_ahead_of_what_was_opened() {
+        let flow = |opened, carried| Flow {
+            opened,
+            carried,
+            carrier: 7,
+            ..Flow::ZERO
+        };
+        let mut last = Flow::ZERO;
+        assert_eq!(advance(&mut last, &flow(3, 1)), flow(3, 1));
+        assert_eq!(advance(&mut last, &flow(3, 2)), Flow::ZERO, "read between the two");
+        assert_eq!(advance(&mut last, &flow(4, 2)), flow(1, 1));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a point carries, as its own sockets show it, and as its callers' sockets do.
 
-use super::{dependents::Dependents, histogram::Histogram, inside::Inside, resources::Resources};
+use super::{histogram::Histogram, inside::Inside, resources::Resources};
 use crate::points::Point;
-use agent_common::{Flow, ListenerSample, REASONS};
+use agent_common::{Flow, ListenerSample, REASONS, Reason};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// One side of a point.
@@ -51,6 +51,17 @@ impl Side {
 /// By how much a flow's open connections have changed.
 pub fn change(delta: &Flow) -> i64 {
     (delta.opened + delta.adopted).cast_signed() - delta.closed.cast_signed()
+}
+
+/// Connections of a flow that ended, and attempts that failed.
+pub fn ended(delta: &Flow) -> u64 {
+    delta.closed + failed_attempts(&delta.failures)
+}
+
+/// Failures before there was a connection.
+pub fn failed_attempts(failures: &[u64; REASONS]) -> u64 {
+    let attempts = Reason::ALL.into_iter().filter(|reason| reason.phase() == "handshake");
+    attempts.map(|reason| failures[reason as usize]).sum()
 }
 
 /// The accept queues of one port: a reuseport group counts as one.
@@ -115,15 +126,13 @@ pub struct PointLoad {
     pub queues: BTreeMap<u16, AcceptQueue>,
     /// What happens inside it.
     pub inside: Inside,
-    /// Who depends on it.
-    pub dependents: Dependents,
     /// Processor time, memory, open files.
     pub resources: Resources,
 }
 
 impl PointLoad {
     /// A point without traffic.
-    pub fn new(point: Arc<Point>, most_dependents: usize, now: Instant) -> Self {
+    pub fn new(point: Arc<Point>, now: Instant) -> Self {
         Self {
             point,
             local: false,
@@ -132,7 +141,6 @@ impl PointLoad {
             upstream: Side::default(),
             queues: BTreeMap::new(),
             inside: Inside::default(),
-            dependents: Dependents::new(most_dependents),
             resources: Resources::default(),
         }
     }

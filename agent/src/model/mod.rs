@@ -3,29 +3,37 @@
 //! Who is counted where:
 //!
 //! - a flow whose sockets a point holds is that point's load, on the side that its role says;
-//! - an outgoing flow to an address of a point is what that point's callers see of it;
+//! - an outgoing flow to an address of a point is what that point's callers see of it, and one of its caller's ways out;
 //! - a flow that a point accepted is its dependent's: the workload at the other end, or, for a proxy that listens inside
 //!   the workload's network namespace, the workload of that namespace;
 //! - a failed connection to a point is its caller's. The failures that the point's own sockets show are counted there;
-//!   a handshake that came to nothing shows only at the caller, and is taken from there. No failure is counted twice.
+//!   a handshake that came to nothing shows only at the caller, and is taken from there. No failure is counted twice;
+//! - a flow that a point opened is the workload's at its other end, which is reached through the point (*served*). Of a proxy that
+//!   listens inside a workload's network namespace, only its deliveries to that workload are: others have ways of their own.
 //!
 //! In a cluster, who somebody is may become known late, and an address may have changed hands. So what a flow counted is held
 //! back: a point's own load only until its cgroup is known, and what concerns the other end until both ends are known and news
 //! about them would have come; at the longest for a bounded time, and then it counts as unknown.
 
+mod boundary;
+mod bounded;
 mod delta;
-mod dependents;
 mod histogram;
 mod inside;
 mod load;
+mod parties;
+mod recent;
 mod resources;
 pub mod saturation;
 mod waiting;
+mod ways;
 
-pub use dependents::{Counts, Share};
+pub use boundary::{Boundary, ByKind, Bypass, Connections, Mode, Pair, Whom};
+pub use bounded::{Bounded, Row};
 pub use histogram::Histogram;
 pub use inside::{Culprit, Inside, STATE_LABELS};
 pub use load::{AcceptQueue, Called, PointLoad, Side};
+pub use parties::{Counts, Parties, Share};
 pub use resources::Resources;
 
 use crate::{
@@ -33,13 +41,16 @@ use crate::{
     node::resources::Reading,
     points::{Kind, Mesh, Point},
 };
-use agent_common::{Flow, FlowKey, ListenerSample, Reason, Role};
+use agent_common::{Flow, FlowKey, ListenerSample, Role};
+use parties::handshake_failures;
+use recent::{Clock, Use};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 use waiting::Known;
+use ways::Ways;
 
 /// A point as its callers know it: by name, not by instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,6 +116,8 @@ pub struct Bounds {
     pub dependents: usize,
     /// Points.
     pub points: usize,
+    /// Pairs of callers and called in detail.
+    pub pairs: usize,
     /// How long traffic makes a dependent.
     pub window: Duration,
     /// How long a count waits for the identities of both ends.
@@ -124,11 +137,43 @@ pub struct Moment {
     pub span: Span,
 }
 
+/// Who would go down with a point: those that it carries away, and those that it carries to.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Who depends on it.
+    pub dependents: Parties,
+    /// Who is reached through it.
+    pub served: Parties,
+    /// Connections that it accepted.
+    accepted: Use,
+}
+
+/// What is known of a point's reach in the window.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    /// How many depend on it.
+    pub dependents: Counts,
+    /// How many are reached through it.
+    pub served: Counts,
+    /// How uneven its connections are spread over its dependents (Herfindahl index); `None` without any.
+    pub concentration: Option<f64>,
+    /// Its share of the connections that points of this node accepted; `None` without any, or when it runs elsewhere.
+    pub traffic: Option<f64>,
+}
+
 /// The sums so far.
 pub struct Model {
     bounds: Bounds,
+    clock: Clock,
     flows: HashMap<FlowKey, Known>,
     points: BTreeMap<Arc<Point>, PointLoad>,
+    reach: HashMap<Arc<Point>, Reach>,
+    ways: Ways,
+    boundary: Boundary,
+    /// Workloads that are known by their traffic, with its last time.
+    workloads: HashMap<Arc<Workload>, Instant>,
+    parties_turned_away: u64,
+    pairs_turned_away: u64,
     called: BTreeMap<CalledPoint, Called>,
     attributed: BTreeMap<(End, Found), u64>,
     local_names: HashSet<String>,
@@ -149,8 +194,15 @@ impl Model {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
+            clock: Clock::new(bounds.window),
             flows: HashMap::new(),
             points: BTreeMap::new(),
+            reach: HashMap::new(),
+            ways: Ways::default(),
+            boundary: Boundary::new(bounds.pairs),
+            workloads: HashMap::new(),
+            parties_turned_away: 0,
+            pairs_turned_away: 0,
             called: BTreeMap::new(),
             attributed: BTreeMap::new(),
             local_names: HashSet::new(),
@@ -177,11 +229,26 @@ impl Model {
     fn add(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, at: Instant) {
         let Some(role) = Role::from_u8(key.role) else { return };
         self.attribute(delta, binding);
-        if let Some(point) = binding.point().cloned()
-            && let Some((who, share)) = own_share(role, delta, binding)
-            && let Some(load) = self.load(&point)
-        {
-            load.dependents.add(who, &share, at);
+        let step = self.clock.step(at);
+        self.ways.add(role, delta, binding, step);
+        self.boundary.add(key, role, delta, binding, at, step);
+        self.notice(delta, binding, at);
+        if let Some(point) = binding.point().cloned() {
+            if let Some((who, share)) = own_share(role, delta, binding)
+                && let Some(reach) = self.reach(&point)
+            {
+                reach.dependents.add(who, &share, at, step);
+            }
+            if let Some((who, share)) = served_share(role, delta, binding)
+                && let Some(reach) = self.reach(&point)
+            {
+                reach.served.add(who, &share, at, step);
+            }
+            if role == Role::Server
+                && let Some(reach) = self.reach(&point)
+            {
+                reach.accepted.add(load::change(delta), load::ended(delta), step);
+            }
         }
         if role == Role::Client
             && let Party::Point(called) = &binding.peer
@@ -190,20 +257,42 @@ impl Model {
             // Its own sockets do not show these: the calls that never became a connection of its.
             let who = binding.workload().cloned();
             let share = if self.local_names.contains(&called.name) {
-                Share {
-                    failures: handshake_failures(delta),
-                    ..Share::default()
-                }
+                Share::of_failures(handshake_failures(delta))
             } else {
-                share(delta)
+                Share::of(delta)
             };
             let called = called.clone();
             if share != Share::default()
-                && let Some(load) = self.load(&called)
+                && let Some(reach) = self.reach(&called)
             {
-                load.dependents.add(who.as_ref(), &share, at);
+                reach.dependents.add(who.as_ref(), &share, at, step);
             }
         }
+    }
+
+    /// Remembers the workloads at both ends.
+    fn notice(&mut self, delta: &Flow, binding: &Binding, at: Instant) {
+        if delta.opened + delta.adopted + load::failed_attempts(&delta.failures) == 0 {
+            return;
+        }
+        let peer = match &binding.peer {
+            Party::Workload(workload) => Some(workload),
+            _ => None,
+        };
+        for who in [binding.workload(), peer].into_iter().flatten() {
+            match self.workloads.get_mut(who) {
+                Some(last) => *last = at,
+                None => {
+                    self.workloads.insert(who.clone(), at);
+                }
+            }
+        }
+    }
+
+    /// Who a point reaches; bounded as the points are.
+    fn reach(&mut self, point: &Arc<Point>) -> Option<&mut Reach> {
+        self.load(point)?;
+        self.reach.get_mut(point)
     }
 
     fn attribute(&mut self, delta: &Flow, binding: &Binding) {
@@ -229,9 +318,15 @@ impl Model {
                 }
                 return None;
             }
-            self.points.insert(
+            self.points
+                .insert(point.clone(), PointLoad::new(point.clone(), Instant::now()));
+            self.reach.insert(
                 point.clone(),
-                PointLoad::new(point.clone(), self.bounds.dependents, Instant::now()),
+                Reach {
+                    dependents: Parties::new(self.bounds.dependents),
+                    served: Parties::new(self.bounds.dependents),
+                    accepted: Use::default(),
+                },
             );
         }
         self.points.get_mut(point)
@@ -249,8 +344,14 @@ impl Model {
         }
     }
 
-    /// Takes in the listening sockets as they are now.
-    pub fn listeners(&mut self, samples: &[ListenerSample], resolver: &mut Resolver, span: Span) {
+    /// Takes in the listening sockets as they are now. Before the flows of a tick: what listens in a network namespace says what is
+    /// expected of the connections in there.
+    pub fn listeners(&mut self, samples: &[ListenerSample], resolver: &mut Resolver, when: Moment) {
+        self.boundary
+            .look(resolver.neighbourhoods(), resolver.zone_egress(), when.at);
+        let cgroups = resolver.holders().point_cgroups();
+        self.boundary
+            .carriers(cgroups.map(|(cgroup, _, point)| (cgroup, point)));
         for load in self.points.values_mut() {
             for queue in load.queues.values_mut() {
                 *queue = AcceptQueue {
@@ -265,9 +366,11 @@ impl Model {
                 netns: sample.netns,
                 ..FlowKey::default()
             };
-            if let Some(point) = resolver.bind(&key, span).point().cloned()
-                && let Some(load) = self.load(&point)
-            {
+            let Some(point) = resolver.bind(&key, when.span).point().cloned() else {
+                continue;
+            };
+            self.boundary.listens(key.netns, &point);
+            if let Some(load) = self.load(&point) {
                 load.queues.entry(sample.port).or_default().add(sample);
                 let ports = u64::from(sample.last_port.saturating_sub(sample.first_port));
                 // Both ends of the range are in it.
@@ -324,12 +427,25 @@ impl Model {
 
     /// Forgets what is older than the window: dependents, and points that are gone.
     pub fn expire(&mut self, now: Instant) {
-        let window = self.bounds.window;
-        for load in self.points.values_mut() {
-            load.dependents.expire(window, now);
+        let (window, step) = (self.bounds.window, self.clock.step(now));
+        let mut idle = HashSet::new();
+        for (point, reach) in &mut self.reach {
+            for parties in [&mut reach.dependents, &mut reach.served] {
+                parties.expire(window, now, step);
+                self.parties_turned_away += parties.take_turned_away();
+            }
+            if reach.dependents.active(window, now).next().is_none() {
+                idle.insert(point.clone());
+            }
         }
         self.points
-            .retain(|_, load| now - load.seen <= window || load.dependents.counts(window, now).workloads > 0);
+            .retain(|point, load| now.saturating_duration_since(load.seen) <= window || !idle.contains(point));
+        self.reach.retain(|point, _| self.points.contains_key(point));
+        self.ways.expire(step);
+        self.boundary.expire(window, now, step);
+        self.pairs_turned_away += self.boundary.take_turned_away();
+        self.workloads
+            .retain(|_, last| now.saturating_duration_since(*last) <= window);
         let points = &self.points;
         self.local_names
             .retain(|name| points.values().any(|load| load.local && load.point.name == *name));
@@ -338,6 +454,49 @@ impl Model {
     /// Loads by point.
     pub fn points(&self) -> impl Iterator<Item = &PointLoad> {
         self.points.values()
+    }
+
+    /// Who goes down with a point.
+    pub fn reach_of(&self, point: &Arc<Point>) -> Option<&Reach> {
+        self.reach.get(point)
+    }
+
+    /// What is known of the window, for each point.
+    pub fn windows(&self, now: Instant) -> HashMap<Arc<Point>, Window> {
+        let (window, step) = (self.bounds.window, self.clock.step(now));
+        let local = |point: &Arc<Point>| self.points.get(point).is_some_and(|load| load.local);
+        let accepted = self.reach.iter().filter(|(point, _)| local(point));
+        let accepted: u64 = accepted.map(|(_, reach)| reach.accepted.amount(step)).sum();
+        let of = |point, reach: &Reach| Window {
+            dependents: reach.dependents.counts(window, now),
+            served: reach.served.counts(window, now),
+            concentration: reach.dependents.concentration(step),
+            traffic: (accepted > 0 && local(point)).then(|| reach.accepted.amount(step) as f64 / accepted as f64),
+        };
+        self.reach
+            .iter()
+            .map(|(point, reach)| (point.clone(), of(point, reach)))
+            .collect()
+    }
+
+    /// The share of a workload's connections in the window that pass a point; see [`Ways::share`].
+    pub fn share(&self, who: &Arc<Workload>, point: &Point, now: Instant) -> Option<f64> {
+        self.ways.share(who, &CalledPoint::from(point), self.clock.step(now))
+    }
+
+    /// Where policy is enforced.
+    pub fn boundary(&self) -> &Boundary {
+        &self.boundary
+    }
+
+    /// Workloads with traffic in the window, at either end of a connection.
+    pub fn workloads(&self) -> usize {
+        self.workloads.len()
+    }
+
+    /// Times that somebody found no place, not even among those that are only summed: dependents and served, pairs.
+    pub fn parties_turned_away(&self) -> (u64, u64) {
+        (self.parties_turned_away, self.pairs_turned_away)
     }
 
     /// What callers on this node see, by point.
@@ -384,26 +543,6 @@ impl Model {
     }
 }
 
-/// Everything a flow counts, as a share.
-fn share(delta: &Flow) -> Share {
-    Share {
-        connections: delta.opened,
-        bytes: delta.received + delta.sent,
-        failures: delta.failures,
-        active: load::change(delta),
-    }
-}
-
-fn handshake_failures(delta: &Flow) -> [u64; agent_common::REASONS] {
-    let mut failures = delta.failures;
-    for reason in Reason::ALL {
-        if reason.phase() == "established" {
-            failures[reason as usize] = 0;
-        }
-    }
-    failures
-}
-
 /// Whose share a flow of a point's own sockets is, and how much of it: `Some(None)` when it is nobody's known.
 fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
     let peer = match &binding.peer {
@@ -412,7 +551,7 @@ fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Opti
     };
     match role {
         // Accepted: whoever called.
-        Role::Server => Some((peer, share(delta))),
+        Role::Server => Some((peer, Share::of(delta))),
         // Opened in a workload's namespace: in its name, unless it is a delivery to that workload itself. Its connections
         // were counted when they were accepted.
         Role::Client => {
@@ -420,14 +559,24 @@ fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Opti
             if peer == Some(place) || delta.failures.iter().all(|n| *n == 0) {
                 return None;
             }
-            Some((
-                Some(place),
-                Share {
-                    failures: delta.failures,
-                    ..Share::default()
-                },
-            ))
+            Some((Some(place), Share::of_failures(delta.failures)))
         }
         Role::Listener => None,
+    }
+}
+
+/// Who is reached through a point by a flow of its own sockets, and how much of that it is: `Some(None)` when nobody known.
+fn served_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
+    if role != Role::Client {
+        return None;
+    }
+    match (&binding.peer, &binding.place) {
+        (Party::Workload(peer), place) => place
+            .as_ref()
+            .is_none_or(|place| place == peer)
+            .then(|| (Some(peer), Share::of(delta))),
+        (Party::Unknown, None) => Some((None, Share::of(delta))),
+        // Another point, the node, the outside: not behind it.
+        _ => None,
     }
 }

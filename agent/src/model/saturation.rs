@@ -55,6 +55,12 @@ pub fn waiting(waited: Duration, ran: Duration) -> Option<f64> {
     share(waited.as_secs_f64(), (waited + ran).as_secs_f64())
 }
 
+/// How near a point is to being everybody's problem: how full its fullest resource is, times the share of the workloads that depend
+/// on it.
+pub fn choke_risk(worst: f64, dependents: usize, workloads: usize) -> Option<f64> {
+    Some(worst * share(dependents as f64, workloads as f64)?)
+}
+
 /// Of nothing there is no share. What is measured at two moments may come out a little above all there is.
 pub(super) fn share(part: f64, all: f64) -> Option<f64> {
     (all > 0.0).then(|| (part / all).clamp(0.0, 1.0))
@@ -97,6 +103,13 @@ mod tests {
         assert_eq!(waiting(Duration::ZERO, Duration::ZERO), Some(0.0));
         assert_eq!(backlog(0, 0), Some(0.0));
         assert_eq!(backlog(3, 4), Some(0.75));
+    }
+
+    #[test]
+    fn a_full_point_without_dependents_chokes_nobody() {
+        assert_eq!(choke_risk(0.5, 3, 6), Some(0.25));
+        assert_eq!(choke_risk(1.0, 0, 6), Some(0.0));
+        assert_eq!(choke_risk(1.0, 0, 0), None);
     }
 
     #[test]

@@ -232,6 +232,7 @@ impl Model {
                 let earlier = earlier.binding.clone();
                 let ended = Flow {
                     closed: ended,
+                    carrier: delta.carrier,
                     ..Flow::ZERO
                 };
                 self.add(key, &ended, &earlier, when.at);
@@ -246,6 +247,7 @@ impl Model {
     /// The identity of a flow's ends became known after it was counted: its open connections now count there.
     fn move_open(&mut self, key: &FlowKey, known: &mut Known, resolver: &mut Resolver, at: Instant) {
         let generation = resolver.generation();
+        let carrier = known.last.carrier;
         for open in &mut known.open {
             let binding = &open.binding;
             if !binding.incomplete() || binding.generation == generation {
@@ -256,6 +258,7 @@ impl Model {
                 let one = |closed, adopted| Flow {
                     closed,
                     adopted,
+                    carrier,
                     ..Flow::ZERO
                 };
                 self.add(key, &one(open.connections, 0), binding, at);

@@ -31,6 +31,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them, in order.
+    pub const ALL: [Self; 9] = [
+        Self::Ztunnel,
+        Self::Waypoint,
+        Self::Sidecar,
+        Self::IngressGateway,
+        Self::EgressGateway,
+        Self::EastWestGateway,
+        Self::ZoneIngress,
+        Self::ZoneEgress,
+        Self::NodeProxy,
+    ];
+
     /// The value of the `kind` label.
     pub const fn label(self) -> &'static str {
         match self {

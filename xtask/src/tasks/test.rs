@@ -59,7 +59,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("\nall tests passed in {seconds} s, on Linux {}", kernel_release());
         Ok(())
     } else {
-        Err(anyhow!("tests failed after {seconds} s; cargo lists their targets above"))
+        Err(anyhow!(
+            "tests failed after {seconds} s; cargo lists their targets above"
+        ))
     };
     if !args.arguments.is_empty() {
         return here;

@@ -17,7 +17,7 @@ use crate::{
         principal::{Meshes, principal_of, service_account, trust_domain_of_mesh_config},
     },
     node::{ContainerId, PodUid},
-    points::{PodFacts, Point, Rules},
+    points::{Kind, PodFacts, Point, Rules},
 };
 use serde::Serialize;
 use services::{Group, Groups, ServiceRecord};
@@ -103,6 +103,9 @@ pub struct Directory {
     namespace_keys: HashMap<String, u128>,
     services: HashMap<u128, ServiceRecord>,
     service_addresses: HashMap<IpAddr, u128>,
+    services_with_waypoints: HashSet<u128>,
+    /// Kuma's zone egresses among the pods.
+    egresses: HashMap<u128, Arc<Point>>,
     nodes: HashMap<u128, Vec<IpAddr>>,
     node_addresses: HashSet<IpAddr>,
     groups: HashMap<Arc<str>, Groups>,
@@ -150,6 +153,8 @@ impl Directory {
             namespace_keys: HashMap::new(),
             services: HashMap::new(),
             service_addresses: HashMap::new(),
+            services_with_waypoints: HashSet::new(),
+            egresses: HashMap::new(),
             nodes: HashMap::new(),
             node_addresses: HashSet::new(),
             groups: HashMap::new(),
@@ -217,6 +222,11 @@ impl Directory {
         self.behind(key).map_or(Held::Nobody, Held::One)
     }
 
+    /// The zone egress of the cluster: one of its instances.
+    pub fn zone_egress(&self) -> Option<&Arc<Point>> {
+        self.egresses.values().min()
+    }
+
     /// Whether an address is a node's.
     pub fn is_node(&self, address: IpAddr) -> bool {
         self.node_addresses.contains(&address)
@@ -270,6 +280,10 @@ impl Directory {
             group,
             point: point.clone(),
             addresses: addresses.clone().into_boxed_slice(),
+        };
+        match &point {
+            Some(point) if point.kind == Kind::ZoneEgress && !finished => self.egresses.insert(key, point.clone()),
+            _ => self.egresses.remove(&key),
         };
         let (identity, begin) = (record.identity(), begin_of(pod, now));
         self.node_pods += usize::from(source == Source::NodePods);
@@ -342,6 +356,7 @@ impl Directory {
             return;
         }
         let end = pod.map_or(End::By(now), |pod| end_of(pod, now));
+        self.egresses.remove(&key);
         if let Some(record) = self.records.remove(&key) {
             self.node_pods -= usize::from(source == Source::NodePods);
             for address in &record.addresses {

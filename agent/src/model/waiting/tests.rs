@@ -39,6 +39,7 @@ impl Scene {
         let model = Model::new(Bounds {
             dependents: 10,
             points: 10,
+            pairs: 10,
             window: Duration::from_secs(900),
             wait: Duration::from_secs(wait),
             settle: Duration::from_secs(settle),
@@ -114,12 +115,13 @@ impl Scene {
     fn dependents(&self) -> Vec<(String, u64, i64)> {
         let load = self.model.points().next().expect("the waypoint");
         let window = self.model.window();
-        let rows = load.dependents.rows(window, self.begin);
+        let dependents = &self.model.reach_of(&load.point).expect("it was called").dependents;
+        let rows = dependents.rows(window, self.begin);
         let mut rows: Vec<_> = rows
             .into_iter()
-            .map(|(who, share, _)| (who.name.clone(), share.connections, share.active))
+            .map(|row| (row.key.name.clone(), row.tally.connections, row.tally.active))
             .collect();
-        let unknown = load.dependents.unknown();
+        let [_, _, (_, unknown)] = dependents.rest();
         if unknown.connections > 0 {
             rows.push(("unknown".into(), unknown.connections, unknown.active));
         }

@@ -1,11 +1,14 @@
 //! Services, and who is behind them. Pods with the same labels and the same identity are one group, so that finding who is
 //! behind a service means to look at the groups of its namespace, and not at its pods.
 
-use super::{Directory, intern};
+use super::{Directory, LocalPod, intern};
 use crate::{
     identity::{
         Identity, Workload,
-        kubernetes::{objects::Service, pod::key_of},
+        kubernetes::{
+            objects::{Meta, Service},
+            pod::key_of,
+        },
     },
     points::{PodFacts, Point},
 };
@@ -32,9 +35,39 @@ pub(super) struct ServiceRecord {
     pub(super) name: String,
     selector: Vec<(String, String)>,
     pub(super) port: u16,
+    /// What it says of its waypoint.
+    waypoint: Choice,
     addresses: Vec<IpAddr>,
     /// Who is behind it, and the state of its namespace in which that was found.
     behind: Option<(u64, Identity)>,
+}
+
+/// What an object says of the waypoint that stands before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Nothing.
+    Silent,
+    /// That there is to be none.
+    None,
+    /// Its name, with its namespace.
+    Waypoint(String),
+}
+
+impl Choice {
+    fn of(meta: &Meta) -> Self {
+        Self::in_labels(&meta.namespace, |name| meta.label(name))
+    }
+
+    fn in_labels<'a>(namespace: &str, label: impl Fn(&str) -> Option<&'a str>) -> Self {
+        match label("istio.io/use-waypoint") {
+            None => Self::Silent,
+            Some("none" | "") => Self::None,
+            Some(name) => {
+                let namespace = label("istio.io/use-waypoint-namespace").unwrap_or(namespace);
+                Self::Waypoint(format!("{namespace}/{name}"))
+            }
+        }
+    }
 }
 
 /// Pods of a namespace, by what they share.
@@ -162,12 +195,45 @@ impl Directory {
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
             port: spec.ports.first().map_or(0, |port| port.port),
+            waypoint: Choice::of(&service.metadata),
             addresses: addresses.into_iter().collect(),
             behind: None,
         };
+        if record.waypoint != Choice::Silent {
+            self.services_with_waypoints.insert(key);
+        }
         self.services.insert(key, record);
         self.generation += 1;
         key
+    }
+
+    /// The waypoints through one of which a pod is to be reached: those that the pod and its services name; when these say nothing,
+    /// that of the namespace (<https://istio.io/latest/docs/ambient/usage/waypoint/#useawaypoint>).
+    pub fn waypoints_of(&self, pod: &LocalPod) -> Vec<String> {
+        let facts = &pod.facts;
+        let own = Choice::in_labels(&facts.namespace, |name| facts.labels.get(name).map(String::as_str));
+        let services = (self.services_with_waypoints.iter())
+            .filter_map(|key| self.services.get(key))
+            .filter(|service| service.namespace == facts.namespace && service.selects(&facts.labels));
+        let choices: Vec<_> = services.map(|service| service.waypoint.clone()).chain([own]).collect();
+        let namespace = || {
+            let key = self.namespace_keys.get(&facts.namespace)?;
+            let meta = self.namespaces.get(key)?;
+            Some(Choice::in_labels(&facts.namespace, |name| meta.label(name)))
+        };
+        let choices = if choices.iter().all(|choice| *choice == Choice::Silent) {
+            namespace().into_iter().collect()
+        } else {
+            choices
+        };
+        let named: BTreeSet<String> = choices
+            .into_iter()
+            .filter_map(|choice| match choice {
+                Choice::Waypoint(name) => Some(name),
+                Choice::Silent | Choice::None => None,
+            })
+            .collect();
+        named.into_iter().collect()
     }
 
     /// Takes a service out.
@@ -175,6 +241,7 @@ impl Directory {
         let Some(record) = self.services.remove(&key) else {
             return;
         };
+        self.services_with_waypoints.remove(&key);
         for address in &record.addresses {
             if self.service_addresses.get(address) == Some(&key) {
                 self.service_addresses.remove(address);

@@ -1,0 +1,385 @@
+//! Where policy is enforced, and what passes it by.
+//!
+//! A connection counts where a workload of this node accepts it: the last leg, whose other end is a point or is not. Where a
+//! sidecar takes connections in for its workload, it counts at the sidecar, which still sees who calls.
+
+use super::{
+    CalledPoint,
+    bounded::{Bounded, Tally},
+};
+use crate::{
+    identity::{Binding, Neighbourhood, Party, Workload},
+    points::{Kind, Mesh, Point},
+};
+use agent_common::{Flow, FlowKey, Role};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What is known of a network namespace that is gone is used for so long: its last connections may be read only now.
+const REMEMBERED: Duration = Duration::from_secs(120);
+
+/// Cgroups of points that are remembered.
+const CARRIERS: usize = 10_000;
+
+/// An end of a connection, as pairs name it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Whom {
+    /// A workload.
+    Workload(Arc<Workload>),
+    /// A point, by name.
+    Point(String),
+    /// An address outside.
+    External,
+    /// Nobody known.
+    Unknown,
+}
+
+impl Whom {
+    /// The values of the labels for namespace and name.
+    pub fn labels(&self) -> (&str, &str) {
+        match self {
+            Self::Workload(workload) => (&workload.namespace, &workload.name),
+            Self::Point(name) => name.split_once('/').unwrap_or(("", name)),
+            Self::External => ("external", "external"),
+            Self::Unknown => ("unknown", "unknown"),
+        }
+    }
+
+    /// `None` for the node itself: its probes are no traffic of the mesh.
+    fn of(party: &Party) -> Option<Self> {
+        match party {
+            Party::Workload(workload) => Some(Self::Workload(workload.clone())),
+            Party::Point(point) => Some(Self::Point(point.name.clone())),
+            Party::External => Some(Self::External),
+            Party::Unknown => Some(Self::Unknown),
+            Party::Node => None,
+        }
+    }
+}
+
+/// Who called whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pair {
+    /// Who called.
+    pub source: Whom,
+    /// Who was called.
+    pub destination: Whom,
+}
+
+/// Who called whom, and the point that was expected on the way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Bypass {
+    /// The point.
+    pub point: CalledPoint,
+    /// The ends.
+    pub pair: Pair,
+}
+
+/// Connections by the kind of point that carried them; the last place is that of no point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByKind(pub [u64; Kind::ALL.len() + 1]);
+
+impl ByKind {
+    fn one(kind: Option<Kind>, n: u64) -> Self {
+        let mut by = Self::default();
+        by.0[kind.map_or(Kind::ALL.len(), |kind| kind as usize)] = n;
+        by
+    }
+
+    /// Those there were, with the value of their label.
+    pub fn labelled(self) -> impl Iterator<Item = (&'static str, u64)> {
+        let labels = Kind::ALL.into_iter().map(Kind::label).chain(["none"]);
+        labels.zip(self.0).filter(|(_, n)| *n > 0)
+    }
+}
+
+impl Tally for ByKind {
+    fn add(&mut self, other: &Self) {
+        for (total, new) in self.0.iter_mut().zip(other.0) {
+            *total += new;
+        }
+    }
+
+    fn uses(&self) -> (i64, u64) {
+        (0, self.0.iter().sum())
+    }
+
+    fn is_traffic(&self) -> bool {
+        true
+    }
+
+    fn of_open(_open: i64) -> Self {
+        Self::default()
+    }
+}
+
+/// Connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections(pub u64);
+
+impl Tally for Connections {
+    fn add(&mut self, other: &Self) {
+        self.0 += other.0;
+    }
+
+    fn uses(&self) -> (i64, u64) {
+        (0, self.0)
+    }
+
+    fn is_traffic(&self) -> bool {
+        true
+    }
+
+    fn of_open(_open: i64) -> Self {
+        Self::default()
+    }
+}
+
+/// How a workload takes part in its mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// A proxy of its own.
+    Sidecar,
+    /// The node's proxy.
+    Ambient,
+    /// The node's proxy, and a waypoint is expected before it.
+    AmbientWaypoint,
+    /// No proxy.
+    None,
+    /// Its pods on this node differ, or one has both.
+    Mixed,
+}
+
+impl Mode {
+    /// The value of the `mode` label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Sidecar => "sidecar",
+            Self::Ambient => "ambient",
+            Self::AmbientWaypoint => "ambient_waypoint",
+            Self::None => "none",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// What is around one network namespace.
+#[derive(Debug)]
+struct Around {
+    who: Neighbourhood,
+    /// Proxies that listen in it.
+    sidecar: Option<Arc<Point>>,
+    ambient: bool,
+    seen: Instant,
+}
+
+impl Around {
+    fn mode(&self) -> Mode {
+        match (&self.sidecar, self.ambient) {
+            (Some(_), true) => Mode::Mixed,
+            (Some(_), false) => Mode::Sidecar,
+            (None, true) if self.who.waypoints.is_empty() => Mode::Ambient,
+            (None, true) => Mode::AmbientWaypoint,
+            (None, false) => Mode::None,
+        }
+    }
+}
+
+/// Sums so far, and who is where.
+#[derive(Debug)]
+pub struct Boundary {
+    /// Connections that workloads of this node accepted.
+    pub enforced: Bounded<Pair, ByKind>,
+    /// Connections that passed by a point that was expected.
+    pub bypassed: Bounded<Bypass, Connections>,
+    around: HashMap<u32, Around>,
+    carriers: HashMap<u64, Kind>,
+    egress: Option<Arc<Point>>,
+    looked: Instant,
+}
+
+impl Boundary {
+    /// Nothing yet; at most `most` pairs of each in detail.
+    pub fn new(most: usize) -> Self {
+        Self {
+            enforced: Bounded::new(most),
+            bypassed: Bounded::new(most),
+            around: HashMap::new(),
+            carriers: HashMap::new(),
+            egress: None,
+            looked: Instant::now(),
+        }
+    }
+
+    /// Begins a new look at who is where: the network namespaces of this node's workloads, and the zone's egress.
+    pub fn look(&mut self, places: Vec<(u32, Neighbourhood)>, egress: Option<Arc<Point>>, now: Instant) {
+        self.looked = now;
+        self.egress = egress;
+        for (netns, who) in places {
+            let around = Around {
+                who,
+                sidecar: None,
+                ambient: false,
+                seen: now,
+            };
+            self.around.insert(netns, around);
+        }
+        self.around
+            .retain(|_, around| now.saturating_duration_since(around.seen) < REMEMBERED);
+    }
+
+    /// A point listens in a network namespace.
+    pub fn listens(&mut self, netns: u32, point: &Arc<Point>) {
+        if let Some(around) = self.around.get_mut(&netns) {
+            match point.kind {
+                Kind::Sidecar => around.sidecar = Some(point.clone()),
+                Kind::Ztunnel => around.ambient = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// The cgroups of this node's points.
+    pub fn carriers<'a>(&mut self, points: impl Iterator<Item = (u64, &'a Arc<Point>)>) {
+        if self.carriers.len() > CARRIERS {
+            self.carriers.clear();
+        }
+        self.carriers.extend(points.map(|(cgroup, point)| (cgroup, point.kind)));
+    }
+
+    /// Adds what a flow has counted.
+    pub fn add(&mut self, key: &FlowKey, role: Role, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
+        if delta.opened == 0 {
+            return;
+        }
+        match role {
+            Role::Server => self.accepted(key, delta, binding, now, step),
+            Role::Client => self.left(delta, binding, now, step),
+            Role::Listener => {}
+        }
+    }
+
+    fn accepted(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
+        let Some(who) = binding.workload() else { return };
+        let Some(source) = Whom::of(&binding.peer) else { return };
+        let is_own = matches!(&source, Whom::Workload(peer) if peer == who);
+        let pair = Pair {
+            source,
+            destination: Whom::Workload(who.clone()),
+        };
+        // Of those that no point handed over inside the namespace.
+        let mut from_outside = delta.opened;
+        match binding.point() {
+            None => {
+                let carrier = self.carriers.get(&delta.carrier).copied().filter(|_| delta.carried > 0);
+                let carried = if carrier.is_some() {
+                    delta.carried.min(delta.opened)
+                } else {
+                    0
+                };
+                from_outside -= carried;
+                let peer = match &binding.peer {
+                    Party::Point(point) => Some(point.kind),
+                    _ => None,
+                };
+                // What a sidecar hands over was counted when the sidecar accepted it; what comes from the workload itself and
+                // through no proxy never left it.
+                let handed_over = if carrier == Some(Kind::Sidecar) { 0 } else { carried };
+                let direct = if is_own { 0 } else { from_outside };
+                for (kind, n) in [(peer.or(carrier), handed_over), (peer, direct)] {
+                    if n > 0 {
+                        self.enforced.add(Some(&pair), &ByKind::one(kind, n), now, step);
+                    }
+                }
+            }
+            Some(point) if point.kind == Kind::Sidecar && !is_own => {
+                let kind = ByKind::one(Some(Kind::Sidecar), delta.opened);
+                self.enforced.add(Some(&pair), &kind, now, step);
+                return;
+            }
+            Some(point) if point.kind == Kind::Ztunnel => {}
+            Some(_) => return,
+        }
+        if is_own || from_outside == 0 {
+            return;
+        }
+        let Some(around) = self.around.get(&key.netns) else {
+            return;
+        };
+        let passed = |name: &String| matches!(&pair.source, Whom::Point(source) if source == name);
+        let expected = match (&around.sidecar, around.who.waypoints.first()) {
+            // Its sidecar hands over from within.
+            (Some(sidecar), _) if binding.point().is_none() => CalledPoint::from(&**sidecar),
+            (None, Some(first)) if !around.who.waypoints.iter().any(passed) => CalledPoint {
+                name: first.clone(),
+                kind: Kind::Waypoint,
+                mesh: Mesh::Istio,
+            },
+            _ => return,
+        };
+        self.bypass(expected, pair, from_outside, now, step);
+    }
+
+    /// Connections that a proxy opened in a workload's name.
+    fn left(&mut self, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
+        let (Some(point), Some(who)) = (binding.point(), &binding.place) else {
+            return;
+        };
+        // To the outside, or to another zone.
+        let leaves = match &binding.peer {
+            Party::External => true,
+            Party::Point(called) => called.kind == Kind::ZoneIngress,
+            _ => false,
+        };
+        if point.mesh == Mesh::Kuma
+            && point.kind == Kind::Sidecar
+            && leaves
+            && let Some(egress) = &self.egress
+            && let Some(destination) = Whom::of(&binding.peer)
+        {
+            let expected = CalledPoint::from(&**egress);
+            let pair = Pair {
+                source: Whom::Workload(who.clone()),
+                destination,
+            };
+            self.bypass(expected, pair, delta.opened, now, step);
+        }
+    }
+
+    fn bypass(&mut self, point: CalledPoint, pair: Pair, n: u64, now: Instant, step: u32) {
+        let bypass = Bypass { point, pair };
+        self.bypassed.add(Some(&bypass), &Connections(n), now, step);
+    }
+
+    /// Makes room.
+    pub fn expire(&mut self, window: Duration, now: Instant, step: u32) {
+        self.enforced.expire(window, now, step);
+        self.bypassed.expire(window, now, step);
+    }
+
+    /// Times that a pair found no place, not even among those that are only summed, since this was last asked.
+    pub fn take_turned_away(&mut self) -> u64 {
+        self.enforced.take_turned_away() + self.bypassed.take_turned_away()
+    }
+
+    /// How each workload with a network namespace on this node takes part.
+    pub fn modes(&self) -> BTreeMap<(String, String), Mode> {
+        let mut modes = BTreeMap::new();
+        for around in self.around.values().filter(|around| around.seen == self.looked) {
+            let workload = &around.who.workload;
+            let mode = around.mode();
+            modes
+                .entry((workload.namespace.clone(), workload.name.clone()))
+                .and_modify(|known| {
+                    if *known != mode {
+                        *known = Mode::Mixed;
+                    }
+                })
+                .or_insert(mode);
+        }
+        modes
+    }
+}

@@ -1,0 +1,186 @@
+//! Which ways out a workload of this node has, and how much of its traffic takes each.
+//!
+//! The workload's own connections either leave its network namespace, or a proxy in there takes them in and opens others in its
+//! name. Of its own connections, those that a proxy in its namespace took in are that proxy's share. Of all that leave, its own
+//! and those in its name, the ones to a point elsewhere are that point's share. Connections are counted, not requests: where a
+//! proxy sends those of many callers over one (HBONE), that is one.
+
+use super::{CalledPoint, load, recent::Use};
+use crate::identity::{Binding, Party, Workload};
+use agent_common::{Flow, Role};
+use std::{collections::HashMap, sync::Arc};
+
+/// One workload's.
+#[derive(Debug, Default)]
+struct Way {
+    /// What it opened itself.
+    own: Use,
+    /// What left: opened by itself and taken in by nobody, or opened in its name.
+    out: Use,
+    /// Of `own`: taken in by a proxy in its namespace.
+    within: HashMap<CalledPoint, Use>,
+    /// Of `out`: to a point.
+    to: HashMap<CalledPoint, Use>,
+}
+
+/// Those of all workloads of this node.
+#[derive(Debug, Default)]
+pub struct Ways {
+    by: HashMap<Arc<Workload>, Way>,
+}
+
+impl Ways {
+    /// Adds what a flow has counted.
+    pub fn add(&mut self, role: Role, delta: &Flow, binding: &Binding, step: u32) {
+        let Some(who) = binding.workload() else { return };
+        let is_own = matches!(&binding.peer, Party::Workload(peer) if peer == who);
+        let (open, ended) = (load::change(delta), load::ended(delta));
+        if open == 0 && ended == 0 {
+            return;
+        }
+        match (role, binding.point()) {
+            // Taken in.
+            (Role::Server, Some(point)) if is_own => {
+                let within = &mut self.by.entry(who.clone()).or_default().within;
+                within
+                    .entry(CalledPoint::from(&**point))
+                    .or_default()
+                    .add(open, ended, step);
+            }
+            (Role::Client, holder) if !is_own => {
+                let way = self.by.entry(who.clone()).or_default();
+                if holder.is_none() {
+                    way.own.add(open, ended, step);
+                    // Taken in by the proxy, whatever address it was for.
+                    if delta.carrier != 0 {
+                        return;
+                    }
+                }
+                way.out.add(open, ended, step);
+                if let Party::Point(called) = &binding.peer {
+                    let to = way.to.entry(CalledPoint::from(&**called)).or_default();
+                    to.add(open, ended, step);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The share of a workload's connections in the window that pass a point: 1 when it has no other way out. `None` when it is not
+    /// on this node, or had none.
+    pub fn share(&self, who: &Arc<Workload>, point: &CalledPoint, step: u32) -> Option<f64> {
+        let way = self.by.get(who)?;
+        let share = |part: &HashMap<CalledPoint, Use>, all: &Use| {
+            let (part, all) = (part.get(point)?.amount(step), all.amount(step));
+            (all > 0).then(|| (part as f64 / all as f64).min(1.0))
+        };
+        let (within, to) = (share(&way.within, &way.own), share(&way.to, &way.out));
+        within.into_iter().chain(to).reduce(f64::max)
+    }
+
+    /// Forgets who has nothing in the window.
+    pub fn expire(&mut self, step: u32) {
+        let is_used = |used: &Use| used.amount(step) > 0 || used.open != 0;
+        self.by.retain(|_, way| {
+            way.within.retain(|_, used| is_used(used));
+            way.to.retain(|_, used| is_used(used));
+            is_used(&way.own) || is_used(&way.out) || !way.within.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::points::{Kind, Mesh, Point};
+
+    struct Scene {
+        ways: Ways,
+        who: Arc<Workload>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let who = Workload {
+                namespace: "shop".into(),
+                kind: "Workload".into(),
+                name: "checkout".into(),
+                service_account: "checkout".into(),
+                principal: String::new(),
+            };
+            Self {
+                ways: Ways::default(),
+                who: Arc::new(who),
+            }
+        }
+
+        fn opened(&mut self, role: Role, holder: Option<&Arc<Point>>, peer: Party, n: u64, carrier: u64) {
+            let who = self.who.clone();
+            let binding = Binding {
+                holder: holder.map_or(Party::Workload(who.clone()), |point| Party::Point(point.clone())),
+                place: Some(who),
+                peer,
+                expected: false,
+                sure: true,
+                generation: 0,
+            };
+            let delta = Flow {
+                opened: n,
+                closed: n,
+                carrier,
+                ..Flow::ZERO
+            };
+            self.ways.add(role, &delta, &binding, 0);
+        }
+
+        fn shares<const N: usize>(&self, points: [&Arc<Point>; N]) -> [Option<f64>; N] {
+            points.map(|point| self.ways.share(&self.who, &CalledPoint::from(&**point), 0))
+        }
+    }
+
+    fn point(name: &str, kind: Kind) -> Arc<Point> {
+        Arc::new(Point {
+            name: name.into(),
+            kind,
+            mesh: Mesh::Istio,
+            instance: name.into(),
+        })
+    }
+
+    #[test]
+    fn who_calls_two_points_directly_has_two_ways_out() {
+        let (one, two) = (point("shop/one", Kind::Waypoint), point("shop/two", Kind::Waypoint));
+        let mut scene = Scene::new();
+        scene.opened(Role::Client, None, Party::Point(one.clone()), 30, 0);
+        assert_eq!(scene.shares([&one, &two]), [Some(1.0), None]);
+        scene.opened(Role::Client, None, Party::Point(two.clone()), 10, 0);
+        scene.opened(Role::Client, None, Party::External, 10, 0);
+        assert_eq!(scene.shares([&one, &two]), [Some(0.6), Some(0.2)]);
+    }
+
+    #[test]
+    fn what_a_proxy_takes_in_leaves_in_its_name() {
+        let (ztunnel, waypoint) = (
+            point("istio-system/ztunnel", Kind::Ztunnel),
+            point("shop/w", Kind::Waypoint),
+        );
+        let mut scene = Scene::new();
+        let own = Party::Workload(scene.who.clone());
+        // 40 taken in, one of them for the waypoint's own address; 10 that the proxy leaves alone.
+        scene.opened(Role::Client, None, Party::Unknown, 39, 7);
+        scene.opened(Role::Client, None, Party::Point(waypoint.clone()), 1, 7);
+        scene.opened(Role::Client, None, Party::External, 10, 0);
+        scene.opened(Role::Server, Some(&ztunnel), own.clone(), 40, 0);
+        // A few connections carry them on.
+        scene.opened(Role::Client, Some(&ztunnel), Party::Point(waypoint.clone()), 6, 0);
+        scene.opened(Role::Client, Some(&ztunnel), Party::Unknown, 4, 0);
+        // Deliveries and calls to itself are no way out.
+        scene.opened(Role::Client, Some(&ztunnel), own.clone(), 100, 0);
+        scene.opened(Role::Client, None, own, 100, 0);
+        assert_eq!(scene.shares([&ztunnel, &waypoint]), [Some(0.8), Some(0.3)]);
+        scene.ways.expire(5);
+        assert_eq!(scene.ways.by.len(), 1);
+        scene.ways.expire(6);
+        assert!(scene.ways.by.is_empty());
+    }
+}
