@@ -284,3 +284,47 @@ fn a_new_trust_domain_makes_the_pods_be_read_again() {
     };
     assert!(workload.principal.starts_with("spiffe://td.example/"), "{workload:?}");
 }
+
+#[test]
+fn the_nearest_label_names_the_waypoint() {
+    let mut directory = directory();
+    let namespace = |labels: &[(&str, &str)]| read(manifests::namespace("shop", labels));
+    let mut named = pod("deployment", 1);
+    let local = |directory: &mut Directory, pod: &Pod| {
+        directory.apply_pod(Source::NodePods, pod, NOW);
+        let uid = PodUid(key_of(&pod.metadata));
+        directory.waypoints_of(&directory.local(uid).expect("it is of this node").clone())
+    };
+    assert!(local(&mut directory, &named).is_empty());
+    directory.apply_namespace(namespace(&[("istio.io/use-waypoint", "of-all")]));
+    assert_eq!(local(&mut directory, &named), ["shop/of-all"]);
+    let mut service = manifests::service("shop", "inventory", &[("app", "inventory")], &["10.96.0.1"]);
+    let label = |value: &mut Value, name: &str, with: &str| value["metadata"]["labels"][name] = with.into();
+    label(&mut service, "istio.io/use-waypoint", "of-service");
+    label(&mut service, "istio.io/use-waypoint-namespace", "gateways");
+    directory.apply_service(&read(service.clone()));
+    assert_eq!(local(&mut directory, &named), ["gateways/of-service"]);
+    named
+        .metadata
+        .labels
+        .insert("istio.io/use-waypoint".into(), "of-pod".into());
+    assert_eq!(local(&mut directory, &named), ["gateways/of-service", "shop/of-pod"]);
+    // None at all is a choice, too.
+    named
+        .metadata
+        .labels
+        .insert("istio.io/use-waypoint".into(), "none".into());
+    let key = key_of(&read::<crate::identity::kubernetes::objects::Service>(service).metadata);
+    directory.delete(Source::Services, key, NOW);
+    assert!(local(&mut directory, &named).is_empty());
+}
+
+#[test]
+fn a_zone_egress_is_known_while_there_is_one() {
+    let mut directory = directory();
+    let egress = pod("kuma3-zone-egress", 1);
+    directory.apply_pod(Source::ClusterPods, &egress, NOW);
+    assert_eq!(directory.zone_egress().map(|point| point.kind), Some(Kind::ZoneEgress));
+    directory.delete_pod(Source::ClusterPods, key_of(&egress.metadata), None, NOW);
+    assert_eq!(directory.zone_egress(), None);
+}

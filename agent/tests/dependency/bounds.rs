@@ -1,0 +1,103 @@
+//! A thousand dependents cost no more series than there may be, and no count.
+
+use super::{
+    Watched,
+    common::{World, inventory, v4},
+};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+#[test]
+fn a_thousand_dependents_are_two_hundred_and_the_others() {
+    let world = World::new();
+    let (crowd, waypoint) = (world.workload("crowd", 10), world.workload("waypoint", 2));
+    let address = |n: u16| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 91, 0, 0)) + u32::from(n) + 1);
+    let mut lines = String::new();
+    for n in 0..1000 {
+        writeln!(lines, "ip address add {}/32 dev eth0", address(n)).expect("written");
+    }
+    crowd.netns.exec(&lines).expect("addresses");
+    waypoint
+        .netns
+        .exec("ip route add 10.91.0.0/16 dev eth0\n")
+        .expect("a route");
+    let mut text = inventory(&[&crowd], &[&waypoint]);
+    let mut workloads = String::new();
+    for n in 0..1000 {
+        let namespace = n % 10;
+        writeln!(
+            workloads,
+            "  - {{ name: w{n}, namespace: team-{namespace}, addresses: [{}] }}",
+            address(n)
+        )
+        .expect("written");
+    }
+    text = text.replace("points:\n", &format!("{workloads}points:\n"));
+    // Places are given to busier ones once in a fifth of the window.
+    let watched = Watched::start(&text, "dependency_window: 60\n");
+    let agent = &watched.agent;
+    let _server = super::serve(&waypoint, v4(2, 8080));
+    // Each once, and the last ten far more often than anybody.
+    crowd.run(|| {
+        for n in (0..1000).chain((0..30).flat_map(|_| 990..1000)) {
+            talk_from(IpAddr::V4(address(n)), v4(2, 8080));
+        }
+    });
+    let total = 1000.0 + 300.0;
+    let down = [("point", "shop/waypoint"), ("side", "downstream")];
+    agent.wait_for("all of them", |m| {
+        m.sum("narrows_connections_closed_total", &down) == total
+    });
+    let metrics = agent.wait_for("places for the busiest", |m| {
+        m.matching("narrows_dependent_active", &[("source_workload", "w999")])
+            .count()
+            == 1
+    });
+    let detail = metrics.series("narrows_dependent_connections_total").filter(|series| {
+        series
+            .label("source_workload")
+            .is_some_and(|name| name.starts_with('w'))
+    });
+    assert_eq!(detail.count(), 200);
+    let sum = |name| {
+        let at = [("point", "shop/waypoint"), ("source_workload", name)];
+        metrics.sum("narrows_dependent_connections_total", &at)
+    };
+    let all = metrics.sum("narrows_dependent_connections_total", &[("point", "shop/waypoint")]);
+    assert_eq!(all, total, "tracked, former and others are the point's total");
+    assert!(sum("_other") >= 800.0, "{}", sum("_other"));
+    assert_eq!(sum("unknown"), 0.0);
+    let count = |scope| metrics.sum("narrows_dependents", &[("scope", scope)]);
+    assert_eq!((count("workload"), count("namespace")), (1000.0, 10.0));
+    assert_eq!(metrics.sum("narrows_dependents_untracked", &[]), 800.0);
+    let open = metrics.sum("narrows_dependent_open_connections", &[]);
+    assert_eq!(open, 0.0);
+    // The busiest have places, and keep them.
+    let busy = |m: &narrows_testbed::scrape::Metrics| {
+        let names = (990..1000).map(|n| format!("w{n}"));
+        names
+            .filter(|name| {
+                m.matching("narrows_dependent_active", &[("source_workload", name)])
+                    .count()
+                    == 1
+            })
+            .count()
+    };
+    assert_eq!(busy(&metrics), 10);
+    assert_eq!(busy(&agent.settle()), 10);
+}
+
+/// One connection from this address, answered or not.
+fn talk_from(from: IpAddr, to: SocketAddr) {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+    use std::os::fd::AsRawFd as _;
+    let (IpAddr::V4(from), SocketAddr::V4(to)) = (from, to) else {
+        panic!("this test is of IPv4")
+    };
+    let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    let from = SockaddrIn::from(std::net::SocketAddrV4::new(from, 0));
+    bind(fd.as_raw_fd(), &from).expect("bound");
+    connect(fd.as_raw_fd(), &SockaddrIn::from(to)).expect("connected");
+}
