@@ -235,7 +235,7 @@ fn ask<R: Send>(network: Option<&File>, question: impl FnOnce() -> R + Send) -> 
 }
 
 /// A port of the loopback that nobody listens on.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // The listener is closed at the end of the expression, and the port free again.
     Ok(TcpListener::bind(loopback)?.local_addr()?)

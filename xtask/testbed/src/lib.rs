@@ -27,6 +27,7 @@ pub mod loss;
 pub mod netns;
 pub mod pace;
 pub mod process;
+pub mod prometheus;
 pub mod scrape;
 pub mod signals;
 pub mod tools;

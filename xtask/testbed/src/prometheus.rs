@@ -1,0 +1,258 @@
+//! A real Prometheus, with the rules and alerts of `deploy/prometheus`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{self, Child};
+use crate::{agent, http, tools, wait};
+
+/// How long Prometheus may take to start.
+const START: Duration = Duration::from_secs(60);
+
+/// An agent to scrape.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The node it is on, as the label `node`.
+    pub node: &'a str,
+    /// Where it serves its metrics.
+    pub address: SocketAddr,
+}
+
+/// How it is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Time between two scrapes, and between two evaluations of the rules.
+    pub interval: Duration,
+    /// By how much all times in the rules are shortened, so that nobody has to wait for minutes: `[5m]` and `for: 5m` with 10 are
+    /// 30 s.
+    pub hurry: u32,
+}
+
+/// A series and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Its labels, the name among them.
+    pub labels: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
+}
+
+impl Sample {
+    /// The value of a label; empty when it has none.
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
+}
+
+/// A running Prometheus; its data goes with it.
+#[derive(Debug)]
+pub struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+    directory: TempDir,
+}
+
+impl Prometheus {
+    /// Starts one on a free port of the loopback, with these files of rules, and returns when it answers.
+    pub fn start(targets: &[Target<'_>], rules: &[&Path], options: Options) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("narrows-prometheus-").tempdir()?;
+        let mut names = Vec::new();
+        for rules in rules {
+            let text = fs::read_to_string(rules).with_context(|| format!("read {}", rules.display()))?;
+            let name = rules.file_name().context("a file has a name")?;
+            fs::write(directory.path().join(name), hurried(&text, options.hurry))?;
+            names.push(name.to_string_lossy().into_owned());
+        }
+        let file = directory.path().join("prometheus.yml");
+        fs::write(&file, configuration(targets, &names, options.interval))?;
+        let address = agent::free_address()?;
+        let log = File::create(directory.path().join("log"))?;
+        let mut command = Command::new(tools::tool("prometheus")?);
+        command
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                directory.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let mut prometheus = Self {
+            child: process::spawn(&mut command, None, None)?,
+            address,
+            directory,
+        };
+        let ready = wait::until("Prometheus to be ready", START, || match prometheus.child.try_wait() {
+            Ok(Some(status)) => Some(Err(status)),
+            _ => http::get(address, "/-/ready", "*/*")
+                .is_ok_and(|answer| answer.status == 200)
+                .then_some(Ok(())),
+        });
+        match ready {
+            Ok(Ok(())) => Ok(prometheus),
+            Ok(Err(status)) => bail!("Prometheus ended ({status}):\n{}", prometheus.log()),
+            Err(error) => Err(error.context(prometheus.log())),
+        }
+    }
+
+    /// Where it answers.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Asks for the value of an expression now: an instant vector, or one number.
+    pub fn query(&self, expression: &str) -> Result<Vec<Sample>> {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("query", expression)
+            .finish();
+        let data = self
+            .ask(&format!("/api/v1/query?{query}"))
+            .with_context(|| expression.to_owned())?;
+        let number = |pair: &Value| pair[1].as_str().and_then(|text| text.parse().ok());
+        if data["resultType"] == "scalar" {
+            let value = number(&data["result"]).context("no number")?;
+            let labels = BTreeMap::new();
+            return Ok(vec![Sample { labels, value }]);
+        }
+        let series = data["result"].as_array().context("no series")?;
+        series
+            .iter()
+            .map(|series| {
+                Ok(Sample {
+                    labels: serde_json::from_value(series["metric"].clone())?,
+                    value: number(&series["value"]).context("no number")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The alerts that fire, with their annotations among the labels.
+    pub fn firing(&self) -> Result<Vec<BTreeMap<String, String>>> {
+        let data = self.ask("/api/v1/alerts")?;
+        let alerts = data["alerts"].as_array().context("no alerts")?;
+        let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
+        firing
+            .map(|alert| {
+                let mut all: BTreeMap<String, String> = serde_json::from_value(alert["labels"].clone())?;
+                let annotations: BTreeMap<String, String> = serde_json::from_value(alert["annotations"].clone())?;
+                all.extend(annotations);
+                Ok(all)
+            })
+            .collect()
+    }
+
+    /// Rules that could not be evaluated: their names, and why not.
+    pub fn broken_rules(&self) -> Result<Vec<(String, String)>> {
+        let data = self.ask("/api/v1/rules")?;
+        let mut broken = Vec::new();
+        for group in data["groups"].as_array().context("no groups")? {
+            for rule in group["rules"].as_array().context("no rules")? {
+                if rule["health"] == "err" {
+                    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                    broken.push((text(&rule["name"]), text(&rule["lastError"])));
+                }
+            }
+        }
+        Ok(broken)
+    }
+
+    /// Waits until an expression has a value at all, and returns it.
+    pub fn wait_for(&self, what: &str, limit: Duration, expression: &str) -> Result<Vec<Sample>> {
+        wait::until(what, limit, || {
+            self.query(expression).ok().filter(|found| !found.is_empty())
+        })
+        .with_context(|| format!("{expression} stays empty"))
+    }
+
+    fn ask(&self, path: &str) -> Result<Value> {
+        let answer = http::get(self.address, path, "application/json")?;
+        let mut body: Value = serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
+        ensure!(body["status"] == "success", "{}", body["error"]);
+        Ok(body["data"].take())
+    }
+}
+
+fn configuration(targets: &[Target<'_>], rules: &[String], interval: Duration) -> String {
+    let milliseconds = interval.as_millis();
+    let mut text = format!(
+        "global:\n  scrape_interval: {milliseconds}ms\n  evaluation_interval: {milliseconds}ms\nrule_files: {rules:?}\n\
+         scrape_configs:\n  - job_name: narrows\n    static_configs:\n"
+    );
+    for Target { node, address } in targets {
+        let _infallible = writeln!(
+            text,
+            "      - {{ targets: [\"{address}\"], labels: {{ node: {node} }} }}"
+        );
+    }
+    text
+}
+
+/// Divides all times in a file of rules: ranges (`[5m]`), `for:` and `offset`.
+fn hurried(text: &str, by: u32) -> String {
+    let mut hurried = String::new();
+    let mut rest = text;
+    let starts = ["[", "for: ", "offset "];
+    while let Some((at, start)) = (starts.iter())
+        .filter_map(|start| Some((rest.find(start)?, start)))
+        .min()
+    {
+        let begin = at + start.len();
+        hurried.push_str(&rest[..begin]);
+        rest = &rest[begin..];
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = match rest[digits..].chars().next() {
+            Some('s') => 1_000,
+            Some('m') => 60_000,
+            Some('h') => 3_600_000,
+            Some('d') => 86_400_000,
+            _ => continue,
+        };
+        if let Ok(number) = rest[..digits].parse::<u64>() {
+            let _infallible = write!(hurried, "{}ms", number * unit / u64::from(by));
+            rest = &rest[digits + 1..];
+        }
+    }
+    hurried + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_times_of_a_rule_are_shortened_and_nothing_else() {
+        let rule = "expr: rate(x[5m]) > 3 and y offset 1h\nfor: 30s\n# [each] for: all\nlist: [1, 2]\n";
+        let expected =
+            "expr: rate(x[30000ms]) > 3 and y offset 360000ms\nfor: 3000ms\n# [each] for: all\nlist: [1, 2]\n";
+        assert_eq!(hurried(rule, 10), expected);
+    }
+
+    #[test]
+    fn targets_carry_their_node() {
+        let target = Target {
+            node: "one",
+            address: SocketAddr::from(([127, 0, 0, 1], 9797)),
+        };
+        let text = configuration(&[target], &["rules.yaml".into()], Duration::from_secs(1));
+        assert!(
+            text.contains("- { targets: [\"127.0.0.1:9797\"], labels: { node: one } }\n"),
+            "{text}"
+        );
+        assert!(text.contains("rule_files: [\"rules.yaml\"]\n"), "{text}");
+    }
+}
