@@ -4,6 +4,7 @@
 //! in turns (with and without the agent), and medians of the ratios are what counts.
 
 mod cluster;
+mod dependents;
 mod identities;
 mod load;
 mod measure;
@@ -25,7 +26,8 @@ use report::Report;
 ///
 /// Kernel time per short connection beside empty programs on the same hooks (and beside tcplife where libbpf-tools is
 /// installed), connections per second and bulk throughput with and without the agent, the sampler's time per open
-/// socket, the agent's processor time and memory, and what it costs to know a cluster of 100,000 pods. Prints a table and
+/// socket, the agent's processor time and memory, what it costs to keep 5,000 dependents of 200 points, and to know a cluster of
+/// 100,000 pods. Prints a table and
 /// writes it as JSON under target/bench/.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -64,6 +66,8 @@ enum Part {
     OpenSockets,
     /// Processor time and memory with many flows
     Flows,
+    /// Series, tick and memory with 200 points and 5,000 dependents
+    Dependents,
     /// Processor time and memory with a large cluster
     Identities,
 }
@@ -96,6 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Part::Bulk => measure::bulk(&mut report, args, &agent)?,
             Part::OpenSockets => measure::open_sockets(&mut report, args, &agent)?,
             Part::Flows => measure::flows(&mut report, &agent)?,
+            Part::Dependents => dependents::measure(&mut report, &agent)?,
             Part::Identities => identities::measure(&mut report, &agent)?,
         }
     }

@@ -1,0 +1,137 @@
+//! What it costs to keep who depends on whom, on a large node: 200 points, 5,000 dependents.
+
+use super::{measure::INTERVAL, report::Report};
+use anyhow::{Context as _, Result};
+use narrows_testbed::{agent::Agent, cgroup, cgroup::Cgroup, http, scrape::Metrics, wait};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, SocketAddrV4, TcpListener},
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+const POINTS: u16 = 200;
+
+const DEPENDENTS: u16 = 5_000;
+
+/// Points that each of them calls.
+const WAYS: u16 = 5;
+
+/// All connections are counted by then, or something is wrong.
+const COUNTED: Duration = Duration::from_secs(60);
+
+/// Ticks that are measured.
+const TICKS: f64 = 5.0;
+
+fn point(n: u16) -> Ipv4Addr {
+    Ipv4Addr::from(0x7f14_0001 + u32::from(n))
+}
+
+fn dependent(n: u16) -> Ipv4Addr {
+    Ipv4Addr::from(0x7f28_0001 + u32::from(n))
+}
+
+/// Series, tick and memory, beside those of an agent with the same inventory and no traffic.
+pub(crate) fn measure(report: &mut Report, agent: &Path) -> Result<()> {
+    println!("dependents: {DEPENDENTS} workloads call {WAYS} of {POINTS} points each");
+    let top = cgroup::unique("narrows-bench");
+    let cgroups = (0..POINTS).map(|n| Cgroup::new(&format!("{top}/point{n}")));
+    let cgroups: Vec<Cgroup> = cgroups.collect::<Result<_>>()?;
+    let mut inventory = String::from("workloads:\n");
+    for n in 0..DEPENDENTS {
+        let address = dependent(n);
+        writeln!(
+            inventory,
+            "  - {{ name: w{n}, namespace: team{}, addresses: [{address}] }}",
+            n % 50
+        )?;
+    }
+    inventory.push_str("points:\n");
+    for (n, cgroup) in (0..POINTS).zip(&cgroups) {
+        let (address, path) = (point(n), cgroup.path());
+        writeln!(
+            inventory,
+            "  - {{ name: p{n}, kind: waypoint, mesh: istio, addresses: [{address}], cgroup: {path} }}"
+        )?;
+    }
+    let agent = Agent::start(agent, &inventory, &["--kubernetes", "off", "--interval", INTERVAL])?;
+    let listeners = (0..POINTS).zip(&cgroups);
+    let listeners = listeners.map(|(n, cgroup)| Ok(cgroup.enter(|| TcpListener::bind((point(n), 0)))?));
+    let listeners: Vec<TcpListener> = listeners.collect::<Result<_>>()?;
+    let quiet = figures(&agent)?;
+    let begin = Instant::now();
+    for n in 0..DEPENDENTS {
+        for way in 0..WAYS {
+            let to = (n * WAYS + way) % POINTS;
+            drop(call(dependent(n), &listeners[usize::from(to)])?);
+        }
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let connections = f64::from(DEPENDENTS) * f64::from(WAYS);
+    wait::until("all connections to be counted", COUNTED, || {
+        let metrics = Metrics::fetch(agent.address()).ok()?;
+        (metrics.sum("narrows_dependent_connections_total", &[]) == connections).then_some(())
+    })?;
+    let busy = figures(&agent)?;
+    println!("dependents: {connections} connections in {seconds:.1} s");
+    let of = |value: f64, quiet: f64| format!("{quiet:.1} without traffic; {value:.1} with");
+    report.add("dependents: series", busy.series, "", of(busy.series, quiet.series));
+    report.add(
+        "dependents: a tick",
+        busy.tick * 1e3,
+        "ms",
+        of(busy.tick * 1e3, quiet.tick * 1e3),
+    );
+    report.add(
+        "dependents: a scrape",
+        busy.scrape * 1e3,
+        "ms",
+        format!("{:.1} MB of text", busy.bytes / 1e6),
+    );
+    report.add(
+        "dependents: memory",
+        busy.memory / 1e6,
+        "MB",
+        of(busy.memory / 1e6, quiet.memory / 1e6),
+    );
+    agent.stop().context("the agent did not end")?;
+    Ok(())
+}
+
+struct Figures {
+    series: f64,
+    bytes: f64,
+    scrape: f64,
+    tick: f64,
+    memory: f64,
+}
+
+fn figures(agent: &Agent) -> Result<Figures> {
+    let before = agent.settle();
+    let ticks = |metrics: &Metrics| metrics.sum("narrows_tick_seconds_count", &[]);
+    let after = agent.wait_for("some ticks", |m| ticks(m) >= ticks(&before) + TICKS);
+    let spent = |metrics: &Metrics| metrics.sum("narrows_tick_seconds_sum", &[]);
+    let begin = Instant::now();
+    let text = http::get(agent.address(), "/metrics", "*/*")?.body;
+    Ok(Figures {
+        scrape: begin.elapsed().as_secs_f64(),
+        series: text.lines().filter(|line| !line.starts_with('#')).count() as f64,
+        bytes: text.len() as f64,
+        tick: (spent(&after) - spent(&before)) / (ticks(&after) - ticks(&before)),
+        memory: after.sum("process_resident_memory_bytes", &[]),
+    })
+}
+
+/// A connection from one of the loopback's addresses, to be closed; the other end is closed here.
+fn call(from: Ipv4Addr, listener: &TcpListener) -> Result<OwnedFd> {
+    let std::net::SocketAddr::V4(to) = listener.local_addr()? else {
+        unreachable!("it was bound to IPv4")
+    };
+    let client = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(client.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(from, 0)))?;
+    connect(client.as_raw_fd(), &SockaddrIn::from(to)).context("a loopback connection")?;
+    drop(listener.accept()?);
+    Ok(client)
+}
