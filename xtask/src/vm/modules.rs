@@ -12,7 +12,7 @@ use super::kernel::{DEPENDENCIES, Kernel};
 
 /// What the miniature mesh makes: networks, packet filters, disturbances; and what lists its sockets. A guest has no
 /// modprobe that would load them when they are needed.
-const NEEDED: [&str; 16] = [
+const NEEDED: [&str; 17] = [
     // The fabric.
     "veth",
     "bridge",
@@ -22,6 +22,7 @@ const NEEDED: [&str; 16] = [
     "nft_chain_nat",
     "xt_tcpudp",
     "xt_conntrack",
+    "xt_connmark",
     "xt_owner",
     "xt_mark",
     "xt_nat",

@@ -4,7 +4,7 @@
 ///
 /// Here belongs what depends on the kernel: what its programs read and count, and what the agent asks it. What only reads
 /// files or talks to an API server is the same everywhere and stays on the host.
-pub(crate) const SUITE: [Entry; 8] = [
+pub(crate) const SUITE: [Entry; 9] = [
     // Every kind of end of a connection. Kernels differ in who sends a reset, and in the tracepoints that tell of it.
     Entry {
         tests: "outcomes",
@@ -43,6 +43,16 @@ pub(crate) const SUITE: [Entry; 8] = [
     Entry {
         tests: "inside",
         pick: Pick::All,
+        programs: &["haproxy"],
+    },
+    // Which connections a proxy in the same network namespace carried: seen at both ends of a handshake.
+    Entry {
+        tests: "dependency",
+        // Those are about numbers of workloads, and about labels.
+        pick: Pick::But(&[
+            "bounds::a_thousand_dependents_are_two_hundred_and_the_others",
+            "cluster::labels_say_which_waypoint_is_to_be_passed",
+        ]),
         programs: &["haproxy"],
     },
     // Limits by cgroup2 alone, with all controllers; the host of these tests may have those of cgroup v1.
