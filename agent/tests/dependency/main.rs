@@ -6,6 +6,7 @@ mod common;
 mod boundary;
 mod bounds;
 mod cluster;
+mod prometheus;
 mod shares;
 
 use narrows_testbed::{

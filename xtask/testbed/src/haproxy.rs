@@ -1,19 +1,18 @@
 //! A real HAProxy as a TCP proxy: small, and quick to start also on an emulated machine.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use tempfile::TempDir;
+use anyhow::{Context as _, Result};
 
-use crate::process::{Child, Placement};
-use crate::wait;
+use crate::process::{Daemon, Placement};
 
 /// How long HAProxy may take to start on an emulated machine.
 const START: Duration = Duration::from_secs(60);
@@ -57,11 +56,7 @@ impl Default for Options {
 
 /// A running HAProxy; killed when the guard goes away.
 #[derive(Debug)]
-pub struct Haproxy {
-    child: Child,
-    // Holds the configuration, the log and the socket for questions.
-    directory: TempDir,
-}
+pub struct Haproxy(Daemon);
 
 impl Haproxy {
     /// Starts HAProxy and returns when it accepts connections.
@@ -69,41 +64,18 @@ impl Haproxy {
         let directory = tempfile::Builder::new().prefix("narrows-haproxy-").tempdir()?;
         let file = directory.path().join("haproxy.cfg");
         fs::write(&file, configuration(frontends, options, &socket(directory.path())))?;
-        let log = File::create(directory.path().join("log"))?;
         let mut command = Command::new("haproxy");
         // In the foreground, in one process.
         command.arg("-db").arg("-f").arg(&file);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut haproxy = Self {
-            child: place
-                .spawn(&mut command)
-                .context("`cargo xtask setup` installs haproxy")?,
-            directory,
-        };
-        let ready = wait::until("HAProxy to be ready", START, || match haproxy.child.try_wait() {
-            Ok(Some(status)) => Some(Err(status)),
-            _ => haproxy.ask("show info").is_ok().then_some(Ok(())),
-        });
-        match ready {
-            Ok(Ok(())) => Ok(haproxy),
-            Ok(Err(status)) => bail!("HAProxy ended ({status}):\n{}", haproxy.log()),
-            Err(error) => Err(error.context(haproxy.log())),
-        }
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// The process, e.g. to hold it up.
-    pub fn process(&self) -> &Child {
-        &self.child
+        let ready = |directory: &Path| ask(directory, "show info").is_ok();
+        Daemon::start("HAProxy", directory, place, &mut command, START, ready)
+            .context("`cargo xtask setup` installs haproxy")
+            .map(Self)
     }
 
     /// A number that it tells of itself (`show info`), e.g. `CumConns` or `CurrConns`. Each question is a connection to it, too.
     pub fn info(&self, name: &str) -> Result<u64> {
-        let answer = self.ask("show info")?;
+        let answer = ask(self.directory(), "show info")?;
         let value = answer
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -114,30 +86,32 @@ impl Haproxy {
             .with_context(|| format!("HAProxy's {name} is {value:?}"))
     }
 
-    /// Ends it without a word (SIGKILL); the kernel closes its connections.
-    pub fn kill(mut self) -> Result<()> {
-        self.child.kill_now()?;
-        Ok(())
+    /// Ends it without a word to its peers' applications (SIGKILL); the kernel closes its connections.
+    pub fn kill(self) -> Result<()> {
+        self.0.kill()
     }
 
     /// Ends it as a service manager would (SIGTERM).
-    pub fn stop(mut self) -> Result<ExitStatus> {
-        self.child.stop()
+    pub fn stop(self) -> Result<ExitStatus> {
+        self.0.stop()
     }
+}
 
-    /// What it has logged so far.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
-    }
+impl Deref for Haproxy {
+    type Target = Daemon;
 
-    fn ask(&self, question: &str) -> Result<String> {
-        let mut stream = UnixStream::connect(socket(self.directory.path()))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        writeln!(stream, "{question}")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+    fn deref(&self) -> &Daemon {
+        &self.0
     }
+}
+
+fn ask(directory: &Path, question: &str) -> Result<String> {
+    let mut stream = UnixStream::connect(socket(directory))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    writeln!(stream, "{question}")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 fn socket(directory: &Path) -> String {

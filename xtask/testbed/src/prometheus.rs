@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::process::{self, Child};
+use crate::process::{Daemon, Placement};
 use crate::{agent, http, tools, wait};
 
 /// How long Prometheus may take to start.
@@ -56,9 +55,8 @@ impl Sample {
 /// A running Prometheus; its data goes with it.
 #[derive(Debug)]
 pub struct Prometheus {
-    child: Child,
+    daemon: Daemon,
     address: SocketAddr,
-    directory: TempDir,
 }
 
 impl Prometheus {
@@ -75,7 +73,6 @@ impl Prometheus {
         let file = directory.path().join("prometheus.yml");
         fs::write(&file, configuration(targets, &names, options.interval))?;
         let address = agent::free_address()?;
-        let log = File::create(directory.path().join("log"))?;
         let mut command = Command::new(tools::tool("prometheus")?);
         command
             .arg(format!("--config.file={}", file.display()))
@@ -83,26 +80,17 @@ impl Prometheus {
                 "--storage.tsdb.path={}",
                 directory.path().join("data").display()
             ))
-            .arg(format!("--web.listen-address={address}"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let mut prometheus = Self {
-            child: process::spawn(&mut command, None, None)?,
-            address,
+            .arg(format!("--web.listen-address={address}"));
+        let ready = |_: &Path| http::get(address, "/-/ready", "*/*").is_ok_and(|answer| answer.status == 200);
+        let daemon = Daemon::start(
+            "Prometheus",
             directory,
-        };
-        let ready = wait::until("Prometheus to be ready", START, || match prometheus.child.try_wait() {
-            Ok(Some(status)) => Some(Err(status)),
-            _ => http::get(address, "/-/ready", "*/*")
-                .is_ok_and(|answer| answer.status == 200)
-                .then_some(Ok(())),
-        });
-        match ready {
-            Ok(Ok(())) => Ok(prometheus),
-            Ok(Err(status)) => bail!("Prometheus ended ({status}):\n{}", prometheus.log()),
-            Err(error) => Err(error.context(prometheus.log())),
-        }
+            &Placement::default(),
+            &mut command,
+            START,
+            ready,
+        )?;
+        Ok(Self { daemon, address })
     }
 
     /// Where it answers.
@@ -112,7 +100,7 @@ impl Prometheus {
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+        self.daemon.log()
     }
 
     /// Asks for the value of an expression now: an instant vector, or one number.

@@ -2,19 +2,20 @@
 
 mod bootstrap;
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use tempfile::TempDir;
+use anyhow::{Context as _, Result, ensure};
 
 use crate::authority::{Authority, Identity};
-use crate::process::{Child, Placement};
+use crate::process::{Daemon, Placement};
 use crate::workload::Workload;
-use crate::{http, tools, wait};
+use crate::{http, tools};
 
 /// How long Envoy may take to start; it is a big program.
 const START: Duration = Duration::from_secs(30);
@@ -71,11 +72,7 @@ impl Default for Options<'_> {
 
 /// A running Envoy; killed when the guard goes away.
 #[derive(Debug)]
-pub struct Envoy {
-    child: Child,
-    // Holds the configuration, the log and the admin socket.
-    directory: TempDir,
-}
+pub struct Envoy(Daemon);
 
 impl Envoy {
     /// Starts Envoy inside a workload, with `concurrency` workers, and returns when it accepts connections.
@@ -95,45 +92,19 @@ impl Envoy {
         let bootstrap = bootstrap::bootstrap(listeners, options, &directory.path().join("admin"));
         let file = directory.path().join("envoy.json");
         fs::write(&file, serde_json::to_vec_pretty(&bootstrap)?)?;
-        let log = File::create(directory.path().join("log"))?;
         let mut command = Command::new(tools::envoy()?);
         command
             .arg("--config-path")
             .arg(&file)
-            .args(["--concurrency", &options.workers.to_string()]);
-        command.args(["--disable-hot-restart", "--log-level", "warning"]);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut envoy = Self {
-            child: place.spawn(&mut command)?,
-            directory,
-        };
-        let ready = wait::until("Envoy to be ready", START, || match envoy.child.try_wait() {
-            Ok(Some(status)) => Some(Err(status)),
-            _ => envoy
-                .admin("/ready")
-                .is_ok_and(|answer| answer.status == 200)
-                .then_some(Ok(())),
-        });
-        match ready {
-            Ok(Ok(())) => Ok(envoy),
-            Ok(Err(status)) => bail!("Envoy ended ({status}):\n{}", envoy.log()),
-            Err(error) => Err(error.context(envoy.log())),
-        }
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// The process, e.g. to hold it up.
-    pub fn process(&self) -> &Child {
-        &self.child
+            .args(["--concurrency", &options.workers.to_string()])
+            .args(["--disable-hot-restart", "--log-level", "warning"]);
+        let ready = |directory: &Path| admin(directory, "/ready").is_ok_and(|answer| answer.status == 200);
+        Daemon::start("Envoy", directory, place, &mut command, START, ready).map(Self)
     }
 
     /// One of Envoy's own counters or gauges, e.g. `listener.10.90.0.2_15008.downstream_cx_total`.
     pub fn stat(&self, name: &str) -> Result<u64> {
-        let answer = self.admin(&format!("/stats?usedonly&filter=^{name}$"))?;
+        let answer = admin(self.directory(), &format!("/stats?usedonly&filter=^{name}$"))?;
         ensure!(answer.status == 200, "Envoy's /stats answered {}", answer.status);
         let value = answer
             .body
@@ -148,28 +119,30 @@ impl Envoy {
     }
 
     /// Ends it without a word to its peers' applications (SIGKILL); the kernel closes its connections.
-    pub fn kill(mut self) -> Result<()> {
-        self.child.kill_now()?;
-        Ok(())
+    pub fn kill(self) -> Result<()> {
+        self.0.kill()
     }
 
     /// Ends it as a service manager would (SIGTERM).
-    pub fn stop(mut self) -> Result<ExitStatus> {
-        self.child.stop()
+    pub fn stop(self) -> Result<ExitStatus> {
+        self.0.stop()
     }
+}
 
-    /// What it has logged so far.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
-    }
+impl Deref for Envoy {
+    type Target = Daemon;
 
-    fn admin(&self, path: &str) -> Result<http::Response> {
-        http::exchange(
-            UnixStream::connect(self.directory.path().join("admin"))?,
-            "GET",
-            "envoy",
-            path,
-            "*/*",
-        )
+    fn deref(&self) -> &Daemon {
+        &self.0
     }
+}
+
+fn admin(directory: &Path, path: &str) -> Result<http::Response> {
+    http::exchange(
+        UnixStream::connect(directory.join("admin"))?,
+        "GET",
+        "envoy",
+        path,
+        "*/*",
+    )
 }

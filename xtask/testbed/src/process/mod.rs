@@ -1,6 +1,7 @@
 //! Child processes that are placed somewhere, that can be held up, and that cannot outlive their parent.
 
 mod control;
+mod daemon;
 mod placement;
 
 use std::io::Write as _;
@@ -13,6 +14,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+pub use daemon::Daemon;
 pub use placement::Placement;
 
 use crate::cgroup::Cgroup;

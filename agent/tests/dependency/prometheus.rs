@@ -1,0 +1,152 @@
+//! Three nodes, each with its agent, and a real Prometheus that scrapes them: what the recording rules make of a point that has
+//! an instance on two of them.
+
+use super::{
+    call,
+    common::{World, binary, v4},
+    proxy, serve,
+};
+use narrows_testbed::{
+    agent::Agent,
+    process::Placement,
+    prometheus::{Options, Prometheus, Sample, Target},
+    workload::Workload,
+};
+use std::{fmt::Write as _, path::Path, time::Duration};
+
+/// Scrapes are so far apart, and rates need several of them.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Every rule has its value by then, or something is wrong.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A node: who runs on it. Of all others it knows the addresses.
+struct Node<'a> {
+    name: &'a str,
+    here: Vec<&'a Workload>,
+    /// The instance of the waypoint that runs on it.
+    instance: Option<(&'a str, &'a Workload)>,
+}
+
+impl Node<'_> {
+    fn inventory(&self, everybody: &[&Workload]) -> String {
+        let mut text = String::from("workloads:\n");
+        for workload in everybody {
+            let (name, address) = (workload.netns.name(), workload.addresses[0]);
+            write!(
+                text,
+                "  - {{ name: {name}, namespace: shop, service_account: {name}, addresses: [{address}]"
+            )
+            .expect("written");
+            if self.here.iter().any(|here| here.netns.name() == name) {
+                let (netns, cgroup) = (workload.netns.path().display(), workload.cgroup.path());
+                write!(text, ", netns: {netns}, cgroup: {cgroup}").expect("written");
+            }
+            text.push_str(" }\n");
+        }
+        text.push_str("points:\n  - { name: waypoint, namespace: shop, kind: waypoint, mesh: istio, addresses: [10.90.0.2, 10.90.0.3]");
+        if let Some((pod, workload)) = self.instance {
+            write!(text, ", instance_pod: {pod}, cgroup: {}", workload.cgroup.path()).expect("written");
+        }
+        text.push_str(" }\n");
+        text
+    }
+}
+
+/// The only value of a query; all labels as text when there is another number of them.
+#[track_caller]
+fn value(prometheus: &Prometheus, query: &str) -> f64 {
+    let found = prometheus
+        .wait_for(query, LONGEST, query)
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", prometheus.log()));
+    match found.as_slice() {
+        [Sample { value, .. }] => *value,
+        several => panic!("{query}: {several:#?}"),
+    }
+}
+
+#[test]
+fn rules_make_one_point_of_instances_on_several_nodes() {
+    let world = World::new();
+    let names = [("a", 11), ("b", 12), ("c", 13), ("d", 14), ("catalog", 21)];
+    let workloads = names.map(|(name, n)| world.workload(name, n));
+    let everybody: Vec<&Workload> = workloads.iter().collect();
+    let [a, b, c, d, catalog] = &workloads;
+    let (first, second) = (world.workload("first", 2), world.workload("second", 3));
+    let nodes = [
+        Node {
+            name: "one",
+            here: vec![a, b],
+            instance: Some(("waypoint-1", &first)),
+        },
+        Node {
+            name: "two",
+            here: vec![c],
+            instance: Some(("waypoint-2", &second)),
+        },
+        Node {
+            name: "three",
+            here: vec![d, catalog],
+            instance: None,
+        },
+    ];
+    let agents: Vec<Agent> = nodes
+        .iter()
+        .map(|node| Agent::start(binary(), &node.inventory(&everybody), &[]).expect("an agent"))
+        .collect();
+    let _server = serve(catalog, v4(21, 8080));
+    let _first = proxy(&Placement::from(&first), v4(2, 8080), v4(21, 8080));
+    let _second = proxy(&Placement::from(&second), v4(3, 8080), v4(21, 8080));
+    let targets: Vec<Target<'_>> = nodes
+        .iter()
+        .zip(&agents)
+        .map(|(node, agent)| Target {
+            node: node.name,
+            address: agent.address(),
+        })
+        .collect();
+    let rules = ["rules.yaml", "alerts.yaml"].map(|file| {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../deploy/prometheus")
+            .join(file)
+    });
+    let options = Options {
+        interval: INTERVAL,
+        hurry: 30,
+    };
+    let prometheus = Prometheus::start(&targets, &[&rules[0], &rules[1]], options).expect("a real Prometheus");
+    // All of them are there before the traffic that is to be counted.
+    assert_eq!(value(&prometheus, "count(narrows_build_info) == 3"), 3.0);
+    // Who calls both instances is one dependent; b has another way, too.
+    for (who, to_first, to_second, past) in [(a, 12, 4, 0), (b, 6, 2, 8), (c, 6, 2, 0), (d, 6, 2, 0)] {
+        for (to, n) in [(v4(2, 8080), to_first), (v4(3, 8080), to_second), (v4(21, 8080), past)] {
+            if n > 0 {
+                call(who, to, n);
+            }
+        }
+    }
+    let point = "{point=\"shop/waypoint\",kind=\"waypoint\",mesh=\"istio\"}";
+    for (rule, expected) in [
+        ("narrows_point:dependents:count", 4.0),
+        ("narrows_point:dependents_without_another_way:count", 3.0),
+        ("narrows_point:served:count", 1.0),
+        ("narrows_point:instances:count", 2.0),
+        ("narrows_point:nodes:count", 2.0),
+        // 30 of 40 at the first, so that it has half as much again as the mean of 20.
+        ("narrows_point:instance_skew:ratio", 1.5),
+        ("narrows_point:failures_self:ratio5m", 0.0),
+        ("narrows_point:failures_client:ratio5m", 0.0),
+    ] {
+        let awaited = format!("abs({rule}{point} - {expected}) < 0.01");
+        value(&prometheus, &awaited);
+    }
+    let worst = value(&prometheus, &format!("narrows_point:worst_saturation:max{point}"));
+    assert!((0.0..=1.0).contains(&worst), "{worst}");
+    // Four of the five workloads that there are depend on it.
+    let risk = value(&prometheus, "narrows:workloads:count == 5");
+    assert_eq!(risk, 5.0);
+    assert_eq!(prometheus.broken_rules().expect("an answer"), vec![]);
+    let firing = prometheus.firing().expect("an answer");
+    let names: Vec<_> = firing.iter().filter_map(|alert| alert.get("alertname")).collect();
+    assert!(names.iter().all(|name| *name != "NarrowsAgentDown"), "{firing:#?}");
+}
