@@ -2,6 +2,7 @@
 //! the agent needs. No cluster and no network.
 
 mod manifests;
+mod prometheus;
 
 use manifests::{base, build, components, container, deploy, of_kind, only, pod, selects, succeed, variable, with};
 use narrows::config::Config;

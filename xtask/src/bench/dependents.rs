@@ -1,6 +1,6 @@
 //! What it costs to keep who depends on whom, on a large node: 200 points, 5,000 dependents.
 
-use super::{measure::INTERVAL, report::Report};
+use super::report::Report;
 use anyhow::{Context as _, Result};
 use narrows_testbed::{agent::Agent, cgroup, cgroup::Cgroup, http, scrape::Metrics, wait};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
@@ -24,6 +24,8 @@ const COUNTED: Duration = Duration::from_secs(60);
 
 /// Ticks that are measured.
 const TICKS: f64 = 5.0;
+
+const INTERVAL: &str = "1";
 
 fn point(n: u16) -> Ipv4Addr {
     Ipv4Addr::from(0x7f14_0001 + u32::from(n))

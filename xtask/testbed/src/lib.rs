@@ -15,6 +15,7 @@ pub mod busy;
 pub mod cgroup;
 pub mod confine;
 pub mod envoy;
+pub mod exported;
 pub mod guest;
 pub mod haproxy;
 pub mod http;

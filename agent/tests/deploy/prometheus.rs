@@ -1,0 +1,131 @@
+//! The recording rules, the alerts and their pages: valid, tested, complete, and about series that there are.
+
+use super::manifests::{deploy, succeed};
+use narrows_testbed::{exported, tools::tool};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn directory() -> PathBuf {
+    deploy().join("prometheus")
+}
+
+fn read(file: &Path) -> Value {
+    let text = fs::read_to_string(file).expect("a file");
+    serde_saphyr::from_str(&text).expect("YAML")
+}
+
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|it| it == extension))
+        .collect();
+    assert!(!files.is_empty(), "{}", directory.display());
+    files.sort();
+    files
+}
+
+/// All rules of a file.
+fn rules(name: &str) -> Vec<Value> {
+    let file = read(&directory().join(name));
+    let groups = file["groups"].as_array().expect("groups");
+    groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().expect("rules").clone())
+        .collect()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("text")
+}
+
+#[test]
+fn rules_and_alerts_do_what_their_tests_say() {
+    let promtool = tool("promtool").expect("promtool");
+    for name in ["rules.yaml", "alerts.yaml"] {
+        succeed(
+            Command::new(&promtool)
+                .args(["check", "rules"])
+                .arg(directory().join(name)),
+        );
+    }
+    succeed(
+        Command::new(&promtool)
+            .args(["test", "rules"])
+            .args(files(&directory().join("tests"), "yaml")),
+    );
+}
+
+#[test]
+fn each_alert_fires_in_a_test_stays_quiet_in_another_and_has_a_page() {
+    let mut alerts = BTreeSet::new();
+    for alert in rules("alerts.yaml") {
+        let name = text(&alert["alert"]).to_owned();
+        for annotation in ["summary", "description"] {
+            assert!(!text(&alert["annotations"][annotation]).is_empty(), "{name}");
+        }
+        assert!(
+            ["critical", "warning"].contains(&text(&alert["labels"]["severity"])),
+            "{name}"
+        );
+        let page = format!("deploy/runbooks/{name}.md");
+        assert_eq!(text(&alert["annotations"]["runbook"]), page);
+        alerts.insert(name);
+    }
+    let pages: BTreeSet<_> = files(&deploy().join("runbooks"), "md")
+        .iter()
+        .map(|page| page.file_stem().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(pages, alerts);
+    let mut seen: BTreeMap<String, [bool; 2]> = BTreeMap::new();
+    for file in files(&directory().join("tests"), "yaml") {
+        for case in read(&file)["tests"].as_array().expect("tests") {
+            for check in case["alert_rule_test"].as_array().into_iter().flatten() {
+                let fires = !check["exp_alerts"].as_array().expect("a list").is_empty();
+                seen.entry(text(&check["alertname"]).to_owned()).or_default()[usize::from(fires)] = true;
+            }
+        }
+    }
+    let both: BTreeSet<_> = seen
+        .into_iter()
+        .filter(|(_, both)| *both == [true; 2])
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(both, alerts);
+}
+
+#[test]
+fn each_rule_has_a_test() {
+    let tests = fs::read_to_string(directory().join("tests/rules.yaml")).expect("tests");
+    for rule in rules("rules.yaml") {
+        let name = text(&rule["record"]);
+        // What only others are made of is tested with them.
+        let used = name == "narrows_point:worst_saturation:max" && tests.contains("narrows_point:choke_risk:ratio");
+        assert!(tests.contains(&format!("'{name}")) || used, "{name}");
+    }
+}
+
+#[test]
+fn all_series_are_exported_or_recorded() {
+    let recorded: BTreeSet<String> = rules("rules.yaml")
+        .iter()
+        .map(|rule| text(&rule["record"]).to_owned())
+        .collect();
+    let exported = exported::names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/export")).expect("sources");
+    let mut documents: Vec<PathBuf> = files(&directory(), "yaml");
+    documents.extend(files(&deploy().join("runbooks"), "md"));
+    for document in documents {
+        for name in exported::mentioned(&fs::read_to_string(&document).expect("a file")) {
+            assert!(
+                recorded.contains(&name) || exported.contains(&name),
+                "{}: {name}",
+                document.display()
+            );
+        }
+    }
+}
