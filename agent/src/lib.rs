@@ -2,7 +2,8 @@
 //!
 //! Data flows one way: `kernel` reads what the kernel programs counted, `identity` and `points` say who it was, with
 //! what `node` and the inventory know, `model` adds it up, `export` shows it. `agent` turns the wheel, once a tick. Failed
-//! connections also go one by one, and at once, through `failures`. `client` is for people: it asks a running agent.
+//! connections also go one by one, and at once, through `failures`. `client` and `report` are for people: they ask a running agent, or a
+//! Prometheus that scrapes many.
 
 pub mod agent;
 pub mod check;
@@ -16,5 +17,6 @@ mod memory;
 pub mod model;
 pub mod node;
 pub mod points;
+pub mod report;
 pub mod signals;
 mod yaml;

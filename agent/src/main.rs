@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 use narrows::{
     client,
     config::{Config, Mode, Scope},
+    report,
 };
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tracing_subscriber::EnvFilter;
@@ -35,7 +36,24 @@ enum Command {
     /// Asks a running agent, which keeps the newest 10,000 failures of its node. Needs no privileges.
     #[command(after_long_help = FAILURES_HELP)]
     Failures(client::Options),
+    /// Say on one page where policy lives, where traffic is observed, and where failures will concentrate.
+    ///
+    /// Asks a Prometheus that scrapes the agents, or a single agent. Needs no privileges. Exit code 1 when there is nothing to report on.
+    #[command(after_long_help = REPORT_HELP)]
+    Report(report::Options),
 }
+
+const REPORT_HELP: &str = "\
+Examples:
+  narrows report                                             what the agent of this node knows
+  narrows report --prometheus http://prometheus:9090         all nodes, the last 24 hours
+  narrows report --prometheus https://… --token-file T --window 7d --format html --output report.html
+  narrows report --format json | jq '.findings.ranking[0]'   for programs
+
+Sections: where policy lives (workload, mode, points), where traffic is observed (attribution, blind spots), where failures will \
+concentrate (points by dependents without another way out, saturation and missing redundancy), what if one of them fails, what passes \
+policy by; and an appendix that maps the figures to controls of NIST CSF 2.0, OWASP NHI Top 10, CSA MAESTRO and NIST AI RMF, each with \
+the query that gives it. What nobody has measured is said to be not known.";
 
 const FAILURES_HELP: &str = "\
 Examples:
@@ -157,6 +175,7 @@ fn main() -> ExitCode {
         Command::Agent(settings) => agent(&settings),
         Command::Check(settings) => check(&settings),
         Command::Failures(options) => client::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Report(options) => report::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("narrows: {error:#}");

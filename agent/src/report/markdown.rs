@@ -1,0 +1,65 @@
+//! The page as Markdown: readable as it is.
+
+use super::page::Block;
+use std::fmt::Write as _;
+
+/// Writes it.
+pub fn render(page: &[Block]) -> String {
+    let mut text = String::new();
+    for block in page {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        match block {
+            Block::Heading(level, heading) => {
+                let _infallible = writeln!(text, "{} {heading}", "#".repeat(usize::from(*level)));
+            }
+            Block::Text(sentence) => {
+                let _infallible = writeln!(text, "{sentence}");
+            }
+            Block::List(points) => {
+                for point in points {
+                    let _infallible = writeln!(text, "- {point}");
+                }
+            }
+            Block::Table(head, rows) => table(&mut text, head, rows),
+        }
+    }
+    text
+}
+
+/// Columns are as wide as what is in them, but for the last one.
+fn table(text: &mut String, head: &[&str], rows: &[Vec<String>]) {
+    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|text| cell(text)).collect())
+        .collect();
+    let widths: Vec<usize> = head
+        .iter()
+        .enumerate()
+        .map(|(column, name)| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.chain([name.chars().count(), 3]).max().unwrap_or(3)
+        })
+        .collect();
+    let mut line = |cells: &[&str]| {
+        for (column, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+            let width = if column + 1 == cells.len() { 0 } else { *width };
+            let _infallible = write!(text, "| {cell:width$} ");
+        }
+        text.push_str("|\n");
+    };
+    line(head);
+    let dashes: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    let last = dashes.len().saturating_sub(1);
+    let dashes: Vec<&str> = dashes
+        .iter()
+        .enumerate()
+        .map(|(column, dashes)| if column == last { "---" } else { dashes.as_str() })
+        .collect();
+    line(&dashes);
+    for row in &rows {
+        line(&row.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,129 @@
+//! `narrows report`: where policy lives, where traffic is observed, where failures will concentrate; on one page.
+//!
+//! [`source`] asks for samples of a fixed list of facts; [`evidence`] makes them one picture; [`findings`] concludes from it;
+//! [`page`] writes that down, and [`controls`] what it is evidence for. Only `source` does I/O.
+
+mod ask;
+mod controls;
+mod evidence;
+mod facts;
+mod findings;
+mod html;
+mod json;
+mod markdown;
+mod page;
+mod source;
+mod text;
+
+use ask::Api;
+use clap::{Args, ValueEnum};
+use evidence::Evidence;
+use findings::Findings;
+use source::Source;
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// Which report, and of what.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// A Prometheus (or Thanos, or Mimir) that scrapes the agents: the report is about all of them
+    #[arg(long, env = "NARROWS_PROMETHEUS", value_name = "URL", conflicts_with = "agent")]
+    prometheus: Option<String>,
+    /// One agent: the report is about its node, and about the time since the agent's start [default: http://127.0.0.1:9797]
+    #[arg(long, env = "NARROWS_AGENT", value_name = "URL")]
+    agent: Option<String>,
+    /// File with a token for Prometheus (sent as `Authorization: Bearer`); NARROWS_PROMETHEUS_TOKEN has the token itself
+    #[arg(long, value_name = "FILE", requires = "prometheus")]
+    token_file: Option<PathBuf>,
+    /// How it is written
+    #[arg(long, value_enum, default_value = "markdown", value_name = "FORMAT")]
+    format: Format,
+    /// How far it looks back: 90s, 45m, 24h, 7d. Only with --prometheus
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = window)]
+    window: Duration,
+    /// Write it there instead of on stdout
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people, in a terminal or a wiki
+    Markdown,
+    /// One page for a browser or a printer
+    Html,
+    /// For programs
+    Json,
+}
+
+/// `24h` and the like, of at least a minute.
+fn window(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration: write 90s, 45m, 24h or 7d");
+    let text = text.trim();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    match number.checked_mul(seconds) {
+        Some(60..=31_536_000) => Ok(Duration::from_secs(number * seconds)),
+        _ => Err(format!("{text} must lie between 60s and 365d")),
+    }
+}
+
+/// Makes the report.
+///
+/// # Errors
+/// When nobody answers, or when there is nothing to report on: a report without data would be one without findings.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let source = match &options.prometheus {
+        Some(url) => Source::Prometheus {
+            api: Api::new(url, ask::token(options.token_file.as_deref())?)?,
+            window: options.window,
+        },
+        None => Source::Agent {
+            api: Api::new(options.agent.as_deref().unwrap_or("http://127.0.0.1:9797"), None)?,
+        },
+    };
+    let samples = source.samples()?;
+    let evidence = Evidence::of(&samples);
+    anyhow::ensure!(
+        !evidence.is_empty(),
+        "{} has nothing to report on: {}",
+        source,
+        if samples.is_empty() {
+            "no series of Narrows; is it the right one, and are the agents scraped?"
+        } else {
+            "the agents have seen no point and no workload yet"
+        }
+    );
+    let findings = Findings::of(&evidence);
+    let about = source.about();
+    let text = match options.format {
+        Format::Markdown => markdown::render(&page::page(&about, &evidence, &findings)),
+        Format::Html => html::render(&page::page(&about, &evidence, &findings)),
+        Format::Json => json::render(&about, &evidence, &findings)?,
+    };
+    match &options.output {
+        Some(file) => {
+            fs::write(file, text).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))
+        }
+        None => match io::stdout().write_all(text.as_bytes()) {
+            // `narrows report | head`: it was enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,330 @@
+//! The report as one page of headings, sentences and tables.
+
+use super::{
+    controls,
+    evidence::{Evidence, Name},
+    findings::{Findings, Rank, WhatIf},
+    source::About,
+};
+
+/// Rows of a table that has many; the number of the others is said.
+const ROWS: usize = 25;
+
+/// Names in a sentence.
+const NAMES: usize = 12;
+
+/// A part of the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// A heading; 1 is the page's own.
+    Heading(u8, String),
+    /// A sentence or two.
+    Text(String),
+    /// Points of a list.
+    List(Vec<String>),
+    /// A table: its head, and its rows.
+    Table(Vec<&'static str>, Vec<Vec<String>>),
+}
+
+/// What stands for a number that nobody has.
+pub const NOT_KNOWN: &str = "not known";
+
+/// A share as people write it. What is not quite everything is never written as 100 %, and what is not quite nothing never as 0 %.
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.1} %", share * 100.0);
+    match text.as_str() {
+        "100.0 %" if share < 1.0 => "99.9 %".into(),
+        "0.0 %" if share > 0.0 => "< 0.1 %".into(),
+        "100.0 %" => "100 %".into(),
+        "0.0 %" => "0 %".into(),
+        _ => text,
+    }
+}
+
+fn or_not_known<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| NOT_KNOWN.to_owned(), text)
+}
+
+fn count(n: usize, one: &str, several: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { several })
+}
+
+fn names(names: &[Name]) -> String {
+    let shown = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// A table of at most [`ROWS`] rows, and a sentence about the others.
+fn table(page: &mut Vec<Block>, head: Vec<&'static str>, mut rows: Vec<Vec<String>>) {
+    let more = rows.len().saturating_sub(ROWS);
+    rows.truncate(ROWS);
+    page.push(Block::Table(head, rows));
+    if more > 0 {
+        page.push(Block::Text(format!("… and {more} more; `--format json` has all.")));
+    }
+}
+
+/// Writes all of it down.
+pub fn page(about: &About, evidence: &Evidence, findings: &Findings) -> Vec<Block> {
+    let mut page = vec![
+        Block::Heading(
+            1,
+            "Enforcement points: where policy lives, and where failures will concentrate".into(),
+        ),
+        Block::Text(format!("Source: {}. Time: {}.", about.source, about.window)),
+    ];
+    if !about.limits.is_empty() {
+        page.push(Block::List(
+            about.limits.iter().map(|limit| (*limit).to_owned()).collect(),
+        ));
+    }
+    summary(&mut page, evidence, findings);
+    policy(&mut page, findings);
+    observation(&mut page, evidence, findings);
+    concentration(&mut page, findings);
+    consequences(&mut page, findings);
+    boundary(&mut page, evidence, findings);
+    appendix(&mut page, about, evidence, findings);
+    page
+}
+
+fn summary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
+    let first = match findings.ranking.first() {
+        Some(rank) => format!(
+            "Look first at {} {}: {} depend on it, {} of them without another way out.",
+            rank.kind,
+            rank.point,
+            count(rank.dependents as usize, "workload", "workloads"),
+            or_not_known(rank.without_another_way, |n| n.to_string()),
+        ),
+        None => "No point is shared by several workloads.".into(),
+    };
+    page.push(Block::List(vec![
+        first,
+        format!(
+            "{} known. Connections that workloads accepted and that a point carried: {}. Connections that passed by a point that was \
+             expected: {:.0}.",
+            count(evidence.points.len(), "point is", "points are"),
+            or_not_known(findings.enforced, percent),
+            evidence.bypassed(),
+        ),
+        format!("Ends of connections with a name: {}.", or_not_known(findings.attributed, percent)),
+    ]));
+}
+
+fn policy(page: &mut Vec<Block>, findings: &Findings) {
+    page.push(Block::Heading(2, "Where policy lives".into()));
+    page.push(Block::Text(
+        "Which points the connections of each workload pass, from what was observed. In brackets: the share of the workload's own \
+         connections."
+            .into(),
+    ));
+    let out = |(point, share): (&Name, &Option<f64>)| match share {
+        Some(share) => format!("{point} ({})", percent(*share)),
+        None => point.clone(),
+    };
+    let dash = |text: String| if text.is_empty() { "–".to_owned() } else { text };
+    let rows = findings.policy.iter().map(|(name, policy)| {
+        let modes = policy.modes.iter().cloned().collect::<Vec<_>>().join(", ");
+        vec![
+            name.clone(),
+            if modes.is_empty() { NOT_KNOWN.into() } else { modes },
+            dash(policy.out.iter().map(out).collect::<Vec<_>>().join(", ")),
+            dash(policy.into.iter().cloned().collect::<Vec<_>>().join(", ")),
+        ]
+    });
+    table(
+        page,
+        vec!["workload", "mode", "out through", "reached through"],
+        rows.collect(),
+    );
+}
+
+fn observation(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
+    page.push(Block::Heading(2, "Where traffic is observed".into()));
+    page.push(Block::Text(format!(
+        "Ends of connections that were attributed to a workload, a point, a node or an address outside: {}.",
+        or_not_known(findings.attributed, percent)
+    )));
+    let total: f64 = evidence.attributed.values().sum();
+    let rows = evidence.attributed.iter().filter(|(_, n)| **n > 0.0);
+    let rows: Vec<_> = rows
+        .map(|(result, n)| vec![result.clone(), format!("{n:.0}"), percent(n / total)])
+        .collect();
+    if !rows.is_empty() {
+        table(page, vec!["found", "ends", "share"], rows);
+    }
+    let blind: Vec<String> = evidence
+        .agents
+        .iter()
+        .filter(|(_, agent)| !agent.sees_all())
+        .map(|(name, agent)| {
+            let list =
+                |what: &str, names: Vec<String>| (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")));
+            let lost = agent.lost.iter().map(|(what, n)| format!("{what} ({n:.0})"));
+            let parts = [
+                (agent.up == Some(false)).then(|| "does not answer".to_owned()),
+                list("programs not attached:", agent.inactive.iter().cloned().collect()),
+                list("not offered by the node:", agent.signals_off.iter().cloned().collect()),
+                list("lost:", lost.collect()),
+                list("stale lists:", agent.stale.iter().cloned().collect()),
+            ];
+            let name = if name.is_empty() { "the agent" } else { name };
+            format!("{name}: {}", parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
+        })
+        .collect();
+    let agents = count(evidence.agents.len(), "agent", "agents");
+    if blind.is_empty() {
+        page.push(Block::Text(format!("Blind spots: none that the {agents} know of.")));
+    } else {
+        page.push(Block::Text(format!("Blind spots, at {} of {agents}:", blind.len())));
+        let more = blind.len().saturating_sub(ROWS);
+        let mut shown: Vec<_> = blind.into_iter().take(ROWS).collect();
+        if more > 0 {
+            shown.push(format!("and {more} more"));
+        }
+        page.push(Block::List(shown));
+    }
+}
+
+fn row(rank: &Rank) -> Vec<String> {
+    let number = |n: u64| n.to_string();
+    let saturation = match (&rank.saturation, &rank.resource) {
+        (Some(most), Some(resource)) => format!("{} ({resource})", percent(*most)),
+        _ => NOT_KNOWN.into(),
+    };
+    vec![
+        format!("{} {}", rank.kind, rank.point),
+        number(rank.dependents),
+        or_not_known(rank.without_another_way, number),
+        rank.served.to_string(),
+        saturation,
+        match (rank.instances, rank.nodes) {
+            (Some(instances), Some(nodes)) => format!("{instances} on {}", count(nodes as usize, "node", "nodes")),
+            _ => NOT_KNOWN.into(),
+        },
+        or_not_known(rank.failures_own, percent),
+        or_not_known(rank.failures_callers, percent),
+        or_not_known(rank.score, |score| format!("{score:.2}")),
+    ]
+}
+
+fn concentration(page: &mut Vec<Block>, findings: &Findings) {
+    page.push(Block::Heading(2, "Where failures will concentrate".into()));
+    if findings.ranking.is_empty() {
+        page.push(Block::Text("No point is shared by several workloads.".into()));
+        return;
+    }
+    page.push(Block::Text(
+        "Points that several workloads share, ranked by score = dependents without another way out × highest saturation × missing \
+         redundancy. Missing redundancy is 1 / nodes with an instance; it is 1 for proxies that a node has one of. What is not known \
+         comes before what is known to be 0."
+            .into(),
+    ));
+    table(
+        page,
+        vec![
+            "point",
+            "dependents",
+            "no other way",
+            "served",
+            "highest saturation",
+            "instances",
+            "failures, own",
+            "failures, callers",
+            "score",
+        ],
+        findings.ranking.iter().map(row).collect(),
+    );
+}
+
+fn consequences(page: &mut Vec<Block>, findings: &Findings) {
+    if findings.what_if.is_empty() {
+        return;
+    }
+    page.push(Block::Heading(2, "What if one of them fails".into()));
+    for it in &findings.what_if {
+        page.push(Block::Heading(3, it.point.clone()));
+        page.push(Block::List(consequence(it)));
+    }
+}
+
+fn consequence(it: &WhatIf) -> Vec<String> {
+    let mut list = Vec::new();
+    if !it.cut_off.is_empty() {
+        list.push(format!("Without any way out: {}.", names(&it.cut_off)));
+    }
+    if !it.impaired.is_empty() {
+        let parts: Vec<_> = it
+            .impaired
+            .iter()
+            .map(|(name, share)| format!("{name} ({})", percent(*share)))
+            .collect();
+        list.push(format!("Lose a part of their connections: {}.", names(&parts)));
+    }
+    if !it.unknown.is_empty() {
+        list.push(format!(
+            "Lose connections, their share is not known (they run where no agent was seen): {}.",
+            names(&it.unknown)
+        ));
+    }
+    if !it.unreachable.is_empty() {
+        list.push(format!(
+            "No longer reached, as nothing else was seen to reach them: {}.",
+            names(&it.unreachable)
+        ));
+    }
+    if list.is_empty() {
+        list.push("Nobody was seen to depend on it, or to be reached through it.".into());
+    }
+    list
+}
+
+fn boundary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
+    page.push(Block::Heading(2, "What passes policy by".into()));
+    if evidence.bypasses.is_empty() {
+        page.push(Block::Text(
+            "No connection was seen to pass by a point that was expected.".into(),
+        ));
+    } else {
+        let rows = evidence.bypasses.iter().map(|bypass| {
+            vec![
+                format!("{} {}", bypass.kind, bypass.point),
+                bypass.source.clone(),
+                bypass.destination.clone(),
+                format!("{:.0}", bypass.connections),
+            ]
+        });
+        table(page, vec!["expected", "from", "to", "connections"], rows.collect());
+    }
+    page.push(Block::Text(if findings.mixed.is_empty() {
+        "No workload was seen to take part in the mesh in different ways.".into()
+    } else {
+        format!("In the mesh in different ways at once: {}.", names(&findings.mixed))
+    }));
+}
+
+fn appendix(page: &mut Vec<Block>, about: &About, evidence: &Evidence, findings: &Findings) {
+    page.push(Block::Heading(2, "Appendix: what this is evidence for".into()));
+    page.push(Block::Text(
+        "Evidence, and not compliance: what was measured, and how to have it again. Queries that name `narrows_point:` need the recording \
+         rules in deploy/prometheus."
+            .into(),
+    ));
+    let window = about.queries.as_deref().unwrap_or("24h");
+    let rows = controls::all(evidence, findings, window).into_iter().map(|it| {
+        vec![
+            it.control.to_owned(),
+            it.asks.to_owned(),
+            it.figure,
+            format!("`{}`", it.query),
+        ]
+    });
+    page.push(Block::Table(
+        vec!["control", "asks for", "figure", "query"],
+        rows.collect(),
+    ));
+}

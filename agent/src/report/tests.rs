@@ -1,0 +1,194 @@
+use super::{
+    evidence::Evidence,
+    findings::Findings,
+    html, json, markdown,
+    page::{page, percent},
+    source::About,
+    text, window,
+};
+
+const SCRAPE: &str = r#"
+narrows_build_info{instance="one",version="0.1.0"} 1
+narrows_build_info{instance="two",version="0.1.0"} 1
+up{instance="two",job="narrows"} 0
+narrows_connections_active{instance="one",point="shop/w",kind="waypoint",mesh="istio",instance_pod="w-1",side="downstream"} 3
+narrows_connections_opened_total{instance="one",point="shop/w",kind="waypoint",mesh="istio",instance_pod="w-1",side="downstream"} 100
+narrows_connection_failures_total{instance="one",point="shop/w",kind="waypoint",mesh="istio",side="upstream",reason="refused",phase="handshake"} 25
+narrows_client_connections_opened_total{instance="one",point="shop/w",kind="waypoint",mesh="istio"} 50
+narrows_saturation_ratio{instance="one",point="shop/w",kind="waypoint",mesh="istio",instance_pod="w-1",resource="cpu"} 0.4
+narrows_saturation_ratio{instance="one",point="shop/w",kind="waypoint",mesh="istio",instance_pod="w-1",resource="memory"} 0.5
+narrows_dependent_active{instance="one",point="shop/w",kind="waypoint",mesh="istio",source_workload_namespace="shop",source_workload="a"} 1
+narrows_dependent_active{instance="two",point="shop/w",kind="waypoint",mesh="istio",source_workload_namespace="shop",source_workload="a"} 1
+narrows_dependent_active{instance="one",point="shop/w",kind="waypoint",mesh="istio",source_workload_namespace="shop",source_workload="b"} 1
+narrows_dependent_active{instance="one",point="shop/w",kind="waypoint",mesh="istio",source_workload_namespace="shop",source_workload="c"} 1
+narrows_dependent_active{instance="one",point="shop/w",kind="waypoint",mesh="istio",source_workload_namespace="shop",source_workload="gone"} 0
+narrows_dependent_share_ratio{instance="one",point="shop/w",kind="waypoint",mesh="istio",source_workload_namespace="shop",source_workload="a"} 1
+narrows_dependent_share_ratio{instance="one",point="shop/w",kind="waypoint",mesh="istio",source_workload_namespace="shop",source_workload="b"} 1
+narrows_dependent_share_ratio{instance="two",point="shop/w",kind="waypoint",mesh="istio",source_workload_namespace="shop",source_workload="b"} 0.25
+narrows_served_active{instance="one",point="shop/w",kind="waypoint",mesh="istio",destination_workload_namespace="shop",destination_workload="catalog"} 1
+narrows_served_active{instance="one",point="shop/w",kind="waypoint",mesh="istio",destination_workload_namespace="shop",destination_workload="orders"} 1
+narrows_workload_mode{instance="one",workload_namespace="shop",workload="a",mode="ambient"} 1
+narrows_workload_mode{instance="two",workload_namespace="shop",workload="a",mode="sidecar"} 1
+narrows_enforced_connections_total{source_workload_namespace="shop",source_workload="w",destination_workload_namespace="shop",destination_workload="catalog",enforced_by="waypoint"} 75
+narrows_enforced_connections_total{source_workload_namespace="shop",source_workload="a",destination_workload_namespace="shop",destination_workload="orders",enforced_by="none"} 25
+narrows_bypassed_connections_total{point="shop/w",kind="waypoint",source_workload_namespace="shop",source_workload="<a>",destination_workload_namespace="shop",destination_workload="orders"} 4
+narrows_attributed_connections_total{end="local",result="workload"} 90
+narrows_attributed_connections_total{end="remote",result="unknown"} 10
+narrows_program_active{instance="one",program="reset"} 0
+narrows_lost_total{instance="one",what="flow_detail"} 3
+narrows_lost_total{instance="one",what="failure_event_rate_limited"} 3
+"#;
+
+fn about() -> About {
+    About {
+        source: "a test".into(),
+        window: "now".into(),
+        limits: vec![],
+        queries: None,
+    }
+}
+
+fn evidence() -> Evidence {
+    Evidence::of(&text::parse(SCRAPE))
+}
+
+#[test]
+fn several_agents_are_one_picture() {
+    let evidence = evidence();
+    let point = &evidence.points["shop/w"];
+    let shares: Vec<_> = point
+        .dependents
+        .iter()
+        .map(|(name, share)| (name.as_str(), *share))
+        .collect();
+    // On one of its nodes, b has another way; of c nobody knows.
+    assert_eq!(
+        shares,
+        [("shop/a", Some(1.0)), ("shop/b", Some(0.25)), ("shop/c", None)]
+    );
+    assert_eq!((point.instances.len(), point.nodes.len()), (1, 1));
+    assert_eq!(point.saturation, Some((0.5, "memory".into())));
+    assert_eq!((point.own.attempts, point.own.ratio()), (125.0, Some(0.2)));
+    assert_eq!(point.callers.ratio(), Some(0.0));
+    assert_eq!(evidence.agents["two"].up, Some(false));
+    assert_eq!(evidence.agents["one"].lost.len(), 1);
+}
+
+#[test]
+fn the_score_is_the_product_of_its_factors() {
+    let findings = Findings::of(&evidence());
+    let [rank] = findings.ranking.as_slice() else {
+        panic!("one point is shared")
+    };
+    assert_eq!(
+        (rank.dependents, rank.without_another_way, rank.served),
+        (3, Some(1), 2)
+    );
+    assert_eq!((rank.missing_redundancy, rank.score), (1.0, Some(0.5)));
+    assert_eq!((findings.attributed, findings.enforced), (Some(0.9), Some(0.75)));
+    assert_eq!(findings.mixed, ["shop/a"]);
+    let [what_if] = findings.what_if.as_slice() else {
+        panic!("what if it fails")
+    };
+    assert_eq!(what_if.cut_off, ["shop/a"]);
+    assert_eq!(what_if.impaired, [("shop/b".to_owned(), 0.25)]);
+    assert_eq!(what_if.unknown, ["shop/c"]);
+    // Orders is reached by somebody without the waypoint, too.
+    assert_eq!(what_if.unreachable, ["shop/catalog"]);
+}
+
+#[test]
+fn what_is_not_known_is_not_a_number() {
+    let only_callers = r#"
+narrows_dependent_active{point="shop/w",kind="waypoint",source_workload_namespace="s",source_workload="a"} 1
+narrows_dependent_active{point="shop/w",kind="waypoint",source_workload_namespace="s",source_workload="b"} 1
+"#;
+    let evidence = Evidence::of(&text::parse(only_callers));
+    let findings = Findings::of(&evidence);
+    let rank = &findings.ranking[0];
+    assert_eq!((rank.score, rank.without_another_way, rank.nodes), (None, None, None));
+    let text = markdown::render(&page(&about(), &evidence, &findings));
+    assert!(
+        text.contains("- Ends of connections with a name: not known.\n"),
+        "{text}"
+    );
+    for number in ["NaN", " inf ", " -0 ", " -0."] {
+        assert!(!text.contains(number), "{number}\n{text}");
+    }
+    assert!(Evidence::of(&[]).is_empty());
+}
+
+#[test]
+fn more_dependents_more_saturation_or_less_redundancy_come_first() {
+    let point = |name: &str, dependents: u32, saturation: f64, nodes: u32| {
+        let mut lines = String::new();
+        for n in 0..dependents {
+            lines += &format!(
+                "narrows_dependent_active{{point=\"{name}\",kind=\"waypoint\",source_workload_namespace=\"s\",source_workload=\"{n}\"}} 1\n\
+                 narrows_dependent_share_ratio{{point=\"{name}\",kind=\"waypoint\",source_workload_namespace=\"s\",source_workload=\"{n}\"}} 1\n"
+            );
+        }
+        for n in 0..nodes {
+            lines += &format!(
+                "narrows_connections_active{{point=\"{name}\",kind=\"waypoint\",side=\"downstream\",instance=\"{n}\",instance_pod=\"{n}\"}} 0\n"
+            );
+        }
+        lines
+            + &format!("narrows_saturation_ratio{{point=\"{name}\",kind=\"waypoint\",resource=\"cpu\"}} {saturation}\n")
+    };
+    let all = [
+        point("x/usual", 4, 0.5, 1),
+        point("x/many", 8, 0.5, 1),
+        point("x/full", 4, 0.9, 1),
+        point("x/redundant", 4, 0.5, 2),
+        point("x/idle", 4, 0.0, 1),
+        point("x/dedicated", 1, 0.9, 1),
+    ];
+    let findings = Findings::of(&Evidence::of(&text::parse(&all.concat())));
+    let order: Vec<_> = findings.ranking.iter().map(|rank| rank.point.as_str()).collect();
+    assert_eq!(order, ["x/many", "x/full", "x/usual", "x/redundant", "x/idle"]);
+}
+
+#[test]
+fn all_forms_say_the_same_and_are_well_formed() {
+    let (evidence, about) = (evidence(), about());
+    let findings = Findings::of(&evidence);
+    let page = page(&about, &evidence, &findings);
+    let text = markdown::render(&page);
+    for part in [
+        "Look first at waypoint shop/w: 3 workloads depend on it, 1 of them without another way out.",
+        "- Without any way out: shop/a.",
+        "- No longer reached, as nothing else was seen to reach them: shop/catalog.",
+        "| waypoint shop/w | shop/<a> | shop/orders | 4 |",
+        "DE.CM-01",
+        "GV.RM-01",
+        "NHI1:2025",
+        "NHI3:2025",
+        "MAESTRO",
+        "NIST AI RMF",
+        "two: does not answer",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let html = html::render(&page);
+    assert!(html.contains("shop/&lt;a&gt;") && !html.contains("<a>"), "{html}");
+    assert_eq!(html.matches("<table>").count(), html.matches("</table>").count());
+    let json = json::render(&about, &evidence, &findings).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["findings"]["ranking"][0]["score"], 0.5);
+    assert_eq!(json["version"], 1);
+}
+
+#[test]
+fn shares_are_never_rounded_to_all_or_nothing() {
+    let texts = [1.0, 0.9999, 0.5, 0.0001, 0.0].map(percent);
+    assert_eq!(texts, ["100 %", "99.9 %", "50.0 %", "< 0.1 %", "0 %"]);
+}
+
+#[test]
+fn windows_have_units() {
+    assert_eq!(window("24h").map(|it| it.as_secs()), Ok(86_400));
+    for wrong in ["", "h", "1", "30s", "2y", "9999d", "ä"] {
+        assert!(window(wrong).is_err(), "{wrong}");
+    }
+}
