@@ -13,7 +13,7 @@ use narrows_testbed::{
     prometheus::{Options, Prometheus, Sample, Target},
     workload::Workload,
 };
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path, process::Command, time::Duration};
 
 /// Scrapes are so far apart, and rates need several of them.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -163,5 +163,54 @@ fn rules_make_one_point_of_instances_on_several_nodes() {
     let firing = prometheus.firing().expect("an answer");
     let names: Vec<_> = firing.iter().filter_map(|alert| alert.get("alertname")).collect();
     assert!(names.iter().all(|name| *name != "NarrowsAgentDown"), "{firing:#?}");
+    reports(&prometheus, &agents[0]);
     drop(clients);
+}
+
+/// What `narrows report` makes of all three agents, and of one of them.
+fn reports(prometheus: &Prometheus, agent: &Agent) {
+    let all = format!("http://{}", prometheus.address());
+    let (markdown, html, json) = (
+        report(&["--prometheus", &all, "--window", "1m"]),
+        report(&["--prometheus", &all, "--window", "1m", "--format", "html"]),
+        report(&["--prometheus", &all, "--window", "1m", "--format", "json"]),
+    );
+    for part in [
+        "Look first at waypoint shop/waypoint: 4 workloads depend on it, 3 of them without another way out.",
+        "2 on 2 nodes",
+        "- Without any way out: shop/a, shop/c, shop/d.",
+        "Lose a part of their connections: shop/b (",
+        "Blind spots",
+    ] {
+        assert!(markdown.contains(part), "{part}\n{markdown}");
+    }
+    assert!(html.contains("<td>2 on 2 nodes</td>"), "{html}");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let first = &json["findings"]["ranking"][0];
+    assert_eq!(
+        (&first["dependents"], &first["nodes"]),
+        (&4.into(), &2.into()),
+        "{first}"
+    );
+    // One node knows its own two callers, and not how many instances there are elsewhere.
+    let one = format!("http://{}", agent.address());
+    let markdown = report(&["--agent", &one]);
+    for part in ["One node is seen.", "1 on 1 node", "shop/a (100 %)"] {
+        assert!(
+            markdown.contains(part) || markdown.contains("Without any way out: shop/a"),
+            "{part}\n{markdown}"
+        );
+    }
+}
+
+#[track_caller]
+fn report(arguments: &[&str]) -> String {
+    let output = Command::new(binary())
+        .arg("report")
+        .args(arguments)
+        .output()
+        .expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
