@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use narrows_testbed::actor::Actor;
 use narrows_testbed::cgroup::Cgroup;
 use narrows_testbed::envoy::{Envoy, Listener, Route};
+use narrows_testbed::limits::Limits;
 use narrows_testbed::load::{Behaviour, ClientTally, Plan, ServerTally};
 use narrows_testbed::netns::{Fabric, Netns};
 use narrows_testbed::workload::Workload;
@@ -113,11 +114,14 @@ pub(super) struct Tallies {
 
 /// The running mesh. What depends on something is declared before it, and so dropped first.
 pub(super) struct Mesh {
-    clients: Vec<Actor<ClientTally>>,
+    clients: Vec<(&'static str, Actor<ClientTally>)>,
+    /// What billing/payments opens beside that.
+    neighbour: Vec<Actor<ClientTally>>,
     /// What clients did that have ended.
     done: ClientTally,
     ztunnel: Ztunnel,
     envoy: Option<Envoy>,
+    limits: Option<Limits>,
     servers: Vec<Actor<ServerTally>>,
     workloads: Vec<(&'static str, Workload)>,
     _ztunnel_cgroup: Cgroup,
@@ -158,9 +162,11 @@ impl Mesh {
         }
         Ok(Self {
             clients: Vec::new(),
+            neighbour: Vec::new(),
             done: ClientTally::default(),
             ztunnel,
             envoy: Some(envoy),
+            limits: None,
             servers,
             workloads,
             _ztunnel_cgroup: ztunnel_cgroup,
@@ -180,17 +186,63 @@ impl Mesh {
                 workers: 8,
                 ..Plan::burst(target, 0)
             };
-            self.clients.push(Actor::client(of(&self.workloads, caller)?, &plan)?);
+            let client = Actor::client(of(&self.workloads, caller)?, &plan)?;
+            self.clients.push((caller, client));
         }
         Ok(())
     }
 
     /// Ends the calls, and returns when the last connection of every client has ended.
     pub(super) fn stop_load(&mut self) -> Result<()> {
-        for client in self.clients.drain(..) {
+        for (_, client) in self.clients.drain(..) {
             self.done += client.stop()?;
         }
         Ok(())
+    }
+
+    /// Limits the waypoint to a part of a processor.
+    pub(super) fn limit_waypoint(&mut self, processors: f64) -> Result<()> {
+        let limits = Limits::new(&of(&self.workloads, WAYPOINT.name)?.cgroup, Some(processors), None)?;
+        if let Some(envoy) = &self.envoy {
+            limits.take_in(envoy.pid())?;
+        }
+        self.limits = Some(limits);
+        Ok(())
+    }
+
+    /// Lets billing/payments open so many connections a second more.
+    pub(super) fn add_neighbour(&mut self, rate: f64) -> Result<()> {
+        let target = SERVERS
+            .iter()
+            .find(|member| member.name == "catalog")
+            .context("no catalog")?;
+        let plan = Plan {
+            rate,
+            count: None,
+            // Enough that none has to wait for another one's answer.
+            workers: 64,
+            ..Plan::burst(service(target), 0)
+        };
+        let neighbour = Actor::client(of(&self.workloads, "payments")?, &plan)?;
+        self.neighbour.push(neighbour);
+        Ok(())
+    }
+
+    /// Ends that at once, whatever is under way.
+    pub(super) fn stop_neighbour(&mut self) {
+        self.neighbour.clear();
+    }
+
+    /// Requests of shop/cart and shop/search that came to nothing. What they call never fails by itself.
+    pub(super) fn others_failed(&mut self) -> Result<u64> {
+        let mut failed = 0;
+        for (caller, client) in &mut self.clients {
+            if matches!(*caller, "cart" | "search") {
+                let tally = client.tally()?;
+                failed += tally.refused + tally.reset + tally.timed_out + tally.cut_short + tally.failed;
+            }
+        }
+        Ok(failed)
     }
 
     /// Kills Envoy.

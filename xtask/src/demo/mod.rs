@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: a miniature ambient mesh on this machine, watched by the agent.
 
+mod choke;
 mod compare;
 mod inventory;
 mod mesh;
@@ -45,6 +46,16 @@ pub(crate) struct Args {
     /// who call it, because it cannot report its own death
     #[arg(long)]
     chaos: bool,
+
+    /// A noisy neighbour slowly fills the waypoint that others share, a real Prometheus watches with the alerts of
+    /// deploy/prometheus, and the run says when the alert fired and when the first request of another workload failed; it
+    /// ends by itself, after two minutes or so
+    #[arg(long, conflicts_with_all = ["chaos", "duration", "prometheus"])]
+    choke: bool,
+
+    /// Also start a real Prometheus, with the rules and alerts of deploy/prometheus, for dashboards and `narrows report`
+    #[arg(long)]
+    prometheus: bool,
 
     /// Set by the demo itself: the process that makes the mesh, below the one that cleans up after it.
     #[arg(long, hide = true)]
@@ -96,9 +107,27 @@ fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
     let mut mesh = Mesh::build()?;
     println!("Starting narrows ...");
     let binary = tools::target_dir().join("release/narrows");
-    let agent = Agent::start_on(&binary, &inventory::text(), args.listen, &[])?;
+    let arguments: &[&str] = if args.choke { &["--interval", "1"] } else { &[] };
+    let agent = Agent::start_on(&binary, &inventory::text(), args.listen, arguments)?;
     mesh.start_load()?;
     println!("{}", hints(args));
+    if args.choke {
+        let choked = choke::run(&mut mesh, &agent, stop);
+        return choked.with_context(|| format!("the last of the agent's log:\n{}", last_lines(&agent.stderr(), 15)));
+    }
+    let _prometheus = match args.prometheus.then(|| choke::prometheus(&agent)).transpose()? {
+        Some(prometheus) => {
+            println!(
+                "Prometheus, with all times of rules and alerts divided by {}:  http://{address}\n  \
+                   {} report --prometheus http://{address} --window 1m\n",
+                choke::HURRY,
+                binary.display(),
+                address = prometheus.address(),
+            );
+            Some(prometheus)
+        }
+        None => None,
+    };
     let watched = watch_load(args, stop, &mut mesh, &agent);
     watched.with_context(|| format!("the last of the agent's log:\n{}", last_lines(&agent.stderr(), 15)))?;
     mesh.stop_load()?;
@@ -140,7 +169,10 @@ fn hints(args: &Args) -> String {
          Look at\n  \
            narrows_connections_active               how busy each point is\n  \
            narrows_client_connection_failures_total what the callers of a point suffer (payments calls a closed port)\n  \
-           narrows_dependent_connections_total      who goes down with it\n\
+           narrows_dependent_connections_total      who goes down with it\n  \
+           narrows_dependent_share_ratio            who has no other way out (1)\n  \
+           narrows_served_active                    who is reached through it\n  \
+           narrows_bypassed_connections_total       what passes the waypoint by, though it is expected\n\
          End with Ctrl-C.\n"
     )
 }

@@ -1,0 +1,237 @@
+//! The choke: a noisy neighbour slowly fills the waypoint that others share. Who notices first, the alert or the others?
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use narrows_testbed::agent::Agent;
+use narrows_testbed::prometheus::{Options, Prometheus, Target};
+use narrows_testbed::signals::Stop;
+
+use super::mesh::Mesh;
+
+/// By how much the times of rules and alerts are shortened for the demo.
+pub(super) const HURRY: u32 = 20;
+
+/// What the waypoint may use of a processor.
+const QUOTA: f64 = 0.06;
+
+/// The neighbour opens so many more connections a second, so often; it knows nothing of any alert.
+const STEP: f64 = 8.0;
+const EVERY: Duration = Duration::from_secs(2);
+
+/// How often everybody is asked.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The neighbour has filled the waypoint by then, and afterwards all is well again by then, or something is wrong.
+const LONGEST: Duration = Duration::from_secs(180);
+
+const SATURATION: &str = "narrows_point:saturation:max{point=\"shop/waypoint\"}";
+
+/// What is worth a line when the saturation passes it.
+const THRESHOLDS: [f64; 2] = [0.5, 0.85];
+
+/// Starts Prometheus beside an agent, with the rules and alerts of this checkout.
+pub(super) fn prometheus(agent: &Agent) -> Result<Prometheus> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus");
+    let rules = ["rules.yaml", "alerts.yaml"].map(|name| directory.join(name));
+    let target = Target {
+        node: "demo",
+        address: agent.address(),
+    };
+    let options = Options {
+        interval: Duration::from_secs(1),
+        hurry: HURRY,
+    };
+    Prometheus::start(&[target], &[&rules[0], &rules[1]], options)
+}
+
+/// When what happened that the verdict is about.
+#[derive(Debug, Default)]
+struct Verdict {
+    fired: Option<Duration>,
+    failed: Option<Duration>,
+    resolved: Option<Duration>,
+}
+
+impl Verdict {
+    /// The sentence at the end.
+    ///
+    /// # Errors
+    /// When the alert was no warning, or has not gone.
+    fn sentence(&self) -> Result<String> {
+        match (self.fired, self.failed, self.resolved) {
+            (Some(fired), Some(failed), Some(_)) if fired < failed => Ok(format!(
+                "The alert fired {:.1} s before the waypoint failed a request of another workload (at a {HURRY}th of its usual `for`), and \
+                 resolved afterwards.",
+                (failed - fired).as_secs_f64()
+            )),
+            (None, ..) => bail!("the alert has not fired"),
+            (_, None, _) => bail!("no request of another workload has failed: the neighbour was not noisy enough"),
+            (Some(fired), Some(failed), Some(_)) => bail!(
+                "the alert fired {:.1} s after a request of another workload had failed",
+                fired.saturating_sub(failed).as_secs_f64()
+            ),
+            (_, _, None) => bail!("the alert has not resolved within {} s", LONGEST.as_secs()),
+        }
+    }
+}
+
+/// Carries the scenario out, and prints what happens when. The mesh has its usual load already.
+///
+/// # Errors
+/// When the alert does not fire before the first failure, or does not resolve.
+pub(super) fn run(mesh: &mut Mesh, agent: &Agent, stop: &Stop) -> Result<()> {
+    let prometheus = prometheus(agent)?;
+    println!(
+        "Prometheus with the alerts of deploy/prometheus, their times divided by {HURRY}:  http://{}/alerts\n\n\
+         The waypoint may use {QUOTA} of a processor. billing/payments now opens {STEP:.0} connections a second more every {} s, until a \
+         request of shop/cart or shop/search fails.\n",
+        prometheus.address(),
+        EVERY.as_secs()
+    );
+    mesh.limit_waypoint(QUOTA)?;
+    let mut run = Run {
+        begin: Instant::now(),
+        prometheus: &prometheus,
+        passed: 0,
+        verdict: Verdict::default(),
+    };
+    let before = mesh.others_failed()?;
+    run.fill(mesh, before, stop)?;
+    mesh.stop_neighbour();
+    run.say("payments stops");
+    run.recover(stop)?;
+    println!("\n{}", run.verdict.sentence()?);
+    Ok(())
+}
+
+struct Run<'a> {
+    begin: Instant,
+    prometheus: &'a Prometheus,
+    /// How many of the thresholds were passed.
+    passed: usize,
+    verdict: Verdict,
+}
+
+impl Run<'_> {
+    fn say(&self, what: &str) -> Duration {
+        let at = self.begin.elapsed();
+        println!("{:>7.1} s  {what}", at.as_secs_f64());
+        at
+    }
+
+    /// The neighbour grows until somebody else fails.
+    fn fill(&mut self, mesh: &mut Mesh, before: u64, stop: &Stop) -> Result<()> {
+        let (mut steps, mut due) = (0_u32, Duration::ZERO);
+        while self.begin.elapsed() < LONGEST {
+            if self.begin.elapsed() >= due {
+                mesh.add_neighbour(STEP)?;
+                (steps, due) = (steps + 1, due + EVERY);
+                if steps % 5 == 0 {
+                    self.say(&format!(
+                        "payments opens {:.0} connections a second more than at first",
+                        f64::from(steps) * STEP
+                    ));
+                }
+            }
+            self.look_at_saturation()?;
+            if self.verdict.fired.is_none()
+                && let Some(description) = self.alert()?
+            {
+                let at = self.say(&format!("ALERT NarrowsPointSaturated fires: {description}"));
+                self.verdict.fired = Some(at);
+            }
+            let failed = mesh.others_failed()? - before;
+            if failed > 0 {
+                let at = self.say(&format!(
+                    "the first of the others fails: {failed} requests of shop/cart and shop/search got no answer"
+                ));
+                self.verdict.failed = Some(at);
+                return Ok(());
+            }
+            self.pause(stop)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the alert has gone.
+    fn recover(&mut self, stop: &Stop) -> Result<()> {
+        let begin = Instant::now();
+        while begin.elapsed() < LONGEST {
+            // It may still be on its way when the others fail first, which the verdict then says.
+            if self.verdict.fired.is_none() && self.alert()?.is_some() {
+                self.verdict.fired = Some(self.say("ALERT NarrowsPointSaturated fires, too late"));
+            }
+            if self.verdict.fired.is_some() && self.alert()?.is_none() {
+                self.verdict.resolved = Some(self.say("the alert has resolved"));
+                return Ok(());
+            }
+            self.pause(stop)?;
+        }
+        Ok(())
+    }
+
+    fn pause(&self, stop: &Stop) -> Result<()> {
+        if stop.within(LOOK)? {
+            bail!("the demo was ended before its end");
+        }
+        Ok(())
+    }
+
+    fn look_at_saturation(&mut self) -> Result<()> {
+        let found = self.prometheus.query(SATURATION)?;
+        let most = found.into_iter().max_by(|a, b| a.value.total_cmp(&b.value));
+        if let Some(most) = most
+            && let Some(threshold) = THRESHOLDS.get(self.passed)
+            && most.value > *threshold
+        {
+            self.passed += 1;
+            self.say(&format!(
+                "{} of the waypoint is {:.0} % full: {:.0} % is passed",
+                most.label("resource"),
+                most.value * 100.0,
+                threshold * 100.0
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the alert says, while it fires.
+    fn alert(&self) -> Result<Option<String>> {
+        let firing = self.prometheus.firing().context("Prometheus does not answer")?;
+        let ours = firing.into_iter().find(|alert| {
+            let is = |name: &str, value: &str| alert.get(name).is_some_and(|it| it == value);
+            is("alertname", "NarrowsPointSaturated") && is("point", "shop/waypoint")
+        });
+        Ok(ours.map(|mut alert| alert.remove("description").unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_alert_before_the_failure_that_resolves_is_good() {
+        let verdict = |fired, failed, resolved| {
+            let seconds = |n: Option<u64>| n.map(Duration::from_secs);
+            Verdict {
+                fired: seconds(fired),
+                failed: seconds(failed),
+                resolved: seconds(resolved),
+            }
+            .sentence()
+        };
+        let good = verdict(Some(10), Some(22), Some(60)).expect("a warning in time");
+        assert!(good.starts_with("The alert fired 12.0 s before"), "{good}");
+        for bad in [
+            verdict(None, Some(22), None),
+            verdict(Some(30), Some(22), Some(60)),
+            verdict(Some(10), None, Some(60)),
+            verdict(Some(10), Some(22), None),
+        ] {
+            assert!(bad.is_err());
+        }
+    }
+}
