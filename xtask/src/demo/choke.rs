@@ -14,10 +14,10 @@ use super::mesh::Mesh;
 pub(super) const HURRY: u32 = 20;
 
 /// What the waypoint may use of a processor.
-const QUOTA: f64 = 0.06;
+const QUOTA: f64 = 0.08;
 
 /// The neighbour opens so many more connections a second, so often; it knows nothing of any alert.
-const STEP: f64 = 8.0;
+const STEP: f64 = 10.0;
 const EVERY: Duration = Duration::from_secs(2);
 
 /// How often everybody is asked.

@@ -2,6 +2,7 @@
 
 mod choke;
 mod compare;
+mod dashboards;
 mod inventory;
 mod mesh;
 mod table;
@@ -115,7 +116,7 @@ fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
         let choked = choke::run(&mut mesh, &agent, stop);
         return choked.with_context(|| format!("the last of the agent's log:\n{}", last_lines(&agent.stderr(), 15)));
     }
-    let _prometheus = match args.prometheus.then(|| choke::prometheus(&agent)).transpose()? {
+    let prometheus = match args.prometheus.then(|| choke::prometheus(&agent)).transpose()? {
         Some(prometheus) => {
             println!(
                 "Prometheus, with all times of rules and alerts divided by {}:  http://{address}\n  \
@@ -130,10 +131,14 @@ fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
     };
     let watched = watch_load(args, stop, &mut mesh, &agent);
     watched.with_context(|| format!("the last of the agent's log:\n{}", last_lines(&agent.stderr(), 15)))?;
+    let shown = prometheus.as_ref().map(dashboards::check).transpose()?;
     mesh.stop_load()?;
     let metrics = agent.try_settle()?;
     let checks = compare::checks(&mesh.tallies()?, &metrics);
     println!("\n{}", compare::render(&checks));
+    if let Some(shown) = shown {
+        println!("{shown}");
+    }
     if let Some(wrong) = checks.iter().find(|check| !check.holds()) {
         bail!("narrows and the load generator disagree: {wrong}");
     }

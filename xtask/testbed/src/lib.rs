@@ -16,6 +16,7 @@ pub mod cgroup;
 pub mod confine;
 pub mod envoy;
 pub mod exported;
+pub mod grafana;
 pub mod guest;
 pub mod haproxy;
 pub mod http;

@@ -1,0 +1,101 @@
+//! The dashboards of `deploy/grafana`, as far as their queries go.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+/// A query of a panel.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The file of its dashboard.
+    pub dashboard: String,
+    /// The title of its panel.
+    pub panel: String,
+    /// As it stands there, variables and all.
+    pub expression: String,
+    /// Whether nothing is as it should be: the panel then says that there is none.
+    pub may_be_empty: bool,
+}
+
+impl Query {
+    /// The query with these values for variables; others match everything. A minute stands for the interval of a rate.
+    pub fn with(&self, values: &BTreeMap<&str, &str>) -> String {
+        let mut text = self.expression.replace("$__rate_interval", "1m");
+        // Those that may be all.
+        let all = ["instance_pod", "namespace", "cluster", "agent", "kind"].map(|name| (name, ".*"));
+        let given = values.iter().map(|(name, value)| (*name, *value));
+        let mut values: Vec<(&str, &str)> = given.chain(all).collect();
+        // One may begin with another one.
+        values.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        for (name, value) in values {
+            text = text.replace(&format!("${name}"), value);
+        }
+        text
+    }
+}
+
+/// All dashboards of a directory, by file name.
+pub fn dashboards(directory: &Path) -> Result<BTreeMap<String, Value>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let text = fs::read_to_string(&path)?;
+            let dashboard = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+            let name = path
+                .file_stem()
+                .context("a file has a name")?
+                .to_string_lossy()
+                .into_owned();
+            all.insert(name, dashboard);
+        }
+    }
+    ensure!(!all.is_empty(), "no dashboards in {}", directory.display());
+    Ok(all)
+}
+
+/// All queries of dashboards, in their order.
+pub fn queries(dashboards: &BTreeMap<String, Value>) -> Vec<Query> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut all = Vec::new();
+    for (name, dashboard) in dashboards {
+        for panel in dashboard["panels"].as_array().into_iter().flatten() {
+            let none = text(&panel["fieldConfig"]["defaults"]["noValue"]);
+            for target in panel["targets"].as_array().into_iter().flatten() {
+                all.push(Query {
+                    dashboard: name.clone(),
+                    panel: text(&panel["title"]),
+                    expression: text(&target["expr"]),
+                    may_be_empty: none.starts_with("None"),
+                });
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_get_values() {
+        let query = Query {
+            dashboard: "point".into(),
+            panel: "A panel".into(),
+            expression:
+                "rate(x{w=\"$workload\",n=\"$workload_namespace\",point=\"$point\",instance_pod=~\"$instance_pod\",p=~\"($namespace)/.*\"}[$__rate_interval])"
+                    .into(),
+            may_be_empty: false,
+        };
+        let values = BTreeMap::from([("point", "shop/w"), ("workload", "a"), ("workload_namespace", "shop")]);
+        let with = query.with(&values);
+        assert_eq!(
+            with,
+            "rate(x{w=\"a\",n=\"shop\",point=\"shop/w\",instance_pod=~\".*\",p=~\"(.*)/.*\"}[1m])"
+        );
+    }
+}
