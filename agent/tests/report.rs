@@ -12,7 +12,7 @@ use std::{
 fn refusal(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_narrows"));
     command.arg("report").args(arguments);
-    for variable in ["NARROWS_AGENT", "NARROWS_PROMETHEUS", "NARROWS_PROMETHEUS_TOKEN"] {
+    for variable in ["NARROWS_AGENT", "NARROWS_PROMETHEUS_TOKEN"] {
         command.env_remove(variable);
     }
     let output = command.output().expect("it starts");

@@ -30,8 +30,8 @@ use std::{
 /// Which report, and of what.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// A Prometheus (or Thanos, or Mimir) that scrapes the agents: the report is about all of them
-    #[arg(long, env = "NARROWS_PROMETHEUS", value_name = "URL", conflicts_with = "agent")]
+    /// A Prometheus (or Thanos, or Mimir) that scrapes the agents: the report is about all of them. Comes before --agent
+    #[arg(long, value_name = "URL")]
     prometheus: Option<String>,
     /// One agent: the report is about its node, and about the time since the agent's start [default: http://127.0.0.1:9797]
     #[arg(long, env = "NARROWS_AGENT", value_name = "URL")]

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     duration: Option<Duration>,
 
-    /// Where the agent serves /metrics, its API and its page
+    /// Where the agent serves /metrics and its API
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9797")]
     listen: SocketAddr,
 
