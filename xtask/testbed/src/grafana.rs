@@ -16,7 +16,8 @@ pub struct Query {
     pub panel: String,
     /// As it stands there, variables and all.
     pub expression: String,
-    /// Whether nothing is as it should be: the panel then says that there is none.
+    /// Whether nothing is as it should be: the panel then says that there is none, or the query is about a limit that there may not
+    /// be, and is called `Optional…`.
     pub may_be_empty: bool,
 }
 
@@ -69,7 +70,7 @@ pub fn queries(dashboards: &BTreeMap<String, Value>) -> Vec<Query> {
                     dashboard: name.clone(),
                     panel: text(&panel["title"]),
                     expression: text(&target["expr"]),
-                    may_be_empty: none.starts_with("None"),
+                    may_be_empty: none.starts_with("None") || text(&target["refId"]).starts_with("Optional"),
                 });
             }
         }
