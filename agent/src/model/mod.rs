@@ -479,7 +479,8 @@ impl Model {
             .collect()
     }
 
-    /// The share of a workload's connections in the window that pass a point; see [`Ways::share`].
+    /// The share of a workload's connections in the window that pass a point: 1 when it has no other way out. `None` when it is
+    /// not on this node, or had none.
     pub fn share(&self, who: &Arc<Workload>, point: &Point, now: Instant) -> Option<f64> {
         self.ways.share(who, &CalledPoint::from(point), self.clock.step(now))
     }

@@ -1,7 +1,7 @@
 //! `narrows report`: where policy lives, where traffic is observed, where failures will concentrate; on one page.
 //!
-//! [`source`] asks for samples of a fixed list of facts; [`evidence`] makes them one picture; [`findings`] concludes from it;
-//! [`page`] writes that down, and [`controls`] what it is evidence for. Only `source` does I/O.
+//! `source` asks for samples of a fixed list of facts; `evidence` makes them one picture; `findings` concludes from it;
+//! `page` writes that down, and `controls` what it is evidence for. Only `source` does I/O.
 
 mod ask;
 mod controls;

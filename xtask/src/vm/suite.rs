@@ -48,10 +48,11 @@ pub(crate) const SUITE: [Entry; 9] = [
     // Which connections a proxy in the same network namespace carried: seen at both ends of a handshake.
     Entry {
         tests: "dependency",
-        // Those are about numbers of workloads, and about labels.
+        // Those are about numbers of workloads, about labels, and about rules.
         pick: Pick::But(&[
             "bounds::a_thousand_dependents_are_two_hundred_and_the_others",
             "cluster::labels_say_which_waypoint_is_to_be_passed",
+            "prometheus::rules_make_one_point_of_instances_on_several_nodes",
         ]),
         programs: &["haproxy"],
     },
