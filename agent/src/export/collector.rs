@@ -3,16 +3,14 @@
 use super::{
     boundary, dependency,
     families::{Labels, counters, gauges, histograms},
-    inside, own, saturation,
-    snapshot::{PointRow, Shared, Snapshot},
+    inside, own,
+    rows::{ACCEPT_QUEUE, by_reason, local, point_labels, with},
+    saturation,
+    snapshot::{Shared, Snapshot},
 };
 use crate::model::{CalledPoint, Side};
-use agent_common::Reason;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use std::fmt;
-
-/// What the length of accept queues rests on.
-pub(super) const ACCEPT_QUEUE: &[&str] = &["sock.sk_ack_backlog"];
 
 /// Encodes the newest snapshot at each scrape.
 #[derive(Debug)]
@@ -33,32 +31,16 @@ impl Collector for SnapshotCollector {
     }
 }
 
-pub(super) fn point_labels(row: &PointRow) -> Labels<'_> {
-    let point = &row.load.point;
-    vec![
-        ("point", point.name.as_str().into()),
-        ("kind", point.kind.label().into()),
-        ("mesh", point.mesh.label().into()),
-        ("instance_pod", point.instance.as_str().into()),
-    ]
-}
-
-pub(super) fn with<'a>(mut labels: Labels<'a>, more: impl IntoIterator<Item = (&'static str, &'a str)>) -> Labels<'a> {
-    labels.extend(more.into_iter().map(|(name, value)| (name, value.into())));
-    labels
-}
-
 /// Both sides of every point that runs here.
 fn sides(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, &Side)> {
-    snapshot.points.iter().filter(|row| row.load.local).flat_map(|row| {
+    local(snapshot).flat_map(|row| {
         [("downstream", &row.load.downstream), ("upstream", &row.load.upstream)]
             .map(|(name, side)| (with(point_labels(row), [("side", name)]), side))
     })
 }
 
 fn upstream(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, &Side)> {
-    let local = snapshot.points.iter().filter(|row| row.load.local);
-    local.map(|row| (with(point_labels(row), [("side", "upstream")]), &row.load.upstream))
+    local(snapshot).map(|row| (with(point_labels(row), [("side", "upstream")]), &row.load.upstream))
 }
 
 fn load(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -97,7 +79,7 @@ fn load(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result
 
 fn accept_queues(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let queues = || {
-        snapshot.points.iter().filter(|row| row.load.local).flat_map(|row| {
+        local(snapshot).flat_map(|row| {
             row.load.queues.iter().map(move |(port, queue)| {
                 let mut labels = point_labels(row);
                 labels.push(("port", port.to_string().into()));
@@ -146,23 +128,6 @@ fn accept_queues(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fm
         "Handshakes that listeners of the port dropped",
         queues().filter(|_| drops).map(|(labels, queue)| (labels, queue.drops)),
     )
-}
-
-/// A series for each reason that has occurred. `phase` tells the two kinds of time-out apart, and the others too.
-pub(super) fn by_reason<'a>(
-    labels: Labels<'a>,
-    failures: &'a [u64; agent_common::REASONS],
-) -> impl Iterator<Item = (Labels<'a>, u64)> {
-    Reason::ALL
-        .into_iter()
-        .zip(failures)
-        .filter(|(_, n)| **n > 0)
-        .map(move |(reason, n)| {
-            (
-                with(labels.clone(), [("reason", reason.label()), ("phase", reason.phase())]),
-                *n,
-            )
-        })
 }
 
 fn failures(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

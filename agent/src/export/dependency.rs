@@ -1,8 +1,8 @@
 //! Who depends on points, who is reached through them, and how near they are to being everybody's problem.
 
 use super::{
-    collector::{by_reason, point_labels, with},
     families::{Labels, counters, gauges},
+    rows::{by_reason, local, point_labels, with},
     saturation::worst_ratio,
     snapshot::{PartyRows, PointRow, Snapshot},
 };
@@ -54,7 +54,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
         encoder,
         "narrows_choke_risk_ratio",
         "Saturation of the point's fullest resource, times the share of the workloads with traffic on this node that depend on it",
-        snapshot.points.iter().filter(|row| row.load.local).filter_map(|row| {
+        local(snapshot).filter_map(|row| {
             let risk = saturation::choke_risk(
                 worst_ratio(snapshot, &row.load)?,
                 row.window.dependents.workloads,
@@ -173,11 +173,6 @@ fn served(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
         "TCP connections of the point to the workload that failed, by how",
         shares(snapshot, OF, DESTINATION).flat_map(|(labels, share)| by_reason(labels, &share.failures)),
     )
-}
-
-/// Points that run here: of others it is not known whom they serve.
-fn local(snapshot: &Snapshot) -> impl Iterator<Item = &PointRow> {
-    snapshot.points.iter().filter(|row| row.load.local)
 }
 
 fn counts(row: &PointRow, counts: Counts) -> [(Labels<'_>, f64); 3] {

@@ -2,8 +2,8 @@
 //! nobody has looked at.
 
 use super::{
-    collector::{point_labels, with},
     families::{Labels, counters, counters_f64, gauges, histograms_fine},
+    rows::{point_labels, with},
     snapshot::{PointRow, Snapshot},
 };
 use crate::model::{Culprit, Inside, STATE_LABELS};

@@ -9,6 +9,7 @@ mod http;
 mod inside;
 mod own;
 mod process;
+mod rows;
 mod saturation;
 mod snapshot;
 mod text;

@@ -2,9 +2,9 @@
 //! absent.
 
 use super::{
-    collector::{ACCEPT_QUEUE, point_labels, with},
     families::{Labels, counters, counters_f64, gauges},
     inside::{SCHEDULING, UNREAD},
+    rows::{ACCEPT_QUEUE, local, point_labels, with},
     snapshot::{PointRow, Snapshot},
 };
 use crate::{
@@ -154,11 +154,6 @@ fn memory_and_files(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) ->
             resources.now.files.map(|files| files.limit as f64)
         }),
     )
-}
-
-/// Points that run here.
-fn local(snapshot: &Snapshot) -> impl Iterator<Item = &PointRow> {
-    snapshot.points.iter().filter(|row| row.load.local)
 }
 
 /// One series for each of them of which this is known.

@@ -22,6 +22,7 @@ mod histogram;
 mod inside;
 mod load;
 mod parties;
+mod reach;
 mod recent;
 mod resources;
 pub mod saturation;
@@ -34,6 +35,7 @@ pub use histogram::Histogram;
 pub use inside::{Culprit, Inside, STATE_LABELS};
 pub use load::{AcceptQueue, Called, PointLoad, Side};
 pub use parties::{Counts, Parties, Share};
+pub use reach::{Reach, Window};
 pub use resources::Resources;
 
 use crate::{
@@ -43,7 +45,7 @@ use crate::{
 };
 use agent_common::{Flow, FlowKey, ListenerSample, Role};
 use parties::handshake_failures;
-use recent::{Clock, Use};
+use recent::Clock;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -137,30 +139,6 @@ pub struct Moment {
     pub span: Span,
 }
 
-/// Who would go down with a point: those that it carries away, and those that it carries to.
-#[derive(Clone, Debug)]
-pub struct Reach {
-    /// Who depends on it.
-    pub dependents: Parties,
-    /// Who is reached through it.
-    pub served: Parties,
-    /// Connections that it accepted.
-    accepted: Use,
-}
-
-/// What is known of a point's reach in the window.
-#[derive(Clone, Debug, Default)]
-pub struct Window {
-    /// How many depend on it.
-    pub dependents: Counts,
-    /// How many are reached through it.
-    pub served: Counts,
-    /// How uneven its connections are spread over its dependents (Herfindahl index); `None` without any.
-    pub concentration: Option<f64>,
-    /// Its share of the connections that points of this node accepted; `None` without any, or when it runs elsewhere.
-    pub traffic: Option<f64>,
-}
-
 /// The sums so far.
 pub struct Model {
     bounds: Bounds,
@@ -233,22 +211,10 @@ impl Model {
         self.ways.add(role, delta, binding, step);
         self.boundary.add(key, role, delta, binding, at, step);
         self.notice(delta, binding, at);
-        if let Some(point) = binding.point().cloned() {
-            if let Some((who, share)) = own_share(role, delta, binding)
-                && let Some(reach) = self.reach(&point)
-            {
-                reach.dependents.add(who, &share, at, step);
-            }
-            if let Some((who, share)) = served_share(role, delta, binding)
-                && let Some(reach) = self.reach(&point)
-            {
-                reach.served.add(who, &share, at, step);
-            }
-            if role == Role::Server
-                && let Some(reach) = self.reach(&point)
-            {
-                reach.accepted.add(load::change(delta), load::ended(delta), step);
-            }
+        if let Some(point) = binding.point().cloned()
+            && let Some(reach) = self.reach(&point)
+        {
+            reach.add(role, delta, binding, at, step);
         }
         if role == Role::Client
             && let Party::Point(called) = &binding.peer
@@ -320,14 +286,7 @@ impl Model {
             }
             self.points
                 .insert(point.clone(), PointLoad::new(point.clone(), Instant::now()));
-            self.reach.insert(
-                point.clone(),
-                Reach {
-                    dependents: Parties::new(self.bounds.dependents),
-                    served: Parties::new(self.bounds.dependents),
-                    accepted: Use::default(),
-                },
-            );
+            self.reach.insert(point.clone(), Reach::new(self.bounds.dependents));
         }
         self.points.get_mut(point)
     }
@@ -465,18 +424,11 @@ impl Model {
     pub fn windows(&self, now: Instant) -> HashMap<Arc<Point>, Window> {
         let (window, step) = (self.bounds.window, self.clock.step(now));
         let local = |point: &Arc<Point>| self.points.get(point).is_some_and(|load| load.local);
-        let accepted = self.reach.iter().filter(|(point, _)| local(point));
-        let accepted: u64 = accepted.map(|(_, reach)| reach.accepted.amount(step)).sum();
-        let of = |point, reach: &Reach| Window {
-            dependents: reach.dependents.counts(window, now),
-            served: reach.served.counts(window, now),
-            concentration: reach.dependents.concentration(step),
-            traffic: (accepted > 0 && local(point)).then(|| reach.accepted.amount(step) as f64 / accepted as f64),
-        };
-        self.reach
-            .iter()
-            .map(|(point, reach)| (point.clone(), of(point, reach)))
-            .collect()
+        let here = self.reach.iter().filter(|(point, _)| local(point));
+        let accepted = here.map(|(_, reach)| reach.accepted(step)).sum();
+        let of = |point, reach: &Reach| reach.window(window, now, step, local(point).then_some(accepted));
+        let points = self.reach.iter();
+        points.map(|(point, reach)| (point.clone(), of(point, reach))).collect()
     }
 
     /// The share of a workload's connections in the window that pass a point: 1 when it has no other way out. `None` when it is
@@ -541,43 +493,5 @@ impl Model {
     /// The window for dependents.
     pub fn window(&self) -> Duration {
         self.bounds.window
-    }
-}
-
-/// Whose share a flow of a point's own sockets is, and how much of it: `Some(None)` when it is nobody's known.
-fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
-    let peer = match &binding.peer {
-        Party::Workload(workload) => Some(workload),
-        _ => None,
-    };
-    match role {
-        // Accepted: whoever called.
-        Role::Server => Some((peer, Share::of(delta))),
-        // Opened in a workload's namespace: in its name, unless it is a delivery to that workload itself. Its connections
-        // were counted when they were accepted.
-        Role::Client => {
-            let place = binding.place.as_ref()?;
-            if peer == Some(place) || delta.failures.iter().all(|n| *n == 0) {
-                return None;
-            }
-            Some((Some(place), Share::of_failures(delta.failures)))
-        }
-        Role::Listener => None,
-    }
-}
-
-/// Who is reached through a point by a flow of its own sockets, and how much of that it is: `Some(None)` when nobody known.
-fn served_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
-    if role != Role::Client {
-        return None;
-    }
-    match (&binding.peer, &binding.place) {
-        (Party::Workload(peer), place) => place
-            .as_ref()
-            .is_none_or(|place| place == peer)
-            .then(|| (Some(peer), Share::of(delta))),
-        (Party::Unknown, None) => Some((None, Share::of(delta))),
-        // Another point, the node, the outside: not behind it.
-        _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! What the report is evidence for. It is evidence, and not compliance: each row says what was measured, and by which query it can
 //! be had again.
 
-use super::{evidence::Evidence, findings::Findings, page::percent};
+use super::{evidence::Evidence, findings::Findings, percent::percent};
 use serde::Serialize;
 
 /// A row of the appendix.

@@ -4,6 +4,7 @@ use super::{
     controls,
     evidence::{Evidence, Name},
     findings::{Findings, Rank, WhatIf},
+    percent::percent,
     source::About,
 };
 
@@ -28,18 +29,6 @@ pub enum Block {
 
 /// What stands for a number that nobody has.
 pub const NOT_KNOWN: &str = "not known";
-
-/// A share as people write it. What is not quite everything is never written as 100 %, and what is not quite nothing never as 0 %.
-pub fn percent(share: f64) -> String {
-    let text = format!("{:.1} %", share * 100.0);
-    match text.as_str() {
-        "100.0 %" if share < 1.0 => "99.9 %".into(),
-        "0.0 %" if share > 0.0 => "< 0.1 %".into(),
-        "100.0 %" => "100 %".into(),
-        "0.0 %" => "0 %".into(),
-        _ => text,
-    }
-}
 
 fn or_not_known<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| NOT_KNOWN.to_owned(), text)

@@ -1,11 +1,4 @@
-use super::{
-    evidence::Evidence,
-    findings::Findings,
-    html, json, markdown,
-    page::{page, percent},
-    source::About,
-    text, window,
-};
+use super::{evidence::Evidence, findings::Findings, html, json, markdown, page::page, source::About, text, window};
 
 const SCRAPE: &str = r#"
 narrows_build_info{instance="one",version="0.1.0"} 1
@@ -177,12 +170,6 @@ fn all_forms_say_the_same_and_are_well_formed() {
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["findings"]["ranking"][0]["score"], 0.5);
     assert_eq!(json["version"], 1);
-}
-
-#[test]
-fn shares_are_never_rounded_to_all_or_nothing() {
-    let texts = [1.0, 0.9999, 0.5, 0.0001, 0.0].map(percent);
-    assert_eq!(texts, ["100 %", "99.9 %", "50.0 %", "< 0.1 %", "0 %"]);
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! What all metrics of points have in common: their labels, and which points they are about.
+
+use super::{
+    families::Labels,
+    snapshot::{PointRow, Snapshot},
+};
+use agent_common::Reason;
+
+/// What the length of accept queues rests on.
+pub(super) const ACCEPT_QUEUE: &[&str] = &["sock.sk_ack_backlog"];
+
+/// The labels of every series of a point.
+pub(super) fn point_labels(row: &PointRow) -> Labels<'_> {
+    let point = &row.load.point;
+    vec![
+        ("point", point.name.as_str().into()),
+        ("kind", point.kind.label().into()),
+        ("mesh", point.mesh.label().into()),
+        ("instance_pod", point.instance.as_str().into()),
+    ]
+}
+
+/// More labels.
+pub(super) fn with<'a>(mut labels: Labels<'a>, more: impl IntoIterator<Item = (&'static str, &'a str)>) -> Labels<'a> {
+    labels.extend(more.into_iter().map(|(name, value)| (name, value.into())));
+    labels
+}
+
+/// Points that run here.
+pub(super) fn local(snapshot: &Snapshot) -> impl Iterator<Item = &PointRow> {
+    snapshot.points.iter().filter(|row| row.load.local)
+}
+
+/// A series for each reason that has occurred. `phase` tells the two kinds of time-out apart, and the others too.
+pub(super) fn by_reason<'a>(
+    labels: Labels<'a>,
+    failures: &'a [u64; agent_common::REASONS],
+) -> impl Iterator<Item = (Labels<'a>, u64)> {
+    Reason::ALL
+        .into_iter()
+        .zip(failures)
+        .filter(|(_, n)| **n > 0)
+        .map(move |(reason, n)| {
+            (
+                with(labels.clone(), [("reason", reason.label()), ("phase", reason.phase())]),
+                *n,
+            )
+        })
+}

@@ -1,0 +1,115 @@
+//! Who would go down with a point: those that depend on it, and those that are reached through it.
+
+use super::{
+    load,
+    parties::{Counts, Parties, Share},
+    recent::Use,
+};
+use crate::identity::{Binding, Party, Workload};
+use agent_common::{Flow, Role};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Who would go down with a point: those that it carries away, and those that it carries to.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Who depends on it.
+    pub dependents: Parties,
+    /// Who is reached through it.
+    pub served: Parties,
+    /// Connections that it accepted.
+    accepted: Use,
+}
+
+impl Reach {
+    /// Nobody yet; at most so many dependents, and as many served, in detail.
+    pub fn new(most: usize) -> Self {
+        Self {
+            dependents: Parties::new(most),
+            served: Parties::new(most),
+            accepted: Use::default(),
+        }
+    }
+
+    /// Adds what a flow of the point's own sockets has counted.
+    pub fn add(&mut self, role: Role, delta: &Flow, binding: &Binding, at: Instant, step: u32) {
+        if let Some((who, share)) = own_share(role, delta, binding) {
+            self.dependents.add(who, &share, at, step);
+        }
+        if let Some((who, share)) = served_share(role, delta, binding) {
+            self.served.add(who, &share, at, step);
+        }
+        if role == Role::Server {
+            self.accepted.add(load::change(delta), load::ended(delta), step);
+        }
+    }
+
+    /// Connections that it accepted and that were open at some time in the window.
+    pub fn accepted(&self, step: u32) -> u64 {
+        self.accepted.amount(step)
+    }
+
+    /// What is known of the window; `all` is what all points of this node accepted, when this is one of them.
+    pub fn window(&self, window: Duration, now: Instant, step: u32, all: Option<u64>) -> Window {
+        let all = all.filter(|all| *all > 0);
+        Window {
+            dependents: self.dependents.counts(window, now),
+            served: self.served.counts(window, now),
+            concentration: self.dependents.concentration(step),
+            traffic: all.map(|all| self.accepted(step) as f64 / all as f64),
+        }
+    }
+}
+
+/// What is known of a point's reach in the window.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    /// How many depend on it.
+    pub dependents: Counts,
+    /// How many are reached through it.
+    pub served: Counts,
+    /// How uneven its connections are spread over its dependents (Herfindahl index); `None` without any.
+    pub concentration: Option<f64>,
+    /// Its share of the connections that points of this node accepted; `None` without any, or when it runs elsewhere.
+    pub traffic: Option<f64>,
+}
+
+/// Whose share a flow of a point's own sockets is, and how much of it: `Some(None)` when it is nobody's known.
+fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
+    let peer = match &binding.peer {
+        Party::Workload(workload) => Some(workload),
+        _ => None,
+    };
+    match role {
+        // Accepted: whoever called.
+        Role::Server => Some((peer, Share::of(delta))),
+        // Opened in a workload's namespace: in its name, unless it is a delivery to that workload itself. Its connections
+        // were counted when they were accepted.
+        Role::Client => {
+            let place = binding.place.as_ref()?;
+            if peer == Some(place) || delta.failures.iter().all(|n| *n == 0) {
+                return None;
+            }
+            Some((Some(place), Share::of_failures(delta.failures)))
+        }
+        Role::Listener => None,
+    }
+}
+
+/// Who is reached through a point by a flow of its own sockets, and how much of that it is: `Some(None)` when nobody known.
+fn served_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
+    if role != Role::Client {
+        return None;
+    }
+    match (&binding.peer, &binding.place) {
+        (Party::Workload(peer), place) => place
+            .as_ref()
+            .is_none_or(|place| place == peer)
+            .then(|| (Some(peer), Share::of(delta))),
+        (Party::Unknown, None) => Some((None, Share::of(delta))),
+        // Another point, the node, the outside: not behind it.
+        _ => None,
+    }
+}
