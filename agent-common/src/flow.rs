@@ -166,6 +166,6 @@ mod tests {
     #[test]
     fn the_key_has_no_padding() {
         assert_eq!(size_of::<FlowKey>(), 32);
-        assert_eq!(size_of::<Flow>(), 10 * 8 + 8 * crate::REASONS + 2 * 4 * BUCKETS + 6 * 4);
+        assert_eq!(size_of::<Flow>(), 12 * 8 + 8 * crate::REASONS + 2 * 4 * BUCKETS + 6 * 4);
     }
 }

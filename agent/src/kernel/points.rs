@@ -6,7 +6,7 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues},
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, thread, time::Duration};
 
 /// Cgroups of points that the maps have room for.
 const MOST_CGROUPS: usize = 4_096;
@@ -50,6 +50,25 @@ fn absent<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
         Err(MapError::KeyNotFound) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// How often, and how long after another, an entry is tried again for want of memory.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Inserts an entry into a map that takes memory as it grows. The kernel has a small stock of that, which it fills up a moment later
+/// (`kernel/bpf/memalloc.c`), so with many entries in a row one may find it empty. `false` when there is no memory then, either.
+fn patiently(mut insert: impl FnMut() -> Result<(), MapError>) -> Result<bool, MapError> {
+    for _ in 0..TRIES {
+        match insert() {
+            Ok(()) => return Ok(true),
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOMEM) => {
+                thread::sleep(PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 impl PointMaps {
@@ -130,18 +149,18 @@ impl PointMaps {
         if self.cgroups.len() >= MOST_CGROUPS {
             return Ok(false);
         }
-        let zero = PerCpuValues::try_from(vec![PointCounters::ZERO; self.processors])?;
-        self.backlog
-            .insert(cgroup, Backlog::ZERO, 0)
-            .context("a point's backlog cannot be set")?;
-        self.mains
-            .insert(cgroup, 0, 0)
-            .context("a point's processes cannot be set")?;
+        let backlog = patiently(|| self.backlog.insert(cgroup, Backlog::ZERO, 0));
+        let mains = patiently(|| self.mains.insert(cgroup, 0, 0));
+        let there = backlog.context("a point's backlog cannot be set")?
+            && mains.context("a point's processes cannot be set")?;
         // Last: what is in here is taken for complete.
-        self.counters
-            .insert(cgroup, zero, 0)
-            .context("a point's counters cannot be set")?;
-        Ok(true)
+        let counters = there.then(|| {
+            patiently(|| {
+                let zero = PerCpuValues::try_from(vec![PointCounters::ZERO; self.processors])?;
+                self.counters.insert(cgroup, zero, 0)
+            })
+        });
+        Ok(counters.transpose().context("a point's counters cannot be set")? == Some(true))
     }
 
     /// Cgroups and processes that found no room so far.
@@ -187,7 +206,8 @@ impl PointMaps {
             };
             // Not one that a program has taken in meanwhile.
             const NOEXIST: u64 = 1;
-            if self.tasks.insert(thread, task, NOEXIST).is_err() && !self.knows(*thread) {
+            let told = patiently(|| self.tasks.insert(thread, task, NOEXIST));
+            if !matches!(told, Ok(true)) && !self.knows(*thread) {
                 if self.without_room.1.len() >= REMEMBERED {
                     self.without_room.1.clear();
                 }
