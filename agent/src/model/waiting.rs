@@ -57,7 +57,13 @@ impl Model {
         });
         known.gone = gone;
         self.move_open(key, &mut known, resolver, when.at);
+        let before = known.last.carrier;
         let delta = delta::advance(&mut known.last, now);
+        if before == 0 && known.last.carrier != 0 && Role::from_u8(key.role) == Some(Role::Client) {
+            for open in &known.open {
+                self.ways.taken_in(&open.binding, open.connections);
+            }
+        }
         let begun = known.last.opened + known.last.adopted + known.unseen;
         if known.last.closed > begun && Role::from_u8(key.role) != Some(Role::Listener) {
             self.deficits.push(*key);
@@ -205,7 +211,11 @@ impl Model {
     /// the other end's address may have changed hands since. The oldest end first, which is approximate: those of a former
     /// holder cannot outlive it for long.
     fn count_ends(&mut self, key: &FlowKey, known: &mut Known, delta: &Flow, binding: &Binding, when: Moment) {
-        let mut delta = *delta;
+        // Who carries a flow becomes known a moment after its first connection.
+        let mut delta = Flow {
+            carrier: known.last.carrier,
+            ..*delta
+        };
         let begun = delta.opened + delta.adopted;
         if begun > 0 {
             match known.open.back_mut() {

@@ -66,6 +66,22 @@ impl Ways {
         }
     }
 
+    /// Connections that are open, and that counted as having left, turn out to be taken in by a proxy.
+    pub fn taken_in(&mut self, binding: &Binding, connections: u64) {
+        let Some(who) = binding.workload() else { return };
+        let is_own = matches!(&binding.peer, Party::Workload(peer) if peer == who);
+        let Some(way) = self.by.get_mut(who).filter(|_| !is_own && binding.point().is_none()) else {
+            return;
+        };
+        let open = i64::try_from(connections).unwrap_or(i64::MAX);
+        way.out.open -= open;
+        if let Party::Point(called) = &binding.peer
+            && let Some(to) = way.to.get_mut(&CalledPoint::from(&**called))
+        {
+            to.open -= open;
+        }
+    }
+
     /// The share of a workload's connections in the window that pass a point: 1 when it has no other way out. `None` when it is not
     /// on this node, or had none.
     pub fn share(&self, who: &Arc<Workload>, point: &CalledPoint, step: u32) -> Option<f64> {
@@ -114,16 +130,20 @@ mod tests {
             }
         }
 
-        fn opened(&mut self, role: Role, holder: Option<&Arc<Point>>, peer: Party, n: u64, carrier: u64) {
+        fn binding(&self, holder: Option<&Arc<Point>>, peer: Party) -> Binding {
             let who = self.who.clone();
-            let binding = Binding {
+            Binding {
                 holder: holder.map_or(Party::Workload(who.clone()), |point| Party::Point(point.clone())),
                 place: Some(who),
                 peer,
                 expected: false,
                 sure: true,
                 generation: 0,
-            };
+            }
+        }
+
+        fn opened(&mut self, role: Role, holder: Option<&Arc<Point>>, peer: Party, n: u64, carrier: u64) {
+            let binding = self.binding(holder, peer);
             let delta = Flow {
                 opened: n,
                 closed: n,
@@ -156,6 +176,29 @@ mod tests {
         scene.opened(Role::Client, None, Party::Point(two.clone()), 10, 0);
         scene.opened(Role::Client, None, Party::External, 10, 0);
         assert_eq!(scene.shares([&one, &two]), [Some(0.6), Some(0.2)]);
+    }
+
+    #[test]
+    fn what_turns_out_to_be_taken_in_has_never_left() {
+        let point = point("shop/w", Kind::Waypoint);
+        let mut scene = Scene::new();
+        let binding = scene.binding(None, Party::Point(point.clone()));
+        let flow = |opened, closed, carrier| Flow {
+            opened,
+            closed,
+            carrier,
+            ..Flow::ZERO
+        };
+        // The first was read before it was known who carries it.
+        scene.ways.add(Role::Client, &flow(1, 0, 0), &binding, 0);
+        assert_eq!(scene.shares([&point]), [Some(1.0)]);
+        scene.ways.taken_in(&binding, 1);
+        scene.ways.add(Role::Client, &flow(4, 5, 7), &binding, 0);
+        let way = &scene.ways.by[&scene.who];
+        assert_eq!((way.out.open, way.own.open, way.own.amount(0)), (0, 0, 5));
+        assert_eq!(scene.shares([&point]), [None]);
+        scene.ways.expire(6);
+        assert!(scene.ways.by.is_empty());
     }
 
     #[test]
