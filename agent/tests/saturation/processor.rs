@@ -118,6 +118,10 @@ impl Rounds {
         self.sorted(figure)[0]
     }
 
+    fn sum(&self, figure: impl Fn(&Round) -> f64) -> f64 {
+        self.0.iter().map(figure).sum()
+    }
+
     fn middle(&self, figure: impl Fn(&Round) -> f64) -> f64 {
         self.sorted(figure)[2]
     }
@@ -200,13 +204,14 @@ fn what_the_node_runs_itself_is_no_workload() {
 fn its_own_quota_is_nobody_elses_fault() {
     let mut loaded = Loaded::new();
     let alone = loaded.rounds();
-    assert_eq!(alone.middle(|round| round.throttled_seconds), 0.0);
+    assert_eq!(alone.sum(|round| round.throttled_seconds), 0.0);
     let limits = Limits::new(&loaded.mesh.waypoint.cgroup, Some(0.05), None).expect("limits");
     loaded.envoy.process().step_back().expect("it gives way");
     limits.take_in(loaded.envoy.pid()).expect("taken in");
     let held_back = loaded.rounds();
-    assert!(held_back.middle(|round| round.throttled_periods) > 0.0);
-    assert!(held_back.middle(|round| round.throttled_seconds) > 0.0);
+    // Not in each round: on a busy machine its callers ask less of it.
+    assert!(held_back.sum(|round| round.throttled_periods) > 0.0);
+    assert!(held_back.sum(|round| round.throttled_seconds) > 0.0);
     held_back.rises(&alone, 8.0, |round| round.run_queue);
     held_back.rises(&alone, 8.0, |round| round.read);
     held_back.stays(&alone, |round| round.forward);
