@@ -15,10 +15,13 @@ fn sixty_four_files_are_not_enough_for_two_hundred_callers() {
     let mesh = Mesh::new();
     let _server = mesh.server();
     let haproxy = mesh.haproxy(&haproxy::Options::default());
-    let before = mesh.agent.settle();
     // For each connection it needs two files. Those that it has besides are to leave an even number, or else it would accept one
     // that it cannot forward, close it, and so on.
     let really = || fs::read_dir(format!("/proc/{}/fd", haproxy.pid())).map_or(0, Iterator::count);
+    // The question whether it is ready was a connection, too.
+    let before = mesh.agent.wait_for("its files to be counted without it", |m| {
+        m.get("narrows_open_files", POINT) == Some(really() as f64)
+    });
     let used = really();
     let limit = 64 - used % 2;
     haproxy.process().limit_open_files(limit as u64).expect("set");
