@@ -111,8 +111,16 @@ fn each_alert_about_a_point_names_who_is_hit_and_asks_in_its_own_cluster() {
             }
         }
         let asked = description.matches("| query").count();
-        assert_eq!(description.matches("{cluster=%q,").count(), asked, "{name}: {description}");
-        assert_eq!(description.matches(" $labels.cluster ").count(), asked, "{name}: {description}");
+        assert_eq!(
+            description.matches("{cluster=%q,").count(),
+            asked,
+            "{name}: {description}"
+        );
+        assert_eq!(
+            description.matches(" $labels.cluster ").count(),
+            asked,
+            "{name}: {description}"
+        );
     }
 }
 
