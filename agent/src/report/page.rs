@@ -167,7 +167,9 @@ fn observation(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) 
         .collect();
     let agents = count(evidence.agents.len(), "agent", "agents");
     if blind.is_empty() {
-        page.push(Block::Text(format!("Blind spots: none, as far as is known ({agents}).")));
+        page.push(Block::Text(format!(
+            "Blind spots: none, as far as is known ({agents})."
+        )));
     } else {
         page.push(Block::Text(format!("Blind spots, at {} of {agents}:", blind.len())));
         let more = blind.len().saturating_sub(ROWS);

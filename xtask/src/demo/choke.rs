@@ -145,7 +145,7 @@ impl Run<'_> {
             let failed = mesh.others_failed()? - before;
             if failed > 0 {
                 let at = self.say(&format!(
-                    "the first of the others fails: {failed} requests of shop/cart and shop/search got no answer"
+                    "the others begin to fail: requests of shop/cart and shop/search without an answer: {failed}"
                 ));
                 self.verdict.failed = Some(at);
                 return Ok(());
