@@ -59,63 +59,65 @@ pub const fn bucket(microseconds: u32) -> usize {
 }
 
 /// The counters of one flow. They only grow, but for a failure that is renamed (see `failures`).
+///
+/// User space reads them as integers; the kernel programs, which write them from several processors at once, as cells of the
+/// same size (`L` of 64 bits, `W` of 32). A reading copies the fields in the order in which they stand here, and may meet a
+/// program in the middle: `closed` comes before `opened`, so that no reading shows an end without its beginning, and `carried`
+/// after it, as it is counted before.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flow {
+pub struct Flow<L = u64, W = u32> {
+    /// Established connections (or listeners) that ended. `opened + adopted - closed` are open.
+    pub closed: L,
     /// Handshakes completed (for a listener: sockets that began to listen).
-    pub opened: u64,
+    pub opened: L,
     /// Connections found open when the agent started.
-    pub adopted: u64,
+    pub adopted: L,
     /// Of `opened`, those whose other end is a socket of a point in the same network namespace: a server's that a point
     /// delivered, a client's that a point took in. Only while there are points on the node.
-    pub carried: u64,
+    pub carried: L,
     /// The cgroup of the point that carried the last one of them; 0 for none.
-    pub carrier: u64,
-    /// Established connections (or listeners) that ended. `opened + adopted - closed` are open.
-    pub closed: u64,
+    pub carrier: L,
     /// Payload bytes received.
-    pub received: u64,
+    pub received: L,
     /// Payload bytes sent, retransmissions left out.
-    pub sent: u64,
+    pub sent: L,
     /// Segments retransmitted on established connections.
-    pub retransmits: u64,
+    pub retransmits: L,
     /// Retransmitted SYNs (client) or SYN-ACKs (server).
-    pub syn_retransmits: u64,
+    pub syn_retransmits: L,
     /// Handshakes that a listener dropped.
-    pub drops: u64,
+    pub drops: L,
     /// Sum of the handshake durations in `connect`, in microseconds.
-    pub connect_us: u64,
+    pub connect_us: L,
     /// Sum of the round-trip times in `round_trip`, in microseconds.
-    pub round_trip_us: u64,
+    pub round_trip_us: L,
     /// Failed connections by [`crate::Reason`]. A reset that turns out to be our own, a moment after it was counted
     /// as the peer's, moves from one reason to the other.
-    pub failures: [u64; crate::REASONS],
+    pub failures: [L; crate::REASONS],
     /// Handshake durations of a client's connections, by [`bucket`].
-    pub connect: [u32; BUCKETS],
+    pub connect: [W; BUCKETS],
     /// Smoothed round-trip times of connections with traffic, one sample a tick, by [`bucket`].
-    pub round_trip: [u32; BUCKETS],
-    /// Collections in a row that found nothing new; reset by any update.
-    pub idle: u32,
-    /// 1 when something was counted since the last collection.
-    pub dirty: u32,
+    pub round_trip: [W; BUCKETS],
     /// 1 when the flow is about to be taken out: no program writes to it any more.
-    pub retired: u32,
+    pub retired: W,
     /// Second (of the boot clock) that `events` is about.
-    pub events_second: u32,
+    pub events_second: W,
     /// Failure events sent in that second.
-    pub events: u32,
-    /// Reserved.
-    pub reserved: u32,
+    pub events: W,
+    /// Connections that the last walks over open files found: see [`one_more_seen`]. Kept only while ends are
+    /// missing.
+    pub seen: W,
 }
 
 impl Flow {
     /// Nothing counted.
     pub const ZERO: Self = Self {
+        closed: 0,
         opened: 0,
         adopted: 0,
         carried: 0,
         carrier: 0,
-        closed: 0,
         received: 0,
         sent: 0,
         retransmits: 0,
@@ -126,12 +128,10 @@ impl Flow {
         failures: [0; crate::REASONS],
         connect: [0; BUCKETS],
         round_trip: [0; BUCKETS],
-        idle: 0,
-        dirty: 0,
         retired: 0,
         events_second: 0,
         events: 0,
-        reserved: 0,
+        seen: 0,
     };
 
     /// Connections open at the moment of the read.
@@ -139,16 +139,33 @@ impl Flow {
     pub const fn open(&self) -> u64 {
         (self.opened + self.adopted).saturating_sub(self.closed)
     }
+
+    /// Connections that walk `number` found open.
+    #[must_use]
+    pub const fn seen_by(&self, number: u32) -> u64 {
+        if self.seen >> SEEN_BITS == number & SEEN_WALKS {
+            (self.seen & !(SEEN_WALKS << SEEN_BITS)) as u64
+        } else {
+            0
+        }
+    }
 }
 
-/// A flow with its key, as the collector writes it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct FlowEntry {
-    /// Which.
-    pub key: FlowKey,
-    /// Its counters.
-    pub flow: Flow,
+/// Bits of [`Flow::seen`] that count connections; those above them hold the low bits of a walk's number.
+const SEEN_BITS: u32 = 24;
+
+/// The bits of a walk's number that [`Flow::seen`] has room for.
+const SEEN_WALKS: u32 = 0xff;
+
+/// [`Flow::seen`] after walk `number` has found one more connection.
+#[inline(always)]
+#[must_use]
+pub const fn one_more_seen(seen: u32, number: u32) -> u32 {
+    if seen >> SEEN_BITS == number & SEEN_WALKS {
+        seen + 1
+    } else {
+        (number & SEEN_WALKS) << SEEN_BITS | 1
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +183,20 @@ mod tests {
     #[test]
     fn the_key_has_no_padding() {
         assert_eq!(size_of::<FlowKey>(), 32);
-        assert_eq!(size_of::<Flow>(), 12 * 8 + 8 * crate::REASONS + 2 * 4 * BUCKETS + 6 * 4);
+        assert_eq!(size_of::<Flow>(), 12 * 8 + 8 * crate::REASONS + 2 * 4 * BUCKETS + 4 * 4);
+        // With its key and what the kernel puts before each (48 bytes of `struct htab_elem`, 8 of its allocator), an entry fills
+        // one block of 512 bytes: one more u64 would double the table's memory.
+        assert!(48 + 8 + size_of::<FlowKey>() + size_of::<Flow>() <= 512);
+    }
+
+    #[test]
+    fn a_walk_counts_from_one() {
+        let mut flow = Flow::ZERO;
+        for _ in 0..3 {
+            flow.seen = one_more_seen(flow.seen, 0x107);
+        }
+        assert_eq!((flow.seen_by(0x107), flow.seen_by(0x108)), (3, 0));
+        flow.seen = one_more_seen(flow.seen, 0x108);
+        assert_eq!((flow.seen_by(0x107), flow.seen_by(0x108)), (0, 1));
     }
 }

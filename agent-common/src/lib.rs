@@ -15,12 +15,12 @@ mod settings;
 
 pub use cgroup::{CGROUP_PATH, CgroupEvent};
 pub use failure::{EARLY_NS, FailureEvent, REASONS, Reason};
-pub use flow::{BUCKETS, Flow, FlowEntry, FlowKey, Role, bucket};
+pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket, one_more_seen};
 pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Offsets};
 pub use point::{ACCEPT_ERRORS, AcceptError, Backlog, EXITS, Exit, PointCounters, Preemption, STATES, Task};
-pub use settings::{Control, Settings};
+pub use settings::{Amendment, Control, Settings};
 
 /// Marks shared types as plain old data, so that aya may copy them to and from kernel memory.
 macro_rules! plain_old_data {
@@ -39,7 +39,6 @@ plain_old_data!(
     CgroupEvent,
     FailureEvent,
     Flow,
-    FlowEntry,
     FlowKey,
     ListenerSample,
     Offsets,

@@ -24,11 +24,16 @@ pub enum Loss {
     Delays = 8,
     /// Cgroups of points that are not looked into, because there are too many. (Counted by the agent.)
     PointCgroups = 9,
+    /// Events of connections whose peer is not known because their owner had as many flows as one owner may have; the owner's
+    /// totals have them.
+    FlowQuota = 10,
+    /// Sockets without a record because there were as many records as there may be: what they carry is counted at their end.
+    SocketBound = 11,
 }
 
 impl Loss {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::FlowDetail,
         Self::FlowOwner,
         Self::SocketRecord,
@@ -39,6 +44,8 @@ impl Loss {
         Self::Preemptions,
         Self::Delays,
         Self::PointCgroups,
+        Self::FlowQuota,
+        Self::SocketBound,
     ];
 
     /// The value of the `what` label.
@@ -55,6 +62,8 @@ impl Loss {
             Self::Preemptions => "preemption",
             Self::Delays => "delay_record",
             Self::PointCgroups => "point_cgroup",
+            Self::FlowQuota => "flow_quota",
+            Self::SocketBound => "socket_bound",
         }
     }
 }

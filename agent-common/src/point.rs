@@ -105,25 +105,25 @@ impl Exit {
 /// What the kernel counts, on one processor, for the processes and sockets of one cgroup of a point.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PointCounters {
+pub struct PointCounters<L = u64, W = u32> {
     /// Sums of the durations in `read_delay`, in nanoseconds, by [`crate::Role`]: client, server.
-    pub read_delay_ns: [u64; 2],
+    pub read_delay_ns: [L; 2],
     /// The same of `forward_delay`, by the role of the socket that was written to.
-    pub forward_delay_ns: [u64; 2],
+    pub forward_delay_ns: [L; 2],
     /// Sum of the durations in `run_queue`, in nanoseconds.
-    pub run_queue_ns: u64,
+    pub run_queue_ns: L,
     /// Processes that began as the point.
-    pub starts: u64,
+    pub starts: L,
     /// Processes that ended, by [`Exit`].
-    pub exits: [u64; EXITS],
+    pub exits: [L; EXITS],
     /// Failed `accept` calls by [`AcceptError`], while they are watched.
-    pub accept_errors: [u64; ACCEPT_ERRORS],
+    pub accept_errors: [L; ACCEPT_ERRORS],
     /// From data coming in on a socket to its being read, by role and [`crate::bucket`].
-    pub read_delay: [[u32; BUCKETS]; 2],
+    pub read_delay: [[W; BUCKETS]; 2],
     /// From a read to the next write of the same thread to another socket.
-    pub forward_delay: [[u32; BUCKETS]; 2],
+    pub forward_delay: [[W; BUCKETS]; 2],
     /// How long threads that were ready to run waited for a processor.
-    pub run_queue: [u32; BUCKETS],
+    pub run_queue: [W; BUCKETS],
 }
 
 impl PointCounters {
@@ -147,19 +147,19 @@ pub const STATES: usize = 16;
 /// The sockets of one cgroup of a point as one walk of the sampler found them, by [`crate::Role`]: client, server.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
+pub struct Backlog<L = u64, W = u32> {
     /// Bytes that have come in and were not read.
-    pub unread: [u64; 2],
+    pub unread: [L; 2],
     /// Bytes that were written and the peer has not acknowledged.
-    pub unacknowledged: [u64; 2],
+    pub unacknowledged: [L; 2],
     /// Connections with unread bytes of which none was read since the last walk.
-    pub stalled_unread: [u32; 2],
+    pub stalled_unread: [W; 2],
     /// Connections with something to send to a peer that has closed its window.
-    pub stalled_zero_window: [u32; 2],
+    pub stalled_zero_window: [W; 2],
     /// Connections of whose sent bytes none was acknowledged since the last walk.
-    pub stalled_unacknowledged: [u32; 2],
+    pub stalled_unacknowledged: [W; 2],
     /// Sockets by TCP state.
-    pub states: [[u32; STATES]; 2],
+    pub states: [[W; STATES]; 2],
 }
 
 impl Backlog {
@@ -177,19 +177,19 @@ impl Backlog {
 /// A thread of a point.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Task {
+pub struct Task<L = u64, W = u32> {
     /// The cgroup it is counted under.
-    pub cgroup: u64,
+    pub cgroup: L,
     /// Since when it is ready to run without running, boot clock; 0 when it runs or sleeps.
-    pub ready_ns: u64,
+    pub ready_ns: L,
     /// When it last read from a socket and has not written to another one since; 0: never.
-    pub read_ns: u64,
+    pub read_ns: L,
     /// Which socket that was.
-    pub read_from: u64,
+    pub read_from: L,
     /// Its process, as `tgid`.
-    pub process: u32,
+    pub process: W,
     /// [`Task::MAIN`] and others.
-    pub flags: u32,
+    pub flags: W,
 }
 
 impl Task {

@@ -2,8 +2,10 @@
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// A flow without open connections is retired after so many collections without news.
-    pub idle_collections: u32,
+    /// Flows that one owner (cgroup) may have in the table.
+    pub flows_per_owner: u32,
+    /// Records of sockets that there may be at a time.
+    pub sockets: u32,
     /// Failure events a flow may send in a second.
     pub failure_events_per_second: u32,
     /// Numbers of the system calls `accept` and `accept4` on this architecture.
@@ -13,7 +15,8 @@ pub struct Settings {
 impl Settings {
     /// Before the agent has its say.
     pub const DEFAULT: Self = Self {
-        idle_collections: 12,
+        flows_per_owner: u32::MAX,
+        sockets: u32::MAX,
         failure_events_per_second: 10,
         accept_calls: [u32::MAX; 2],
     };
@@ -23,8 +26,8 @@ impl Settings {
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// The sockets that were open at the start have their records, and at each tick the open ones that have none get
-    /// theirs. Until then every connection gets a record when it is established.
+    /// At each tick the open sockets that have no record get one. Until then, and where they are not all found, every
+    /// connection gets a record when it is established.
     OpenSocketsAreFound = 1,
     /// `reset` is attached. Without it, a socket that closes without an error and without a farewell is taken to have
     /// sent a reset.
@@ -33,4 +36,22 @@ pub enum Control {
     PointsAreHere = 4,
     /// Reads and writes of points are seen (`received`, `sent`), so the course of a connection is known.
     ExchangesAreSeen = 8,
+    /// The sockets that were open at the start have been taken in: what has no record now was opened since.
+    OpenSocketsAreAdopted = 16,
+    /// The twin of the life-cycle program is attached: what has been handled is noted for it.
+    TwinIsHere = 32,
+    /// Everything that was handled before it was noted is over: what the twin finds no note of, it handles.
+    TwinHandles = 64,
+    /// Ends are missing: walks over open files count, flow by flow, the connections that they find.
+    OpenSocketsAreCounted = 128,
+}
+
+/// What the `amend` program is asked to do with a flow; its first argument.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amendment {
+    /// Mark it as about to be taken out of the table, unless it has open connections.
+    Retire = 0,
+    /// Count so many of its connections as ended.
+    End = 1,
 }

@@ -1,12 +1,11 @@
 //! Counting a failure, and telling the agent about it.
 
 use crate::{
-    atomic::add,
-    flows::touch,
-    maps::{FAILURES, Socket, lost, settings},
+    maps::{FAILURES, Flow, lost, settings},
+    record::Socket,
     sock::{Sock, Tcp},
 };
-use agent_common::{FailureEvent, Flow, FlowKey, Loss, REASONS, Reason};
+use agent_common::{FailureEvent, FlowKey, Loss, REASONS, Reason};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
 /// What a record says of a socket that failed so.
@@ -17,9 +16,8 @@ pub(crate) const fn outcome(reason: Reason) -> u32 {
 
 /// Counts a failure in its flow and sends the event; `since_ns` is 0 when it is not known how long it had lasted.
 #[inline(always)]
-pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &mut Flow, reason: Reason) {
-    add(&mut flow.failures[reason as usize % REASONS], 1);
-    touch(flow);
+pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &Flow, reason: Reason) {
+    flow.failures[reason as usize % REASONS].add(1);
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     if !may_tell(flow, now) {
@@ -55,17 +53,16 @@ fn describe(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, reason: Reason, no
 /// A failure that was counted as `was` is really `is`. Its event has been sent a moment ago, unless it was one too many; the
 /// agent looks for it.
 #[inline(always)]
-pub(crate) fn rename(socket: &mut Socket, sk: Sock, tcp: Tcp, flow: &mut Flow, was: Reason, is: Reason) {
-    socket.outcome = outcome(is);
-    add(&mut flow.failures[was as usize % REASONS], u64::MAX);
-    add(&mut flow.failures[is as usize % REASONS], 1);
-    touch(flow);
+pub(crate) fn rename(socket: &Socket, sk: Sock, tcp: Tcp, flow: &Flow, was: Reason, is: Reason) {
+    socket.outcome.set(outcome(is));
+    flow.failures[was as usize % REASONS].add(u64::MAX);
+    flow.failures[is as usize % REASONS].add(1);
     if let Some(mut event) = FAILURES.reserve::<FailureEvent>(0) {
         // SAFETY: no arguments.
         let now = unsafe { bpf_ktime_get_ns() };
         event.write(FailureEvent {
             corrects: 1,
-            ..describe(&socket.key, socket.since_ns, sk, tcp, is, now)
+            ..describe(&socket.key.get(), socket.since_ns.get(), sk, tcp, is, now)
         });
         event.submit(0);
     }
@@ -73,16 +70,16 @@ pub(crate) fn rename(socket: &mut Socket, sk: Sock, tcp: Tcp, flow: &mut Flow, w
 
 /// Whether the flow may send another event in this second.
 #[inline(always)]
-fn may_tell(flow: &mut Flow, now: u64) -> bool {
+fn may_tell(flow: &Flow, now: u64) -> bool {
     // Two processors may both begin a new second and send a few more than the limit; none goes uncounted.
     let second = (now / 1_000_000_000) as u32;
-    if flow.events_second != second {
-        flow.events_second = second;
-        flow.events = 0;
+    if flow.events_second.get() != second {
+        flow.events_second.set(second);
+        flow.events.set(0);
     }
-    if flow.events >= settings().failure_events_per_second {
+    if flow.events.get() >= settings().failure_events_per_second {
         return false;
     }
-    flow.events += 1;
+    flow.events.add(1);
     true
 }

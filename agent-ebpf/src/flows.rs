@@ -1,133 +1,172 @@
 //! Counting: which entry a connection belongs to, and bringing that entry up to date.
 //!
 //! A connection is counted as opened when it is established, and as closed when its socket closes; what it carried is
-//! folded into its flow when it closes and, for sockets with a record, at each sampling, whichever comes. Both may happen
-//! at once, on two processors, so what was folded already is exchanged atomically: whoever writes last has folded
-//! everything before. The sampler looks for `closed` again after its exchange and repeats it then, so that the last
+//! folded into its flow when it closes and, for sockets with a record, at each walk over open files, whichever comes. Both may
+//! happen at once, on two processors, so what was folded already is exchanged atomically: whoever writes last has folded
+//! everything before. The walk looks for `closed` again after its exchange and repeats it then, so that the last
 //! one is always somebody who saw the final counters.
 
 use crate::{
-    atomic::{add, add32, exchange, exchange32},
-    maps::{FLOWS, OVERFLOW, Socket, TOTALS, ZERO, lost},
+    cell::Cell,
+    maps::{FLOWS, Flow, OVERFLOW, OWNERS, TOTALS, ZERO, lost, settings},
+    record::Socket,
     sock::{Sock, Tcp},
 };
-use agent_common::{BUCKETS, Flow, FlowKey, Loss, bucket};
-use aya_ebpf::bindings::BPF_NOEXIST;
+use agent_common::{BUCKETS, FlowKey, Loss, bucket};
+use aya_ebpf::{bindings::BPF_NOEXIST, maps::HashMap};
 use aya_log_ebpf::warn;
-use core::ptr::write_volatile;
+
+/// The entry of a table, whether or not it is being taken out.
+#[inline(always)]
+pub(crate) fn entry(table: &'static HashMap<FlowKey, Flow>, key: &FlowKey) -> Option<&'static Flow> {
+    // SAFETY: a map's value is there until the program ends (RCU; entries that are taken out of a preallocated map may be used
+    // again, but none is taken out of one); it is made of cells.
+    table.get_ptr(key).map(|flow| unsafe { &*flow })
+}
+
+/// The entry of the flow table for `key`, unless it is being taken out.
+#[inline(always)]
+fn counting(key: &FlowKey) -> Option<&'static Flow> {
+    entry(&FLOWS, key).filter(|flow| flow.retired.get() == 0)
+}
 
 /// The entry that counts for `key`: its own, else its owner's overflow entry, else its role's.
 #[inline(always)]
-pub(crate) fn flow(key: &FlowKey) -> Option<&'static mut Flow> {
-    if let Some(flow) = FLOWS.get_ptr_mut(key) {
-        // SAFETY: map values live until the program ends (RCU); all updates are atomic.
-        let flow = unsafe { &mut *flow };
-        if flow.retired == 0 {
-            return Some(flow);
-        }
+pub(crate) fn flow(key: &FlowKey) -> Option<&'static Flow> {
+    match counting(key) {
+        None => make(key),
+        found => found,
     }
-    make(key)
 }
 
-/// The same, when the entry is not there or is being taken out.
+/// The entry that counts for `key` when there is one, else its owner's overflow entry: for what an outsider may cause at will, who
+/// must not fill the table with it.
+#[inline(always)]
+pub(crate) fn known_flow(key: &FlowKey) -> Option<&'static Flow> {
+    match counting(key) {
+        None => owner_flow(*key),
+        found => found,
+    }
+}
+
+/// The same as [`flow`], when the entry is not there or is being taken out.
 #[inline(never)]
-fn make(key: &FlowKey) -> Option<&'static mut Flow> {
-    let zero = ZERO.get_ptr(0)?;
-    // SAFETY: as above; ZERO is never written.
-    let zero = unsafe { &*zero };
+fn make(key: &FlowKey) -> Option<&'static Flow> {
     let mut key = *key;
     // The other generation may have taken over earlier: what began there ends there, so it is not left before it is retired.
     key.generation ^= 1;
-    if let Some(flow) = FLOWS.get_ptr_mut(&key) {
-        // SAFETY: as above.
-        let flow = unsafe { &mut *flow };
-        if flow.retired == 0 {
-            return Some(flow);
-        }
+    if let Some(flow) = counting(&key) {
+        return Some(flow);
     }
     key.generation ^= 1;
+    let has_room = owner_has_room(key.cgroup);
     // A retired entry is not written to: its other generation takes over.
     for _ in 0..2 {
-        let _ = FLOWS.insert(&key, zero, u64::from(BPF_NOEXIST));
-        if let Some(flow) = FLOWS.get_ptr_mut(&key) {
-            // SAFETY: as above.
-            let flow = unsafe { &mut *flow };
-            if flow.retired == 0 {
-                return Some(flow);
-            }
-        } else {
+        if !has_room {
             break;
         }
-        key.generation ^= 1;
+        if FLOWS.insert(&key, zero()?, u64::from(BPF_NOEXIST)).is_ok() {
+            owner_has_one_more(key.cgroup);
+        }
+        match entry(&FLOWS, &key) {
+            Some(flow) if flow.retired.get() == 0 => return Some(flow),
+            Some(_) => key.generation ^= 1,
+            None => break,
+        }
     }
-    lost(Loss::FlowDetail);
+    lost(if has_room { Loss::FlowDetail } else { Loss::FlowQuota });
+    owner_flow(key)
+}
+
+#[inline(always)]
+fn zero() -> Option<&'static Flow> {
+    // SAFETY: an element of an array is there for as long as the program; nobody writes to this one.
+    ZERO.get_ptr(0).map(|zero| unsafe { &*zero })
+}
+
+/// The overflow entry of an owner, else the entry of its role.
+#[inline(always)]
+fn owner_flow(mut key: FlowKey) -> Option<&'static Flow> {
     key.peer = [0; 4];
     key.port = 0;
     key.generation = 0;
-    let _ = OVERFLOW.insert(&key, zero, u64::from(BPF_NOEXIST));
-    if let Some(flow) = OVERFLOW.get_ptr_mut(&key) {
-        // SAFETY: as above.
-        return Some(unsafe { &mut *flow });
+    if let Some(flow) = entry(&OVERFLOW, &key) {
+        return Some(flow);
+    }
+    let _ = OVERFLOW.insert(&key, zero()?, u64::from(BPF_NOEXIST));
+    if let Some(flow) = entry(&OVERFLOW, &key) {
+        return Some(flow);
     }
     lost(Loss::FlowOwner);
-    let flow = TOTALS.get_ptr_mut(u32::from(key.role))?;
-    // SAFETY: as above.
-    Some(unsafe { &mut *flow })
+    // SAFETY: an element of an array is there for as long as the program; it is made of cells.
+    TOTALS.get_ptr(u32::from(key.role)).map(|flow| unsafe { &*flow })
 }
 
-/// Marks a flow as changed. After the counters, as the collector clears the mark before it reads them.
 #[inline(always)]
-pub(crate) fn touch(flow: &mut Flow) {
-    // SAFETY: a field of the flow. Volatile: of two stores of the same value, the compiler would keep the first.
-    unsafe { write_volatile(&raw mut flow.dirty, 1) };
+fn owned(cgroup: u64) -> Option<&'static Cell<u64>> {
+    // SAFETY: a map's value is there until the program ends (RCU); it is a cell.
+    OWNERS.get_ptr(cgroup).map(|number| unsafe { &*number })
+}
+
+/// Whether an owner may have one more flow: one that scans, or that everybody calls, must not take the places of all others.
+#[inline(always)]
+fn owner_has_room(cgroup: u64) -> bool {
+    owned(cgroup).is_none_or(|number| number.get() < u64::from(settings().flows_per_owner))
+}
+
+#[inline(always)]
+fn owner_has_one_more(cgroup: u64) {
+    if let Some(number) = owned(cgroup) {
+        number.add(1);
+    } else {
+        // Of two that are the first at the same time one is not counted, until the agent counts again.
+        let _ = OWNERS.insert(cgroup, Cell::new(1), u64::from(BPF_NOEXIST));
+    }
 }
 
 /// Folds what a connection with a record has carried into its flow, and returns the flow.
 #[inline(always)]
-pub(crate) fn account(socket: &mut Socket, tcp: Tcp, established: bool) -> Option<&'static mut Flow> {
-    let flow = flow(&socket.key)?;
+pub(crate) fn account(socket: &Socket, tcp: Tcp, established: bool) -> Option<&'static Flow> {
+    let flow = flow(&socket.key.get())?;
     fold(socket, tcp, established, flow);
-    touch(flow);
     Some(flow)
 }
 
 /// The part of [`account`] after the look-up. Whether the connection is established, its state tells: a record may have been
 /// made while that was about to change.
 #[inline(always)]
-pub(crate) fn fold(socket: &mut Socket, tcp: Tcp, established: bool, flow: &mut Flow) {
-    if socket.flags & Socket::ADOPTED != 0 && socket.counted == 0 && exchange32(&mut socket.counted, 1) == 0 {
-        add(&mut flow.adopted, 1);
+pub(crate) fn fold(socket: &Socket, tcp: Tcp, established: bool, flow: &Flow) {
+    if socket.has(Socket::ADOPTED) && socket.counted.get() == 0 && socket.counted.exchange(1) == 0 {
+        flow.adopted.add(1);
     }
     // Counters only grow, so zero means that nobody has folded anything yet, and nothing is to be exchanged.
     let received = tcp.received();
     if received != 0 {
-        add(
-            &mut flow.received,
-            received.wrapping_sub(exchange(&mut socket.received, received)),
-        );
+        flow.received
+            .add(received.wrapping_sub(socket.received.exchange(received)));
     }
     let sent = tcp.sent();
     if sent != 0 {
-        add(&mut flow.sent, sent.wrapping_sub(exchange(&mut socket.sent, sent)));
+        flow.sent.add(sent.wrapping_sub(socket.sent.exchange(sent)));
     }
     let retransmits = tcp.retransmits();
     if retransmits != 0 {
-        let new = retransmits.wrapping_sub(exchange32(&mut socket.retransmits, retransmits));
-        // Sign-extended: the sampler may have been overtaken, and then takes back what the other counted for it.
+        let new = retransmits.wrapping_sub(socket.retransmits.exchange(retransmits));
+        // Sign-extended: the walk may have been overtaken, and then takes back what the other counted for it.
         add_retransmits(flow, established, i64::from(new.cast_signed()).cast_unsigned());
     }
 }
 
 /// Folds everything that a connection without a record has carried.
 #[inline(always)]
-pub(crate) fn fold_all(established: bool, tcp: Tcp, flow: &mut Flow) {
+pub(crate) fn fold_all(established: bool, tcp: Tcp, flow: &Flow) {
     let received = tcp.received();
     if received != 0 {
-        add(&mut flow.received, received);
+        flow.received.add(received);
     }
     let sent = tcp.sent();
     if sent != 0 {
-        add(&mut flow.sent, sent);
+        flow.sent.add(sent);
     }
     let retransmits = tcp.retransmits();
     if retransmits != 0 {
@@ -136,38 +175,36 @@ pub(crate) fn fold_all(established: bool, tcp: Tcp, flow: &mut Flow) {
 }
 
 #[inline(always)]
-fn add_retransmits(flow: &mut Flow, established: bool, n: u64) {
+fn add_retransmits(flow: &Flow, established: bool, n: u64) {
     if established {
-        add(&mut flow.retransmits, n);
+        flow.retransmits.add(n);
     } else {
-        add(&mut flow.syn_retransmits, n);
+        flow.syn_retransmits.add(n);
     }
 }
 
 /// Counts a completed handshake, and how long it took when that is known (not 0).
 #[inline(always)]
-pub(crate) fn count_opened(flow: &mut Flow, handshake_us: u32) {
-    add(&mut flow.opened, 1);
+pub(crate) fn count_opened(flow: &Flow, handshake_us: u32) {
     if handshake_us != 0 {
-        add32(&mut flow.connect[bucket(handshake_us) % BUCKETS], 1);
-        add(&mut flow.connect_us, u64::from(handshake_us));
+        flow.connect[bucket(handshake_us) % BUCKETS].add(1);
+        flow.connect_us.add(u64::from(handshake_us));
     }
-    touch(flow);
+    flow.opened.add(1);
 }
 
 /// Folds a listener's drops into its flow.
 #[inline(always)]
-pub(crate) fn account_listener(socket: &mut Socket, sk: Sock) -> Option<&'static mut Flow> {
-    let flow = flow(&socket.key)?;
-    if exchange32(&mut socket.counted, 1) == 0 {
-        add(&mut flow.opened, 1);
+pub(crate) fn account_listener(socket: &Socket, sk: Sock) -> Option<&'static Flow> {
+    let flow = flow(&socket.key.get())?;
+    if socket.counted.exchange(1) == 0 {
+        flow.opened.add(1);
     }
-    let drops = sk.drops().wrapping_sub(socket.repeated);
+    let drops = sk.drops().wrapping_sub(socket.repeated.get());
     if drops != 0 {
-        let new = drops.wrapping_sub(exchange32(&mut socket.drops, drops));
-        add(&mut flow.drops, i64::from(new.cast_signed()).cast_unsigned());
+        let new = drops.wrapping_sub(socket.drops.exchange(drops));
+        flow.drops.add(i64::from(new.cast_signed()).cast_unsigned());
     }
-    touch(flow);
     Some(flow)
 }
 

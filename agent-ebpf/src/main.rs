@@ -1,6 +1,7 @@
 //! The kernel programs of Narrows: one hook a file in `hooks`, over a body that returns a `Result`.
 //!
-//! `sock` reads kernel structures, `flows` counts, `outcome` says how a connection ended, `maps` holds what lasts.
+//! `sock` reads kernel structures, `flows` counts, `outcome` says how a connection ended, `maps` holds what lasts; what lasts is
+//! made of `cell`s.
 
 #![no_std]
 #![no_main]
@@ -13,14 +14,16 @@
     reason = "a key by value would be one more copy on a stack of 512 bytes"
 )]
 
-mod atomic;
+mod cell;
 mod failures;
 mod flows;
 mod hooks;
+mod ledger;
 mod maps;
 mod outcome;
 mod points;
 mod queue;
+mod record;
 mod sock;
 mod task;
 

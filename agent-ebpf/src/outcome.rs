@@ -1,8 +1,9 @@
 //! How a connection ended: decisions, with the facts they rest on in the comments.
 
 use crate::{
-    maps::{Socket, control, resets_are_seen},
+    maps::{control, resets_are_seen},
     points::Exchange,
+    record::Socket,
     sock::{Sock, Tcp, state},
 };
 use agent_common::{Control, EARLY_NS, Reason, Role};
@@ -57,7 +58,7 @@ pub(crate) struct Ending {
 impl Ending {
     /// What is known of its course: that of a point's connection, where the kernel shows reads and writes.
     #[inline(always)]
-    fn exchange(&self) -> Option<&'static mut Exchange> {
+    fn exchange(&self) -> Option<&'static Exchange> {
         if !control(Control::ExchangesAreSeen) || !control(Control::PointsAreHere) {
             return None;
         }
@@ -87,7 +88,7 @@ pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
         return Some(Reason::ClosedEarly);
     }
     // `tcp_reset`, for a reset that has come in (or see `more_may_come`).
-    if matches!(error, ECONNRESET | EPIPE) && !said_goodbye(from) {
+    if matches!(error, ECONNRESET | EPIPE) && !both_fins_seen(from) {
         return Some(Reason::ResetByPeer);
     }
     // `tcp_abort` leaves ECONNABORTED.
@@ -104,7 +105,7 @@ pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
 #[inline(always)]
 fn is_early(ending: &Ending) -> bool {
     let since = match ending.exchange() {
-        Some(exchange) => exchange.since_ns,
+        Some(exchange) => exchange.since_ns.get(),
         None => ending.since_ns,
     };
     // SAFETY: no arguments.
@@ -115,7 +116,7 @@ fn is_early(ending: &Ending) -> bool {
 #[inline(always)]
 fn unanswered(ending: &Ending) -> bool {
     if ending.role == Role::Server as u8 {
-        said_goodbye_first(ending.from) && ending.tcp.sent() == 0
+        sent_fin_first(ending.from) && ending.tcp.sent() == 0
     } else {
         ending.from == state::LAST_ACK && ending.tcp.received() == 0
     }
@@ -123,7 +124,7 @@ fn unanswered(ending: &Ending) -> bool {
 
 /// Whether this end sent its FIN before it had the peer's.
 #[inline(always)]
-const fn said_goodbye_first(from: i32) -> bool {
+const fn sent_fin_first(from: i32) -> bool {
     matches!(from, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING)
 }
 
@@ -141,19 +142,20 @@ fn refused(ending: &Ending) -> bool {
         return false;
     };
     let (sent, received) = (ending.tcp.sent(), ending.tcp.received());
-    let [first, second, ..] = exchange.flights;
+    let (first, second) = (exchange.flights[0].get(), exchange.flights[1].get());
+    let turns = exchange.turns.get();
     let server = ending.role == Role::Server as u8;
     // Plain text on a TLS port: read, and not answered at all, or with an alert.
-    if server && said_goodbye_first(ending.from) && exchange.turns > 0 && received > 0 && (sent == 0 || sent == 7) {
+    if server && sent_fin_first(ending.from) && turns > 0 && received > 0 && (sent == 0 || sent == 7) {
         return true;
     }
-    let first_speaker = if exchange.turns & 1 == 1 {
-        exchange.direction
+    let first_speaker = if turns & 1 == 1 {
+        exchange.direction.get()
     } else {
-        exchange.direction ^ (Exchange::IN | Exchange::OUT)
+        exchange.direction.get() ^ (Exchange::IN | Exchange::OUT)
     };
     let client_speaks_first = (first_speaker == Exchange::IN) == server;
-    if !client_speaks_first || exchange.turns < 2 || exchange.turns > 4 || first < HELLO || second < HELLO {
+    if !client_speaks_first || !(2..=4).contains(&turns) || first < HELLO || second < HELLO {
         return false;
     }
     // Beyond the first flights.
@@ -202,6 +204,6 @@ pub(crate) fn more_may_come(sk: Sock, from: i32, reason: Reason) -> bool {
 
 /// Both ends have sent their FIN: a reset that comes now ends a connection that was over.
 #[inline(always)]
-fn said_goodbye(from: i32) -> bool {
+fn both_fins_seen(from: i32) -> bool {
     matches!(from, state::LAST_ACK | state::CLOSING | state::TIME_WAIT)
 }

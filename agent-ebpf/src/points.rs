@@ -1,12 +1,13 @@
 //! What is only counted for points: which cgroups are a point's, and what is kept of their sockets and threads.
 
 use crate::{
-    atomic::{add, add32},
-    flows::{flow, touch},
-    maps::{control, lost},
-    sock::{Sock, Tcp, asked_twice},
+    cell::Cell,
+    flows::flow,
+    maps::{Flow, control, lost},
+    record::get_or_retry,
+    sock::{Sock, Tcp},
 };
-use agent_common::{BUCKETS, Backlog, Control, Flow, FlowKey, Loss, PointCounters, Preemption, Role, Task, bucket};
+use agent_common::{BUCKETS, Control, FlowKey, Loss, Preemption, Role, bucket};
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::SkStorage,
@@ -14,10 +15,12 @@ use aya_ebpf::{
     macros::{btf_map, map},
     maps::{HashMap, LruHashMap, PerCpuHashMap},
 };
-use core::{
-    ffi::c_void,
-    ptr::{null_mut, write_volatile},
-};
+use core::{ffi::c_void, ptr::null_mut};
+
+/// What is shared with the agent, as the programs write it.
+pub(crate) type PointCounters = agent_common::PointCounters<Cell<u64>, Cell<u32>>;
+pub(crate) type Backlog = agent_common::Backlog<Cell<u64>, Cell<u32>>;
+pub(crate) type Task = agent_common::Task<Cell<u64>, Cell<u32>>;
 
 /// The cgroups of points, as the agent has recognised them, with what is counted for each.
 #[map]
@@ -29,7 +32,7 @@ static BACKLOG: HashMap<u64, Backlog> = HashMap::with_max_entries(4_096, BPF_F_N
 
 /// The same cgroups: how many processes live that the point was started as.
 #[map]
-pub(crate) static MAINS: HashMap<u64, u64> = HashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
+static MAINS: HashMap<u64, Cell<u64>> = HashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
 
 /// The threads of points, by their numbers in the first process namespace.
 #[map]
@@ -37,7 +40,7 @@ pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(32_768, 
 
 /// Who ran while a thread of a point was ready to, and how often. Preallocated: it grows where no memory can be had.
 #[map]
-static PREEMPTIONS: HashMap<Preemption, u64> = HashMap::with_max_entries(4_096, 0);
+static PREEMPTIONS: HashMap<Preemption, Cell<u64>> = HashMap::with_max_entries(4_096, 0);
 
 /// An end of a connection: where its socket is, and its own address and port.
 #[repr(C)]
@@ -56,22 +59,24 @@ static LEGS: LruHashMap<Leg, FlowKey> = LruHashMap::with_max_entries(8_192, 0);
 
 /// The course of a connection of a point: who sent how much in turn, and what waits to be read.
 #[repr(C)]
-#[derive(Clone, Copy)]
 pub(crate) struct Exchange {
     /// When the first byte came in that was not read yet; boot clock, 0 for none.
-    pub(crate) arrived_ns: u64,
+    pub(crate) arrived_ns: Cell<u64>,
+    /// The end of what had come in then (`tcp_sock.rcv_nxt`).
+    pub(crate) arrived_to: Cell<u32>,
+    pub(crate) reserved: u32,
     /// When it was first seen.
-    pub(crate) since_ns: u64,
+    pub(crate) since_ns: Cell<u64>,
     /// Bytes of the first flights: what one side sent before the other one answered.
-    pub(crate) flights: [u32; FLIGHTS],
+    pub(crate) flights: [Cell<u32>; FLIGHTS],
     /// How many flights there were; no more than one beyond those that are kept.
-    pub(crate) turns: u32,
+    pub(crate) turns: Cell<u32>,
     /// [`Exchange::IN`] or [`Exchange::OUT`]: the direction of the last one.
-    pub(crate) direction: u32,
+    pub(crate) direction: Cell<u32>,
     /// A [`Role`].
-    pub(crate) role: u32,
+    pub(crate) role: Cell<u32>,
     /// 1 when it is filled in.
-    pub(crate) ready: u32,
+    pub(crate) ready: Cell<u32>,
 }
 
 /// Flights of a connection whose bytes are kept. A power of two.
@@ -83,16 +88,19 @@ impl Exchange {
 
     /// Adds bytes that went in one direction.
     #[inline(always)]
-    pub(crate) fn carry(&mut self, direction: u32, bytes: u32) {
-        if self.direction != direction {
-            self.direction = direction;
-            if self.turns <= FLIGHTS as u32 {
-                self.turns += 1;
+    pub(crate) fn carry(&self, direction: u32, bytes: u32) {
+        let mut turns = self.turns.get();
+        if self.direction.get() != direction {
+            self.direction.set(direction);
+            if turns <= FLIGHTS as u32 {
+                turns += 1;
+                self.turns.set(turns);
             }
         }
-        let turn = self.turns.wrapping_sub(1) as usize;
+        let turn = turns.wrapping_sub(1) as usize;
         if turn < FLIGHTS {
-            self.flights[turn] = self.flights[turn].saturating_add(bytes);
+            let flight = &self.flights[turn];
+            flight.set(flight.get().saturating_add(bytes));
         }
     }
 }
@@ -109,30 +117,37 @@ pub(crate) fn are_here() -> bool {
 
 /// This processor's counters of a point's cgroup.
 #[inline(always)]
-pub(crate) fn counters(cgroup: u64) -> Option<&'static mut PointCounters> {
-    // SAFETY: map values live until the program ends (RCU); all updates are atomic.
-    POINTS.get_ptr_mut(&cgroup).map(|counters| unsafe { &mut *counters })
+pub(crate) fn counters(cgroup: u64) -> Option<&'static PointCounters> {
+    // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
+    POINTS.get_ptr(cgroup).map(|counters| unsafe { &*counters })
 }
 
-/// What the sampler adds up for a point's cgroup.
+/// What the walk over open files adds up for a point's cgroup.
 #[inline(always)]
-pub(crate) fn backlog(cgroup: u64) -> Option<&'static mut Backlog> {
-    // SAFETY: as above; one sampler runs at a time.
-    BACKLOG.get_ptr_mut(&cgroup).map(|backlog| unsafe { &mut *backlog })
+pub(crate) fn backlog(cgroup: u64) -> Option<&'static Backlog> {
+    // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
+    BACKLOG.get_ptr(cgroup).map(|backlog| unsafe { &*backlog })
+}
+
+/// How many processes live that a point was started as.
+#[inline(always)]
+pub(crate) fn mains(cgroup: u64) -> Option<&'static Cell<u64>> {
+    // SAFETY: a map's value is there until the program ends (RCU); it is a cell.
+    MAINS.get_ptr(cgroup).map(|mains| unsafe { &*mains })
 }
 
 /// A thread of a point.
 #[inline(always)]
-pub(crate) fn task(number: u32) -> Option<&'static mut Task> {
-    // SAFETY: as above. A thread is scheduled by one processor at a time.
-    TASKS.get_ptr_mut(&number).map(|task| unsafe { &mut *task })
+pub(crate) fn task(number: u32) -> Option<&'static Task> {
+    // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
+    TASKS.get_ptr(number).map(|task| unsafe { &*task })
 }
 
 /// Counts a duration.
 #[inline(always)]
-pub(crate) fn observe(histogram: &mut [u32; BUCKETS], sum_ns: &mut u64, ns: u64) {
-    add32(&mut histogram[bucket(microseconds(ns)) % BUCKETS], 1);
-    add(sum_ns, ns);
+pub(crate) fn observe(histogram: &[Cell<u32>; BUCKETS], sum_ns: &Cell<u64>, ns: u64) {
+    histogram[bucket(microseconds(ns)) % BUCKETS].add(1);
+    sum_ns.add(ns);
 }
 
 #[inline(always)]
@@ -145,10 +160,10 @@ fn microseconds(ns: u64) -> u32 {
 #[inline(always)]
 pub(crate) fn preempted(point: u64, by: u64) {
     let who = Preemption { point, by };
-    if let Some(count) = PREEMPTIONS.get_ptr_mut(&who) {
-        // SAFETY: as above.
-        add(unsafe { &mut *count }, 1);
-    } else if PREEMPTIONS.insert(&who, 1_u64, 0).is_err() {
+    if let Some(count) = PREEMPTIONS.get_ptr(&who) {
+        // SAFETY: a map's value is there until the program ends (RCU); it is a cell.
+        unsafe { &*count }.add(1);
+    } else if PREEMPTIONS.insert(&who, Cell::new(1), 0).is_err() {
         lost(Loss::Preemptions);
     }
 }
@@ -169,7 +184,7 @@ pub(crate) fn called(key: &FlowKey, sk: Sock, tcp: Tcp) {
 /// A server's handshake is complete: when its client was just seen in the same namespace, and one of the two is a point's, the
 /// other's flow was carried by it. Before its own flow is counted as opened, so that it is never read as opened and not carried.
 #[inline(always)]
-pub(crate) fn answered(key: &FlowKey, sk: Sock, own: &mut Flow) {
+pub(crate) fn answered(key: &FlowKey, sk: Sock, own: &Flow) {
     let leg = Leg {
         address: key.peer,
         netns: key.netns,
@@ -192,35 +207,37 @@ pub(crate) fn answered(key: &FlowKey, sk: Sock, own: &mut Flow) {
 }
 
 #[inline(always)]
-fn carried(flow: &mut Flow, by: u64) {
-    // SAFETY: a field of the flow. Two points that carry for the same flow at the same time are instances of one.
-    unsafe { write_volatile(&raw mut flow.carrier, by) };
-    add(&mut flow.carried, 1);
-    touch(flow);
+fn carried(flow: &Flow, by: u64) {
+    // Two points that carry for the same flow at the same time are instances of one.
+    flow.carrier.set(by);
+    flow.carried.add(1);
 }
 
 impl Sock {
     /// Its exchange, when it has one.
     #[inline(always)]
-    pub(crate) fn exchange(self) -> Option<&'static mut Exchange> {
-        exchange(self, 0).filter(|exchange| exchange.ready != 0)
+    pub(crate) fn exchange(self) -> Option<&'static Exchange> {
+        if self.has_no_storage() {
+            return None;
+        }
+        exchange(self, 0).filter(|exchange| exchange.ready.get() != 0)
     }
 
     /// Its exchange, made when it had none. For a connection of a point.
     #[inline(always)]
-    pub(crate) fn exchange_or_new(self, now: u64) -> Option<&'static mut Exchange> {
+    pub(crate) fn exchange_or_new(self, now: u64) -> Option<&'static Exchange> {
         let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
-        let Some(found) = asked_twice(|| exchange(self, flags)) else {
+        let Some(found) = get_or_retry(|| exchange(self, flags)) else {
             lost(Loss::Delays);
             return None;
         };
-        if found.ready == 0 {
-            found.since_ns = now;
-            found.role = match self.record().filter(|socket| socket.is_live()) {
-                Some(socket) => u32::from(socket.key.role),
+        if found.ready.get() == 0 {
+            found.since_ns.set(now);
+            found.role.set(match self.record().filter(|socket| socket.is_live()) {
+                Some(socket) => u32::from(socket.role()),
                 None => self.role() as u32,
-            };
-            found.ready = 1;
+            });
+            found.ready.set(1);
         }
         Some(found)
     }
@@ -228,7 +245,7 @@ impl Sock {
     /// The cgroup that holds it and this processor's counters of it, when that is a point's. `None` for sockets of other
     /// families, which use the same hooks, and for those of everybody else: they are the most, so it is found out first.
     #[inline(always)]
-    pub(crate) fn point(self) -> Option<&'static mut PointCounters> {
+    pub(crate) fn point(self) -> Option<&'static PointCounters> {
         if !self.is_ip() {
             return None;
         }
@@ -237,13 +254,13 @@ impl Sock {
 }
 
 #[inline(always)]
-fn exchange(sk: Sock, flags: u64) -> Option<&'static mut Exchange> {
+fn exchange(sk: Sock, flags: u64) -> Option<&'static Exchange> {
     let map: *mut c_void = (&raw const EXCHANGES).cast_mut().cast();
-    // SAFETY: the kernel returns NULL or a value that lives as long as this program runs (RCU).
+    // SAFETY: the kernel returns NULL or a value that lives as long as this program runs (RCU); it is made of cells.
     unsafe {
-        bpf_sk_storage_get(map, sk.0.cast_mut().cast(), null_mut(), flags)
+        bpf_sk_storage_get(map, sk.as_ptr().cast_mut().cast(), null_mut(), flags)
             .cast::<Exchange>()
-            .as_mut()
+            .as_ref()
     }
 }
 

@@ -61,7 +61,7 @@ impl Sock {
         if offset!(net_local_ports) == ABSENT {
             return (0, 0);
         }
-        let net: *const u8 = load!(self.0, sk_net);
+        let net: *const u8 = load!(self.as_ptr(), sk_net);
         let Some([first, second]) = field::<[u32; 2]>(net, offset!(net_local_ports)) else {
             return (0, 0);
         };

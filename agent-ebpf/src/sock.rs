@@ -1,12 +1,9 @@
 //! Reading kernel structures: direct loads at offsets from BTF, on pointers that the verifier knows.
 
-use crate::maps::{SOCKETS, Socket, offset};
+use crate::maps::offset;
 use agent_common::{ABSENT, FlowKey, Role};
-use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
-    helpers::generated::{bpf_sk_storage_get, bpf_skc_to_tcp_sock},
-};
-use core::{ffi::c_void, ptr::null_mut, ptr::read_volatile};
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+use core::{ffi::c_void, ptr::read_volatile};
 
 /// Loads a field of a kernel structure. Volatile, so that the load stays where the verifier has its pointer's type.
 macro_rules! load {
@@ -46,9 +43,25 @@ const SOCK_DONE: u32 = 1;
 
 /// A `struct sock` that the verifier vouches for.
 #[derive(Clone, Copy)]
-pub(crate) struct Sock(pub(crate) *const u8);
+pub(crate) struct Sock(*const u8);
 
 impl Sock {
+    /// The socket at `pointer`.
+    ///
+    /// # Safety
+    /// A `struct sock` (or `struct request_sock`, which begins with the same `struct sock_common`) that is there until the program
+    /// ends: an argument of its hook, or a field of one, as the verifier knows it.
+    #[inline(always)]
+    pub(crate) unsafe fn new(pointer: *const u8) -> Self {
+        Self(pointer)
+    }
+
+    /// The structure itself.
+    #[inline(always)]
+    pub(crate) const fn as_ptr(self) -> *const u8 {
+        self.0
+    }
+
     #[inline(always)]
     pub(crate) fn state(self) -> i32 {
         let state: u8 = load!(self.0, sk_state);
@@ -210,47 +223,6 @@ impl Sock {
         let tp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast::<c_void>()) } as *const u8;
         (!tp.is_null()).then_some(Tcp { tp, sk: self.0 })
     }
-
-    /// Its record, when it has one.
-    #[inline(always)]
-    pub(crate) fn record(self) -> Option<&'static mut Socket> {
-        self.storage(0)
-    }
-
-    /// Its record, of zeros when it had none. `None` when the kernel has no memory for it.
-    #[inline(always)]
-    pub(crate) fn record_or_zero(self) -> Option<&'static mut Socket> {
-        let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
-        asked_twice(|| self.storage(flags))
-    }
-
-    #[inline(always)]
-    fn storage(self, flags: u64) -> Option<&'static mut Socket> {
-        let map = sockets_map();
-        // SAFETY: the kernel returns NULL or a record that lives as long as this program runs (RCU).
-        unsafe {
-            bpf_sk_storage_get(map, self.0.cast_mut().cast(), null_mut(), flags)
-                .cast::<Socket>()
-                .as_mut()
-        }
-    }
-}
-
-/// A socket's storage, asked for once more when there was none. Of two programs that make it at the same time, say for data that
-/// comes in while its owner writes, the kernel gives one of them nothing (`-EEXIST` or `-EAGAIN` of `bpf_local_storage_update` in
-/// `kernel/bpf/bpf_local_storage.c`); by then the other one's is there.
-#[inline(always)]
-pub(crate) fn asked_twice<T>(mut get: impl FnMut() -> Option<T>) -> Option<T> {
-    match get() {
-        None => get(),
-        found => found,
-    }
-}
-
-/// aya's SkStorage looks up by socket-address context only, hence the raw helper on the map's address.
-#[inline(always)]
-fn sockets_map() -> *mut c_void {
-    (&raw const SOCKETS).cast_mut().cast()
 }
 
 /// A `struct tcp_sock` that the verifier vouches for.
@@ -329,6 +301,15 @@ impl Tcp {
         if unread > 0 && sk.is_done() { unread - 1 } else { unread }
     }
 
+    /// The end of what has come in.
+    #[inline(always)]
+    pub(crate) fn received_to(self) -> u32 {
+        if offset!(tp_rcv_nxt) == ABSENT {
+            return 0;
+        }
+        load!(self.tp, tp_rcv_nxt)
+    }
+
     /// The end of what was read.
     #[inline(always)]
     pub(crate) fn read_to(self) -> u32 {
@@ -387,7 +368,7 @@ fn mapped(address: u32) -> [u32; 4] {
 #[inline(always)]
 fn four_words(field: *const u8) -> [u32; 4] {
     let word = field.cast::<u32>();
-    // SAFETY: as in `load!`.
+    // SAFETY: four words of a field whose offset is the running kernel's own; the verifier checks the bounds of its structure.
     unsafe {
         [
             read_volatile(word),

@@ -9,9 +9,18 @@ const KERNEL_THREAD: u32 = 0x0020_0000;
 /// A `struct task_struct` that the verifier vouches for. The programs that use it are loaded only where the kernel has all
 /// fields that it reads, but for those whose absence a method names.
 #[derive(Clone, Copy)]
-pub(crate) struct Thread(pub(crate) *const u8);
+pub(crate) struct Thread(*const u8);
 
 impl Thread {
+    /// The thread at `pointer`.
+    ///
+    /// # Safety
+    /// A `struct task_struct` that is there until the program ends: an argument of its hook, as the verifier knows it.
+    #[inline(always)]
+    pub(crate) unsafe fn new(pointer: *const u8) -> Self {
+        Self(pointer)
+    }
+
     /// Its number in the first process namespace; 0 for the idle thread of a processor.
     #[inline(always)]
     pub(crate) fn number(self) -> u32 {
@@ -64,6 +73,12 @@ impl Thread {
         }
         let count: i32 = load!(queue, cfs_rq_throttle_count);
         count > 0
+    }
+
+    /// What its threads have in common, as a number.
+    #[inline(always)]
+    pub(crate) fn signal(self) -> u64 {
+        load!(self.0, task_signal)
     }
 
     /// How its process ended, when this was its last thread: the signal in the low seven bits, or the status above them;

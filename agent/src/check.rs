@@ -4,7 +4,7 @@ use crate::{
     agent::InventoryFile,
     config::Config,
     identity::{Resolver, kubernetes},
-    kernel::{self, Kernel, KernelTypes, Options},
+    kernel::{self, Kernel, KernelTypes, LIFE_CYCLE, Options},
     node::{self, Cgroups, resources::Reader},
     points::Rules,
 };
@@ -98,16 +98,17 @@ fn programs(rows: &mut Vec<Row>, config: &Config) {
         flows: 64,
         settings: Settings::DEFAULT,
         off: config.kernel.off.clone(),
+        idle_readings: config.idle_readings(),
         numbers: node::has_the_kernels_numbers(),
     }) {
         Ok(kernel) => kernel,
         Err(error) => return outcome(rows, "programs", Err(format!("{error:#}"))),
     };
     for status in kernel.programs() {
-        let state = match (status.active, status.required) {
-            (true, _) => State::Good,
-            (false, true) => State::Missing,
-            (false, false) => State::Off,
+        let state = match status.active {
+            true => State::Good,
+            false if LIFE_CYCLE.contains(&status.program) && !kernel.sees_life_cycle() => State::Missing,
+            false => State::Off,
         };
         let detail = match &status.reason {
             None => status.signal.to_owned(),

@@ -1,7 +1,7 @@
 //! The agent's configuration: a YAML file, overridden by flags and `NARROWS_*` variables.
 
 use crate::{
-    kernel::PROGRAMS,
+    kernel::{LIFE_CYCLE, PROGRAMS},
     points::Rule,
     yaml::{self, FileError},
 };
@@ -114,7 +114,7 @@ impl Kernel {
             let field = Offsets::FIELDS
                 .iter()
                 .find(|(_, structure, path, _)| name.strip_prefix(structure) == Some(&format!(".{path}")));
-            let required = program.map(|program| program.required).or(field.map(|field| field.3));
+            let required = field.map(|field| field.3).or(program.map(|_| false));
             match required {
                 Some(false) => {}
                 Some(true) => return Err(format!("kernel.off names {name}, without which nothing can be counted")),
@@ -126,6 +126,12 @@ impl Kernel {
                 }
             }
         }
+        if LIFE_CYCLE.iter().all(|name| self.off.iter().any(|off| off == name)) {
+            return Err(format!(
+                "kernel.off names {}, without one of which nothing can be counted",
+                LIFE_CYCLE.join(" and ")
+            ));
+        }
         Ok(())
     }
 }
@@ -136,6 +142,10 @@ impl Kernel {
 pub struct Limits {
     /// Flows in the kernel's table.
     pub flows: u32,
+    /// Flows of one owner (container, service) in that table; what is beyond is counted by owner alone.
+    pub flows_per_owner: u32,
+    /// Open sockets that have a record in the kernel; what is beyond is counted when it closes.
+    pub sockets: u32,
     /// Dependents of a point that have series of their own.
     pub dependents: usize,
     /// Points with series.
@@ -194,6 +204,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             flows: 65_536,
+            flows_per_owner: 16_384,
+            sockets: 300_000,
             dependents: 200,
             points: 1_000,
             pairs: 2_000,
@@ -244,6 +256,8 @@ impl Config {
                 .ok_or_else(|| format!("{field} is {value}, but must lie between 1 and {to}"))
         };
         count("limits.flows", self.limits.flows as usize, 1 << 22)?;
+        count("limits.flows_per_owner", self.limits.flows_per_owner as usize, 1 << 22)?;
+        count("limits.sockets", self.limits.sockets as usize, 1 << 26)?;
         count("limits.dependents", self.limits.dependents, 100_000)?;
         count("limits.points", self.limits.points, 100_000)?;
         count("limits.pairs", self.limits.pairs, 100_000)?;
@@ -261,8 +275,8 @@ impl Config {
         Duration::from_secs_f64(self.interval)
     }
 
-    /// Collections without news after which the kernel retires a flow.
-    pub fn idle_collections(&self) -> u32 {
+    /// Readings without news after which a flow is taken out of the kernel's table.
+    pub fn idle_readings(&self) -> u32 {
         // At least two, so that a flow is not retired in the tick after its last count.
         (self.flow_idle / self.interval).ceil().clamp(2.0, 1e9) as u32
     }
@@ -280,7 +294,7 @@ mod tests {
     fn an_empty_file_is_the_default() {
         let config = parse("# nothing\n").expect("valid");
         assert_eq!(config.listen.port(), 9797);
-        assert_eq!(config.idle_collections(), 12);
+        assert_eq!(config.idle_readings(), 12);
     }
 
     #[test]

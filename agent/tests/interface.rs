@@ -173,8 +173,8 @@ fn check_shows_every_program_and_what_the_inventory_lacks() {
         "BTF",
         "cgroup2",
         "set_state tp_btf/inet_sock_set_state",
-        "sample iter/bpf_sk_storage_map",
-        "adopt",
+        "walk iter/task_file",
+        "amend raw_tp",
     ] {
         assert!(
             table

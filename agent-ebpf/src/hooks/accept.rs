@@ -1,7 +1,7 @@
 //! Failed calls of `accept`. The hook is on every system call of the node, so the agent attaches it only while connections
 //! are stuck in a point's accept queue.
 
-use crate::{atomic::add, maps::settings, points, sock::load};
+use crate::{maps::settings, points, sock::load};
 use agent_common::{ACCEPT_ERRORS, AcceptError};
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 
@@ -25,7 +25,7 @@ fn failed(registers: *const u8, errno: i64) -> Result<(), ()> {
         return Ok(());
     }
     let task = points::task(bpf_get_current_pid_tgid() as u32).ok_or(())?;
-    let counters = points::counters(task.cgroup).ok_or(())?;
-    add(&mut counters.accept_errors[error as usize % ACCEPT_ERRORS], 1);
+    let counters = points::counters(task.cgroup.get()).ok_or(())?;
+    counters.accept_errors[error as usize % ACCEPT_ERRORS].add(1);
     Ok(())
 }

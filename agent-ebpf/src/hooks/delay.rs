@@ -18,7 +18,8 @@ const PEEK: i32 = 2;
 #[btf_tracepoint(function = "sk_data_ready")]
 fn data_arrived(ctx: BtfTracePointContext) -> i32 {
     if points::are_here() {
-        let _ = stamp(Sock(ctx.arg(0)));
+        // SAFETY: the hook's own argument.
+        let _ = stamp(unsafe { Sock::new(ctx.arg(0)) });
     }
     0
 }
@@ -27,14 +28,18 @@ fn data_arrived(ctx: BtfTracePointContext) -> i32 {
 fn stamp(sk: Sock) -> Result<(), ()> {
     sk.point().ok_or(())?;
     // A listener says in this way that a connection waits.
-    if sk.tcp().is_none() || sk.state() == state::LISTEN {
+    let tcp = sk.tcp().ok_or(())?;
+    if sk.state() == state::LISTEN {
         return Ok(());
     }
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     let exchange = sk.exchange_or_new(now).ok_or(())?;
-    if exchange.arrived_ns == 0 {
-        exchange.arrived_ns = now;
+    // What had come in at the last stamp may have been read by `splice`, which no hook shows (`tcp_splice_read`).
+    let read_unseen = || tcp.read_to().wrapping_sub(exchange.arrived_to.get()).cast_signed() >= 0;
+    if exchange.arrived_ns.get() == 0 || read_unseen() {
+        exchange.arrived_ns.set(now);
+        exchange.arrived_to.set(tcp.received_to());
     }
     Ok(())
 }
@@ -44,7 +49,8 @@ fn stamp(sk: Sock) -> Result<(), ()> {
 fn data_read(ctx: BtfTracePointContext) -> i32 {
     let (bytes, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     if points::are_here() && bytes > 0 && flags & PEEK == 0 {
-        let _ = read(Sock(ctx.arg(0)), bytes as u32);
+        // SAFETY: the hook's own argument.
+        let _ = read(unsafe { Sock::new(ctx.arg(0)) }, bytes as u32);
     }
     0
 }
@@ -57,20 +63,22 @@ fn read(sk: Sock, bytes: u32) -> Result<(), ()> {
     let now = unsafe { bpf_ktime_get_ns() };
     let exchange = sk.exchange_or_new(now).ok_or(())?;
     exchange.carry(Exchange::IN, bytes);
-    if exchange.arrived_ns != 0 {
-        let side = side(exchange.role);
-        let waited = now.saturating_sub(exchange.arrived_ns);
+    let arrived = exchange.arrived_ns.get();
+    if arrived != 0 {
+        let side = side(exchange.role.get());
         // What is left, or came in while this was read, waits from now on: a lower bound.
-        exchange.arrived_ns = if tcp.unread(sk) > 0 { now } else { 0 };
+        let left = tcp.unread(sk) > 0;
+        exchange.arrived_ns.set(if left { now } else { 0 });
+        exchange.arrived_to.set(tcp.received_to());
         observe(
-            &mut counters.read_delay[side],
-            &mut counters.read_delay_ns[side],
-            waited,
+            &counters.read_delay[side],
+            &counters.read_delay_ns[side],
+            now.saturating_sub(arrived),
         );
     }
     if let Some(task) = points::task(bpf_get_current_pid_tgid() as u32) {
-        task.read_ns = now;
-        task.read_from = sk.0 as u64;
+        task.read_from.set(sk.as_ptr() as u64);
+        task.read_ns.set(now);
     }
     Ok(())
 }
@@ -80,7 +88,8 @@ fn read(sk: Sock, bytes: u32) -> Result<(), ()> {
 fn data_sent(ctx: BtfTracePointContext) -> i32 {
     let bytes: i32 = ctx.arg(1);
     if points::are_here() && bytes > 0 {
-        let _ = written(Sock(ctx.arg(0)), bytes as u32);
+        // SAFETY: the hook's own argument.
+        let _ = written(unsafe { Sock::new(ctx.arg(0)) }, bytes as u32);
     }
     0
 }
@@ -94,14 +103,14 @@ fn written(sk: Sock, bytes: u32) -> Result<(), ()> {
     let exchange = sk.exchange_or_new(now).ok_or(())?;
     exchange.carry(Exchange::OUT, bytes);
     let task = points::task(bpf_get_current_pid_tgid() as u32).ok_or(())?;
-    if task.read_ns != 0 && task.read_from != sk.0 as u64 {
-        let took = now.saturating_sub(task.read_ns);
-        task.read_ns = 0;
-        let side = side(exchange.role);
+    let read_ns = task.read_ns.get();
+    if read_ns != 0 && task.read_from.get() != sk.as_ptr() as u64 {
+        task.read_ns.set(0);
+        let side = side(exchange.role.get());
         observe(
-            &mut counters.forward_delay[side],
-            &mut counters.forward_delay_ns[side],
-            took,
+            &counters.forward_delay[side],
+            &counters.forward_delay_ns[side],
+            now.saturating_sub(read_ns),
         );
     }
     Ok(())

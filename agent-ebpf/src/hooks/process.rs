@@ -1,13 +1,30 @@
 //! The processes of points: which threads they have, when they begin, and how they end.
 
 use crate::{
-    atomic::add,
+    cell::Cell,
     maps::lost,
-    points::{self, MAINS, TASKS},
+    points::{self, TASKS, Task},
     task::Thread,
 };
-use agent_common::{Exit, Loss, Task};
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use agent_common::{Exit, Loss, Task as Flags};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::{btf_tracepoint, map},
+    maps::LruHashMap,
+    programs::BtfTracePointContext,
+};
+
+/// Processes that have ended, by their `struct signal_struct` and number. Before Linux 6.16 the tracepoint comes after the thread
+/// has left its memory, so that several threads of a process may see that none is left; the first one counts.
+#[map]
+static ENDED: LruHashMap<Ended, u64> = LruHashMap::with_max_entries(1_024, 0);
+
+/// A process that has ended.
+#[repr(C)]
+struct Ended {
+    signal: u64,
+    process: u64,
+}
 
 /// Signals that end a process against its will (`include/uapi/asm-generic/signal.h`): SIGABRT, SIGBUS, SIGKILL, SIGSEGV.
 const VIOLENT: u32 = 1 << 6 | 1 << 7 | 1 << 9 | 1 << 11;
@@ -16,7 +33,9 @@ const VIOLENT: u32 = 1 << 6 | 1 << 7 | 1 << 9 | 1 << 11;
 #[btf_tracepoint(function = "sched_process_fork")]
 fn process_fork(ctx: BtfTracePointContext) -> i32 {
     if points::are_here() {
-        let _ = begun(Thread(ctx.arg(0)), Thread(ctx.arg(1)));
+        // SAFETY: the hook's own arguments.
+        let (parent, child) = unsafe { (Thread::new(ctx.arg(0)), Thread::new(ctx.arg(1))) };
+        let _ = begun(parent, child);
     }
     0
 }
@@ -25,23 +44,23 @@ fn process_fork(ctx: BtfTracePointContext) -> i32 {
 fn begun(parent: Thread, child: Thread) -> Result<(), ()> {
     let parent = points::task(parent.number()).ok_or(())?;
     let process = child.process();
-    let main = if process == parent.process {
-        parent.flags & Task::MAIN
+    let main = if process == parent.process.get() {
+        parent.flags.get() & Flags::MAIN
     } else {
         0
     };
-    insert(child.number(), parent.cgroup, process, main)
+    insert(child.number(), parent.cgroup.get(), process, main)
 }
 
 #[inline(always)]
 fn insert(number: u32, cgroup: u64, process: u32, flags: u32) -> Result<(), ()> {
     let task = Task {
-        cgroup,
-        ready_ns: 0,
-        read_ns: 0,
-        read_from: 0,
-        process,
-        flags,
+        cgroup: Cell::new(cgroup),
+        ready_ns: Cell::new(0),
+        read_ns: Cell::new(0),
+        read_from: Cell::new(0),
+        process: Cell::new(process),
+        flags: Cell::new(flags),
     };
     if TASKS.insert(&number, &task, 0).is_err() {
         lost(Loss::Threads);
@@ -55,7 +74,8 @@ fn insert(number: u32, cgroup: u64, process: u32, flags: u32) -> Result<(), ()> 
 #[btf_tracepoint(function = "sched_process_exec")]
 fn process_exec(ctx: BtfTracePointContext) -> i32 {
     if points::are_here() {
-        let _ = executed(Thread(ctx.arg(0)), ctx.arg(1));
+        // SAFETY: the hook's own argument.
+        let _ = executed(unsafe { Thread::new(ctx.arg(0)) }, ctx.arg(1));
     }
     0
 }
@@ -68,21 +88,19 @@ fn executed(thread: Thread, former_number: u32) -> Result<(), ()> {
     }
     // A thread that replaces its whole process takes over the number of the process.
     if let Some(task) = points::task(former_number) {
-        let task = *task;
+        let (cgroup, process, flags) = (task.cgroup.get(), task.process.get(), task.flags.get());
         let _ = TASKS.remove(&former_number);
-        return insert(number, task.cgroup, task.process, task.flags & Task::MAIN);
+        return insert(number, cgroup, process, flags & Flags::MAIN);
     }
     let cgroup = thread.cgroup();
     let counters = points::counters(cgroup).ok_or(())?;
-    let mains = MAINS.get_ptr_mut(&cgroup).ok_or(())?;
-    // SAFETY: map values live until the program ends (RCU); updates are atomic.
-    let mains = unsafe { &mut *mains };
+    let mains = points::mains(cgroup).ok_or(())?;
     // Others that enter later are guests, such as the commands of probes.
-    let main = if *mains == 0 { Task::MAIN } else { 0 };
+    let main = if mains.get() == 0 { Flags::MAIN } else { 0 };
     insert(number, cgroup, thread.process(), main)?;
     if main != 0 {
-        add(mains, 1);
-        add(&mut counters.starts, 1);
+        mains.add(1);
+        counters.starts.add(1);
     }
     Ok(())
 }
@@ -91,7 +109,8 @@ fn executed(thread: Thread, former_number: u32) -> Result<(), ()> {
 #[btf_tracepoint(function = "sched_process_exit")]
 fn process_exit(ctx: BtfTracePointContext) -> i32 {
     if points::are_here() {
-        let _ = ended(Thread(ctx.arg(0)));
+        // SAFETY: the hook's own argument.
+        let _ = ended(unsafe { Thread::new(ctx.arg(0)) });
     }
     0
 }
@@ -99,24 +118,29 @@ fn process_exit(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn ended(thread: Thread) -> Result<(), ()> {
     let number = thread.number();
-    let task = *points::task(number).ok_or(())?;
+    let task = points::task(number).ok_or(())?;
+    let (cgroup, process, flags) = (task.cgroup.get(), task.process.get(), task.flags.get());
     let _ = TASKS.remove(&number);
     let (code, oom) = thread.end_of_process().ok_or(())?;
+    let process = Ended {
+        signal: thread.signal(),
+        process: u64::from(process),
+    };
+    ENDED.insert(&process, &0, u64::from(BPF_NOEXIST)).map_err(|_| ())?;
     let signal = code & 0x7f;
     let how = match signal {
         _ if oom => Exit::OomKilled,
         0 => Exit::Exited,
         _ => Exit::Killed,
     };
-    let main = task.flags & Task::MAIN != 0;
-    if main && let Some(mains) = MAINS.get_ptr_mut(&task.cgroup) {
-        // SAFETY: as above.
-        add(unsafe { &mut *mains }, u64::MAX);
+    let main = flags & Flags::MAIN != 0;
+    if main && let Some(mains) = points::mains(cgroup) {
+        mains.add(u64::MAX);
     }
     // What the point started itself may end as it likes, but not by force.
     if main || oom || (1_u32 << (signal & 31)) & VIOLENT != 0 {
-        let counters = points::counters(task.cgroup).ok_or(())?;
-        add(&mut counters.exits[how as usize], 1);
+        let counters = points::counters(cgroup).ok_or(())?;
+        counters.exits[how as usize].add(1);
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Resets that this end sends. Those that come in leave ECONNRESET or EPIPE in `sk_err`.
 
 use crate::{
-    atomic::or32,
     failures::{fail, outcome, rename},
     flows::flow,
-    maps::{Socket, resets_are_seen},
+    maps::resets_are_seen,
+    record::Socket,
     sock::{Sock, state},
 };
 use agent_common::{Reason, Role};
@@ -18,7 +18,8 @@ fn reset(ctx: BtfTracePointContext) -> i32 {
     if sk.is_null() {
         return 0;
     }
-    let _ = sent(Sock(sk));
+    // SAFETY: the hook's own argument, which is not NULL.
+    let _ = sent(unsafe { Sock::new(sk) });
     0
 }
 
@@ -41,7 +42,7 @@ fn sent(sk: Sock) -> Result<(), ()> {
             let now = unsafe { bpf_ktime_get_ns() };
             socket.begin(sk.key(tcp, sk.role()), now, 0);
         }
-        or32(&mut socket.flags, Socket::RESET_SENT);
+        socket.flags.or(Socket::RESET_SENT);
         return Ok(());
     }
     // `close` changes the state first and sends the reset then, so the connection was counted already: as clean, or,
@@ -52,16 +53,18 @@ fn sent(sk: Sock) -> Result<(), ()> {
         fail(&key, 0, sk, tcp, flow, Reason::ResetBySelf);
         return Ok(());
     };
-    if socket.key.role == Role::Listener as u8 {
+    let key = socket.key.get();
+    if key.role == Role::Listener as u8 {
         return Ok(());
     }
-    let flow = flow(&socket.key).ok_or(())?;
-    if socket.outcome == Socket::CLEAN {
-        socket.outcome = outcome(Reason::ResetBySelf);
-        fail(&socket.key, socket.since_ns, sk, tcp, flow, Reason::ResetBySelf);
-    } else if socket.outcome == outcome(Reason::ResetByPeer) {
+    let flow = flow(&key).ok_or(())?;
+    let counted = socket.outcome.get();
+    if counted == Socket::CLEAN {
+        socket.outcome.set(outcome(Reason::ResetBySelf));
+        fail(&key, socket.since_ns.get(), sk, tcp, flow, Reason::ResetBySelf);
+    } else if counted == outcome(Reason::ResetByPeer) {
         rename(socket, sk, tcp, flow, Reason::ResetByPeer, Reason::ResetBySelf);
-    } else if socket.outcome == outcome(Reason::ClosedEarly) && sk.exchange().is_none_or(|exchange| exchange.turns == 0)
+    } else if counted == outcome(Reason::ClosedEarly) && sk.exchange().is_none_or(|exchange| exchange.turns.get() == 0)
     {
         // Nobody has read anything: its caller sees no refusal, but the reset.
         rename(socket, sk, tcp, flow, Reason::ClosedEarly, Reason::ResetBySelf);

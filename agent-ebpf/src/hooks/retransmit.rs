@@ -1,9 +1,8 @@
 //! Retransmissions, as they happen.
 
 use crate::{
-    atomic::{add, add32},
-    flows::{account, flow, touch},
-    maps::{Socket, offset},
+    flows::{account, known_flow},
+    maps::offset,
     sock::{Sock, is_established, load, state},
 };
 use agent_common::{ABSENT, FlowKey, Role};
@@ -16,18 +15,19 @@ use aya_ebpf::{
 /// `trace_tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb[, int err])`
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit(ctx: BtfTracePointContext) -> i32 {
-    let _ = retransmitted(Sock(ctx.arg(0)));
+    // SAFETY: the hook's own argument.
+    let _ = retransmitted(unsafe { Sock::new(ctx.arg(0)) });
     0
 }
 
 #[inline(always)]
 fn retransmitted(sk: Sock) -> Result<(), ()> {
     let tcp = sk.tcp().ok_or(())?;
-    let socket = sk.record_or_zero().ok_or(())?;
-    if socket.closed != 0 {
+    let socket = sk.record_within_bound().ok_or(())?;
+    if socket.closed.get() != 0 {
         return Ok(());
     }
-    if socket.flags & Socket::READY == 0 {
+    if !socket.is_ready() {
         // SAFETY: no arguments.
         let now = unsafe { bpf_ktime_get_ns() };
         if sk.state() == state::SYN_SENT {
@@ -45,7 +45,9 @@ fn retransmitted(sk: Sock) -> Result<(), ()> {
 /// connection that is not yet a socket.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
-    let _ = synack(Sock(ctx.arg(0)), Sock(ctx.arg(1)));
+    // SAFETY: the hook's own arguments.
+    let (listener, request) = unsafe { (Sock::new(ctx.arg(0)), Sock::new(ctx.arg(1))) };
+    let _ = synack(listener, request);
     0
 }
 
@@ -55,14 +57,13 @@ fn synack(listener: Sock, request: Sock) -> Result<(), ()> {
     let key = FlowKey {
         peer: request.peer_address(),
         role: Role::Server as u8,
-        ..socket.key
+        ..socket.key.get()
     };
     if is_answer_to_repeated_syn(request) {
-        add32(&mut socket.repeated, 1);
+        socket.repeated.add(1);
     }
-    let flow = flow(&key).ok_or(())?;
-    add(&mut flow.syn_retransmits, 1);
-    touch(flow);
+    // Not a new one: whoever sends SYNs from made-up addresses would fill the table.
+    known_flow(&key).ok_or(())?.syn_retransmits.add(1);
     Ok(())
 }
 
@@ -73,7 +74,7 @@ fn is_answer_to_repeated_syn(request: Sock) -> bool {
     if offset!(req_timer) == ABSENT {
         return false;
     }
-    let expires: u64 = load!(request.0, req_timer);
+    let expires: u64 = load!(request.as_ptr(), req_timer);
     // SAFETY: no arguments.
     let now = unsafe { bpf_jiffies64() };
     expires > now

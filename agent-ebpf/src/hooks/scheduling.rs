@@ -4,10 +4,10 @@
 //! neighbour from a point that has used up its own quota; who ran instead does.
 
 use crate::{
-    points::{self, observe},
+    points::{self, Task, observe},
     task::Thread,
 };
-use agent_common::Task;
+use agent_common::Task as Flags;
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 /// A thread that is woken up while another one has the processor gets it at once, or has to wait. Below this it was at once.
@@ -17,7 +17,8 @@ const AT_ONCE_NS: u64 = 100_000;
 #[btf_tracepoint(function = "sched_wakeup")]
 fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
     if points::are_here() {
-        let _ = woken(Thread(ctx.arg(0)));
+        // SAFETY: the hook's own argument.
+        let _ = woken(unsafe { Thread::new(ctx.arg(0)) });
     }
     0
 }
@@ -26,7 +27,8 @@ fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_wakeup_new")]
 fn sched_wakeup_new(ctx: BtfTracePointContext) -> i32 {
     if points::are_here() {
-        let _ = woken(Thread(ctx.arg(0)));
+        // SAFETY: the hook's own argument.
+        let _ = woken(unsafe { Thread::new(ctx.arg(0)) });
     }
     0
 }
@@ -35,18 +37,19 @@ fn sched_wakeup_new(ctx: BtfTracePointContext) -> i32 {
 fn woken(thread: Thread) -> Result<(), ()> {
     let task = points::task(thread.number()).ok_or(())?;
     // One that is woken up before it has gone to sleep runs on.
-    if task.ready_ns != 0 || thread.runs() {
+    if task.ready_ns.get() != 0 || thread.runs() {
         return Ok(());
     }
     // SAFETY: no arguments.
-    task.ready_ns = unsafe { bpf_ktime_get_ns() };
-    task.flags = task.flags & Task::MAIN | Task::WOKEN | throttled(thread);
+    task.ready_ns.set(unsafe { bpf_ktime_get_ns() });
+    task.flags
+        .set(task.flags.get() & Flags::MAIN | Flags::WOKEN | throttled(thread));
     Ok(())
 }
 
 #[inline(always)]
 fn throttled(thread: Thread) -> u32 {
-    if thread.is_throttled() { Task::THROTTLED } else { 0 }
+    if thread.is_throttled() { Flags::THROTTLED } else { 0 }
 }
 
 /// `trace_sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next[, unsigned int prev_state])`
@@ -55,7 +58,8 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     if !points::are_here() {
         return 0;
     }
-    let (before, after) = (Thread(ctx.arg(1)), Thread(ctx.arg(2)));
+    // SAFETY: the hook's own arguments.
+    let (before, after) = unsafe { (Thread::new(ctx.arg(1)), Thread::new(ctx.arg(2))) };
     let (last, next) = (before.number(), after.number());
     // The idle threads have the number 0.
     if next != 0
@@ -74,34 +78,36 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
 
 /// A thread of a point gets a processor.
 #[inline(always)]
-fn begins(task: &mut Task, thread: Thread, before: Thread, last: u32) {
-    if task.ready_ns == 0 {
+fn begins(task: &Task, thread: Thread, before: Thread, last: u32) {
+    let ready_ns = task.ready_ns.get();
+    if ready_ns == 0 {
         return;
     }
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    let waited = now.saturating_sub(task.ready_ns);
-    task.ready_ns = 0;
-    let flags = task.flags | throttled(thread);
-    task.flags &= Task::MAIN;
-    let Some(counters) = points::counters(task.cgroup) else {
+    let waited = now.saturating_sub(ready_ns);
+    task.ready_ns.set(0);
+    let flags = task.flags.get() | throttled(thread);
+    task.flags.set(flags & Flags::MAIN);
+    let cgroup = task.cgroup.get();
+    let Some(counters) = points::counters(cgroup) else {
         return;
     };
-    observe(&mut counters.run_queue, &mut counters.run_queue_ns, waited);
+    observe(&counters.run_queue, &counters.run_queue_ns, waited);
     // It waited for whoever ran just before.
-    if flags & Task::WOKEN != 0 && flags & Task::THROTTLED == 0 && waited >= AT_ONCE_NS && last != 0 {
-        points::preempted(task.cgroup, before.cgroup());
+    if flags & Flags::WOKEN != 0 && flags & Flags::THROTTLED == 0 && waited >= AT_ONCE_NS && last != 0 {
+        points::preempted(cgroup, before.cgroup());
     }
 }
 
 /// A thread of a point could go on, but loses its processor.
 #[inline(always)]
-fn interrupted(task: &mut Task, thread: Thread, after: Thread, next: u32) {
+fn interrupted(task: &Task, thread: Thread, after: Thread, next: u32) {
     // SAFETY: no arguments.
-    task.ready_ns = unsafe { bpf_ktime_get_ns() };
+    task.ready_ns.set(unsafe { bpf_ktime_get_ns() });
     let throttled = throttled(thread);
-    task.flags = task.flags & Task::MAIN | throttled;
+    task.flags.set(task.flags.get() & Flags::MAIN | throttled);
     if throttled == 0 && next != 0 {
-        points::preempted(task.cgroup, after.cgroup());
+        points::preempted(task.cgroup.get(), after.cgroup());
     }
 }

@@ -1,12 +1,13 @@
 //! The life cycle of every TCP socket.
 
 use crate::{
-    atomic::{add, exchange32, or32},
     failures::{fail, outcome},
-    flows::{account_listener, count_opened, flow, fold, fold_all, no_record, touch},
-    maps::{Socket, record_at_once},
+    flows::{account_listener, count_opened, flow, fold, fold_all, no_record},
+    ledger::{self, Change, Found},
+    maps::{Flow, record_at_once},
     outcome::{self, Ending},
     points,
+    record::Socket,
     sock::{Sock, Tcp, is_established, state},
 };
 use agent_common::{FlowKey, Role};
@@ -17,29 +18,53 @@ use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, p
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    let sk = Sock(ctx.arg(0));
-    // Half of all changes are steps of the closing handshake, of no interest here.
-    let _ = match new {
-        state::CLOSE => close(sk, old),
-        state::ESTABLISHED => established(&ctx, sk, old),
-        state::SYN_SENT => connecting(&ctx, sk),
-        state::LISTEN => listening(&ctx, sk),
-        // A child that is closed before its handshake ends (TCP Fast Open).
-        _ if old == state::SYN_RECV => established(&ctx, sk, old),
-        _ => Ok(()),
-    };
+    handle(&ctx, old, new);
+    ledger::note(Change::new(ctx.arg(0), old, new));
     0
 }
 
-/// A record for `sk`, when the kernel has the memory; so many of its retransmissions are counted already.
+/// The same tracepoint, right after `set_state`: handles what the kernel has left out there (see `ledger`).
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn set_state_twin(ctx: BtfTracePointContext) -> i32 {
+    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    match ledger::take_back(Change::new(ctx.arg(0), old, new)) {
+        Found::Handled(handled) => handled.forget(),
+        Found::Missed => handle(&ctx, old, new),
+        Found::Unknown => {}
+    }
+    0
+}
+
 #[inline(always)]
-fn record(ctx: &BtfTracePointContext, sk: Sock, key: FlowKey, retransmits: u32) -> Result<(), ()> {
-    let Some(socket) = sk.record_or_zero() else {
+fn handle(ctx: &BtfTracePointContext, old: i32, new: i32) {
+    // SAFETY: the hook's own argument.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
+    // Half of all changes are steps of the closing handshake, of no interest here.
+    let _ = match new {
+        state::CLOSE => close(sk, old),
+        state::ESTABLISHED => established(ctx, sk, old),
+        state::SYN_SENT => connecting(ctx, sk),
+        state::LISTEN => listening(ctx, sk),
+        // A child that is closed before its handshake ends (TCP Fast Open).
+        _ if old == state::SYN_RECV => established(ctx, sk, old),
+        _ => Ok(()),
+    };
+}
+
+/// Fills in a record for `sk`; so many of its retransmissions are counted already.
+#[inline(always)]
+fn record(
+    ctx: &BtfTracePointContext,
+    socket: Option<&'static Socket>,
+    key: FlowKey,
+    retransmits: u32,
+) -> Result<(), ()> {
+    let Some(socket) = socket else {
         no_record(ctx.as_ptr());
         return Err(());
     };
-    // Before the sampler may look at it. (A socket that is used again has none.)
-    socket.retransmits = retransmits;
+    // Before a walk may look at it. (A socket that is used again has none.)
+    socket.retransmits.set(retransmits);
     // SAFETY: no arguments.
     socket.begin(key, unsafe { bpf_ktime_get_ns() }, 0);
     Ok(())
@@ -49,15 +74,17 @@ fn record(ctx: &BtfTracePointContext, sk: Sock, key: FlowKey, retransmits: u32) 
 /// about what it was used for before.
 #[inline(always)]
 fn connecting(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
-    if sk.backlog_limit() > 0 || sk.record().is_some_and(|socket| socket.closed != 0) {
-        return record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Client), 0);
+    if sk.backlog_limit() > 0 || sk.record().is_some_and(|socket| socket.closed.get() != 0) {
+        let key = sk.key(sk.tcp().ok_or(())?, Role::Client);
+        return record(ctx, sk.record_or_zero(), key, 0);
     }
     Ok(())
 }
 
 #[inline(always)]
 fn listening(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
-    record(ctx, sk, sk.key(sk.tcp().ok_or(())?, Role::Listener), 0)
+    let key = sk.key(sk.tcp().ok_or(())?, Role::Listener);
+    record(ctx, sk.record_or_zero(), key, 0)
 }
 
 /// A handshake is complete, at either end.
@@ -67,15 +94,15 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
         let tcp = sk.tcp().ok_or(())?;
         let socket = sk.record().filter(|socket| socket.is_live());
         // From SYN_RECV come accepted connections, and the rare simultaneous open of two clients.
-        let role = match &socket {
+        let role = match socket {
             _ if old == state::SYN_SENT => Role::Client,
-            Some(socket) if socket.key.role == Role::Client as u8 => Role::Client,
+            Some(socket) if socket.role() == Role::Client as u8 => Role::Client,
             _ => Role::Server,
         };
         let key = sk.key(tcp, role);
         let flow = flow(&key).ok_or(())?;
         let handshake = if old == state::SYN_SENT {
-            handshake_us(socket.as_deref(), tcp)
+            handshake_us(socket, tcp)
         } else {
             0
         };
@@ -86,6 +113,9 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
             }
         }
         count_opened(flow, handshake);
+        if socket.is_some() {
+            return Ok(());
+        }
         // A server's socket begins with the repetitions of its SYN-ACK (`tcp_create_openreq_child`), which are counted.
         let repeated = if matches!(role, Role::Server) {
             tcp.retransmits()
@@ -93,8 +123,13 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
             0
         };
         let untold = matches!(role, Role::Server) && sk.backlog_limit() == 0;
-        if socket.is_none() && (record_at_once() || untold || repeated != 0) {
-            return record(ctx, sk, key, repeated);
+        if untold || repeated != 0 {
+            return record(ctx, sk.record_or_zero(), key, repeated);
+        }
+        if record_at_once()
+            && let Some(socket) = sk.record_within_bound()
+        {
+            return record(ctx, Some(socket), key, 0);
         }
     }
     Ok(())
@@ -109,10 +144,10 @@ fn handshake_us(socket: Option<&Socket>, tcp: Tcp) -> u32 {
         return tcp.round_trip().max(1);
     }
     match socket {
-        Some(socket) if socket.since_ns != 0 => {
+        Some(socket) if socket.since_ns.get() != 0 => {
             // SAFETY: no arguments.
             let now = unsafe { bpf_ktime_get_ns() };
-            (now.saturating_sub(socket.since_ns) / 1000) as u32
+            (now.saturating_sub(socket.since_ns.get()) / 1000) as u32
         }
         _ => 0,
     }
@@ -122,8 +157,8 @@ fn handshake_us(socket: Option<&Socket>, tcp: Tcp) -> u32 {
 #[inline(always)]
 fn close(sk: Sock, old: i32) -> Result<(), ()> {
     // One that is just being made, on another processor or below this interrupt, does not know its flow yet: the socket is
-    // counted as one without, and the sampler will not look at it.
-    if let Some(socket) = sk.record().filter(|socket| socket.flags & Socket::READY != 0) {
+    // counted as one without, and walks will not look at it.
+    if let Some(socket) = sk.record().filter(|socket| socket.is_ready()) {
         return close_recorded(sk, socket, old);
     }
     // From SYN_RECV comes a child that never was a connection.
@@ -133,69 +168,65 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
     let tcp = sk.tcp().ok_or(())?;
     let key = sk.key(tcp, sk.role());
     let flow = flow(&key).ok_or(())?;
-    let established = is_established(old);
-    fold_all(established, tcp, flow);
-    let failure = if established {
-        add(&mut flow.closed, 1);
-        outcome::of_connection(&Ending {
-            sk,
-            tcp,
-            role: key.role,
-            from: old,
-            flags: 0,
-            since_ns: 0,
-        })
-    } else {
-        Some(outcome::of_handshake(sk.error(), tcp.own_port()))
+    fold_all(is_established(old), tcp, flow);
+    let ending = Ending {
+        sk,
+        tcp,
+        role: key.role,
+        from: old,
+        flags: 0,
+        since_ns: 0,
     };
-    touch(flow);
-    if let Some(reason) = failure {
+    if let Some(reason) = ended(&ending, flow) {
         fail(&key, 0, sk, tcp, flow, reason);
         if outcome::more_may_come(sk, old, reason) {
             // The next event says; it needs to know how this one was counted.
             let socket = sk.record_or_zero().ok_or(())?;
-            socket.key = key;
-            socket.closed = 1;
-            socket.outcome = outcome(reason);
-            or32(&mut socket.flags, Socket::READY);
+            socket.key.set(key);
+            socket.closed.set(1);
+            socket.outcome.set(outcome(reason));
+            socket.flags.or(Socket::READY);
         }
     }
     Ok(())
 }
 
 #[inline(always)]
-fn close_recorded(sk: Sock, socket: &mut Socket, old: i32) -> Result<(), ()> {
-    // First: the sampler, seeing this, folds again or not at all (see `flows`).
-    if exchange32(&mut socket.closed, 1) != 0 {
+fn close_recorded(sk: Sock, socket: &Socket, old: i32) -> Result<(), ()> {
+    // First: a walk, seeing this, folds again or not at all (see `flows`).
+    if !socket.end() {
         return Ok(());
     }
-    if socket.key.role == Role::Listener as u8 {
+    let (key, since_ns) = (socket.key.get(), socket.since_ns.get());
+    if key.role == Role::Listener as u8 {
         let flow = account_listener(socket, sk).ok_or(())?;
-        add(&mut flow.closed, 1);
-        touch(flow);
+        flow.closed.add(1);
         return Ok(());
     }
     let tcp = sk.tcp().ok_or(())?;
-    let flow = flow(&socket.key).ok_or(())?;
-    let established = is_established(old);
-    fold(socket, tcp, established, flow);
-    let failure = if established {
-        add(&mut flow.closed, 1);
-        outcome::of_connection(&Ending {
-            sk,
-            tcp,
-            role: socket.key.role,
-            from: old,
-            flags: socket.flags,
-            since_ns: socket.since_ns,
-        })
-    } else {
-        Some(outcome::of_handshake(sk.error(), tcp.own_port()))
+    let flow = flow(&key).ok_or(())?;
+    fold(socket, tcp, is_established(old), flow);
+    let ending = Ending {
+        sk,
+        tcp,
+        role: key.role,
+        from: old,
+        flags: socket.flags.get(),
+        since_ns,
     };
-    touch(flow);
-    if let Some(reason) = failure {
-        socket.outcome = outcome(reason);
-        fail(&socket.key, socket.since_ns, sk, tcp, flow, reason);
+    if let Some(reason) = ended(&ending, flow) {
+        socket.outcome.set(outcome(reason));
+        fail(&key, since_ns, sk, tcp, flow, reason);
     }
     Ok(())
+}
+
+/// Counts the end of a connection, and returns how it failed, or how the attempt at it did.
+#[inline(always)]
+fn ended(ending: &Ending, flow: &Flow) -> Option<agent_common::Reason> {
+    if !is_established(ending.from) {
+        return Some(outcome::of_handshake(ending.sk.error(), ending.tcp.own_port()));
+    }
+    flow.closed.add(1);
+    outcome::of_connection(ending)
 }

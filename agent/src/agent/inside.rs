@@ -24,6 +24,8 @@ pub struct InsideWatch {
     /// By cgroup: whose it is, and what was counted when it was last read.
     points: HashMap<u64, (Arc<Point>, PointCounters)>,
     preemptions: HashMap<Preemption, u64>,
+    /// The processes in the points' cgroups.
+    processes: Vec<u32>,
     /// Ticks since something was last stuck; `None` while nothing is watched.
     calm: Option<u32>,
     /// In clock ticks since the boot: what began later is a start that is counted.
@@ -36,12 +38,18 @@ impl InsideWatch {
         Self {
             points: HashMap::new(),
             preemptions: HashMap::new(),
+            processes: Vec::new(),
             calm: None,
             began: node::facts(std::process::id()).map(|facts| facts.began),
         }
     }
 
-    /// Before the sampler's walk: the kernel learns of points that have come and gone. What it has counted for those that
+    /// The processes in the points' cgroups, as they were at the last [`InsideWatch::before`].
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.processes.iter().copied()
+    }
+
+    /// Before the walk over open files: the kernel learns of points that have come and gone. What it has counted for those that
     /// are gone is taken before.
     ///
     /// # Errors
@@ -62,6 +70,7 @@ impl InsideWatch {
             self.preemptions.retain(|who, _| who.point != id);
         }
         let new = kernel.set_points(&now.keys().copied().collect())?;
+        self.processes.clear();
         for (id, (path, point)) in now {
             let last = self
                 .points
@@ -69,29 +78,28 @@ impl InsideWatch {
                 .or_insert_with(|| (point.clone(), PointCounters::ZERO));
             // It may have become another one: a new inventory, another program in the same cgroup.
             last.0.clone_from(point);
-            self.enlist(id, path, point, new.contains(&id), kernel, resolver, model)?;
+            let pids = resolver.holders().cgroups().pids(path);
+            self.enlist(id, &pids, point, new.contains(&id), kernel, model)?;
+            self.processes.extend(pids);
         }
         Ok(())
     }
 
     /// Takes in processes that the kernel's programs have not seen begin: those that were there when the point was
     /// recognised, and those that were put into its cgroup later without running a program.
-    #[expect(clippy::too_many_arguments, reason = "a step of `before`")]
     fn enlist(
         &self,
         id: u64,
-        path: &str,
+        pids: &[u32],
         point: &Arc<Point>,
         new: bool,
         kernel: &mut Kernel,
-        resolver: &Resolver,
         model: &mut Model,
     ) -> anyhow::Result<()> {
         // Only their ends tell when threads are to be forgotten.
         if !kernel.is_active("process_exit") {
             return Ok(());
         }
-        let pids = resolver.holders().cgroups().pids(path);
         let unknown: Vec<_> = (pids.iter().copied())
             .filter(|pid| !kernel.points().knows(*pid))
             .filter_map(|pid| Some((pid, node::facts(pid)?)))
@@ -120,7 +128,7 @@ impl InsideWatch {
         Ok(())
     }
 
-    /// After the sampler's walk: what has been counted since the last time.
+    /// After the walk over open files: what has been counted since the last time.
     ///
     /// # Errors
     /// What the kernel says.

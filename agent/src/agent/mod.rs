@@ -12,7 +12,7 @@ use crate::{
     export::{Shared, Snapshot, router},
     failures::{Log, Ring},
     identity::{Meshes, kubernetes},
-    kernel::{self, Kernel, Options},
+    kernel::{self, Kernel, LIFE_CYCLE, Options},
     node::{self, Cgroups},
     points::Rules,
 };
@@ -126,11 +126,13 @@ fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
     let kernel = Kernel::open(&Options {
         flows: config.limits.flows,
         settings: Settings {
-            idle_collections: config.idle_collections(),
+            flows_per_owner: config.limits.flows_per_owner,
+            sockets: config.limits.sockets,
             failure_events_per_second: config.failure_events_per_second,
             accept_calls: kernel::ACCEPT_CALLS,
         },
         off: config.kernel.off.clone(),
+        idle_readings: config.idle_readings(),
         numbers: node::has_the_kernels_numbers(),
     })?;
     for program in kernel.programs().iter().filter(|program| !program.active) {
@@ -147,11 +149,12 @@ fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
              found in its network namespace"
         );
     }
-    if let Some(program) = kernel.missing_programs().first() {
-        let why = program.reason.as_deref().unwrap_or("unknown");
+    if !kernel.sees_life_cycle() {
+        let [first, _] = LIFE_CYCLE;
+        let status = kernel.programs().iter().find(|status| status.program == first);
+        let why = status.and_then(|status| status.reason.as_deref()).unwrap_or("unknown");
         bail!(
-            "the kernel program {} cannot be attached, and nothing works without it: {why}",
-            program.program
+            "the kernel program {first} cannot be attached, nor can its twin, and nothing can be counted without one of them: {why}"
         );
     }
     Ok(Ticker::new(

@@ -167,13 +167,13 @@ impl Ticker {
         self.before = span.to;
         let when = Moment { at: now, span };
         self.inside.before(&mut self.kernel, &self.resolver, &mut self.model)?;
-        let listeners = self.kernel.sample()?;
+        let listeners = self.kernel.sample(self.inside.processes())?;
         self.model.local_points(self.resolver.points(), now);
         self.inside.after(&mut self.kernel, &self.resolver, &mut self.model)?;
         let (model, resolver) = (&mut self.model, &mut self.resolver);
         model.listeners(&listeners, resolver, when);
         let read = self.kernel.collect(|key, reading| match reading {
-            Reading::Changed(flow) => model.flow(key, flow, false, resolver, when),
+            Reading::Now(flow) => model.flow(key, flow, false, resolver, when),
             Reading::Gone(flow) => model.flow(key, flow, true, resolver, when),
         });
         self.inside.conclude(&mut self.kernel, model)?;
@@ -181,7 +181,8 @@ impl Ticker {
         model.local_points(resolver.points(), now);
         // Asked for after the flows: an opening without detail was counted as such before its end.
         self.lost = self.kernel.loss()?;
-        let detail = self.lost.iter().all(|(what, n)| *what != Loss::FlowDetail || *n == 0);
+        let without_detail = [Loss::FlowDetail, Loss::FlowQuota];
+        let detail = (self.lost.iter()).all(|(what, n)| !without_detail.contains(what) || *n == 0);
         model.unseen_flows(detail, resolver, when);
         model.settle(resolver, now);
         self.drain();
@@ -246,6 +247,7 @@ impl Ticker {
             parties_turned_away: self.model.parties_turned_away(),
             loss: self.lost.clone(),
             skipped: self.kernel.skipped_runs(),
+            mended: self.kernel.mended(),
             unseen: self.model.unseen(),
             points_turned_away: self.model.points_turned_away(),
             programs: self.kernel.programs().to_vec(),

@@ -69,18 +69,6 @@ async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMap) -> Respo
 
 async fn ready(State(server): State<Arc<Server>>) -> Response {
     let snapshot = server.snapshot.load();
-    if let Some(program) = snapshot
-        .programs
-        .iter()
-        .find(|program| program.required && !program.active)
-    {
-        let why = program.reason.as_deref().unwrap_or("unknown");
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{} is not attached: {why}\n", program.program),
-        )
-            .into_response();
-    }
     match (snapshot.ticks, &snapshot.tick_error) {
         (0, _) => (StatusCode::SERVICE_UNAVAILABLE, "the first tick has not ended yet\n").into_response(),
         (_, Some(error)) => (

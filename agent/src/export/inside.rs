@@ -172,7 +172,7 @@ fn sockets(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
         encoder,
         "narrows_sockets",
         "Sockets that the point has open, by TCP state",
-        points(snapshot, &["sample"]).flat_map(|(row, inside)| {
+        points(snapshot, &["walk"]).flat_map(|(row, inside)| {
             SIDES.into_iter().enumerate().flat_map(move |(n, side)| {
                 let states = STATE_LABELS.into_iter().zip(inside.backlog.states[n]);
                 states
@@ -193,9 +193,9 @@ fn ports(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resul
         encoder,
         "narrows_ephemeral_ports",
         "Local ports that the point's connections to one destination take up, at the destination with the most",
-        points(snapshot, &["sample"]).map(|(row, inside)| (point_labels(row), inside.ports_used as f64)),
+        points(snapshot, &["walk"]).map(|(row, inside)| (point_labels(row), inside.ports_used as f64)),
     )?;
-    let known = points(snapshot, &["sample"]).filter(|(_, inside)| inside.ports > 0);
+    let known = points(snapshot, &["walk"]).filter(|(_, inside)| inside.ports > 0);
     gauges(
         encoder,
         "narrows_ephemeral_ports_limit",

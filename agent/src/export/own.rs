@@ -89,6 +89,13 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
     )?;
     counters(
         encoder,
+        "narrows_mended_connections",
+        "Connections counted as ended because no walk over open files found them for as long as an idle flow stays, and only program \
+         runs that the kernel left out explain that they were open",
+        std::iter::once((vec![], snapshot.mended)),
+    )?;
+    counters(
+        encoder,
         "narrows_failure_events",
         "Failed connections that the kernel told of one by one; narrows_lost_total has those that it did not",
         std::iter::once((vec![], snapshot.failure_events.0)),

@@ -1,46 +1,51 @@
 //! The kernel boundary: loads and attaches the programs, reads what they counted, and says what is missing.
 
+mod bpf;
 mod btf;
 mod capabilities;
 mod cgroup;
-mod iterator;
+mod mend;
 mod offsets;
 mod points;
 mod programs;
-mod skipped;
+mod tables;
+mod walk;
 
 pub use btf::{Btf as KernelTypes, BtfError, VMLINUX};
 pub use capabilities::{missing_capabilities, sees_processes};
 pub use cgroup::CgroupChange;
 pub use offsets::Field;
 pub use points::{PointMaps, PointProcess};
-pub use programs::{Hook, PROGRAMS, ProgramStatus};
+pub use programs::{Hook, LIFE_CYCLE, PROGRAMS, ProgramStatus};
+pub use tables::Reading;
+pub(crate) use walk::next_walk;
 
 use crate::memory::give_back_memory;
-use agent_common::{
-    CgroupEvent, Control, FailureEvent, Flow, FlowEntry, FlowKey, ListenerSample, Loss, Offsets, Role, Settings,
-};
+use agent_common::{CgroupEvent, Control, FailureEvent, ListenerSample, Loss, Offsets, Settings};
 use anyhow::{Context, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, Iter, tp_btf::BtfTracePointLinkId},
+    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
+    programs::{BtfTracePoint, Iter, RawTracePoint, tp_btf::BtfTracePointLinkId},
 };
-use iterator::{KernelIterator, split};
+use mend::Missing;
 use std::{
     collections::HashSet,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
-    time::{Duration, Instant},
+    thread,
+    time::Duration,
 };
+use tables::FlowTables;
+use walk::{Walker, split};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NARROWS_EBPF_OBJECT"));
 
 /// Entries of the `OVERFLOW` map: one for each owner, place and role when the flow table is full.
 pub const OVERFLOW_LIMIT: u32 = 4_096;
 
-/// A retired flow stays so long before it is taken out: far longer than a program that had found it unmarked may run.
-const QUARANTINE: Duration = Duration::from_secs(1);
+/// Longer than a run of the life-cycle program takes: then all that began before its twin was known of are over.
+const RUN: Duration = Duration::from_millis(10);
 
 /// The numbers of the system calls `accept` and `accept4` here. (The 32-bit calls of other processes are not watched.)
 pub const ACCEPT_CALLS: [u32; 2] = [libc::SYS_accept as u32, libc::SYS_accept4 as u32];
@@ -58,7 +63,9 @@ pub struct Options {
     pub settings: Settings,
     /// Optional programs, and optional kernel fields (`structure.path`), that are not to be used.
     pub off: Vec<String>,
-    /// Whether processes have the numbers here that the kernel itself uses.
+    /// After so many readings without news a flow without open connections is taken out of its table.
+    pub idle_readings: u32,
+    /// Whether processes have the numbers here that the kernel itself uses: then all of them are seen, too.
     pub numbers: bool,
 }
 
@@ -66,8 +73,7 @@ pub struct Options {
 pub struct Kernel {
     ebpf: Ebpf,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
-    flows: HashMap<MapData, FlowKey, Flow>,
-    totals: Array<MapData, Flow>,
+    tables: FlowTables,
     loss: PerCpuArray<MapData, u64>,
     failures: RingBuf<MapData>,
     cgroups: RingBuf<MapData>,
@@ -75,11 +81,13 @@ pub struct Kernel {
     accept_watch: Option<BtfTracePointLinkId>,
     /// Programs that are attached because there are points.
     point_links: Vec<(&'static str, BtfTracePointLinkId)>,
-    sample: Option<KernelIterator>,
-    adopt: Option<KernelIterator>,
-    adopt_next: Instant,
-    collect: Vec<KernelIterator>,
-    retired: Vec<(FlowKey, Instant)>,
+    walker: Option<Walker>,
+    /// Changes of state that the twin of the life-cycle program has handled.
+    caught: PerCpuArray<MapData, u64>,
+    /// The walk of this tick, when it has met all open files and counted by flow.
+    counted_walk: Option<u32>,
+    /// Where connections wait to be accepted, by network namespace and port.
+    queues: HashSet<(u32, u16)>,
     programs: Vec<ProgramStatus>,
     fields: Vec<Field>,
 }
@@ -95,20 +103,12 @@ pub struct ProgramCost {
     pub seconds: f64,
 }
 
-/// What one reading of the flow tables found.
-pub enum Reading<'a> {
-    /// A flow that changed, with its counters as they stand.
-    Changed(&'a Flow),
-    /// A flow that is out of the table, with its final counters.
-    Gone(&'a Flow),
-}
-
 impl Kernel {
     /// Loads and attaches all programs, and takes in the sockets that are open already.
     ///
     /// # Errors
     /// When the kernel's BTF or a field that counting depends on is missing, or when the maps cannot be made. A program
-    /// that does not load is no error here: see [`Kernel::missing_programs`].
+    /// that does not load is no error here: see [`Kernel::programs`] and [`Kernel::sees_life_cycle`].
     pub fn open(options: &Options) -> anyhow::Result<Self> {
         let types = KernelTypes::read(Path::new(VMLINUX))?;
         let (offsets, fields) = offsets::find(&types, &options.off);
@@ -144,34 +144,24 @@ impl Kernel {
             programs.push(program.status(outcome));
         }
 
-        let mut collect = Vec::new();
-        let mut sample = None;
-        let mut adopt = None;
-        for status in programs.iter_mut().filter(|status| status.active) {
-            let outcome = match status.program {
-                "collect" => tie(&ebpf, "collect", "FLOWS")
-                    .and_then(|flows| Ok(vec![flows, tie(&ebpf, "collect", "OVERFLOW")?]))
-                    .map(|both| collect = both),
-                "sample" => tie(&ebpf, "sample", "SOCKETS").map(|iterator| sample = Some(iterator)),
-                "adopt" => KernelIterator::attach(iterator(&ebpf, "adopt")?, None)
-                    .context("this kernel does not iterate over open files")
-                    .and_then(|iterator| {
-                        run_adoption(&iterator)?;
-                        adopt = Some(iterator);
-                        Ok(())
-                    }),
-                _ => Ok(()),
-            };
-            if let Err(error) = outcome {
-                status.active = false;
-                status.reason = Some(format!("{error:#}"));
+        let caught = PerCpuArray::try_from(take(&mut ebpf, "CAUGHT")?)?;
+        let mut points = PointMaps::take(&mut ebpf)?;
+        let walks = Array::try_from(take(&mut ebpf, "WALK")?)?;
+        let mut walker = None;
+        if let Some(status) = active_status(&mut programs, "walk") {
+            match start_walking(&ebpf, walks) {
+                Ok(started) => walker = Some(started),
+                Err(error) => status.switch_off(format!("{error:#}")),
             }
         }
-        let mut points = PointMaps::take(&mut ebpf)?;
         let active = |name: &str| programs.iter().any(|status| status.program == name && status.active);
-        points.control(Control::OpenSocketsAreFound, adopt.is_some())?;
         points.control(Control::ResetsAreSeen, active("reset"))?;
         points.control(Control::ExchangesAreSeen, active("data_read") && active("data_sent"))?;
+        if active("set_state") && active("set_state_twin") {
+            points.control(Control::TwinIsHere, true)?;
+            thread::sleep(RUN);
+            points.control(Control::TwinHandles, true)?;
+        }
         let logger = match aya_log::EbpfLogger::init(&mut ebpf) {
             Ok(logger) => Some(logger),
             Err(error) => {
@@ -179,25 +169,41 @@ impl Kernel {
                 None
             }
         };
-        Ok(Self {
+        let mut kernel = Self {
             logger,
-            flows: HashMap::try_from(take(&mut ebpf, "FLOWS")?)?,
-            totals: Array::try_from(take(&mut ebpf, "TOTALS")?)?,
+            tables: FlowTables::take(&mut ebpf, options.idle_readings)?,
             loss: PerCpuArray::try_from(take(&mut ebpf, "LOSS")?)?,
             failures: RingBuf::try_from(take(&mut ebpf, "FAILURES")?)?,
             cgroups: RingBuf::try_from(take(&mut ebpf, "CGROUPS")?)?,
             points,
             accept_watch: None,
             point_links: Vec::new(),
-            sample,
-            adopt,
-            adopt_next: Instant::now(),
-            collect,
-            retired: Vec::new(),
+            walker,
+            caught,
+            counted_walk: None,
+            queues: HashSet::new(),
             programs,
             fields,
             ebpf,
-        })
+        };
+        kernel.adopt()?;
+        // In a process namespace of its own the agent sees its own files only: the sockets of others get their records at once.
+        let found = kernel.walker.is_some() && options.numbers;
+        kernel.points.control(Control::OpenSocketsAreFound, found)?;
+        Ok(kernel)
+    }
+
+    /// Takes in the sockets that are open already.
+    fn adopt(&mut self) -> anyhow::Result<()> {
+        if let Some(walker) = &mut self.walker
+            && let Err(error) = walker.walk(std::iter::empty())
+        {
+            self.walker = None;
+            if let Some(status) = active_status(&mut self.programs, "walk") {
+                status.switch_off(format!("{error:#}"));
+            }
+        }
+        self.points.control(Control::OpenSocketsAreAdopted, true)
     }
 
     /// How each program fared.
@@ -275,79 +281,54 @@ impl Kernel {
         Ok(())
     }
 
-    /// The required programs that are not active.
-    pub fn missing_programs(&self) -> Vec<&ProgramStatus> {
-        self.programs
-            .iter()
-            .filter(|status| status.required && !status.active)
-            .collect()
+    /// Whether the life cycle of connections is seen: without it there is nothing to count.
+    pub fn sees_life_cycle(&self) -> bool {
+        LIFE_CYCLE.iter().any(|name| self.is_active(name))
     }
 
-    /// Brings the flows of all open connections up to date, and returns the listeners.
+    /// Brings the flows of open connections up to date, and returns the listeners: those of all processes, or, where walking over
+    /// all open files takes long, at most ticks those of `processes` alone.
     ///
     /// # Errors
-    /// What the kernel says.
-    pub fn sample(&mut self) -> anyhow::Result<Vec<ListenerSample>> {
-        let Some(sample) = &self.sample else {
+    /// The walk over open files failed.
+    pub fn sample(&mut self, processes: impl Iterator<Item = u32>) -> anyhow::Result<Vec<ListenerSample>> {
+        let Some(walker) = &mut self.walker else {
             return Ok(Vec::new());
         };
-        if let Some(adopt) = &self.adopt
-            && Instant::now() >= self.adopt_next
-        {
-            let begin = Instant::now();
-            run_adoption(adopt)?;
-            self.adopt_next = next_walk(begin, begin.elapsed());
+        let walked = walker.walk(processes)?;
+        let is_counted = self.points.has(Control::OpenSocketsAreCounted);
+        self.counted_walk = walked.whole.filter(|_| is_counted);
+        if walked.whole.is_some() {
+            let queues = walked.listeners.iter().filter(|listener| listener.queued > 0);
+            self.queues = queues.map(|listener| (listener.netns, listener.port)).collect();
         }
-        let mut listeners = Vec::new();
-        sample
-            .run(|listener| listeners.push(listener))
-            .context("sampling open sockets failed")?;
-        Ok(listeners)
+        Ok(walked.listeners)
     }
 
-    /// Hands every flow that changed since the last time to `each`, and takes out those that were idle for long.
+    /// Hands every flow to `each`, which says whether it has changed since the last time, and takes out those that were idle for
+    /// long.
     ///
     /// # Errors
-    /// What the kernel says.
-    pub fn collect(&mut self, mut each: impl FnMut(&FlowKey, Reading<'_>)) -> anyhow::Result<()> {
-        self.take_retired(&mut each)?;
-        for table in &self.collect {
-            table
-                .run(|FlowEntry { key, flow }| {
-                    each(&key, Reading::Changed(&flow));
-                    if flow.retired != 0 {
-                        self.retired.push((key, Instant::now()));
-                    }
-                })
-                .context("reading the flow tables failed")?;
-        }
-        for role in [Role::Client, Role::Server, Role::Listener] {
-            let flow = self.totals.get(&(role as u32), 0)?;
-            if flow.dirty != 0 {
-                each(
-                    &FlowKey {
-                        role: role as u8,
-                        ..FlowKey::default()
-                    },
-                    Reading::Changed(&flow),
-                );
-            }
-        }
-        Ok(())
+    /// The tables cannot be read. What was read before the error was handed over.
+    pub fn collect(&mut self, each: impl FnMut(&agent_common::FlowKey, Reading<'_>) -> bool) -> anyhow::Result<()> {
+        let runs = self.missed_changes();
+        let program: Option<&RawTracePoint> = match self.is_active("amend") {
+            true => self.ebpf.program("amend").and_then(|program| program.try_into().ok()),
+            false => None,
+        };
+        let missing = Missing {
+            runs,
+            walk: self.counted_walk.take(),
+            waiting: &self.queues,
+        };
+        self.tables.collect(program, &missing, each)?;
+        let is_short = runs > self.tables.mended() && self.walker.is_some();
+        self.points.control(Control::OpenSocketsAreCounted, is_short)
     }
 
-    fn take_retired(&mut self, each: &mut impl FnMut(&FlowKey, Reading<'_>)) -> anyhow::Result<()> {
-        let ready = self
-            .retired
-            .iter()
-            .take_while(|(_, since)| since.elapsed() >= QUARANTINE)
-            .count();
-        for (key, _) in self.retired.drain(..ready) {
-            let flow = self.flows.get(&key, 0).context("a retired flow cannot be read")?;
-            each(&key, Reading::Gone(&flow));
-            self.flows.remove(&key).context("a retired flow cannot be taken out")?;
-        }
-        Ok(())
+    /// Connections that were ended because nothing but runs that the kernel left out explains that they are open.
+    pub fn mended(&self) -> u64 {
+        self.tables.mended()
     }
 
     /// What was lost in the kernel so far.
@@ -370,16 +351,33 @@ impl Kernel {
             .context("the loss counters cannot be read")
     }
 
-    /// Runs of programs that the kernel left out: it does not run a program that it has just interrupted on the same
-    /// processor. What they would have counted is missing.
+    /// Runs of programs that the kernel left out, as it does not run a program that it has just interrupted on the same
+    /// processor: what they would have counted is missing. Those of the life-cycle program that its twin has made up for are not
+    /// among them.
     pub fn skipped_runs(&self) -> u64 {
-        let active = self.programs.iter().filter(|status| status.active);
-        active
-            .filter_map(|status| {
-                let program = self.ebpf.program(status.program)?;
-                skipped::recursion_misses(program.fd().ok()?.as_fd()).ok()
-            })
-            .sum()
+        let others = self.programs.iter().filter(|status| status.active);
+        let others = others.filter(|status| !LIFE_CYCLE.contains(&status.program));
+        self.missed_changes() + others.map(|status| self.recursion_misses(status.program)).sum::<u64>()
+    }
+
+    /// Changes of state that neither the life-cycle program nor its twin has handled.
+    fn missed_changes(&self) -> u64 {
+        let [first, twin] = LIFE_CYCLE;
+        match (self.is_active(first), self.is_active(twin)) {
+            (true, true) => {
+                // In this order: what is caught between the two readings is no loss.
+                let missed = self.recursion_misses(first);
+                let caught = self.caught.get(&0, 0).map_or(0, |each| each.iter().sum());
+                missed.saturating_sub(caught)
+            }
+            (true, false) => self.recursion_misses(first),
+            _ => self.recursion_misses(twin),
+        }
+    }
+
+    fn recursion_misses(&self, program: &str) -> u64 {
+        let program = self.ebpf.program(program).and_then(|program| program.fd().ok());
+        program.map_or(0, |program| bpf::recursion_misses(program.as_fd()).unwrap_or(0))
     }
 
     /// How often each active program ran, and for how long; nothing when the kernel does not measure it (sysctl
@@ -439,16 +437,16 @@ impl Kernel {
     }
 }
 
-/// Gives every socket that a process has open a record; writes nothing.
-fn run_adoption(adopt: &KernelIterator) -> anyhow::Result<()> {
-    adopt.run(|_: u64| {}).context("iterating over open files failed")
+/// The status of a program that is active.
+fn active_status<'a>(programs: &'a mut [ProgramStatus], name: &str) -> Option<&'a mut ProgramStatus> {
+    let mut all = programs.iter_mut();
+    all.find(|status| status.program == name && status.active)
 }
 
-/// When open files are walked again, after a walk that began at `begin` and took so long: at the next tick, unless there are
-/// so many files that the walks would take more than a hundredth of a processor's time.
-pub(crate) fn next_walk(begin: Instant, took: Duration) -> Instant {
-    const SHORT: Duration = Duration::from_millis(10);
-    if took <= SHORT { begin } else { begin + took * 100 }
+fn start_walking(ebpf: &Ebpf, numbers: Array<MapData, u32>) -> anyhow::Result<Walker> {
+    let program = ebpf.program("walk").context("the kernel object has no program walk")?;
+    let program: &Iter = program.try_into()?;
+    Walker::attach(program.fd()?.try_clone()?, numbers)
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Map> {
@@ -461,22 +459,6 @@ fn tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut BtfT
         .program_mut(name)
         .with_context(|| format!("the kernel object has no program {name}"))?;
     Ok(program.try_into()?)
-}
-
-fn iterator<'a>(ebpf: &'a Ebpf, name: &str) -> anyhow::Result<&'a Iter> {
-    let program = ebpf
-        .program(name)
-        .with_context(|| format!("the kernel object has no program {name}"))?;
-    Ok(program.try_into()?)
-}
-
-fn tie(ebpf: &Ebpf, program: &str, map: &str) -> anyhow::Result<KernelIterator> {
-    let fd: BorrowedFd<'_> = match ebpf.map(map) {
-        Some(Map::HashMap(data) | Map::SkStorage(data)) => data.fd().as_fd(),
-        _ => bail!("the kernel object has no map {map}"),
-    };
-    KernelIterator::attach(iterator(ebpf, program)?, Some(fd))
-        .with_context(|| format!("this kernel does not iterate over the map {map}"))
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// Inserts an entry into a map that takes memory as it grows. The kernel has a small stock of that, which it fills up a moment later
 /// (`kernel/bpf/memalloc.c`), so with many entries in a row one may find it empty. `false` when there is no memory then, either.
-fn patiently(mut insert: impl FnMut() -> Result<(), MapError>) -> Result<bool, MapError> {
+fn retry_on_enomem(mut insert: impl FnMut() -> Result<(), MapError>) -> Result<bool, MapError> {
     for _ in 0..TRIES {
         match insert() {
             Ok(()) => return Ok(true),
@@ -113,6 +113,11 @@ impl PointMaps {
         Ok(())
     }
 
+    /// Whether a bit is set.
+    pub(super) fn has(&self, bit: Control) -> bool {
+        self.bits & bit as u32 != 0
+    }
+
     /// See [`super::Kernel::set_points`].
     pub(super) fn set(&mut self, cgroups: &HashSet<u64>) -> anyhow::Result<Vec<u64>> {
         let gone: Vec<u64> = self.cgroups.difference(cgroups).copied().collect();
@@ -149,13 +154,13 @@ impl PointMaps {
         if self.cgroups.len() >= MOST_CGROUPS {
             return Ok(false);
         }
-        let backlog = patiently(|| self.backlog.insert(cgroup, Backlog::ZERO, 0));
-        let mains = patiently(|| self.mains.insert(cgroup, 0, 0));
+        let backlog = retry_on_enomem(|| self.backlog.insert(cgroup, Backlog::ZERO, 0));
+        let mains = retry_on_enomem(|| self.mains.insert(cgroup, 0, 0));
         let there = backlog.context("a point's backlog cannot be set")?
             && mains.context("a point's processes cannot be set")?;
         // Last: what is in here is taken for complete.
         let counters = there.then(|| {
-            patiently(|| {
+            retry_on_enomem(|| {
                 let zero = PerCpuValues::try_from(vec![PointCounters::ZERO; self.processors])?;
                 self.counters.insert(cgroup, zero, 0)
             })
@@ -206,7 +211,7 @@ impl PointMaps {
             };
             // Not one that a program has taken in meanwhile.
             const NOEXIST: u64 = 1;
-            let told = patiently(|| self.tasks.insert(thread, task, NOEXIST));
+            let told = retry_on_enomem(|| self.tasks.insert(thread, task, NOEXIST));
             if !matches!(told, Ok(true)) && !self.knows(*thread) {
                 if self.without_room.1.len() >= REMEMBERED {
                     self.without_room.1.clear();

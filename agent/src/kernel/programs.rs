@@ -4,7 +4,7 @@ use super::Options;
 use agent_common::{ABSENT, Offsets};
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, Iter, ProgramError},
+    programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun},
 };
 use serde::Serialize;
 
@@ -19,6 +19,8 @@ pub enum Hook {
     OnDemand(&'static str),
     /// `iter`: runs when the agent reads.
     Iterator(&'static str),
+    /// Attached nowhere: the agent runs it itself.
+    Run,
 }
 
 /// A kernel program.
@@ -27,91 +29,84 @@ pub struct Program {
     pub name: &'static str,
     /// Where it is attached.
     pub hook: Hook,
-    /// Whether the agent is of no use without it.
-    pub required: bool,
     /// What it is for, in the words of the metrics.
     pub signal: &'static str,
     /// What it cannot do without: kernel fields, by their names in [`Offsets`], and other programs.
     pub needs: &'static [&'static str],
 }
 
-/// All of them, in the order in which they are attached. The life cycle comes before the adoption of open sockets, so
-/// that none is missed in between.
+/// The programs of which one is enough to see connections begin and end: the twin handles what the kernel does not let the first
+/// one handle, and everything where the first one is not there.
+pub const LIFE_CYCLE: [&str; 2] = ["set_state", "set_state_twin"];
+
+/// All of them, in the order in which they are attached: the kernel runs those at the same hook in this order. The life cycle
+/// comes before the walk that takes in open sockets, so that none is missed in between.
 pub const PROGRAMS: [Program; 19] = [
     Program {
         name: "set_state",
         hook: Hook::Tracepoint("inet_sock_set_state"),
-        required: true,
         signal: "connections opened, closed, failed; bytes; connect duration",
+        needs: &[],
+    },
+    Program {
+        name: "set_state_twin",
+        hook: Hook::Tracepoint("inet_sock_set_state"),
+        signal: "the same, where the kernel leaves out runs of set_state (else counts drift under interrupts, see \
+                 narrows_lost_total)",
         needs: &[],
     },
     Program {
         name: "reset",
         hook: Hook::Tracepoint("tcp_send_reset"),
-        required: false,
         signal: "resets that this end sends, for certain (else inferred)",
         needs: &[],
     },
     Program {
         name: "retransmit",
         hook: Hook::Tracepoint("tcp_retransmit_skb"),
-        required: false,
         signal: "retransmits as they happen (else once a tick); handshakes with a repeated SYN",
         needs: &[],
     },
     Program {
         name: "retransmit_synack",
         hook: Hook::Tracepoint("tcp_retransmit_synack"),
-        required: false,
         signal: "SYN-ACK retransmits",
         needs: &[],
     },
     Program {
         name: "cgroup_mkdir",
         hook: Hook::Tracepoint("cgroup_mkdir"),
-        required: false,
         signal: "names of containers that live for less than a tick",
         needs: &[],
     },
     Program {
         name: "cgroup_rmdir",
         hook: Hook::Tracepoint("cgroup_rmdir"),
-        required: false,
         signal: "the moment a container is gone (else up to a tick later)",
         needs: &[],
     },
     Program {
-        name: "collect",
-        hook: Hook::Iterator("bpf_map_elem"),
-        required: true,
-        signal: "reading the counters",
-        needs: &[],
-    },
-    Program {
-        name: "sample",
-        hook: Hook::Iterator("bpf_sk_storage_map"),
-        required: true,
-        signal: "open connections: bytes, round trip; accept queues",
-        needs: &[],
-    },
-    Program {
-        name: "adopt",
+        name: "walk",
         hook: Hook::Iterator("task_file"),
-        required: false,
-        signal: "connections and listeners open before the start; cheap short connections",
+        signal: "open connections: bytes, round trip; accept queues; what was open before the start; cheap short connections \
+                 (else bytes are counted at the end of a connection)",
+        needs: &["socket_sk"],
+    },
+    Program {
+        name: "amend",
+        hook: Hook::Run,
+        signal: "idle flows leave the table (else it fills up, and later flows are counted by owner)",
         needs: &[],
     },
     Program {
         name: "process_fork",
         hook: Hook::Points("sched_process_fork"),
-        required: false,
         signal: "new threads and processes of points",
         needs: &["task_pid", "task_tgid"],
     },
     Program {
         name: "process_exit",
         hook: Hook::Points("sched_process_exit"),
-        required: false,
         signal: "exits and OOM kills of points",
         needs: &[
             "task_pid",
@@ -125,7 +120,6 @@ pub const PROGRAMS: [Program; 19] = [
     Program {
         name: "process_exec",
         hook: Hook::Points("sched_process_exec"),
-        required: false,
         signal: "starts of points, also between two ticks",
         needs: &[
             "task_pid",
@@ -139,21 +133,18 @@ pub const PROGRAMS: [Program; 19] = [
     Program {
         name: "sched_wakeup",
         hook: Hook::Points("sched_wakeup"),
-        required: false,
         signal: "run-queue delay of points that are woken up",
         needs: &["task_pid", "task_on_cpu", "process_exit"],
     },
     Program {
         name: "sched_wakeup_new",
         hook: Hook::Points("sched_wakeup_new"),
-        required: false,
         signal: "run-queue delay of new threads of points",
         needs: &["task_pid", "task_on_cpu", "process_exit"],
     },
     Program {
         name: "sched_switch",
         hook: Hook::Points("sched_switch"),
-        required: false,
         signal: "run-queue delay of points, and who has the processor meanwhile",
         needs: &[
             "task_pid",
@@ -167,28 +158,24 @@ pub const PROGRAMS: [Program; 19] = [
     Program {
         name: "data_arrived",
         hook: Hook::Points("sk_data_ready"),
-        required: false,
         signal: "read delay of points (else only the bytes that are unread at a tick)",
         needs: &["tp_rcv_nxt", "tp_copied_seq"],
     },
     Program {
         name: "data_read",
         hook: Hook::Points("sock_recv_length"),
-        required: false,
         signal: "read and forward delay of points; failed TLS handshakes among what was closed early",
         needs: &["tp_rcv_nxt", "tp_copied_seq"],
     },
     Program {
         name: "data_sent",
         hook: Hook::Points("sock_send_length"),
-        required: false,
         signal: "forward delay of points; failed TLS handshakes among what was closed early",
         needs: &["process_exit"],
     },
     Program {
         name: "accept_error",
         hook: Hook::OnDemand("sys_exit"),
-        required: false,
         signal: "failed accepts of points, while connections are stuck in their queues",
         needs: &["regs_call", "process_exit"],
     },
@@ -199,16 +186,22 @@ pub const PROGRAMS: [Program; 19] = [
 pub struct ProgramStatus {
     /// Its name.
     pub program: &'static str,
-    /// Its hook, as `tp_btf/...` or `iter/...`.
+    /// Its hook, as `tp_btf/...`, `iter/...`, or `raw_tp` for one that the agent runs.
     pub hook: String,
-    /// Whether the agent is of no use without it.
-    pub required: bool,
     /// Whether it is attached, or is whenever there is something to see: points, or what they are stuck with.
     pub active: bool,
     /// Why not.
     pub reason: Option<String>,
     /// What it is for.
     pub signal: &'static str,
+}
+
+impl ProgramStatus {
+    /// Says why it is not active after all.
+    pub fn switch_off(&mut self, reason: String) {
+        self.active = false;
+        self.reason = Some(reason);
+    }
 }
 
 impl Program {
@@ -241,19 +234,19 @@ impl Program {
         let hook = match self.hook {
             Hook::Tracepoint(name) | Hook::Points(name) | Hook::OnDemand(name) => format!("tp_btf/{name}"),
             Hook::Iterator(name) => format!("iter/{name}"),
+            Hook::Run => "raw_tp".to_owned(),
         };
         let reason = outcome.err();
         ProgramStatus {
             program: self.name,
             hook,
-            required: self.required,
             active: reason.is_none(),
             reason,
             signal: self.signal,
         }
     }
 
-    /// Loads it, and attaches it when it is a tracepoint program. Iterators are tied to their maps by the caller.
+    /// Loads it, and attaches it when it is a tracepoint program. An iterator is attached by the caller.
     ///
     /// # Errors
     /// A sentence on what failed, with the end of the verifier's log when the verifier refused the program.
@@ -277,6 +270,16 @@ impl Program {
             Hook::Iterator(kind) => {
                 let program: &mut Iter = program.try_into().map_err(explain)?;
                 program.load(kind, btf).map_err(explain)?;
+            }
+            Hook::Run => {
+                let program: &mut RawTracePoint = program.try_into().map_err(explain)?;
+                program.load().map_err(explain)?;
+                // Whether it can be run is to be known before it is wanted; without arguments it does nothing.
+                let nothing = RawTracePointRunOptions {
+                    args: [u64::MAX; 12],
+                    cpu: None,
+                };
+                program.test_run(nothing).map_err(explain)?;
             }
         }
         Ok(())

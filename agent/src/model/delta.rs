@@ -2,6 +2,18 @@
 
 use agent_common::{BUCKETS, Flow};
 
+/// Whether a flow has counted nothing since it was last read. (Its failure events and the last walk do not count.)
+pub fn is_at_rest(last: &Flow, now: &Flow) -> bool {
+    let counters = Flow {
+        retired: last.retired,
+        events_second: last.events_second,
+        events: last.events,
+        seen: last.seen,
+        ..*now
+    };
+    counters == *last
+}
+
 /// The difference `now - last`, and `last` brought forward.
 ///
 /// A field may be behind what was read before: the collector and a program that corrects a number (see `agent-ebpf`,

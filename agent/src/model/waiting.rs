@@ -16,7 +16,7 @@ pub(super) struct Known {
     /// they end.
     held: VecDeque<Held>,
     /// Its other end stayed unknown for as long as is waited for; so the next count of it does not wait again.
-    resigned: bool,
+    gave_up: bool,
     /// It will not come again.
     gone: bool,
 }
@@ -45,14 +45,23 @@ struct Held {
 }
 
 impl Model {
-    /// Takes in a flow as it stands now; `gone` when it will not come again.
-    pub fn flow(&mut self, key: &FlowKey, now: &Flow, gone: bool, resolver: &mut Resolver, when: Moment) {
+    /// Takes in a flow as it stands now; `gone` when it will not come again. Whether it has changed since the last time.
+    pub fn flow(&mut self, key: &FlowKey, now: &Flow, gone: bool, resolver: &mut Resolver, when: Moment) -> bool {
+        // Most flows rest at most times.
+        if !gone
+            && self
+                .flows
+                .get(key)
+                .is_some_and(|known| delta::is_at_rest(&known.last, now))
+        {
+            return false;
+        }
         let mut known = self.flows.remove(key).unwrap_or_else(|| Known {
             last: Flow::ZERO,
             unseen: 0,
             open: VecDeque::new(),
             held: VecDeque::new(),
-            resigned: false,
+            gave_up: false,
             gone,
         });
         known.gone = gone;
@@ -70,6 +79,7 @@ impl Model {
         }
         self.submit(key, &mut known, delta, resolver, when);
         self.keep(*key, known);
+        delta != Flow::ZERO
     }
 
     /// Looks at the flows of this tick that ended more connections than they had begun. While every flow has had its place
@@ -165,7 +175,7 @@ impl Model {
                 self.hurried += held.delta.opened;
             }
             if role != Role::Listener {
-                known.resigned = binding.peer == Party::Unknown;
+                known.gave_up = binding.peer == Party::Unknown;
                 self.count_ends(key, known, &held.delta, &binding, Moment { at, ..held.when });
             }
         }
@@ -199,7 +209,7 @@ impl Model {
         let is_known = match role {
             Role::Listener => binding.knows_local(),
             _ if binding.incomplete() => {
-                let hopeless = known.resigned || resolver.knows_this_node_only();
+                let hopeless = known.gave_up || resolver.knows_this_node_only();
                 hopeless && binding.knows_local() && waited >= self.bounds.settle
             }
             _ => binding.sure || waited >= self.bounds.settle,

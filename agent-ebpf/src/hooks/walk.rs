@@ -1,0 +1,218 @@
+//! Every socket that a process has open, once a tick: open connections are sampled, not guessed, and those from before the
+//! agent's start are taken in.
+
+use crate::{
+    flows::{account, account_listener, flow, fold},
+    maps::{control, offset, record_at_once, walk_number},
+    points::{self, side},
+    record::Socket,
+    sock::{Sock, Tcp, is_established, load, state},
+};
+use agent_common::{ABSENT, BUCKETS, Control, ListenerSample, Role, STATES, bucket, one_more_seen};
+use aya_ebpf::{
+    bindings::seq_file,
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_seq_write, bpf_sock_from_file},
+    },
+};
+use core::ffi::c_void;
+
+use crate::points::Backlog;
+
+/// `struct bpf_iter__task_file { meta; struct task_struct *task; u32 fd; struct file *file }`
+#[repr(C)]
+struct Context {
+    meta: *const Meta,
+    task: *const u8,
+    fd: u64,
+    file: *mut c_void,
+}
+
+/// The beginning of `struct bpf_iter_meta`.
+#[repr(C)]
+struct Meta {
+    seq: *mut seq_file,
+}
+
+/// Runs for every file of every process that the agent asks about, so for every socket that one holds: for some more than once.
+#[unsafe(link_section = "iter/task_file")]
+#[unsafe(no_mangle)]
+extern "C" fn walk(ctx: *const Context) -> i32 {
+    // SAFETY: the kernel passes this structure; the verifier checks its size.
+    let file = unsafe { (*ctx).file };
+    if file.is_null() || offset!(socket_sk) == ABSENT {
+        return 0;
+    }
+    // SAFETY: takes any file; NULL for what is no socket.
+    let socket = unsafe { bpf_sock_from_file(file.cast()) } as *const u8;
+    if socket.is_null() {
+        return 0;
+    }
+    let sk: *const u8 = load!(socket, socket_sk);
+    if !sk.is_null() {
+        // SAFETY: a field of a socket that the iterator holds on to.
+        let _ = visit(ctx, unsafe { Sock::new(sk) });
+    }
+    0
+}
+
+#[inline(always)]
+fn visit(ctx: *const Context, sk: Sock) -> Result<(), ()> {
+    let socket = match sk.record().filter(|socket| socket.is_live()) {
+        Some(socket) => socket,
+        None => take_in(sk).ok_or(())?,
+    };
+    let number = walk_number();
+    // Another process holds it, too.
+    if socket.walk.exchange(number) == number {
+        return Ok(());
+    }
+    // A socket may have closed while its record was made: it was counted as one without.
+    if !socket.is_live() || sk.state() == state::CLOSE {
+        return Ok(());
+    }
+    if socket.role() == Role::Listener as u8 {
+        listener(ctx, sk, socket);
+    } else {
+        connection(sk, socket, number)?;
+    }
+    Ok(())
+}
+
+/// Gives a socket its record.
+#[inline(always)]
+fn take_in(sk: Sock) -> Option<&'static Socket> {
+    let tcp = sk.tcp()?;
+    // What has no record when the life-cycle program has just been attached was open before.
+    let before = !control(Control::OpenSocketsAreAdopted);
+    let (role, flags) = match sk.state() {
+        state::CLOSE | state::SYN_RECV => return None,
+        state::LISTEN => (Role::Listener, 0),
+        state::SYN_SENT => (Role::Client, 0),
+        _ if before => (sk.role(), Socket::ADOPTED),
+        // With records at once, one that has none found no room for it.
+        _ if record_at_once() => return None,
+        _ => (sk.role(), 0),
+    };
+    let socket = sk.record_within_bound()?;
+    if socket.is_ready() {
+        return None;
+    }
+    if before {
+        // Counting begins now: what was sent before does not belong to it.
+        socket.sent.set(tcp.sent());
+        socket.received.set(tcp.received());
+        socket.retransmits.set(tcp.retransmits());
+        socket.drops.set(sk.drops());
+    }
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let since = if sk.state() == state::SYN_SENT {
+        tcp.first_syn_ns(now)
+    } else {
+        now
+    };
+    socket.begin(sk.key(tcp, role), since, flags);
+    Some(socket)
+}
+
+#[inline(always)]
+fn listener(ctx: *const Context, sk: Sock, socket: &Socket) {
+    let _ = account_listener(socket, sk);
+    let (first_port, last_port) = sk.port_range();
+    let key = socket.key.get();
+    let sample = ListenerSample {
+        cgroup: key.cgroup,
+        netns: key.netns,
+        port: key.port,
+        first_port,
+        queued: sk.backlog(),
+        limit: sk.backlog_limit(),
+        oldest_us: sk.oldest_waiting(),
+        last_port,
+        reserved: 0,
+    };
+    // SAFETY: the kernel passes both; `sample` has so many bytes. When the buffer is full, the kernel empties it and runs the
+    // program for the same file again, which must not take the socket for one that it has met.
+    let written = unsafe {
+        bpf_seq_write(
+            (*(*ctx).meta).seq,
+            (&raw const sample).cast_mut().cast(),
+            size_of::<ListenerSample>() as u32,
+        )
+    };
+    if written != 0 {
+        socket.walk.set(0);
+    }
+}
+
+#[inline(always)]
+fn connection(sk: Sock, socket: &Socket, number: u32) -> Result<(), ()> {
+    let tcp = sk.tcp().ok_or(())?;
+    let established = is_established(sk.state());
+    if points::are_here()
+        && let Some(backlog) = points::backlog(socket.key.get().cgroup)
+    {
+        look(sk, tcp, socket, backlog);
+    }
+    if established && control(Control::OpenSocketsAreCounted) {
+        let flow = flow(&socket.key.get()).ok_or(())?;
+        flow.seen.set(one_more_seen(flow.seen.get(), number));
+    }
+    let adopted_now = socket.has(Socket::ADOPTED) && socket.counted.get() == 0;
+    if !adopted_now
+        && tcp.received() == socket.received.get()
+        && tcp.sent() == socket.sent.get()
+        && tcp.retransmits() == socket.retransmits.get()
+    {
+        return Ok(());
+    }
+    let flow = account(socket, tcp, established).ok_or(())?;
+    let round_trip = tcp.round_trip();
+    if established && round_trip != 0 {
+        flow.round_trip[bucket(round_trip) % BUCKETS].add(1);
+        flow.round_trip_us.add(u64::from(round_trip));
+    }
+    // It may have ended since.
+    if socket.closed.get() != 0 {
+        fold(socket, tcp, established, flow);
+    }
+    Ok(())
+}
+
+/// Adds what waits at a socket of a point. One that has not moved since the last walk is stalled.
+#[inline(always)]
+fn look(sk: Sock, tcp: Tcp, socket: &Socket, backlog: &Backlog) {
+    let side = side(u32::from(socket.role()));
+    let state = sk.state();
+    backlog.states[side][state as usize & (STATES - 1)].add(1);
+    if !is_established(state) {
+        return;
+    }
+    let unread = tcp.unread(sk);
+    let read_to = mark(unread, tcp.read_to());
+    if unread > 0 {
+        backlog.unread[side].add(u64::from(unread));
+        backlog.stalled_unread[side].add(u32::from(read_to == socket.read_to.get()));
+    }
+    socket.read_to.set(read_to);
+    let closing = matches!(state, state::FIN_WAIT1 | state::CLOSING | state::LAST_ACK);
+    let waiting = tcp.unacknowledged(closing);
+    let acknowledged_to = mark(waiting, tcp.acknowledged_to());
+    if waiting > 0 {
+        backlog.unacknowledged[side].add(u64::from(waiting));
+        if tcp.window_is_closed() {
+            backlog.stalled_zero_window[side].add(1);
+        } else {
+            backlog.stalled_unacknowledged[side].add(u32::from(acknowledged_to == socket.acknowledged_to.get()));
+        }
+    }
+    socket.acknowledged_to.set(acknowledged_to);
+}
+
+/// How far it is while something waits; 0 while nothing does.
+#[inline(always)]
+const fn mark(waiting: u32, position: u32) -> u64 {
+    if waiting > 0 { position as u64 + 1 } else { 0 }
+}

@@ -1,0 +1,245 @@
+//! The tables of flows: reading them, taking idle flows out, and putting right what the kernel missed.
+
+use super::{
+    bpf::BatchReader,
+    mend::{Mend, Missing},
+    take,
+};
+use agent_common::{Amendment, Flow, FlowKey, Role};
+use anyhow::{Context, bail};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, Map, MapData},
+    programs::{RawTracePoint, RawTracePointRunOptions, TestRun},
+};
+use std::{
+    collections::{HashMap as Table, HashSet},
+    os::fd::{AsFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+/// A retired flow stays so long before it is taken out: far longer than a program that had found it unmarked may run.
+const QUARANTINE: Duration = Duration::from_secs(1);
+
+/// What one reading of the flow tables found.
+pub enum Reading<'a> {
+    /// A flow, with its counters as they stand.
+    Now(&'a Flow),
+    /// A flow that is out of the table, with its final counters.
+    Gone(&'a Flow),
+}
+
+/// The maps that flows are counted in.
+pub struct FlowTables {
+    flows: HashMap<MapData, FlowKey, Flow>,
+    flows_fd: OwnedFd,
+    overflow_fd: OwnedFd,
+    totals: Array<MapData, Flow>,
+    owners: HashMap<MapData, u64, u64>,
+    reader: BatchReader<FlowKey, Flow>,
+    /// Readings in a row that found nothing new, by flow.
+    idle: Table<FlowKey, u32>,
+    /// After so many of them a flow without open connections is retired.
+    idle_readings: u32,
+    /// Flows that are marked, and since when.
+    retired: Vec<(FlowKey, Instant)>,
+    mend: Mend,
+}
+
+/// Runs the `amend` program; `None` where the kernel does not allow that.
+pub type Amend<'a> = Option<&'a RawTracePoint>;
+
+/// Has the kernel do something with a flow; whether it was done.
+pub fn amend(program: &RawTracePoint, what: Amendment, key: &FlowKey, number: u64) -> anyhow::Result<bool> {
+    let mut args = [0; 12];
+    args[0] = what as u64;
+    args[1..5].copy_from_slice(&words(key));
+    args[5] = number;
+    let ran = program
+        .test_run(RawTracePointRunOptions { args, cpu: None })
+        .context("the program that changes a flow cannot be run")?;
+    Ok(ran.return_value == 1)
+}
+
+/// A key as the program's arguments.
+fn words(key: &FlowKey) -> [u64; 4] {
+    let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    let last = u32::from(key.port) | u32::from(key.role) << 16 | u32::from(key.generation) << 24;
+    [
+        key.cgroup,
+        pair(key.peer[0], key.peer[1]),
+        pair(key.peer[2], key.peer[3]),
+        pair(key.netns, last),
+    ]
+}
+
+/// A descriptor of a hash map: aya's own type of it does not show one.
+fn descriptor(map: &Map) -> anyhow::Result<OwnedFd> {
+    match map {
+        Map::HashMap(data) => Ok(data.fd().as_fd().try_clone_to_owned()?),
+        _ => bail!("a table of flows is not a hash map"),
+    }
+}
+
+impl FlowTables {
+    /// Takes the maps out of the object.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn take(ebpf: &mut Ebpf, idle_readings: u32) -> anyhow::Result<Self> {
+        let flows = take(ebpf, "FLOWS")?;
+        Ok(Self {
+            flows_fd: descriptor(&flows)?,
+            flows: HashMap::try_from(flows)?,
+            overflow_fd: descriptor(&take(ebpf, "OVERFLOW")?)?,
+            totals: Array::try_from(take(ebpf, "TOTALS")?)?,
+            owners: HashMap::try_from(take(ebpf, "OWNERS")?)?,
+            reader: BatchReader::new(Flow::ZERO),
+            idle: Table::new(),
+            idle_readings,
+            retired: Vec::new(),
+            mend: Mend::new(idle_readings),
+        })
+    }
+
+    /// Connections that were ended because nothing else explains that they are open.
+    pub fn mended(&self) -> u64 {
+        self.mend.mended()
+    }
+
+    /// Hands every flow to `each`, which says whether it has changed, and takes out those that were idle for long. `missing` is
+    /// what is known of changes of state that no program has seen.
+    ///
+    /// # Errors
+    /// The system call's error. What was read before it was handed over, and nothing is lost: the next reading goes on from there.
+    pub fn collect(
+        &mut self,
+        program: Amend<'_>,
+        missing: &Missing<'_>,
+        mut each: impl FnMut(&FlowKey, Reading<'_>) -> bool,
+    ) -> anyhow::Result<()> {
+        let removed = self.take_retired(&mut each)?;
+        let mut owned: Table<u64, u64> = Table::new();
+        let mut leaving = Vec::new();
+        let Self { reader, idle, mend, .. } = self;
+        let retired: HashSet<FlowKey> = self.retired.iter().map(|(key, _)| *key).collect();
+        reader
+            .read(self.flows_fd.as_fd(), |key, flow| {
+                *owned.entry(key.cgroup).or_default() += 1;
+                let changed = each(key, Reading::Now(flow));
+                mend.look(key, flow, missing);
+                if flow.retired != 0 {
+                    // An agent before this one has marked it.
+                    if !retired.contains(key) {
+                        leaving.push((*key, true));
+                    }
+                    return;
+                }
+                let idle = idle.entry(*key).or_default();
+                *idle = if changed { 0 } else { idle.saturating_add(1) };
+                if *idle > self.idle_readings && flow.open() == 0 {
+                    leaving.push((*key, false));
+                }
+            })
+            .context("reading the flow table failed")?;
+        self.reader
+            .read(self.overflow_fd.as_fd(), |key, flow| {
+                each(key, Reading::Now(flow));
+            })
+            .context("reading the table of owners without room failed")?;
+        for role in [Role::Client, Role::Server, Role::Listener] {
+            let flow = self
+                .totals
+                .get(&(role as u32), 0)
+                .context("reading the table of totals failed")?;
+            if flow != Flow::ZERO {
+                let key = FlowKey {
+                    role: role as u8,
+                    ..FlowKey::default()
+                };
+                each(&key, Reading::Now(&flow));
+            }
+        }
+        self.recount(&removed, &owned)?;
+        self.retire(program, leaving)?;
+        if let Some(program) = program {
+            self.mend
+                .end(missing, |key, number| amend(program, Amendment::End, key, number))?;
+        }
+        Ok(())
+    }
+
+    /// Marks flows that leave.
+    fn retire(&mut self, program: Amend<'_>, leaving: Vec<(FlowKey, bool)>) -> anyhow::Result<()> {
+        for (key, marked) in leaving {
+            // One generation at a time: the other one takes over.
+            let mut other = key;
+            other.generation ^= 1;
+            if !marked && self.retired.iter().any(|(retired, _)| *retired == other) {
+                continue;
+            }
+            let is_retired = match program {
+                _ if marked => true,
+                Some(program) => amend(program, Amendment::Retire, &key, 0)?,
+                None => false,
+            };
+            if is_retired {
+                self.idle.remove(&key);
+                self.retired.push((key, Instant::now()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out the flows that were marked long ago, and returns whose they were.
+    fn take_retired(&mut self, each: &mut impl FnMut(&FlowKey, Reading<'_>) -> bool) -> anyhow::Result<HashSet<u64>> {
+        let mut owners = HashSet::new();
+        // One at a time, so that an error leaves the others where they are.
+        while let Some((key, since)) = self.retired.first()
+            && since.elapsed() >= QUARANTINE
+        {
+            let flow = self.flows.get(key, 0).context("a retired flow cannot be read")?;
+            self.flows.remove(key).context("a retired flow cannot be taken out")?;
+            each(key, Reading::Gone(&flow));
+            owners.insert(key.cgroup);
+            self.retired.remove(0);
+        }
+        Ok(owners)
+    }
+
+    /// Tells the kernel how many flows the owners have that lost some.
+    fn recount(&mut self, owners: &HashSet<u64>, owned: &Table<u64, u64>) -> anyhow::Result<()> {
+        for owner in owners {
+            match owned.get(owner) {
+                Some(number) => self.owners.insert(owner, number, 0),
+                None => self.owners.remove(owner),
+            }
+            .or_else(|error| match error {
+                aya::maps::MapError::KeyNotFound => Ok(()),
+                error => Err(error),
+            })
+            .context("the number of an owner's flows cannot be put right")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_and_its_words_are_the_same_bytes() {
+        let key = FlowKey {
+            cgroup: 0x0102_0304_0506_0708,
+            peer: [1, 2, 3, 4],
+            netns: 5,
+            port: 6,
+            role: 2,
+            generation: 1,
+        };
+        // SAFETY: both are 32 bytes of integers without padding.
+        let expected: [u64; 4] = unsafe { std::mem::transmute(key) };
+        assert_eq!(words(&key), expected);
+    }
+}

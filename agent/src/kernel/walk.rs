@@ -1,0 +1,148 @@
+//! Walks over open files: sockets that are open get their records, and what they have carried since the last walk is counted.
+
+use super::bpf;
+use agent_common::ListenerSample;
+use anyhow::Context;
+use aya::{
+    maps::{Array, MapData},
+    programs::ProgramFd,
+};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+/// How much is read at once; the kernel's own buffer is half of it.
+const CHUNK: usize = 64 * 1024;
+
+/// The program that walks.
+pub struct Walker {
+    program: ProgramFd,
+    whole: OwnedFd,
+    /// Whether the kernel can walk over the files of one process.
+    by_process: bool,
+    /// The map that tells the program the number of its walk.
+    number_map: Array<MapData, u32>,
+    number: u32,
+    next: Instant,
+}
+
+/// What a walk found.
+pub struct Walked {
+    /// Listening sockets.
+    pub listeners: Vec<ListenerSample>,
+    /// Its number when it has met all files of the node; none when only those of some processes.
+    pub whole: Option<u32>,
+}
+
+impl Walker {
+    /// Attaches the program. `number_map` tells it the number of each walk.
+    ///
+    /// # Errors
+    /// The kernel does not iterate over open files.
+    pub fn attach(program: ProgramFd, number_map: Array<MapData, u32>) -> anyhow::Result<Self> {
+        let fd = program.as_fd();
+        let whole = bpf::attach_iterator(fd, None).context("this kernel does not iterate over open files")?;
+        let by_process = bpf::iterates_by_process(fd);
+        Ok(Self {
+            whole,
+            by_process,
+            number: number_map
+                .get(&0, 0)
+                .context("the number of the last walk cannot be read")?,
+            number_map,
+            program,
+            next: Instant::now(),
+        })
+    }
+
+    /// Walks over the files of the whole node, or, while that would take more than a hundredth of a processor's time, over those
+    /// of `processes` alone.
+    ///
+    /// # Errors
+    /// The iterator failed.
+    pub fn walk(&mut self, processes: impl Iterator<Item = u32>) -> anyhow::Result<Walked> {
+        // 0 is the number of no walk.
+        self.number = self.number.wrapping_add(1).max(1);
+        self.number_map
+            .set(0, self.number, 0)
+            .context("a walk over open files cannot be numbered")?;
+        let mut listeners = Vec::new();
+        let begin = Instant::now();
+        if begin >= self.next {
+            run(&self.whole, &mut listeners).context("walking over all open files failed")?;
+            self.next = next_walk(begin, begin.elapsed());
+            return Ok(Walked {
+                listeners,
+                whole: Some(self.number),
+            });
+        }
+        for process in processes.filter(|_| self.by_process) {
+            // It may have ended since it was listed.
+            let Ok(link) = bpf::attach_iterator(self.program.as_fd(), Some(process)) else {
+                continue;
+            };
+            run(&link, &mut listeners)
+                .with_context(|| format!("walking over the files of process {process} failed"))?;
+        }
+        Ok(Walked { listeners, whole: None })
+    }
+}
+
+/// When open files are walked again, after a walk that began at `begin` and took so long: at the next tick, unless there are
+/// so many files that the walks would take more than a hundredth of a processor's time.
+pub fn next_walk(begin: Instant, took: Duration) -> Instant {
+    const SHORT: Duration = Duration::from_millis(10);
+    if took <= SHORT { begin } else { begin + took * 100 }
+}
+
+/// Runs the program over all objects of a link, and collects what it writes.
+fn run<T: aya::Pod>(link: &OwnedFd, found: &mut Vec<T>) -> io::Result<()> {
+    let mut file = File::from(bpf::open_iterator(link.as_fd())?);
+    let mut chunk = vec![0; CHUNK];
+    let mut filled = 0;
+    loop {
+        match file.read(&mut chunk[filled..]) {
+            Ok(0) => return Ok(()),
+            Ok(n) => filled += n,
+            // The kernel returns after a million objects without output.
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => continue,
+            // The process of the link has ended.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let mut rest = &chunk[..filled];
+        while let Some((record, tail)) = split(rest) {
+            found.push(record);
+            rest = tail;
+        }
+        // A record that is not complete yet goes on at the start.
+        let left = rest.len();
+        chunk.copy_within(filled - left..filled, 0);
+        filled = left;
+    }
+}
+
+/// The plain old data at the start of `bytes`, and the rest. `None` when there is not enough.
+pub fn split<T: aya::Pod>(bytes: &[u8]) -> Option<(T, &[u8])> {
+    let (head, rest) = bytes.split_at_checked(size_of::<T>())?;
+    // SAFETY: so many bytes are there, every bit pattern is a `T`, and the read does not ask for alignment.
+    Some((unsafe { head.as_ptr().cast::<T>().read_unaligned() }, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_walks_over_open_files_are_rare() {
+        let begin = Instant::now();
+        assert_eq!(next_walk(begin, Duration::from_millis(5)), begin);
+        assert_eq!(
+            next_walk(begin, Duration::from_millis(50)),
+            begin + Duration::from_secs(5)
+        );
+    }
+}
