@@ -78,6 +78,8 @@ offsets! {
     sk_max_ack_backlog: "sock"."sk_max_ack_backlog", required;
     /// A listener's dropped handshakes.
     sk_drops: "sock"."sk_drops", optional;
+    /// A random number of the connection.
+    sk_txhash: "sock"."sk_txhash", optional;
     /// What programs keep with the socket; NULL for nothing.
     sk_bpf_storage: "sock"."sk_bpf_storage", optional;
     /// Inode number of a network namespace.

@@ -6,27 +6,35 @@
 //! or handles the change itself when there is none. Only one of the two can be the one that was interrupted, so one always runs.
 //!
 //! The notes of a processor are a stack, as interrupts are: those of an interrupt are taken back before what it interrupted goes
-//! on, or belong to runs of the twin that the kernel left out. What lies above a note that is taken back is such a rest.
+//! on. But an interrupt of the twin itself leaves some: there the first program handles everything, and the twin is not run. Those
+//! that lie above a note that is taken back go with it. One that comes between the twin's last instruction and the kernel's
+//! noticing that it has ended stays, until the ring of notes comes round to it; so a note must never look like another change.
+//! Addresses of sockets are used again at once. Their `sk_txhash`, a random number for each connection, is not.
 
-use crate::{cell::Cell, maps::control};
-use agent_common::Control;
+use crate::{
+    cell::Cell,
+    maps::{control, offset},
+    sock::{Sock, load, state},
+};
+use agent_common::{ABSENT, Control};
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 
-/// Notes that a processor has room for; a power of two. Interrupts of interrupts of a program go no deeper than 4.
-const NOTES: usize = 8;
+/// Notes that a processor has room for; a power of two. More than one round of a softirq changes states, as it may interrupt the
+/// twin before it has taken its own note back.
+const NOTES: usize = 128;
 
-/// A change of state: which socket, from which state to which.
+/// A note: which socket, and which change of it.
 #[repr(C)]
 struct Note {
     sk: Cell<u64>,
     change: Cell<u64>,
 }
 
-/// The notes of a processor, and how many there are.
+/// The notes of a processor, and how many were ever left there.
 #[repr(C)]
 struct Ledger {
     notes: [Note; NOTES],
-    depth: Cell<u64>,
+    top: Cell<u64>,
 }
 
 #[map]
@@ -40,21 +48,27 @@ static CAUGHT: PerCpuArray<Cell<u64>> = PerCpuArray::with_max_entries(1, 0);
 #[derive(Clone, Copy)]
 pub(crate) struct Change {
     sk: u64,
-    states: u64,
+    change: u64,
 }
 
 impl Change {
     #[inline(always)]
-    pub(crate) fn new(sk: *const u8, old: i32, new: i32) -> Self {
+    pub(crate) fn new(sk: Sock, old: i32, new: i32) -> Self {
+        let connection: u32 = if offset!(sk_txhash) == ABSENT {
+            0
+        } else {
+            load!(sk.as_ptr(), sk_txhash)
+        };
         Self {
-            sk: sk as u64,
-            states: (old as u64) << 32 | new as u32 as u64,
+            sk: sk.as_ptr() as u64,
+            change: u64::from(connection) << 32 | u64::from(old as u8) << 8 | u64::from(new as u8),
         }
     }
 
+    /// Whether a listener's child is made (`inet_csk_clone_lock`): before the connection has its number.
     #[inline(always)]
-    fn is(self, note: &Note) -> bool {
-        note.sk.get() == self.sk && note.change.get() == self.states
+    fn is_birth(self) -> bool {
+        self.change as u8 == state::SYN_RECV as u8
     }
 }
 
@@ -64,6 +78,13 @@ fn ledger() -> Option<&'static Ledger> {
     LEDGER.get_ptr(0).map(|ledger| unsafe { &*ledger })
 }
 
+impl Ledger {
+    #[inline(always)]
+    fn note(&self, place: u64) -> &Note {
+        &self.notes[place as usize & (NOTES - 1)]
+    }
+}
+
 /// Notes a change that has been handled, for the twin that comes next.
 #[inline(always)]
 pub(crate) fn note(change: Change) {
@@ -71,18 +92,16 @@ pub(crate) fn note(change: Change) {
         return;
     }
     let Some(ledger) = ledger() else { return };
-    let depth = ledger.depth.get() as usize;
-    // A full stack holds rests, as nothing is nested so deeply; the topmost gives way.
-    let place = if depth < NOTES { depth } else { NOTES - 1 };
-    let note = &ledger.notes[place & (NOTES - 1)];
+    let top = ledger.top.get();
+    let note = ledger.note(top);
     note.sk.set(change.sk);
-    note.change.set(change.states);
-    ledger.depth.set(place as u64 + 1);
+    note.change.set(change.change);
+    ledger.top.set(top + 1);
 }
 
 /// What the twin finds.
 pub(crate) enum Found {
-    /// The change has been handled. What was noted after it is left over at the end, too: call [`Handled::forget`] then.
+    /// The change has been handled. Interrupts of the twin leave notes: call [`Handled::forget`] last.
     Handled(Handled),
     /// It has not, and is the twin's to handle.
     Missed,
@@ -90,18 +109,17 @@ pub(crate) enum Found {
     Unknown,
 }
 
-/// The depth that the stack had before a note.
+/// The place of a note that was taken back.
 pub(crate) struct Handled {
     ledger: &'static Ledger,
-    depth: u64,
+    place: u64,
 }
 
 impl Handled {
-    /// Takes off what an interrupt of the twin has left: of its changes, the first program has handled all, and the twin was not
-    /// run to take the notes back.
+    /// Takes off what an interrupt of the twin has left.
     #[inline(always)]
     pub(crate) fn forget(&self) {
-        self.ledger.depth.set(self.depth);
+        self.ledger.top.set(self.place);
     }
 }
 
@@ -114,18 +132,19 @@ pub(crate) fn take_back(change: Change) -> Found {
     let Some(ledger) = ledger() else {
         return Found::Unknown;
     };
-    let depth = ledger.depth.get() as usize;
-    // Nearly always the topmost.
-    for down in 1..=NOTES {
-        if down > depth {
+    let top = ledger.top.get();
+    // Nearly always the topmost. A child that is just being made has no number yet, and is made by a softirq, in which nothing
+    // is left above its note.
+    let depth = if change.is_birth() { 2 } else { NOTES as u64 };
+    for down in 1..NOTES as u64 {
+        if down >= depth {
             break;
         }
-        let place = (depth - down) & (NOTES - 1);
-        if change.is(&ledger.notes[place]) {
-            let handled = Handled {
-                ledger,
-                depth: place as u64,
-            };
+        let place = top.wrapping_sub(down);
+        let note = ledger.note(place);
+        if note.sk.get() == change.sk && note.change.get() == change.change {
+            note.sk.set(0);
+            let handled = Handled { ledger, place };
             handled.forget();
             return Found::Handled(handled);
         }

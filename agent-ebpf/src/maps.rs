@@ -47,9 +47,10 @@ pub(crate) static ZERO: Array<Flow> = Array::with_max_entries(1, 0);
 #[map]
 static CONTROL: Array<Cell<u32>> = Array::with_max_entries(1, 0);
 
-/// The number of the walk over open files that is under way; the agent sets it before each.
+/// The number of the walk over open files that is under way, which the agent sets before each, and how many sockets with a record
+/// it has met.
 #[map]
-static WALK: Array<Cell<u32>> = Array::with_max_entries(1, 0);
+static WALK: Array<Cell<u64>> = Array::with_max_entries(2, 0);
 
 /// The element of an array of one.
 #[inline(always)]
@@ -85,7 +86,16 @@ pub(crate) fn resets_are_seen() -> bool {
 /// The number of the walk that is under way.
 #[inline(always)]
 pub(crate) fn walk_number() -> u32 {
-    only(&WALK).map_or(0, Cell::get)
+    only(&WALK).map_or(0, |number| number.get() as u32)
+}
+
+/// Counts a socket that the walk has met.
+#[inline(always)]
+pub(crate) fn walk_met_one() {
+    if let Some(met) = WALK.get_ptr(1) {
+        // SAFETY: elements of an array are there for as long as the program; a cell.
+        unsafe { &*met }.add(1);
+    }
 }
 
 /// Records of open sockets, as many as there are now.

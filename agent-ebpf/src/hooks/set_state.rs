@@ -17,28 +17,30 @@ use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, p
 /// the old one.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the hook's own argument.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    handle(&ctx, old, new);
-    ledger::note(Change::new(ctx.arg(0), old, new));
+    handle(&ctx, sk, old, new);
+    ledger::note(Change::new(sk, old, new));
     0
 }
 
 /// The same tracepoint, right after `set_state`: handles what the kernel has left out there (see `ledger`).
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state_twin(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the hook's own argument.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    match ledger::take_back(Change::new(ctx.arg(0), old, new)) {
+    match ledger::take_back(Change::new(sk, old, new)) {
         Found::Handled(handled) => handled.forget(),
-        Found::Missed => handle(&ctx, old, new),
+        Found::Missed => handle(&ctx, sk, old, new),
         Found::Unknown => {}
     }
     0
 }
 
 #[inline(always)]
-fn handle(ctx: &BtfTracePointContext, old: i32, new: i32) {
-    // SAFETY: the hook's own argument.
-    let sk = unsafe { Sock::new(ctx.arg(0)) };
+fn handle(ctx: &BtfTracePointContext, sk: Sock, old: i32, new: i32) {
     // Half of all changes are steps of the closing handshake, of no interest here.
     let _ = match new {
         state::CLOSE => close(sk, old),

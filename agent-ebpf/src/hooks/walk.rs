@@ -3,7 +3,7 @@
 
 use crate::{
     flows::{account, account_listener, flow, fold},
-    maps::{control, offset, record_at_once, walk_number},
+    maps::{control, offset, record_at_once, walk_met_one, walk_number},
     points::{self, side},
     record::Socket,
     sock::{Sock, Tcp, is_established, load, state},
@@ -59,25 +59,35 @@ extern "C" fn walk(ctx: *const Context) -> i32 {
 
 #[inline(always)]
 fn visit(ctx: *const Context, sk: Sock) -> Result<(), ()> {
-    let socket = match sk.record().filter(|socket| socket.is_live()) {
-        Some(socket) => socket,
-        None => take_in(sk).ok_or(())?,
+    let (socket, is_new) = match sk.record().filter(|socket| socket.is_live()) {
+        Some(socket) => (socket, false),
+        None => (take_in(sk).ok_or(())?, true),
     };
     let number = walk_number();
     // Another process holds it, too.
     if socket.walk.exchange(number) == number {
         return Ok(());
     }
-    // A socket may have closed while its record was made: it was counted as one without.
     if !socket.is_live() || sk.state() == state::CLOSE {
         return Ok(());
     }
+    walk_met_one();
     if socket.role() == Role::Listener as u8 {
         listener(ctx, sk, socket);
-    } else {
-        connection(sk, socket, number)?;
+        return Ok(());
     }
-    Ok(())
+    let tcp = sk.tcp().ok_or(())?;
+    if points::are_here()
+        && let Some(backlog) = points::backlog(socket.key.get().cgroup)
+    {
+        look(sk, tcp, socket, backlog);
+    }
+    // Its connection may have been closing while its record was made, and was counted as one without: its state, which changes
+    // after that, tells at the next walk. Those that are taken in at the start are counted now.
+    if is_new && !socket.has(Socket::ADOPTED) {
+        return Ok(());
+    }
+    connection(sk, tcp, socket, number)
 }
 
 /// Gives a socket its record.
@@ -148,14 +158,8 @@ fn listener(ctx: *const Context, sk: Sock, socket: &Socket) {
 }
 
 #[inline(always)]
-fn connection(sk: Sock, socket: &Socket, number: u32) -> Result<(), ()> {
-    let tcp = sk.tcp().ok_or(())?;
+fn connection(sk: Sock, tcp: Tcp, socket: &Socket, number: u32) -> Result<(), ()> {
     let established = is_established(sk.state());
-    if points::are_here()
-        && let Some(backlog) = points::backlog(socket.key.get().cgroup)
-    {
-        look(sk, tcp, socket, backlog);
-    }
     if established && control(Control::OpenSocketsAreCounted) {
         let flow = flow(&socket.key.get()).ok_or(())?;
         flow.seen.set(one_more_seen(flow.seen.get(), number));

@@ -247,6 +247,7 @@ impl Ticker {
             parties_turned_away: self.model.parties_turned_away(),
             loss: self.lost.clone(),
             skipped: self.kernel.skipped_runs(),
+            missed_changes: self.kernel.missed_changes(),
             mended: self.kernel.mended(),
             unseen: self.model.unseen(),
             points_turned_away: self.model.points_turned_away(),

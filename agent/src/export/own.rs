@@ -73,6 +73,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
             .map(|(what, n)| (vec![("what", what.label().into())], *n))
             .chain([
                 (vec![("what", "program_run".into())], snapshot.skipped),
+                (vec![("what", "state_change".into())], snapshot.missed_changes),
                 (vec![("what", "unseen_connection".into())], snapshot.unseen),
                 (vec![("what", "point".into())], snapshot.points_turned_away),
                 (vec![("what", "cgroup".into())], snapshot.cgroups.1),

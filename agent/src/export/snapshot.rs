@@ -174,6 +174,8 @@ pub struct Snapshot {
     pub points_turned_away: u64,
     /// Runs of kernel programs that the kernel left out.
     pub skipped: u64,
+    /// Changes of state of sockets that no program has handled.
+    pub missed_changes: u64,
     /// Connections that were ended because only runs that the kernel left out explain that they were open.
     pub mended: u64,
     /// Connections that ended and had never been seen to begin.

@@ -82,6 +82,8 @@ pub struct Kernel {
     /// Programs that are attached because there are points.
     point_links: Vec<(&'static str, BtfTracePointLinkId)>,
     walker: Option<Walker>,
+    /// The number of records of open sockets, as the programs keep it.
+    records: Array<MapData, u64>,
     /// Changes of state that the twin of the life-cycle program has handled.
     caught: PerCpuArray<MapData, u64>,
     /// The walk of this tick, when it has met all open files and counted by flow.
@@ -179,6 +181,7 @@ impl Kernel {
             accept_watch: None,
             point_links: Vec::new(),
             walker,
+            records: Array::try_from(take(&mut ebpf, "RECORDS")?)?,
             caught,
             counted_walk: None,
             queues: HashSet::new(),
@@ -299,6 +302,9 @@ impl Kernel {
         let is_counted = self.points.has(Control::OpenSocketsAreCounted);
         self.counted_walk = walked.whole.filter(|_| is_counted);
         if walked.whole.is_some() {
+            self.records
+                .set(0, walked.sockets, 0)
+                .context("the number of records cannot be put right")?;
             let queues = walked.listeners.iter().filter(|listener| listener.queued > 0);
             self.queues = queues.map(|listener| (listener.netns, listener.port)).collect();
         }
@@ -311,7 +317,7 @@ impl Kernel {
     /// # Errors
     /// The tables cannot be read. What was read before the error was handed over.
     pub fn collect(&mut self, each: impl FnMut(&agent_common::FlowKey, Reading<'_>) -> bool) -> anyhow::Result<()> {
-        let runs = self.missed_changes();
+        let runs = self.skipped_changes();
         let program: Option<&RawTracePoint> = match self.is_active("amend") {
             true => self.ebpf.program("amend").and_then(|program| program.try_into().ok()),
             false => None,
@@ -352,27 +358,28 @@ impl Kernel {
     }
 
     /// Runs of programs that the kernel left out, as it does not run a program that it has just interrupted on the same
-    /// processor: what they would have counted is missing. Those of the life-cycle program that its twin has made up for are not
-    /// among them.
+    /// processor: what they would have counted is missing. Those of the life-cycle program are [`Kernel::missed_changes`].
     pub fn skipped_runs(&self) -> u64 {
         let others = self.programs.iter().filter(|status| status.active);
         let others = others.filter(|status| !LIFE_CYCLE.contains(&status.program));
-        self.missed_changes() + others.map(|status| self.recursion_misses(status.program)).sum::<u64>()
+        others.map(|status| self.recursion_misses(status.program)).sum()
     }
 
     /// Changes of state that neither the life-cycle program nor its twin has handled.
-    fn missed_changes(&self) -> u64 {
-        let [first, twin] = LIFE_CYCLE;
-        match (self.is_active(first), self.is_active(twin)) {
-            (true, true) => {
-                // In this order: what is caught between the two readings is no loss.
-                let missed = self.recursion_misses(first);
-                let caught = self.caught.get(&0, 0).map_or(0, |each| each.iter().sum());
-                missed.saturating_sub(caught)
-            }
-            (true, false) => self.recursion_misses(first),
-            _ => self.recursion_misses(twin),
-        }
+    pub fn missed_changes(&self) -> u64 {
+        let missed = self.skipped_changes();
+        let handled: u64 = match LIFE_CYCLE.iter().all(|name| self.is_active(name)) {
+            // Read after the other one: what is handled between the two is no loss.
+            true => self.caught.get(&0, 0).map_or(0, |each| each.iter().sum()),
+            false => 0,
+        };
+        missed.saturating_sub(handled)
+    }
+
+    /// Runs of the life-cycle program that the kernel left out, whether or not its twin made up for them.
+    fn skipped_changes(&self) -> u64 {
+        let active = LIFE_CYCLE.iter().find(|name| self.is_active(name));
+        active.map_or(0, |name| self.recursion_misses(name))
     }
 
     fn recursion_misses(&self, program: &str) -> u64 {
@@ -443,10 +450,10 @@ fn active_status<'a>(programs: &'a mut [ProgramStatus], name: &str) -> Option<&'
     all.find(|status| status.program == name && status.active)
 }
 
-fn start_walking(ebpf: &Ebpf, numbers: Array<MapData, u32>) -> anyhow::Result<Walker> {
+fn start_walking(ebpf: &Ebpf, state: Array<MapData, u64>) -> anyhow::Result<Walker> {
     let program = ebpf.program("walk").context("the kernel object has no program walk")?;
     let program: &Iter = program.try_into()?;
-    Walker::attach(program.fd()?.try_clone()?, numbers)
+    Walker::attach(program.fd()?.try_clone()?, state)
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Map> {

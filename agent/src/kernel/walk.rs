@@ -14,6 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Elements of the program's map: the number of the walk that is under way, and the sockets with a record that it has met.
+const NUMBER: u32 = 0;
+const MET: u32 = 1;
+
 /// How much is read at once; the kernel's own buffer is half of it.
 const CHUNK: usize = 64 * 1024;
 
@@ -23,8 +27,8 @@ pub struct Walker {
     whole: OwnedFd,
     /// Whether the kernel can walk over the files of one process.
     by_process: bool,
-    /// The map that tells the program the number of its walk.
-    number_map: Array<MapData, u32>,
+    /// The map that tells the program the number of its walk, and in which it counts the sockets that it has met.
+    state: Array<MapData, u64>,
     number: u32,
     next: Instant,
 }
@@ -35,24 +39,26 @@ pub struct Walked {
     pub listeners: Vec<ListenerSample>,
     /// Its number when it has met all files of the node; none when only those of some processes.
     pub whole: Option<u32>,
+    /// Open sockets with a record that were met.
+    pub sockets: u64,
 }
 
 impl Walker {
-    /// Attaches the program. `number_map` tells it the number of each walk.
+    /// Attaches the program. `state` is its map.
     ///
     /// # Errors
     /// The kernel does not iterate over open files.
-    pub fn attach(program: ProgramFd, number_map: Array<MapData, u32>) -> anyhow::Result<Self> {
+    pub fn attach(program: ProgramFd, state: Array<MapData, u64>) -> anyhow::Result<Self> {
         let fd = program.as_fd();
         let whole = bpf::attach_iterator(fd, None).context("this kernel does not iterate over open files")?;
         let by_process = bpf::iterates_by_process(fd);
         Ok(Self {
             whole,
             by_process,
-            number: number_map
-                .get(&0, 0)
-                .context("the number of the last walk cannot be read")?,
-            number_map,
+            number: state
+                .get(&NUMBER, 0)
+                .context("the number of the last walk cannot be read")? as u32,
+            state,
             program,
             next: Instant::now(),
         })
@@ -66,8 +72,9 @@ impl Walker {
     pub fn walk(&mut self, processes: impl Iterator<Item = u32>) -> anyhow::Result<Walked> {
         // 0 is the number of no walk.
         self.number = self.number.wrapping_add(1).max(1);
-        self.number_map
-            .set(0, self.number, 0)
+        self.state
+            .set(NUMBER, u64::from(self.number), 0)
+            .and_then(|()| self.state.set(MET, 0, 0))
             .context("a walk over open files cannot be numbered")?;
         let mut listeners = Vec::new();
         let begin = Instant::now();
@@ -77,6 +84,10 @@ impl Walker {
             return Ok(Walked {
                 listeners,
                 whole: Some(self.number),
+                sockets: self
+                    .state
+                    .get(&MET, 0)
+                    .context("the sockets of a walk cannot be counted")?,
             });
         }
         for process in processes.filter(|_| self.by_process) {
@@ -87,7 +98,11 @@ impl Walker {
             run(&link, &mut listeners)
                 .with_context(|| format!("walking over the files of process {process} failed"))?;
         }
-        Ok(Walked { listeners, whole: None })
+        Ok(Walked {
+            listeners,
+            whole: None,
+            sockets: 0,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Named network namespaces, and the fabric that joins them.
 
 mod fabric;
+mod steering;
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
