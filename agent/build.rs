@@ -42,7 +42,8 @@ fn build() -> Result<(), String> {
         recipe::toolchain_file(target_dir).display()
     );
 
-    let mut command = toolchain.build_command(workspace, target_dir, &variable("CARGO_CFG_TARGET_ARCH")?)?;
+    let arch = variable("CARGO_CFG_TARGET_ARCH")?;
+    let mut command = toolchain.build_command(workspace, target_dir, &arch)?;
     let output = command
         .output()
         .map_err(|error| format!("cannot run {}: {error}", toolchain.cargo.display()))?;
@@ -57,7 +58,7 @@ fn build() -> Result<(), String> {
     }
 
     // A copy: a build for another profile may rewrite the shared object while rustc reads this one.
-    let object = recipe::object(target_dir, "narrows-ebpf");
+    let object = recipe::object(target_dir, &arch, "narrows-ebpf");
     let copy = out_dir.join("narrows-ebpf");
     fs::copy(&object, &copy)
         .map_err(|error| format!("cannot copy {} to {}: {error}", object.display(), copy.display()))?;

@@ -30,7 +30,12 @@ pub(crate) fn tools_dir(target_dir: &Path) -> PathBuf {
 
 /// The cargo that runs this task, for this workspace and its target directory.
 pub(crate) fn cargo() -> Result<Command> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo_at(Path::new(&env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
+}
+
+/// Another cargo, likewise.
+pub(crate) fn cargo_at(program: &Path) -> Result<Command> {
+    let mut cargo = Command::new(program);
     cargo.current_dir(root()).env("CARGO_TARGET_DIR", target_dir()?);
     // What cargo told this program about its own package is a change to build scripts that look at it (ring's does): they and
     // all that needs them would be built again, by this cargo and by the next one that is called by hand.

@@ -89,7 +89,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let target_dir = workspace::target_dir()?;
     let agent = target_dir.join("release/narrows");
 
-    let floor = || std::fs::read(recipe::object(&target_dir, "floor")).context("cannot read the empty programs");
+    let floor = || {
+        std::fs::read(recipe::object(&target_dir, std::env::consts::ARCH, "floor"))
+            .context("cannot read the empty programs")
+    };
     let mut report = Report::default();
     let parts = Part::value_variants().iter();
     for part in parts.filter(|part| args.only.is_empty() || args.only.contains(part)) {

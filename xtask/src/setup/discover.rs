@@ -174,7 +174,8 @@ fn llvm_major(prefix: &Path) -> Option<u32> {
     version.split('.').next()?.trim().parse().ok()
 }
 
-fn holds(directory: &Path, matches: impl Fn(&str) -> bool) -> bool {
+/// Whether a directory holds a file whose name matches.
+pub(super) fn holds(directory: &Path, matches: impl Fn(&str) -> bool) -> bool {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .into_iter()

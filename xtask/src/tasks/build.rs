@@ -3,13 +3,18 @@
 use anyhow::Result;
 
 use crate::{
-    setup::{self, Purpose},
+    setup::{self, Purpose, architecture::Architecture, cross::Cross},
     workspace,
 };
 
 /// Build the agent with its kernel programs inside.
 ///
 /// Finds or installs the eBPF toolchain first. The result is one binary that needs nothing of it any more.
+///
+/// With --target it is for machines of that architecture, and lies in a directory of the target's name below the target
+/// directory. That needs a C compiler for them, which is installed (on Debian, as root: gcc-aarch64-linux-gnu and
+/// libc6-dev-arm64-cross), and Rust's standard library for them: that of the Rust that runs this task if it has one (`rustup
+/// target add`), else that of Debian's Rust, which is unpacked into the target directory.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// An optimized build, which is also the default
@@ -18,19 +23,34 @@ pub(crate) struct Args {
     /// An unoptimized build that compiles faster
     #[arg(long)]
     debug: bool,
+    /// The machines that it is to run on, if not this one
+    #[arg(long, value_enum, value_name = "TRIPLE")]
+    target: Option<Architecture>,
 }
 
 /// Builds and says where the binary is.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure(Purpose::Build)?;
+    let target_dir = workspace::target_dir()?;
+    let (mut cargo, directory) = match args.target {
+        None => {
+            setup::ensure(Purpose::Build)?;
+            let mut cargo = workspace::cargo()?;
+            cargo.arg("build");
+            (cargo, target_dir)
+        }
+        Some(architecture) => {
+            setup::ensure(Purpose::BuildFor(architecture))?;
+            let cargo = Cross::inspect(architecture, &target_dir).cargo("build")?;
+            (cargo, target_dir.join(architecture.triple()))
+        }
+    };
     let release = args.release || !args.debug;
-    let mut cargo = workspace::cargo()?;
-    cargo.args(["build", "--package", "narrows"]);
+    cargo.args(["--package", "narrows"]);
     if release {
         cargo.arg("--release");
     }
     workspace::run(&mut cargo)?;
-    let binary = workspace::target_dir()?
+    let binary = directory
         .join(if release { "release" } else { "debug" })
         .join("narrows");
     println!("the agent is {} (run it as root; --help explains it)", binary.display());

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
     setup::{self, Purpose},
-    vm::{self, kernel::Series},
+    vm::{self, guest::Guest},
     workspace,
 };
 
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return here;
     }
     // One failing kernel is no reason to keep quiet about the others.
-    match (here, vm::test(&Series::ALL, &[])) {
+    match (here, vm::test(&Guest::ALWAYS, &[])) {
         (Err(here), Err(there)) => bail!("{here:#}; and {there:#}"),
         (here, there) => here.and(there),
     }

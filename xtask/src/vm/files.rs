@@ -1,4 +1,5 @@
-//! What lies in a guest's file system: programs of this machine, at the same paths, with all that they need.
+//! What lies in a guest's file system: programs of this machine, or of a root for another, at the same paths and with all that
+//! they need.
 
 use std::{
     collections::BTreeMap,
@@ -6,21 +7,23 @@ use std::{
     io::{self, BufWriter, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Component, Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::workspace::{command_line, find_program};
-
-use super::cpio::Archive;
+use super::{cpio::Archive, libraries, root::Root};
 
 /// How many symbolic links lead to a file at most, as in the kernel.
 const LINKS: usize = 40;
 
-/// The files of a guest, by their paths in it.
-#[derive(Clone, Default)]
-pub(crate) struct Files(BTreeMap<PathBuf, Entry>);
+/// The files of a guest.
+#[derive(Clone)]
+pub(crate) struct Files {
+    /// By their paths in it.
+    entries: BTreeMap<PathBuf, Entry>,
+    /// Where those come from that have the same path there.
+    root: Root,
+}
 
 #[derive(Clone)]
 enum Entry {
@@ -33,12 +36,20 @@ enum Entry {
 }
 
 impl Files {
+    /// None yet.
+    pub(crate) fn of(root: Root) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            root,
+        }
+    }
+
     /// A directory and its parents.
     pub(crate) fn directory(&mut self, path: &Path, mode: u32) {
         for parent in path.ancestors().skip(1) {
-            self.0.entry(parent.to_owned()).or_insert(Entry::Directory(0o755));
+            self.entries.entry(parent.to_owned()).or_insert(Entry::Directory(0o755));
         }
-        self.0.insert(path.to_owned(), Entry::Directory(mode));
+        self.entries.insert(path.to_owned(), Entry::Directory(mode));
     }
 
     /// A file with these contents.
@@ -59,22 +70,23 @@ impl Files {
     fn put(&mut self, path: &Path, entry: Entry) {
         if let Some(parent) = path.parent() {
             for parent in parent.ancestors() {
-                self.0.entry(parent.to_owned()).or_insert(Entry::Directory(0o755));
+                self.entries.entry(parent.to_owned()).or_insert(Entry::Directory(0o755));
             }
         }
-        self.0.insert(path.to_owned(), entry);
+        self.entries.insert(path.to_owned(), entry);
     }
 
-    /// A file of this machine at the path that it has here, with the symbolic links that lead to it.
+    /// A file of the root at the path that it has there, with the symbolic links that lead to it.
     ///
     /// # Errors
     /// There is no such file.
     pub(crate) fn same(&mut self, path: &Path) -> Result<()> {
         let file = self.links(path)?;
-        if !file.is_file() {
-            bail!("{} is no file", path.display());
+        let source = self.root.on_host(&file);
+        if !source.is_file() {
+            bail!("{} is no file", source.display());
         }
-        self.copy(&file, &file);
+        self.copy(&file, &source);
         Ok(())
     }
 
@@ -82,7 +94,8 @@ impl Files {
     fn links(&mut self, path: &Path) -> Result<PathBuf> {
         let mut path = path.to_owned();
         for _ in 0..LINKS {
-            match first_link(&path).with_context(|| format!("cannot look at {}", path.display()))? {
+            let host = self.root.on_host(&path);
+            match first_link(&path, &self.root).with_context(|| format!("cannot look at {}", host.display()))? {
                 None => return Ok(path),
                 Some((link, to, rest)) => {
                     let parent = link.parent().unwrap_or(Path::new("/"));
@@ -94,45 +107,38 @@ impl Files {
         bail!("{}: too many symbolic links", path.display())
     }
 
-    /// A program of this machine by its name, and its libraries.
+    /// A program of the root by its name, and its libraries.
     ///
     /// # Errors
     /// There is no such program, or a library of it is missing.
     pub(crate) fn program(&mut self, name: &str) -> Result<()> {
-        let path = find_program(name).with_context(|| format!("no {name} on PATH: install it"))?;
+        let path = self.root.program(name)?;
         self.same(&path)?;
-        self.libraries(&path)
+        // As a link may be absolute, this machine does not follow it.
+        let file = self.links(&path)?;
+        self.libraries(&self.root.on_host(&file))
     }
 
-    /// The libraries of a program of this machine, and what loads them.
+    /// The libraries of a program that lies on this machine, and what loads them.
     ///
     /// # Errors
     /// One of them is missing.
     pub(crate) fn libraries(&mut self, program: &Path) -> Result<()> {
-        let mut ldd = Command::new("ldd");
-        ldd.arg(program).env("LC_ALL", "C");
-        let line = command_line(&ldd);
-        let output = ldd.output().with_context(|| format!("cannot start `{line}`"))?;
-        // A program without libraries makes it fail.
-        let text = if output.status.success() {
-            String::from_utf8_lossy(&output.stdout)
-        } else {
-            "".into()
-        };
-        for library in libraries(&text).with_context(|| format!("{line}: is a package missing?"))? {
+        for library in libraries::of(program, &self.root)? {
             self.same(&library)?;
         }
         Ok(())
     }
 
-    /// All files of a directory of this machine, without those below it.
+    /// All files of a directory of the root, without those below it.
     ///
     /// # Errors
     /// It cannot be read.
     pub(crate) fn all_of(&mut self, directory: &Path) -> Result<()> {
-        let entries = fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
+        let host = self.root.on_host(directory);
+        let entries = fs::read_dir(&host).with_context(|| format!("cannot list {}", host.display()))?;
         for entry in entries.flatten().filter(|entry| entry.path().is_file()) {
-            self.same(&entry.path())?;
+            self.same(&directory.join(entry.file_name()))?;
         }
         Ok(())
     }
@@ -144,7 +150,7 @@ impl Files {
     pub(crate) fn pack(&self, archive: &Path) -> Result<()> {
         let file = File::create(archive).with_context(|| format!("cannot write {}", archive.display()))?;
         let mut packed = Archive::new(BufWriter::new(file));
-        for (path, entry) in &self.0 {
+        for (path, entry) in &self.entries {
             let name = path.to_string_lossy();
             // The root itself is there already.
             let name = name.trim_start_matches('/');
@@ -175,14 +181,16 @@ impl Entry {
     }
 }
 
-/// The first symbolic link on the way to an absolute path: where it is, what it says, and what of the path comes after it.
-fn first_link(path: &Path) -> io::Result<Option<(PathBuf, PathBuf, PathBuf)>> {
+/// The first symbolic link on the way to an absolute path of the root: where it is, what it says, and what of the path comes after it.
+fn first_link(path: &Path, root: &Root) -> io::Result<Option<(PathBuf, PathBuf, PathBuf)>> {
     let mut at = PathBuf::new();
     let mut components = path.components();
     while let Some(component) = components.next() {
         at.push(component);
-        if fs::symlink_metadata(&at)?.is_symlink() {
-            let to = fs::read_link(&at)?;
+        let host = root.on_host(&at);
+        // The root itself may well be reached through one.
+        if at != Path::new("/") && fs::symlink_metadata(&host)?.is_symlink() {
+            let to = fs::read_link(&host)?;
             return Ok(Some((at, to, components.as_path().to_owned())));
         }
     }
@@ -205,38 +213,11 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// The files that `ldd` names.
-fn libraries(text: &str) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for line in text.lines().map(str::trim) {
-        // `libc.so.6 => /lib/libc.so.6 (0x…)`, `/lib64/ld-linux-x86-64.so.2 (0x…)`, `linux-vdso.so.1 (0x…)`.
-        let file = line.split_once(" => ").map_or(line, |(_, file)| file);
-        if file == "not found" {
-            bail!("{line}");
-        }
-        let file = file.split(" (").next().unwrap_or(file);
-        if file.starts_with('/') {
-            found.push(file.into());
-        }
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setup::architecture::Architecture;
     use std::os::unix::fs::symlink;
-
-    #[test]
-    fn libraries_are_read_from_ldd() {
-        let text = "\tlinux-vdso.so.1 (0x00007ffc)\n\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f01)\n\
-                    \t/lib64/ld-linux-x86-64.so.2 (0x00007f02)\n\tstatically linked\n";
-        let found = libraries(text).expect("all are there");
-        let expected = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"].map(PathBuf::from);
-        assert_eq!(found, expected);
-        let error = libraries("\tlibpcap.so.1 => not found\n").expect_err("one is missing");
-        assert_eq!(error.to_string(), "libpcap.so.1 => not found");
-    }
 
     #[test]
     fn a_file_comes_with_the_links_that_lead_to_it() {
@@ -246,13 +227,28 @@ mod tests {
         fs::write(root.join("usr/bin/tool-2"), "x").expect("written");
         symlink("usr/bin", root.join("bin")).expect("made");
         symlink("../bin/./tool-2", root.join("usr/bin/tool")).expect("made");
-        let mut files = Files::default();
+        let mut files = Files::of(Root::Here);
         files.same(&root.join("bin/tool")).expect("a file");
-        let entry = |path: &str| files.0.get(&root.join(path));
+        let entry = |path: &str| files.entries.get(&root.join(path));
         assert!(matches!(entry("bin"), Some(Entry::Link(to)) if to == Path::new("usr/bin")));
         assert!(matches!(entry("usr/bin/tool"), Some(Entry::Link(to)) if to == Path::new("../bin/./tool-2")));
         assert!(matches!(entry("usr/bin/tool-2"), Some(Entry::Copy(_))));
         assert!(matches!(entry("usr"), Some(Entry::Directory(_))));
         assert!(files.same(&root.join("usr")).is_err(), "a directory is no file");
+    }
+
+    #[test]
+    fn an_absolute_link_stays_in_the_root() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("bin/ip");
+        fs::create_dir_all(directory.path().join("sbin")).expect("made");
+        fs::create_dir_all(directory.path().join("bin")).expect("made");
+        fs::write(&file, "x").expect("written");
+        symlink("/bin/ip", directory.path().join("sbin/ip")).expect("made");
+        let mut files = Files::of(Root::Below(directory.path().into(), Architecture::Aarch64));
+        files.same(Path::new("/sbin/ip")).expect("a file");
+        let entry = |path: &str| files.entries.get(Path::new(path));
+        assert!(matches!(entry("/sbin/ip"), Some(Entry::Link(to)) if to == Path::new("/bin/ip")));
+        assert!(matches!(entry("/bin/ip"), Some(Entry::Copy(source)) if *source == file));
     }
 }

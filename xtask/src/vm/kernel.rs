@@ -7,38 +7,34 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::ValueEnum;
 
 use crate::{
-    setup::system::{Family, apt_packages, apt_unpack},
+    setup::{apt::Apt, architecture::Architecture, system::Family},
     workspace::{find_program, output},
 };
 
-/// A series of kernel releases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Series {
-    /// That of Debian 12
-    #[value(name = "6.1")]
-    V6_1,
-    /// That of Debian 13, also built for Debian 12
-    #[value(name = "6.12")]
-    V6_12,
+/// The newest kernel of a series, as Debian builds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// The first numbers of its release: `6.12`.
+    pub(crate) series: &'static str,
+    pub(crate) architecture: Architecture,
 }
 
-impl Series {
-    pub(crate) const ALL: [Self; 2] = [Self::V6_1, Self::V6_12];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::V6_1 => "6.1",
-            Self::V6_12 => "6.12",
-        }
+impl Image {
+    /// What the names of its packages begin and end with.
+    fn affixes(self) -> (String, String) {
+        let start = format!("linux-image-{}.", self.series);
+        (start, format!("-cloud-{}", self.architecture.debian()))
     }
 }
 
-impl fmt::Display for Series {
+impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        match self.architecture.is_here() {
+            true => f.write_str(self.series),
+            false => write!(f, "{}-{}", self.series, self.architecture.debian()),
+        }
     }
 }
 
@@ -53,22 +49,22 @@ pub(crate) struct Kernel {
     pub(crate) modules: PathBuf,
 }
 
-/// Where a series' kernel is unpacked.
-pub(crate) fn directory(target_dir: &Path, series: Series) -> PathBuf {
-    target_dir.join("vm").join(format!("linux-{series}"))
+/// Where a kernel is unpacked.
+pub(crate) fn directory(target_dir: &Path, image: Image) -> PathBuf {
+    target_dir.join("vm").join(format!("linux-{image}"))
 }
 
-/// Whether a kernel of the series is in place.
-pub(crate) fn is_there(target_dir: &Path, series: Series) -> bool {
-    find(target_dir, series).is_ok()
+/// Whether the kernel is in place.
+pub(crate) fn is_there(target_dir: &Path, image: Image) -> bool {
+    find(target_dir, image).is_ok()
 }
 
-/// The kernel of a series.
+/// The kernel that was unpacked.
 ///
 /// # Errors
 /// It is not in place, or a part of it is missing.
-pub(crate) fn find(target_dir: &Path, series: Series) -> Result<Kernel> {
-    let directory = directory(target_dir, series);
+pub(crate) fn find(target_dir: &Path, image: Image) -> Result<Kernel> {
+    let directory = directory(target_dir, image);
     let release = release(&directory)?;
     let kernel = Kernel {
         image: directory.join("boot").join(format!("vmlinuz-{release}")),
@@ -106,30 +102,31 @@ fn release(directory: &Path) -> Result<String> {
 ///
 /// # Errors
 /// There is no such package, or apt, dpkg or depmod fails.
-pub(crate) fn install(target_dir: &Path, series: Series, family: Family) -> Result<()> {
-    let directory = directory(target_dir, series);
-    let prefix = format!("linux-image-{series}.");
+pub(crate) fn install(target_dir: &Path, image: Image, family: Family) -> Result<()> {
+    let directory = directory(target_dir, image);
+    let (prefix, suffix) = image.affixes();
     if family != Family::Debian {
         bail!(
-            "the tests boot Debian's kernels, which only apt can fetch: unpack {prefix}…-cloud-amd64 into {} and run depmod there",
+            "the tests boot Debian's kernels, which only apt can fetch: unpack {prefix}…{suffix} into {} and run depmod there",
             directory.display()
         );
     }
-    let names = apt_packages(&prefix)?;
-    let Some(package) = newest(&names, &prefix) else {
-        bail!("apt knows no package {prefix}…-cloud-amd64: Debian 12 with its security updates has them")
+    let apt = Apt::of(image.architecture, target_dir)?;
+    let names = apt.packages(&prefix)?;
+    let Some(package) = newest(&names, &prefix, &suffix) else {
+        bail!("apt knows no package {prefix}…{suffix}: Debian 12 with its security updates has them")
     };
     println!("      {package}");
-    apt_unpack(&[package.to_owned()], &directory)?;
+    apt.unpack(&[package.to_owned()], &directory)?;
     let depmod = find_program("depmod").context("no depmod: install kmod")?;
     output(Command::new(depmod).arg("-b").arg(&directory).arg(release(&directory)?))?;
     Ok(())
 }
 
 /// The package with the highest version; those for the cloud are small, and have all that a guest needs.
-fn newest<'a>(packages: &'a [String], prefix: &str) -> Option<&'a str> {
+fn newest<'a>(packages: &'a [String], prefix: &str, suffix: &str) -> Option<&'a str> {
     let version = |package: &str| -> Option<Vec<u32>> {
-        let version = package.strip_prefix(prefix)?.strip_suffix("-cloud-amd64")?;
+        let version = package.strip_prefix(prefix)?.strip_suffix(suffix)?;
         let numbers = version
             .split(|c: char| !c.is_ascii_digit())
             .filter(|part| !part.is_empty());
@@ -151,19 +148,21 @@ mod tests {
             "linux-image-6.12.117+deb12-cloud-amd64-dbg",
             "linux-image-6.12.117+deb12-cloud-amd64-unsigned",
             "linux-image-6.12.200+deb12-amd64",
+            "linux-image-6.12.115+deb12-cloud-arm64",
         ]
         .map(str::to_owned);
-        let newest = newest(&names, "linux-image-6.12.");
-        assert_eq!(newest, Some("linux-image-6.12.113+deb12-cloud-amd64"));
+        let newest = |suffix| newest(&names, "linux-image-6.12.", suffix);
+        assert_eq!(newest("-cloud-amd64"), Some("linux-image-6.12.113+deb12-cloud-amd64"));
+        assert_eq!(newest("-cloud-arm64"), Some("linux-image-6.12.115+deb12-cloud-arm64"));
     }
 
     #[test]
     fn debians_own_numbers_count_too() {
         let names = ["linux-image-6.1.0-9-cloud-amd64", "linux-image-6.1.0-56-cloud-amd64"].map(str::to_owned);
         assert_eq!(
-            newest(&names, "linux-image-6.1."),
+            newest(&names, "linux-image-6.1.", "-cloud-amd64"),
             Some("linux-image-6.1.0-56-cloud-amd64")
         );
-        assert_eq!(newest(&names, "linux-image-6.12."), None);
+        assert_eq!(newest(&names, "linux-image-6.12.", "-cloud-amd64"), None);
     }
 }

@@ -13,18 +13,19 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use narrows_testbed::process::{self, Child};
 
-use super::kernel::Kernel;
+use crate::setup::architecture::Architecture;
+
+use super::{guest::Guest, kernel::Kernel};
 
 /// Processors and memory (MiB) of a guest. It needs little more than its files, of which the kernel makes a copy.
-const PROCESSORS: &str = "2";
+pub(super) const PROCESSORS: u32 = 2;
 const MEMORY: &str = "2048";
 
-/// What the kernel is told.
+/// What every kernel is told.
 ///
 /// Pressure is measured only where it is asked for. A kernel that is in trouble ends at once, and with it the machine. The
-/// mitigations against leaks between processes cost much on an emulated processor, and change nothing that is tested. And a
-/// timer that a busy emulator lets run late is not a broken one.
-const COMMAND_LINE: &str = "console=ttyS0 psi=1 oops=panic panic=-1 mitigations=off no_timer_check";
+/// mitigations against leaks between processes cost much on an emulated processor, and change nothing that is tested.
+const COMMAND_LINE: &str = "psi=1 oops=panic panic=-1 mitigations=off";
 
 /// How long a guest may say nothing: longer than it takes to boot, and than a test may take.
 const SILENCE: Duration = Duration::from_secs(200);
@@ -47,27 +48,24 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Boots a kernel with the files of an archive. `console` is a file for what the kernel says.
+    /// Boots a guest's kernel with the files of an archive. `console` is a file for what the kernel says.
     ///
     /// # Errors
     /// QEMU does not start.
-    pub(crate) fn boot(qemu: &Path, kernel: &Kernel, files: &Path, console: PathBuf) -> Result<Self> {
+    pub(crate) fn boot(qemu: &Path, guest: Guest, kernel: &Kernel, files: &Path, console: PathBuf) -> Result<Self> {
         let mut command = Command::new(qemu);
         command
-            // Emulated, on every machine: the tests need no more, and are the same everywhere. By one thread: with two, a
-            // processor may still meet the breakpoint that the kernel had set while it changed its own code, and has taken back.
-            // Walks through five levels of page tables take a good tenth of an emulated processor's time.
-            .args(["-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-machine", "q35"])
-            .args(["-smp", PROCESSORS, "-m", MEMORY])
+            .args(hardware(guest.image().architecture))
+            .args(["-smp", &PROCESSORS.to_string(), "-m", MEMORY])
             .args(["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"])
             .arg("-kernel")
             .arg(&kernel.image)
             .arg("-initrd")
             .arg(files)
-            .args(["-append", COMMAND_LINE])
+            .args(["-append", &command_line(guest)])
             .arg("-serial")
             .arg(format!("file:{}", console.display()))
-            .args(["-serial", "stdio"])
+            .args(line(guest.image().architecture))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         // One from an earlier run would be taken for this one's.
@@ -127,5 +125,45 @@ impl Machine {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<_> = text.lines().map(str::trim_end).collect();
         lines[lines.len().saturating_sub(TOLD)..].join("\n")
+    }
+}
+
+/// The machine and its processors: emulated everywhere, as the tests need no more, and are the same everywhere.
+fn hardware(architecture: Architecture) -> &'static [&'static str] {
+    match architecture {
+        // By one thread: with two, a processor may still meet the breakpoint that the kernel had set while it changed its own
+        // code, and has taken back. Walks through five levels of page tables take a good tenth of an emulated processor's time.
+        Architecture::X86_64 => &["-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-machine", "q35"],
+        // Pointers are signed by a quick function rather than by the one that real processors have.
+        Architecture::Aarch64 => &["-accel", "tcg", "-cpu", "max,pauth-impdef=on", "-machine", "virt"],
+    }
+}
+
+/// The second serial line: the one that the guest reports over (see `narrows_testbed::guest::LINE`).
+fn line(architecture: Architecture) -> &'static [&'static str] {
+    match architecture {
+        Architecture::X86_64 => &["-serial", "stdio"],
+        // That machine has a single one.
+        Architecture::Aarch64 => &[
+            "-chardev",
+            "stdio,id=line",
+            "-device",
+            "virtio-serial-pci",
+            "-device",
+            "virtconsole,chardev=line",
+        ],
+    }
+}
+
+/// What a guest's kernel is told.
+fn command_line(guest: Guest) -> String {
+    let hardware = match guest.image().architecture {
+        // A timer that a busy emulator lets run late is not a broken one.
+        Architecture::X86_64 => "console=ttyS0 no_timer_check",
+        Architecture::Aarch64 => "console=ttyAMA0",
+    };
+    match guest.lockdown() {
+        "none" => format!("{hardware} {COMMAND_LINE}"),
+        lockdown => format!("{hardware} {COMMAND_LINE} lockdown={lockdown}"),
     }
 }

@@ -11,11 +11,17 @@ use anyhow::{Context as _, Result, bail};
 use narrows_testbed::guest::Test;
 use serde_json::Value;
 
-use crate::workspace::{self, find_program, output};
+use crate::{
+    setup::{architecture::Architecture, cross::Cross},
+    workspace::{self, find_program, output},
+};
 
-use super::suite::{Entry, SUITE};
+use super::{
+    guest::Guest,
+    suite::{self, Entry, SUITE},
+};
 
-/// Programs that were built for this machine, and run on its kernel or another.
+/// Programs that were built for machines of one architecture.
 pub(crate) struct Programs {
     /// The agent.
     pub(crate) agent: PathBuf,
@@ -27,7 +33,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds all of it, as `cargo xtask test` does.
+    /// Builds all of it for this machine, as `cargo xtask test` does.
     ///
     /// # Errors
     /// It does not compile; cargo says why.
@@ -35,10 +41,37 @@ impl Programs {
         workspace::run(workspace::cargo()?.arg("build"))?;
         let mut cargo = workspace::cargo()?;
         // The packages of the other tests decide on features, too: without them, much would be compiled once more.
-        cargo.args(["test", "--workspace", "--exclude", "agent-ebpf", "--no-run"]);
-        cargo.args(["--message-format", "json-render-diagnostics"]);
+        cargo.args(["test", "--workspace", "--exclude", "agent-ebpf"]);
         cargo.args(SUITE.iter().flat_map(|entry| ["--test", entry.tests]));
-        let line = workspace::command_line(&cargo);
+        Self::built(&mut cargo, &workspace::target_dir()?)
+    }
+
+    /// Builds what guests of another architecture run.
+    ///
+    /// # Errors
+    /// It does not compile; cargo says why.
+    pub(crate) fn build_for(architecture: Architecture, guests: &[Guest]) -> Result<Self> {
+        let target_dir = workspace::target_dir()?;
+        let cross = Cross::inspect(architecture, &target_dir);
+        let packages = ["--package", "narrows", "--package", "narrows-testbed"];
+        workspace::run(cross.cargo("build")?.args(packages))?;
+        let mut cargo = cross.cargo("test")?;
+        cargo.args(packages);
+        let mut tests: Vec<_> = guests
+            .iter()
+            .flat_map(|guest| suite::on(*guest))
+            .map(|entry| entry.tests)
+            .collect();
+        tests.sort_unstable();
+        tests.dedup();
+        cargo.args(tests.iter().flat_map(|test| ["--test", test]));
+        Self::built(&mut cargo, &target_dir.join(architecture.triple()))
+    }
+
+    /// Builds the tests that `cargo` is told to run; the other programs are in `directory` by now.
+    fn built(cargo: &mut Command, directory: &Path) -> Result<Self> {
+        cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]);
+        let line = workspace::command_line(cargo);
         let output = cargo
             .stderr(Stdio::inherit())
             .output()
@@ -46,7 +79,7 @@ impl Programs {
         if !output.status.success() {
             bail!("`{line}` failed ({}); what it says stands above", output.status);
         }
-        let built = workspace::target_dir()?.join("debug");
+        let built = directory.join("debug");
         Ok(Self {
             agent: built.join("narrows"),
             actor: built.join("narrows-actor"),
@@ -61,49 +94,53 @@ impl Programs {
         programs.chain(self.tests.values()).map(PathBuf::as_path)
     }
 
-    /// The tests of the table whose names contain one of the filters; all of them without filters.
+    /// The tests of a guest whose names contain one of the filters; all of them without filters. There may be none.
+    ///
+    /// `lists` has the same programs for this machine: those of another one cannot be asked here which tests they hold.
     ///
     /// # Errors
-    /// A test program does not run, the table is wrong, or there is no such test.
-    pub(crate) fn tests(&self, filters: &[String]) -> Result<Vec<Test>> {
+    /// A test program does not run, or the table is wrong.
+    pub(crate) fn tests(&self, lists: &Self, guest: Guest, filters: &[String]) -> Result<Vec<Test>> {
         let mut tests = Vec::new();
-        for entry in &SUITE {
-            tests.extend(self.tests_of(entry)?);
+        for entry in suite::on(guest) {
+            let list = output(Command::new(lists.test(entry)?).args(["--list", "--format", "terse"]))?;
+            let picked = entry.pick(&listed(&list)).map_err(anyhow::Error::msg)?;
+            for function in picked {
+                tests.push(Test {
+                    program: self.test(entry)?.to_owned(),
+                    function: function.to_owned(),
+                    name: format!("{}::{function}", entry.tests),
+                });
+            }
         }
         if !filters.is_empty() {
             tests.retain(|test| filters.iter().any(|filter| test.name.contains(filter)));
         }
-        if tests.is_empty() {
-            bail!("no test of the guests has {} in its name", filters.join(" or "));
-        }
         Ok(tests)
     }
 
-    fn tests_of(&self, entry: &Entry) -> Result<Vec<Test>> {
-        let program = self.tests.get(entry.tests);
-        let program = program.with_context(|| format!("cargo built no test {}", entry.tests))?;
-        let list = output(Command::new(program).args(["--list", "--format", "terse"]))?;
-        let picked = entry.pick(&listed(&list)).map_err(anyhow::Error::msg)?;
-        let tests = picked.into_iter().map(|function| Test {
-            program: program.clone(),
-            function: function.to_owned(),
-            name: format!("{}::{function}", entry.tests),
-        });
-        Ok(tests.collect())
+    fn test(&self, entry: &Entry) -> Result<&Path> {
+        let program = self.tests.get(entry.tests).map(PathBuf::as_path);
+        program.with_context(|| format!("cargo built no test {}", entry.tests))
     }
 }
 
 /// A copy of a program without what a debugger needs, which is most of it.
 ///
 /// # Errors
-/// There is no `strip`, or it fails.
-pub(crate) fn stripped(program: &Path, directory: &Path) -> Result<PathBuf> {
+/// There is no `strip` for the architecture, or it fails.
+pub(crate) fn stripped(program: &Path, architecture: Architecture, directory: &Path) -> Result<PathBuf> {
     let name = program
         .file_name()
         .with_context(|| format!("{} is no program", program.display()))?;
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let copy = directory.join(name);
-    let strip = find_program("strip").context("no strip: install binutils")?;
+    let tool = match architecture.is_here() {
+        true => "strip".to_owned(),
+        // It comes with the compiler.
+        false => format!("{}-strip", architecture.gnu()),
+    };
+    let strip = find_program(&tool).with_context(|| format!("no {tool}: install binutils"))?;
     output(Command::new(strip).arg("-o").args([&copy, program]))?;
     Ok(copy)
 }

@@ -15,18 +15,19 @@ use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::termios::{SetArg, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, sethostname};
 
-use super::{LINE, ORDERS, Orders, Report, run};
+use super::{LINE, ORDERS, Orders, Report, check, run};
 use crate::process::output;
 
 /// Where the guest has its one hierarchy of cgroups, as on a modern distribution.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// File systems by kind, in the order in which one lies below the other.
-const MOUNTS: [(&str, &str); 6] = [
+const MOUNTS: [(&str, &str); 7] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
     ("devtmpfs", "/dev"),
     ("tmpfs", "/run"),
+    ("securityfs", "/sys/kernel/security"),
     ("bpf", "/sys/fs/bpf"),
     ("cgroup2", CGROUPS),
 ];
@@ -63,6 +64,7 @@ fn obey(line: &mut Line) -> Result<()> {
     for module in &orders.modules {
         load(module)?;
     }
+    check::check(&orders.checks)?;
     enable_controllers()?;
     sethostname("guest")?;
     let loopback = ["link", "set", "lo", "up"];

@@ -4,6 +4,7 @@
 //! carries them out and writes [`Report`]s, each a line of JSON, to a serial line of its own: what the kernel says to its
 //! console cannot get between them.
 
+mod check;
 mod init;
 mod run;
 
@@ -18,7 +19,12 @@ pub use init::main;
 pub const ORDERS: &str = "/orders.json";
 
 /// The second serial line; the first one is the console.
-pub const LINE: &str = "/dev/ttyS1";
+pub const LINE: &str = if cfg!(target_arch = "aarch64") {
+    // QEMU's machine has a single one of its own.
+    "/dev/hvc0"
+} else {
+    "/dev/ttyS1"
+};
 
 /// What a guest is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,8 +35,19 @@ pub struct Orders {
     pub environment: Vec<(String, String)>,
     /// How long a test may take, in all.
     pub limit: Duration,
+    /// What to be sure of before.
+    pub checks: Checks,
     /// What to run, one after the other.
     pub tests: Vec<Test>,
+}
+
+/// What has to be true of the machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checks {
+    /// How many processors it has.
+    pub processors: u32,
+    /// The mode of the kernel's lockdown: `none`, `integrity` or `confidentiality`.
+    pub lockdown: String,
 }
 
 /// One test function of a test program.

@@ -1,0 +1,98 @@
+//! What the guests of the tests are made of.
+
+use std::{fmt, path::Path};
+
+use anyhow::Result;
+
+use crate::vm::{
+    guest::Guest,
+    kernel::{self, Image},
+    root,
+};
+
+use super::{architecture::Architecture, system::Family, tools};
+
+/// A part that guests share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The machine.
+    Qemu(Architecture),
+    /// Its kernel.
+    Kernel(Image),
+    /// Programs of another architecture, where those of this machine are of no use.
+    Root(Architecture),
+}
+
+impl Part {
+    /// What these guests need, each part once.
+    pub(crate) fn of(guests: &[Guest]) -> Vec<Self> {
+        let needed = guests.iter().flat_map(|guest| {
+            let image = guest.image();
+            let root = (!image.architecture.is_here()).then_some(Self::Root(image.architecture));
+            [Self::Qemu(image.architecture), Self::Kernel(image)]
+                .into_iter()
+                .chain(root)
+        });
+        let mut parts = Vec::new();
+        for part in needed {
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        parts
+    }
+
+    pub(crate) fn is_there(self, target_dir: &Path) -> bool {
+        match self {
+            Self::Qemu(architecture) => tools::is_there(target_dir, &tools::qemu(architecture)),
+            Self::Kernel(image) => kernel::is_there(target_dir, image),
+            Self::Root(architecture) => root::is_there(target_dir, architecture),
+        }
+    }
+
+    /// What it is for.
+    pub(crate) fn purpose(self) -> &'static str {
+        match self {
+            Self::Qemu(_) => "runs the tests on other kernels",
+            Self::Kernel(_) => "one of these kernels, from a package of Debian",
+            Self::Root(_) => "what tests call on another architecture, from packages of Debian",
+        }
+    }
+
+    /// What is going to be done to put it in place.
+    pub(crate) fn announcement(self, target_dir: &Path) -> String {
+        match self {
+            Self::Qemu(_) => format!("putting {self} in place (unpacked, about 17 MB)"),
+            Self::Kernel(image) => format!(
+                "downloading the newest {self} of Debian into {} (unpacked, about 30 MB)",
+                kernel::directory(target_dir, image).display()
+            ),
+            Self::Root(architecture) => format!(
+                "downloading {self} into {} (unpacked, about 15 MB)",
+                root::directory(target_dir, architecture).display()
+            ),
+        }
+    }
+
+    /// Puts it in place.
+    ///
+    /// # Errors
+    /// There is no such package here, or it cannot be fetched.
+    pub(crate) fn install(self, target_dir: &Path, family: Family) -> Result<()> {
+        match self {
+            Self::Qemu(architecture) => tools::install_qemu(target_dir, architecture, family),
+            Self::Kernel(image) => kernel::install(target_dir, image, family),
+            Self::Root(architecture) => root::install(target_dir, architecture, family),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Qemu(architecture) => f.pad(&tools::qemu(*architecture)),
+            Self::Kernel(image) => f.pad(&format!("Linux {image}")),
+            Self::Root(architecture) => f.pad(&format!("programs for {}", architecture.debian())),
+        }
+    }
+}
