@@ -4,7 +4,7 @@ use crate::{
     agent::InventoryFile,
     config::Config,
     identity::{Resolver, kubernetes},
-    kernel::{self, Kernel, KernelTypes, LIFE_CYCLE, Options},
+    kernel::{self, Kernel, KernelTypes, LIFE_CYCLE, Lockdown, Options},
     node::{self, Cgroups, resources::Reader},
     points::Rules,
 };
@@ -42,6 +42,7 @@ pub fn run(config: &Config) -> (String, bool) {
             .map(|_| kernel::VMLINUX.to_owned())
             .map_err(|e| e.to_string()),
     );
+    restrictions(&mut rows);
     let cgroups = Cgroups::find();
     match &cgroups {
         Ok(cgroups) if !cgroups.is_whole() => rows.push(Row {
@@ -78,6 +79,40 @@ pub fn run(config: &Config) -> (String, bool) {
     cluster(&mut rows, config);
     inventory(&mut rows, config, cgroups.ok());
     (table(&rows), rows.iter().all(|row| row.state != State::Missing))
+}
+
+/// What the kernel forbids or does differently as a whole, and what the place where the agent runs hides.
+fn restrictions(rows: &mut Vec<Row>) {
+    let (state, detail) = match kernel::lockdown() {
+        Lockdown::Open => (State::Good, "programs may read kernel memory".to_owned()),
+        Lockdown::Unknown => (State::Good, format!("not known: there is no {}", kernel::LOCKDOWN)),
+        Lockdown::Confidentiality => (
+            State::Off,
+            "confidentiality: programs may not read kernel memory, so some fields are not used (see below)".to_owned(),
+        ),
+    };
+    rows.push(Row {
+        what: "lockdown".into(),
+        state,
+        detail,
+    });
+    if kernel::is_real_time() {
+        rows.push(Row {
+            what: "PREEMPT_RT".into(),
+            state: State::Off,
+            detail: "not tested; before Linux 6.18 records of sockets are allocated where this kernel may not allocate"
+                .into(),
+        });
+    }
+    if !node::has_the_kernels_numbers() {
+        rows.push(Row {
+            what: "process namespace".into(),
+            state: State::Off,
+            detail: "a namespace of its own: open connections and listeners of other processes are not found, and count when they \
+                     close; threads of points are not watched. Run it in the node's (hostPID)"
+                .into(),
+        });
+    }
 }
 
 fn outcome(rows: &mut Vec<Row>, what: &str, outcome: Result<String, String>) {
@@ -125,11 +160,7 @@ fn programs(rows: &mut Vec<Row>, config: &Config) {
         rows.push(Row {
             what: field.field.clone(),
             state: if field.required { State::Missing } else { State::Off },
-            detail: if config.kernel.off.contains(&field.field) {
-                format!("{off} (it is switched off in the configuration: kernel.off)")
-            } else {
-                format!("{off} (this kernel does not have it)")
-            },
+            detail: format!("{off} ({})", field.reason.unwrap_or("unknown")),
         });
     }
 }

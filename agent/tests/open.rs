@@ -6,6 +6,7 @@ use common::{World, expect, inventory, start, start_with, v4};
 use narrows_testbed::{
     load::{Behaviour, Plan, Server},
     pace,
+    scrape::Metrics,
 };
 use std::{
     io::{Read, Write},
@@ -363,4 +364,70 @@ fn a_connection_that_begins_while_its_flow_leaves_ends_where_it_began() {
         ],
     );
     drop(servers);
+}
+
+#[test]
+fn an_owner_beyond_its_quota_takes_no_places_of_others() {
+    const PORTS: u16 = 30;
+    let world = World::new();
+    let (scanner, checkout) = (world.workload("scanner", 12), world.workload("checkout", 11));
+    let waypoint = world.workload("waypoint", 2);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, "limits: { flows_per_owner: 10 }\n").expect("written");
+    let config = file.path().to_str().expect("a path in UTF-8");
+    let inventory = inventory(&[&scanner, &checkout], &[&waypoint]);
+    let agent = start_with(&inventory, &["--config", config]);
+    // Nobody listens there, nor at port 0: each attempt is a flow of its own.
+    let refused = |port| TcpStream::connect(v4(2, port)).is_err();
+    assert!(scanner.run(|| (0..PORTS).all(|n| refused(if n == 0 { 0 } else { 20_000 + n }))));
+    assert!(checkout.run(|| (1..=5).all(|n| refused(20_000 + n))));
+    let failures = |m: &Metrics, who| {
+        let labels = [("source_workload", who)];
+        m.sum("narrows_dependent_failures_total", &labels)
+    };
+    // Those of the scanner that found no place are its own, without who was called.
+    let metrics = agent.wait_for("all failures of checkout", |m| failures(m, "checkout") == 5.0);
+    assert!(
+        failures(&metrics, "scanner") <= 10.0,
+        "{}",
+        failures(&metrics, "scanner")
+    );
+    assert_eq!(
+        metrics.sum("narrows_lost_total", &[("what", "flow_quota")]),
+        f64::from(PORTS) - 10.0
+    );
+    expect(&metrics, &[("narrows_lost_total", &[("what", "flow_detail")], 0.0)]);
+}
+
+#[test]
+fn connections_beyond_the_bound_of_records_count_when_they_close() {
+    let world = World::new();
+    let (checkout, waypoint) = (world.workload("checkout", 11), world.workload("waypoint", 2));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, "limits: { sockets: 1 }\n").expect("written");
+    let config = file.path().to_str().expect("a path in UTF-8");
+    let agent = start_with(&inventory(&[&checkout], &[&waypoint]), &["--config", config]);
+    let listener = waypoint.run(|| TcpListener::bind(v4(2, 15008))).expect("it listens");
+    let mut open: Vec<_> = (0..20)
+        .map(|_| {
+            let caller = checkout.run(|| TcpStream::connect(v4(2, 15008))).expect("connected");
+            (caller, listener.accept().expect("accepted").0)
+        })
+        .collect();
+    for (caller, accepted) in &mut open {
+        exchange(caller, accepted, 100);
+    }
+    agent.wait_for("sockets without a record", |m| {
+        m.sum("narrows_lost_total", &[("what", "socket_bound")]) > 0.0
+    });
+    expect(&agent.settle(), &[("narrows_connections_active", DOWN, 20.0)]);
+    drop(open);
+    agent.wait_for("the end", |m| m.sum("narrows_connections_closed_total", DOWN) == 20.0);
+    expect(
+        &agent.settle(),
+        &[
+            ("narrows_connections_active", DOWN, 0.0),
+            ("narrows_received_bytes_total", DOWN, 2000.0),
+        ],
+    );
 }

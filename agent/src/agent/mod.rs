@@ -143,6 +143,15 @@ fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
             program.signal
         );
     }
+    if !node::has_the_kernels_numbers() {
+        tracing::warn!(
+            "this is a process namespace of its own: open connections of other processes are not found, and count when they close; \
+             run the agent in the node's (hostPID)"
+        );
+    }
+    if kernel::is_real_time() {
+        tracing::warn!("this kernel has real-time preemption (PREEMPT_RT), on which Narrows is not tested");
+    }
     if !kernel::sees_processes()? {
         tracing::warn!(
             "CAP_SYS_PTRACE is missing: no point is recognised by its processes, and a pod without sockets of its own is not \

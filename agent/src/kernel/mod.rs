@@ -8,6 +8,7 @@ mod mend;
 mod offsets;
 mod points;
 mod programs;
+mod restrictions;
 mod tables;
 mod walk;
 
@@ -17,6 +18,7 @@ pub use cgroup::CgroupChange;
 pub use offsets::Field;
 pub use points::{PointMaps, PointProcess};
 pub use programs::{Hook, LIFE_CYCLE, PROGRAMS, ProgramStatus};
+pub use restrictions::{LOCKDOWN, Lockdown, is_real_time, lockdown};
 pub use tables::Reading;
 pub(crate) use walk::next_walk;
 
@@ -113,16 +115,25 @@ impl Kernel {
     /// that does not load is no error here: see [`Kernel::programs`] and [`Kernel::sees_life_cycle`].
     pub fn open(options: &Options) -> anyhow::Result<Self> {
         let types = KernelTypes::read(Path::new(VMLINUX))?;
-        let (offsets, fields) = offsets::find(&types, &options.off);
-        let missing = offsets::missing(&fields);
-        if !missing.is_empty() {
-            bail!(
-                "this kernel has no {}: Narrows does not know where to look on it",
-                missing.join(", ")
-            );
+        let lockdown = lockdown();
+        let open = |locked| {
+            let (offsets, fields) = offsets::find(&types, &options.off, locked);
+            let missing = offsets::missing(&fields);
+            if !missing.is_empty() {
+                bail!(
+                    "this kernel has no {}: Narrows does not know where to look on it",
+                    missing.join(", ")
+                );
+            }
+            Self::open_with(options, offsets, fields)
+        };
+        let mut kernel = open(lockdown == Lockdown::Confidentiality);
+        // Where securityfs is not to be seen, only trying tells.
+        if lockdown == Lockdown::Unknown && kernel.as_ref().is_ok_and(|kernel| !kernel.is_active("walk")) {
+            drop(kernel);
+            kernel = open(true);
         }
         drop(types);
-        let kernel = Self::open_with(options, offsets, fields);
         // Reading the kernel's types takes tens of megabytes for a moment.
         give_back_memory();
         kernel
@@ -159,7 +170,7 @@ impl Kernel {
         let active = |name: &str| programs.iter().any(|status| status.program == name && status.active);
         points.control(Control::ResetsAreSeen, active("reset"))?;
         points.control(Control::ExchangesAreSeen, active("data_read") && active("data_sent"))?;
-        if active("set_state") && active("set_state_twin") {
+        if active("set_state_twin") {
             points.control(Control::TwinIsHere, true)?;
             thread::sleep(RUN);
             points.control(Control::TwinHandles, true)?;

@@ -1,6 +1,6 @@
 //! Where this kernel keeps the fields that the programs read.
 
-use super::btf::Btf;
+use super::{btf::Btf, restrictions::PROBED_FIELDS};
 use agent_common::{ABSENT, Offsets};
 use serde::Serialize;
 
@@ -16,18 +16,31 @@ pub struct Field {
     /// What is off because it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off: Option<&'static str>,
+    /// Why it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
 }
 
-/// Looks all of them up, but for the optional ones that are switched off, as `structure.path`.
-pub fn find(btf: &Btf, off: &[String]) -> (Offsets, Vec<Field>) {
+/// Looks all of them up, but for the optional ones that are switched off, as `structure.path`, and those that cannot be read where
+/// the kernel is `locked`.
+pub fn find(btf: &Btf, off: &[String], locked: bool) -> (Offsets, Vec<Field>) {
     let mut offsets = Offsets::NONE;
     let mut fields = Vec::with_capacity(Offsets::FIELDS.len());
     for &(name, structure, path, required) in Offsets::FIELDS {
         let field = format!("{structure}.{path}");
-        let hidden = !required && off.contains(&field);
-        let offset = btf.offset(structure, path).filter(|_| !hidden);
+        let offset = btf.offset(structure, path);
+        let hidden = match offset {
+            None => Some("this kernel does not have it"),
+            _ if !required && off.contains(&field) => Some("it is switched off in the configuration: kernel.off"),
+            _ if locked && PROBED_FIELDS.contains(&field.as_str()) => {
+                Some("lockdown=confidentiality forbids programs to read it")
+            }
+            _ => None,
+        };
+        let offset = offset.filter(|_| hidden.is_none());
         offsets.set(name, offset.unwrap_or(ABSENT));
         fields.push(Field {
+            reason: hidden,
             off: offset.is_none().then(|| signal_without(&field)),
             field,
             offset,
@@ -53,6 +66,8 @@ fn signal_without(field: &str) -> &'static str {
         "sock.sk_ack_backlog" => "accept queue length",
         "sock.sk_drops" => "accept queue drops",
         "socket.sk" => "connections open before the start",
+        "sock.sk_bpf_storage" => "nothing: it saves the time of looking for records that are not there",
+        "sock.sk_txhash" => "telling interrupted programs' notes apart: counts drift under interrupts",
         "tcp_sock.total_retrans" => "retransmits",
         "tcp_sock.srtt_us" => "round trip, connect duration",
         "tcp_sock.retrans_stamp" => "connect duration of handshakes with retransmits",

@@ -12,6 +12,7 @@ fn offsets() -> (Offsets, Vec<Field>) {
     offsets::find(
         &KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF"),
         &[],
+        false,
     )
 }
 
@@ -45,7 +46,7 @@ fn a_program_that_is_switched_off_takes_along_only_what_needs_it() {
         ..OPTIONS
     };
     let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
-    let (offsets, fields) = offsets::find(&types, &options.off);
+    let (offsets, fields) = offsets::find(&types, &options.off, false);
     let kernel = Kernel::open_with(&options, offsets, fields).expect("it loads");
     let reason = |name: &str| {
         let mut all = kernel.programs().iter();
@@ -125,4 +126,15 @@ fn points_beyond_the_bound_are_lost_and_nothing_else_is() {
     kernel.set_points(&few).expect("set");
     kernel.set_points(&HashSet::new()).expect("set");
     assert_eq!(kernel.set_points(&few).expect("set").len(), 10);
+}
+
+#[test]
+fn a_locked_kernel_hides_the_fields_that_only_a_probe_can_read() {
+    let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
+    let (_, fields) = offsets::find(&types, &[], true);
+    let hidden: Vec<_> = (fields.iter())
+        .filter(|field| field.reason.is_some_and(|why| why.contains("lockdown")))
+        .map(|field| field.field.as_str())
+        .collect();
+    assert_eq!(hidden.len(), 2, "{hidden:?}");
 }

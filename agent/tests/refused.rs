@@ -1,0 +1,96 @@
+//! A kernel may refuse any single program: then its signal is off, visibly, and what is left is exact.
+
+mod common;
+
+use common::{World, expect, inventory, start_with, v4};
+use narrows_testbed::load::{Behaviour, Plan, Server};
+
+const DOWN: &[(&str, &str)] = &[("point", "shop/waypoint"), ("side", "downstream")];
+const POINT: &[(&str, &str)] = &[("point", "shop/waypoint")];
+
+/// Every program of the agent, as `narrows check` lists them.
+const PROGRAMS: [&str; 19] = [
+    "set_state",
+    "set_state_twin",
+    "reset",
+    "retransmit",
+    "retransmit_synack",
+    "cgroup_mkdir",
+    "cgroup_rmdir",
+    "walk",
+    "amend",
+    "process_fork",
+    "process_exit",
+    "process_exec",
+    "sched_wakeup",
+    "sched_wakeup_new",
+    "sched_switch",
+    "data_arrived",
+    "data_read",
+    "data_sent",
+    "accept_error",
+];
+
+#[test]
+fn each_program_in_turn_is_missed_alone() {
+    const COUNT: u64 = 100;
+    let world = World::new();
+    let (checkout, waypoint) = (world.workload("checkout", 11), world.workload("waypoint", 2));
+    let inventory = inventory(&[&checkout], &[&waypoint]);
+    let server = waypoint.run(|| Server::start(v4(2, 15008), Behaviour::default()));
+    let server = server.expect("it listens");
+    for name in PROGRAMS {
+        let agent = start_with(&inventory, &["--off", name]);
+        assert_eq!(
+            checkout.run(|| Plan::burst(v4(2, 15008), COUNT).run()).ok,
+            COUNT,
+            "{name}"
+        );
+        let refused = Plan::burst(v4(2, 15009), 5);
+        assert_eq!(checkout.run(|| refused.run()).refused, 5, "{name}");
+        let total = COUNT as f64;
+        agent.wait_for(name, |m| m.sum("narrows_connections_closed_total", DOWN) == total);
+        let metrics = agent.settle();
+        expect(
+            &metrics,
+            &[
+                ("narrows_program_active", &[("program", name)], 0.0),
+                ("narrows_connections_opened_total", DOWN, total),
+                ("narrows_connections_active", DOWN, 0.0),
+                ("narrows_received_bytes_total", DOWN, total * 512.0),
+                ("narrows_sent_bytes_total", DOWN, total * 2048.0),
+                ("narrows_connection_failures_total", DOWN, 0.0),
+                ("narrows_client_connections_opened_total", POINT, total),
+                (
+                    "narrows_client_connection_failures_total",
+                    &[("point", "shop/waypoint"), ("reason", "refused")],
+                    5.0,
+                ),
+            ],
+        );
+        let programs = agent.get_json("/api/v1/status")["programs"].clone();
+        let programs = programs.as_array().expect("a list");
+        assert_eq!(programs.len(), PROGRAMS.len());
+        let this = programs.iter().find(|program| program["program"] == name);
+        let reason = this.expect("it is listed")["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(reason.contains("kernel.off"), "{name}: {reason}");
+    }
+    drop(server);
+}
+
+#[test]
+fn without_either_life_cycle_program_there_is_nothing_to_count() {
+    let error = std::process::Command::new(common::binary())
+        .args(["agent", "--off", "set_state", "--off", "set_state_twin"])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&error.stderr);
+    assert_eq!(error.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("set_state and set_state_twin, without one of which nothing can be counted"),
+        "{said}"
+    );
+}
