@@ -102,8 +102,8 @@ pub(crate) fn difference(
     ) else {
         return Cost::default();
     };
-    // Iterators run once a tick, whatever the connections do; they are measured by themselves.
-    if matches!(name.as_str(), "sample" | "collect" | "adopt") {
+    // What runs once a tick, whatever the connections do, is measured by itself.
+    if matches!(name.as_str(), "walk" | "amend") {
         return Cost::default();
     }
     Cost {
@@ -198,7 +198,7 @@ pub(crate) fn bulk(report: &mut Report, args: &Args, agent: &Path) -> Result<()>
     Ok(())
 }
 
-/// The sampler's time per open socket, idle ones, at two sizes.
+/// The time of a walk over open files, by open socket, idle ones, at two sizes.
 pub(crate) fn open_sockets(report: &mut Report, args: &Args, agent: &Path) -> Result<()> {
     for connections in [500, args.open] {
         let sockets = connections * 2;
@@ -213,22 +213,22 @@ pub(crate) fn open_sockets(report: &mut Report, args: &Args, agent: &Path) -> Re
             agent.settle();
         }
         let (after, last) = (agent.metrics(), programs::costs()?);
-        let sample = last
+        let walk = last
             .iter()
-            .filter(|(_, (name, _))| name == "sample")
+            .filter(|(_, (name, _))| name == "walk")
             .map(|(id, (_, cost))| {
                 let before = first.get(id).map(|(_, cost)| *cost).unwrap_or_default();
-                (cost.nanoseconds - before.nanoseconds, (cost.runs - before.runs) as f64)
+                cost.nanoseconds - before.nanoseconds
             });
-        let (nanoseconds, runs) = sample.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let nanoseconds: f64 = walk.sum();
         let grown = |name: &str| after.sum(name, &[]) - before.sum(name, &[]);
         let ticks = grown("narrows_tick_seconds_count");
         let tick = grown("narrows_tick_seconds_sum") / ticks;
         report.add(
             format!("sampling: program, {sockets} sockets"),
-            nanoseconds / runs,
+            nanoseconds / ticks / f64::from(sockets),
             "ns/socket",
-            format!("{:.0} sockets a tick, with kernel statistics", runs / ticks),
+            "all files of the node, by socket; with kernel statistics".to_owned(),
         );
         report.add(
             format!("sampling: whole tick, {sockets} sockets"),

@@ -25,7 +25,7 @@ use report::Report;
 /// Measure what the agent costs (as root).
 ///
 /// Kernel time per short connection beside empty programs on the same hooks (and beside tcplife where libbpf-tools is
-/// installed), connections per second and bulk throughput with and without the agent, the sampler's time per open
+/// installed), connections per second and bulk throughput with and without the agent, the time of a walk per open
 /// socket, the agent's processor time and memory, what it costs to keep 5,000 dependents of 200 points, and to know a cluster of
 /// 100,000 pods. Prints a table and
 /// writes it as JSON under target/bench/.
@@ -62,7 +62,7 @@ enum Part {
     Connections,
     /// Bytes per second
     Bulk,
-    /// The sampler's time per open socket
+    /// The time of a walk over open files per open socket
     OpenSockets,
     /// Processor time and memory with many flows
     Flows,
