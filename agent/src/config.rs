@@ -205,7 +205,7 @@ impl Default for Limits {
         Self {
             flows: 65_536,
             flows_per_owner: 16_384,
-            sockets: 300_000,
+            sockets: 200_000,
             dependents: 200,
             points: 1_000,
             pairs: 2_000,

@@ -123,7 +123,7 @@ fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
         Some(cluster) => tracing::info!(node = cluster.node, "reading the cluster's objects"),
         None => tracing::info!("no cluster: identities are those of the inventory"),
     }
-    let kernel = Kernel::open(&Options {
+    let options = Options {
         flows: config.limits.flows,
         settings: Settings {
             flows_per_owner: config.limits.flows_per_owner,
@@ -134,7 +134,9 @@ fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
         off: config.kernel.off.clone(),
         idle_readings: config.idle_readings(),
         numbers: node::has_the_kernels_numbers(),
-    })?;
+    };
+    say_footprint(&options, cgroups.own_memory_limit());
+    let kernel = Kernel::open(&options)?;
     for program in kernel.programs().iter().filter(|program| !program.active) {
         let why = program.reason.as_deref().unwrap_or("unknown");
         tracing::warn!(
@@ -169,6 +171,25 @@ fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
     Ok(Ticker::new(
         config, kernel, cgroups, rules, inventory, cluster, failures,
     ))
+}
+
+/// Says how much memory the tables in the kernel may take, and how much there is: they are charged to the agent's own cgroup
+/// (Linux 5.11), and one that is too small is killed when they fill up.
+fn say_footprint(options: &Options, limit: Option<u64>) {
+    let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let footprint = kernel::Footprint::of(options, processors);
+    match limit {
+        None => tracing::info!("tables in the kernel take at most {footprint}; no memory limit is known"),
+        Some(limit) if footprint.flows + footprint.sockets > limit => tracing::warn!(
+            "tables in the kernel may take more than the {} MiB that this cgroup may use: at most {footprint}. Raise the memory limit, \
+             or lower limits.flows and limits.sockets",
+            limit >> 20
+        ),
+        Some(limit) => tracing::info!(
+            "tables in the kernel take at most {footprint}; this cgroup may use {} MiB",
+            limit >> 20
+        ),
+    }
 }
 
 /// How the cluster's objects are to be understood.

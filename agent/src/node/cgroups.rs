@@ -121,6 +121,18 @@ impl Cgroups {
         found.all(|netns| netns == first).then_some(first)
     }
 
+    /// The lowest limit of memory, in bytes, of the cgroup that this process is in and of those above it; `None` when there is none,
+    /// or in a cgroup namespace of its own, where the process does not know its place.
+    pub fn own_memory_limit(&self) -> Option<u64> {
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+        let limit = |path: &Path| {
+            let text = fs::read_to_string(self.directory(path.to_str()?).join("memory.max")).ok()?;
+            text.trim().parse().ok()
+        };
+        Path::new(path).ancestors().filter_map(limit).min()
+    }
+
     fn directory(&self, path: &str) -> PathBuf {
         self.mount.join(path.trim_start_matches('/'))
     }

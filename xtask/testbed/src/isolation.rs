@@ -32,15 +32,7 @@ pub fn isolate() -> io::Result<()> {
     if isolated.contains(&mount_namespace()?) {
         return Ok(());
     }
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    // Without this, mounts would travel back to the host through the shared propagation of `/`.
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        None::<&str>,
-    )?;
+    own_mounts()?;
     fs::create_dir_all(NETNS_DIRECTORY)?;
     mount(
         Some("tmpfs"),
@@ -60,6 +52,14 @@ pub fn isolate() -> io::Result<()> {
     }
     isolated.insert(mount_namespace()?);
     Ok(())
+}
+
+/// Gives the calling thread mounts of its own.
+pub(crate) fn own_mounts() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    // Without this, mounts would travel back to the host through the shared propagation of `/`.
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    Ok(mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?)
 }
 
 /// An error that says what to do, unless the process may make namespaces and cgroups.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 
 use super::Netns;
+use crate::isolation::own_mounts;
 
 impl Netns {
     /// Has packets that come in on `device` handled by these processors (a hexadecimal mask), instead of the one that sent them:
@@ -16,15 +16,7 @@ impl Netns {
         let queue = Path::new("/sys/class/net").join(device).join("queues/rx-0/rps_cpus");
         self.run(|| {
             // Devices in /sys are those of the network namespace that it was mounted in, so this thread mounts its own.
-            unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace")?;
-            mount(
-                None::<&str>,
-                "/",
-                None::<&str>,
-                MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-                None::<&str>,
-            )
-            .context("make mounts private")?;
+            own_mounts().context("make a mount namespace")?;
             mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>).context("mount sysfs")?;
             fs::write(&queue, processors).with_context(|| format!("write {processors} to {}", queue.display()))
         })

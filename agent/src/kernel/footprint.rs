@@ -1,0 +1,97 @@
+//! How much memory the tables in the kernel may take: it is charged to the agent's own cgroup.
+
+use super::Options;
+use agent_common::{Backlog, CgroupEvent, Flow, FlowKey, PointCounters, Preemption, Task};
+use std::fmt;
+
+/// What the kernel puts before an entry's key (`struct htab_elem`), and its allocator before that, in bytes.
+const ENTRY: u64 = 48 + 8;
+
+/// A record of a socket is two allocations of the kernel's class of 192 bytes.
+const RECORD: u64 = 2 * 192;
+
+/// One more of that is kept for a socket of a point.
+const EXCHANGE: u64 = 192;
+
+/// Bytes that the tables take when all of them are full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// The tables of flows.
+    pub flows: u64,
+    /// Records of open sockets.
+    pub sockets: u64,
+    /// What is counted for points, with its threads.
+    pub points: u64,
+    /// Events on their way, and all else.
+    pub rest: u64,
+}
+
+impl Footprint {
+    /// For these options, on a node with so many processors.
+    pub fn of(options: &Options, processors: u64) -> Self {
+        let size = |bytes: usize| bytes as u64;
+        let flow = (ENTRY + size(size_of::<FlowKey>()) + size(size_of::<Flow>())).next_power_of_two();
+        let owner = (ENTRY + 16).next_power_of_two();
+        let counters = size(size_of::<PointCounters>()) * processors;
+        let point = counters + 3 * ENTRY + size(size_of::<Backlog>()) + 32;
+        let task = (ENTRY + 8 + size(size_of::<Task>())).next_power_of_two();
+        let leg = ENTRY + 32 + size(size_of::<FlowKey>());
+        Self {
+            flows: (u64::from(options.flows) + 4_096) * flow + 16_384 * owner,
+            sockets: u64::from(options.settings.sockets) * (RECORD + EXCHANGE),
+            points: 4_096 * (point + ENTRY + size(size_of::<Preemption>())) + 32_768 * task,
+            rest: (1 << 20) + (1 << 18) + 8_192 * leg + size(size_of::<CgroupEvent>()),
+        }
+    }
+
+    /// All of it.
+    pub const fn total(&self) -> u64 {
+        self.flows + self.sockets + self.points + self.rest
+    }
+}
+
+impl fmt::Display for Footprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        write!(
+            f,
+            "{} MiB: {} for flows (limits.flows), {} for open sockets (limits.sockets), {} for points, {} for the rest",
+            mib(self.total()),
+            mib(self.flows),
+            mib(self.sockets),
+            mib(self.points),
+            mib(self.rest)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_common::Settings;
+
+    #[test]
+    fn the_limits_decide() {
+        let options = |flows, sockets| Options {
+            flows,
+            settings: Settings {
+                sockets,
+                ..Settings::DEFAULT
+            },
+            off: Vec::new(),
+            idle_readings: 1,
+            numbers: true,
+        };
+        let small = Footprint::of(&options(64, 1_000), 2);
+        let large = Footprint::of(&options(65_536, 200_000), 2);
+        assert_eq!(
+            large.flows - small.flows,
+            (65_536 - 64) * 512,
+            "an entry is a block of 512 bytes"
+        );
+        assert_eq!(large.sockets, 200_000 * 576);
+        assert_eq!((small.points, small.rest), (large.points, large.rest));
+        let text = large.to_string();
+        assert!(text.contains("110 for open sockets"), "{text}");
+    }
+}
