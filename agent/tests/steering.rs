@@ -58,7 +58,7 @@ impl Steered {
 
 /// Of so many connections one may be missing under steering, at either end: see the limits in ARCHITECTURE.md. Without the twin
 /// of the life-cycle program it is one of some hundred.
-const ONE_OF: f64 = 2_000.0;
+const ONE_OF: f64 = 1_000.0;
 
 #[test]
 fn connections_are_counted_while_programs_are_interrupted() {

@@ -248,7 +248,7 @@ impl Ticker {
             loss: self.lost.clone(),
             skipped: self.kernel.skipped_runs(),
             missed_changes: self.kernel.missed_changes(),
-            mended: self.kernel.mended(),
+            mended: self.kernel.mended() + self.model.mended(),
             unseen: self.model.unseen(),
             points_turned_away: self.model.points_turned_away(),
             programs: self.kernel.programs().to_vec(),

@@ -176,7 +176,7 @@ pub struct Snapshot {
     pub skipped: u64,
     /// Changes of state of sockets that no program has handled.
     pub missed_changes: u64,
-    /// Connections that were ended because only runs that the kernel left out explain that they were open.
+    /// Connections that were ended because only changes of state that were missed explain that they were open.
     pub mended: u64,
     /// Connections that ended and had never been seen to begin.
     pub unseen: u64,

@@ -157,6 +157,7 @@ pub struct Model {
     local_names: HashSet<String>,
     turned_away: HashSet<Arc<Point>>,
     unseen: u64,
+    mended: u64,
     deficits: Vec<FlowKey>,
     /// Flows with something held back, and how much there is of it altogether.
     waiting: HashSet<FlowKey>,
@@ -186,6 +187,7 @@ impl Model {
             local_names: HashSet::new(),
             turned_away: HashSet::new(),
             unseen: 0,
+            mended: 0,
             deficits: Vec::new(),
             waiting: HashSet::new(),
             unknown: HashSet::new(),
@@ -483,6 +485,11 @@ impl Model {
     /// Connections that ended and had never been seen to begin.
     pub fn unseen(&self) -> u64 {
         self.unseen
+    }
+
+    /// Connections that were still open when their flow left the kernel's table, which had none open: they are counted as ended.
+    pub fn mended(&self) -> u64 {
+        self.mended
     }
 
     /// Counts that wait for an identity, how many may, and the connections that could not wait because of that bound.

@@ -67,7 +67,15 @@ impl Model {
         known.gone = gone;
         self.move_open(key, &mut known, resolver, when.at);
         let before = known.last.carrier;
-        let delta = delta::advance(&mut known.last, now);
+        let mut delta = delta::advance(&mut known.last, now);
+        if gone && Role::from_u8(key.role) != Some(Role::Listener) {
+            // The kernel takes out no flow with open connections: what is open here had begun unseen, and its end was not seen, either.
+            let begun = known.last.opened + known.last.adopted + known.unseen;
+            let left = begun.saturating_sub(known.last.closed);
+            delta.closed += left;
+            known.last.closed += left;
+            self.mended += left;
+        }
         if before == 0 && known.last.carrier != 0 && Role::from_u8(key.role) == Some(Role::Client) {
             for open in &known.open {
                 self.ways.taken_in(&open.binding, open.connections);

@@ -244,3 +244,32 @@ fn a_flow_that_is_gone_is_kept_until_it_is_counted() {
     assert_eq!(scene.dependents(), rows(&[("inventory", 6, 0)]));
     assert_eq!(scene.model.flows(), 0);
 }
+
+#[test]
+fn what_is_open_when_its_flow_leaves_has_ended() {
+    let mut scene = Scene::new(0, 0, 100);
+    let when = Moment {
+        at: scene.begin,
+        span: Span { from: 0, to: 1 },
+    };
+    let key = FlowKey {
+        cgroup: CGROUP,
+        role: Role::Server as u8,
+        port: 80,
+        ..FlowKey::default()
+    };
+    let flow = |opened, closed| Flow {
+        opened,
+        closed,
+        ..Flow::ZERO
+    };
+    // Three begin unseen, and of three more the ends are missed.
+    scene.model.flow(&key, &flow(5, 8), false, &mut scene.resolver, when);
+    scene.model.unseen_flows(true, &mut scene.resolver, when);
+    scene.model.flow(&key, &flow(8, 8), false, &mut scene.resolver, when);
+    assert_eq!(scene.model.mended(), 0);
+    scene.model.flow(&key, &flow(8, 8), true, &mut scene.resolver, when);
+    assert_eq!((scene.model.unseen(), scene.model.mended()), (3, 3));
+    let active: i64 = scene.model.points().map(|load| load.downstream.active).sum();
+    assert_eq!(active, 0);
+}
