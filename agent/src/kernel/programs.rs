@@ -1,6 +1,9 @@
 //! The kernel programs: what they are for, and how each is loaded and attached.
 
-use super::Options;
+use super::{
+    Options,
+    restrictions::{Lockdown, lockdown},
+};
 use agent_common::{ABSENT, Offsets};
 use aya::{
     Btf, Ebpf,
@@ -210,6 +213,10 @@ impl Program {
     pub fn obstacle(&self, options: &Options, offsets: &Offsets, earlier: &[ProgramStatus]) -> Option<String> {
         if options.off.iter().any(|name| name == self.name) {
             return Some("it is switched off in the configuration (kernel.off)".to_owned());
+        }
+        // The path of a new cgroup is a string in kernel memory.
+        if self.name == "cgroup_mkdir" && lockdown() == Lockdown::Confidentiality {
+            return Some("lockdown=confidentiality forbids programs to read kernel memory".to_owned());
         }
         // Threads are registered from here on; everything that needs them needs it.
         if self.name == "process_fork" && !options.numbers {
