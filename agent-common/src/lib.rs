@@ -13,6 +13,10 @@ mod offsets;
 mod point;
 mod settings;
 
+/// The number of what lies in the maps: to be raised when the same bytes mean something else than before. (What differs in size or
+/// kind is told apart without it.)
+pub const LAYOUT: u32 = 1;
+
 pub use cgroup::{CGROUP_PATH, CgroupEvent};
 pub use failure::{EARLY_NS, FailureEvent, REASONS, Reason};
 pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket, one_more_seen};
@@ -20,7 +24,7 @@ pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Offsets};
 pub use point::{ACCEPT_ERRORS, AcceptError, Backlog, EXITS, Exit, PointCounters, Preemption, STATES, Task};
-pub use settings::{Amendment, Control, Settings};
+pub use settings::{Amendment, Control, ControlBlock, Settings};
 
 /// Marks shared types as plain old data, so that aya may copy them to and from kernel memory.
 macro_rules! plain_old_data {
@@ -37,6 +41,7 @@ macro_rules! plain_old_data {
 plain_old_data!(
     Backlog,
     CgroupEvent,
+    ControlBlock,
     FailureEvent,
     Flow,
     FlowKey,

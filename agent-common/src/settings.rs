@@ -10,6 +10,8 @@ pub struct Settings {
     pub failure_events_per_second: u32,
     /// Numbers of the system calls `accept` and `accept4` on this architecture.
     pub accept_calls: [u32; 2],
+    /// Stands for everything that the programs were made from: code, offsets and the other settings. Never 0.
+    pub epoch: u32,
 }
 
 impl Settings {
@@ -19,7 +21,23 @@ impl Settings {
         sockets: u32::MAX,
         failure_events_per_second: 10,
         accept_calls: [u32::MAX; 2],
+        epoch: 1,
     };
+}
+
+/// What the agent tells the programs while they run: the only element of the map `CONTROL`.
+///
+/// The programs may outlive the agent (see `agent/src/kernel/pins.rs`), so it also says which of them count, and for how long.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlBlock<L = u64, W = u32> {
+    /// Nothing is counted after this moment of the boot clock without suspension (CLOCK_MONOTONIC), in nanoseconds: the agent has
+    /// been away for too long.
+    pub until_ns: L,
+    /// The [`Settings::epoch`] of the programs that count; 0 while none does.
+    pub epoch: W,
+    /// [`Control`] bits.
+    pub bits: W,
 }
 
 /// Bits that the agent sets while the programs run, when it has attached what they stand for.
@@ -40,8 +58,8 @@ pub enum Control {
     OpenSocketsAreAdopted = 16,
     /// The twin of the life-cycle program is attached: what has been handled is noted for it.
     TwinIsHere = 32,
-    /// Everything that was handled before it was noted is over: what the twin finds no note of, it handles.
-    TwinHandles = 64,
+    /// The life-cycle programs of another epoch are about to take over: notes stay for their twin.
+    HandsOver = 64,
     /// Ends are missing: walks over open files count, flow by flow, the connections that they find.
     OpenSocketsAreCounted = 128,
 }

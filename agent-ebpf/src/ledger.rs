@@ -10,13 +10,12 @@
 //! that lie above a note that is taken back go with it. One that comes between the twin's last instruction and the kernel's
 //! noticing that it has ended stays, until the ring of notes comes round to it; so a note must never look like another change.
 //! Addresses of sockets are used again at once. Their `sk_txhash`, a random number for each connection, is not.
+//!
+//! Notes also let other programs take over without a gap (`agent/src/kernel/handover.rs`): while they do, every twin leaves the note
+//! of what has been handled, by itself, too, for the twin that comes next.
 
-use crate::{
-    cell::Cell,
-    maps::{control, offset},
-    sock::{Sock, load, state},
-};
-use agent_common::{ABSENT, Control};
+use crate::{cell::Cell, maps::control, sock::Sock};
+use agent_common::Control;
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 
 /// Notes that a processor has room for; a power of two. More than one round of a softirq changes states, as it may interrupt the
@@ -54,21 +53,10 @@ pub(crate) struct Change {
 impl Change {
     #[inline(always)]
     pub(crate) fn new(sk: Sock, old: i32, new: i32) -> Self {
-        let connection: u32 = if offset!(sk_txhash) == ABSENT {
-            0
-        } else {
-            load!(sk.as_ptr(), sk_txhash)
-        };
         Self {
             sk: sk.as_ptr() as u64,
-            change: u64::from(connection) << 32 | u64::from(old as u8) << 8 | u64::from(new as u8),
+            change: u64::from(sk.number()) << 32 | u64::from(old as u8) << 8 | u64::from(new as u8),
         }
-    }
-
-    /// Whether a listener's child is made (`inet_csk_clone_lock`): before the connection has its number.
-    #[inline(always)]
-    fn is_birth(self) -> bool {
-        self.change as u8 == state::SYN_RECV as u8
     }
 }
 
@@ -103,10 +91,10 @@ pub(crate) fn note(change: Change) {
 pub(crate) enum Found {
     /// The change has been handled. Interrupts of the twin leave notes: call [`Handled::forget`] last.
     Handled(Handled),
+    /// It has, and the note stays for the twin that comes next.
+    Left,
     /// It has not, and is the twin's to handle.
     Missed,
-    /// Nothing is to be done: it is not known yet, as the programs have just been attached.
-    Unknown,
 }
 
 /// The place of a note that was taken back.
@@ -126,36 +114,26 @@ impl Handled {
 /// Takes back the note of a change.
 #[inline(always)]
 pub(crate) fn take_back(change: Change) -> Found {
-    if !control(Control::TwinIsHere) {
-        return Found::Unknown;
-    }
-    let Some(ledger) = ledger() else {
-        return Found::Unknown;
-    };
-    let top = ledger.top.get();
-    // Nearly always the topmost. A child that is just being made has no number yet, and is made by a softirq, in which nothing
-    // is left above its note.
-    let depth = if change.is_birth() { 2 } else { NOTES as u64 };
-    for down in 1..NOTES as u64 {
-        if down >= depth {
-            break;
-        }
-        let place = top.wrapping_sub(down);
-        let note = ledger.note(place);
-        if note.sk.get() == change.sk && note.change.get() == change.change {
-            note.sk.set(0);
-            let handled = Handled { ledger, place };
-            handled.forget();
-            return Found::Handled(handled);
+    if let Some(ledger) = ledger() {
+        let top = ledger.top.get();
+        // Nearly always the topmost.
+        for down in 1..NOTES as u64 {
+            let place = top.wrapping_sub(down);
+            let note = ledger.note(place);
+            if note.sk.get() == change.sk && note.change.get() == change.change {
+                if control(Control::HandsOver) {
+                    return Found::Left;
+                }
+                note.sk.set(0);
+                let handled = Handled { ledger, place };
+                handled.forget();
+                return Found::Handled(handled);
+            }
         }
     }
-    if control(Control::TwinHandles) {
-        if let Some(caught) = CAUGHT.get_ptr(0) {
-            // SAFETY: an element of an array is there for as long as the program; a cell.
-            unsafe { &*caught }.add(1);
-        }
-        Found::Missed
-    } else {
-        Found::Unknown
+    if let Some(caught) = CAUGHT.get_ptr(0) {
+        // SAFETY: an element of an array is there for as long as the program; a cell.
+        unsafe { &*caught }.add(1);
     }
+    Found::Missed
 }

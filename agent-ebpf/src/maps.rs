@@ -5,6 +5,7 @@ use agent_common::{Control, FlowKey, Loss, Offsets, Role, Settings};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
+    helpers::bpf_ktime_get_ns,
     macros::{btf_map, map},
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
@@ -43,9 +44,11 @@ pub(crate) static TOTALS: Array<Flow> = Array::with_max_entries(Role::COUNT, 0);
 #[map]
 pub(crate) static ZERO: Array<Flow> = Array::with_max_entries(1, 0);
 
-/// One word of [`Control`] bits, which the agent sets when it has attached what they stand for.
+type ControlBlock = agent_common::ControlBlock<Cell<u64>, Cell<u32>>;
+
+/// What the agent tells the programs while they run.
 #[map]
-static CONTROL: Array<Cell<u32>> = Array::with_max_entries(1, 0);
+static CONTROL: Array<ControlBlock> = Array::with_max_entries(1, 0);
 
 /// The number of the walk over open files that is under way, which the agent sets before each, and how many sockets with a record
 /// it has met.
@@ -59,16 +62,33 @@ fn only<T>(array: &'static Array<T>) -> Option<&'static T> {
     array.get_ptr(0).map(|value| unsafe { &*value })
 }
 
-/// All [`Control`] bits.
-#[inline(always)]
-fn controls() -> u32 {
-    only(&CONTROL).map_or(0, Cell::get)
-}
-
 /// Whether the agent has set a bit.
 #[inline(always)]
 pub(crate) fn control(bit: Control) -> bool {
-    controls() & bit as u32 != 0
+    only(&CONTROL).is_some_and(|control| control.bits.get() & bit as u32 != 0)
+}
+
+/// Whether anything is counted at all: not before the agent has begun, nor when it has been away for long.
+#[inline(always)]
+pub(crate) fn is_counting() -> bool {
+    only(&CONTROL).is_some_and(|control| control.epoch.get() != 0)
+}
+
+/// Whether it is this program that counts, and not one of another epoch at the same hook.
+#[inline(always)]
+pub(crate) fn is_on_duty() -> bool {
+    only(&CONTROL).is_some_and(|control| control.epoch.get() == settings().epoch)
+}
+
+/// Stops all counting when the agent has been away for too long: nobody is going to read it.
+#[inline(never)]
+pub(crate) fn rest_when_orphaned() {
+    let Some(control) = only(&CONTROL) else { return };
+    // SAFETY: no arguments.
+    if unsafe { bpf_ktime_get_ns() } > control.until_ns.get() {
+        control.epoch.set(0);
+        control.bits.set(0);
+    }
 }
 
 /// Whether every new connection must get a record at once.

@@ -126,6 +126,15 @@ impl Sock {
         }
     }
 
+    /// A random number of the connection (`sk_txhash`); 0 where the kernel has none.
+    #[inline(always)]
+    pub(crate) fn number(self) -> u32 {
+        if offset!(sk_txhash) == ABSENT {
+            return 0;
+        }
+        load!(self.0, sk_txhash)
+    }
+
     /// Bound of the accept queue: set by `listen`, inherited by the sockets that come out of the queue, else 0.
     #[inline(always)]
     pub(crate) fn backlog_limit(self) -> u32 {

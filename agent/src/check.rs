@@ -4,7 +4,7 @@ use crate::{
     agent::InventoryFile,
     config::Config,
     identity::{Resolver, kubernetes},
-    kernel::{self, Kernel, KernelTypes, LIFE_CYCLE, Lockdown, Options},
+    kernel::{self, Kernel, KernelTypes, LIFE_CYCLE, Lockdown, Options, Pins, Unusable},
     node::{self, Cgroups, resources::Reader},
     points::Rules,
 };
@@ -75,6 +75,7 @@ pub fn run(config: &Config) -> (String, bool) {
     if let Ok(cgroups) = &cgroups {
         signals(&mut rows, cgroups);
     }
+    takeover(&mut rows, config);
     programs(&mut rows, config);
     cluster(&mut rows, config);
     inventory(&mut rows, config, cgroups.ok());
@@ -127,6 +128,44 @@ fn outcome(rows: &mut Vec<Row>, what: &str, outcome: Result<String, String>) {
     });
 }
 
+/// Whether the kernel goes on counting when the agent ends.
+fn takeover(rows: &mut Vec<Row>, config: &Config) {
+    let (state, detail) = match config.kernel.pins().map(|root| (root, Pins::open(root))) {
+        None => (
+            State::Off,
+            "the kernel counts only while the agent runs (kernel.pin is off)".to_owned(),
+        ),
+        Some((root, Ok(pins))) => {
+            let left = match pins.layouts().len() {
+                0 => String::new(),
+                _ => "; programs that an agent has left there count for the next one".to_owned(),
+            };
+            drop(pins);
+            // Only an empty one can be removed: made just now.
+            let _is_in_use = std::fs::remove_dir(root);
+            (
+                State::Good,
+                format!(
+                    "the kernel counts while the agent is restarted or replaced: {}{left}",
+                    root.display()
+                ),
+            )
+        }
+        Some((_, Err(Unusable::Busy(why)))) => (State::Good, why),
+        Some((_, Err(Unusable::Refused(why)))) => (
+            State::Off,
+            format!(
+                "the kernel counts only while the agent runs, so that a restart misses what happens meanwhile: {why}"
+            ),
+        ),
+    };
+    rows.push(Row {
+        what: "takeover".into(),
+        state,
+        detail,
+    });
+}
+
 /// Loads and attaches all programs for a moment.
 fn programs(rows: &mut Vec<Row>, config: &Config) {
     let kernel = match Kernel::open(&Options {
@@ -135,6 +174,7 @@ fn programs(rows: &mut Vec<Row>, config: &Config) {
         off: config.kernel.off.clone(),
         idle_readings: config.idle_readings(),
         numbers: node::has_the_kernels_numbers(),
+        pins: None,
     }) {
         Ok(kernel) => kernel,
         Err(error) => return outcome(rows, "programs", Err(format!("{error:#}"))),

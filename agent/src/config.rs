@@ -1,7 +1,7 @@
 //! The agent's configuration: a YAML file, overridden by flags and `NARROWS_*` variables.
 
 use crate::{
-    kernel::{LIFE_CYCLE, PROGRAMS},
+    kernel::{LIFE_CYCLE, PINS, PROGRAMS},
     points::Rule,
     yaml::{self, FileError},
 };
@@ -97,18 +97,44 @@ pub struct Kubernetes {
 }
 
 /// What of the kernel is used.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kernel {
+    /// Whether maps and programs have names in the BPF file system, so that the kernel goes on counting while no agent runs (for
+    /// up to 15 minutes), and the next one goes on from there.
+    pub pin: bool,
+    /// The directory of these names; the directory above it must be on a BPF file system.
+    pub pins: PathBuf,
     /// Optional kernel programs (as in `narrows check`), or optional kernel fields (`structure.path`), that are not to be
     /// used. What they are for is off then, visibly, and so is what needs them: without `sched_switch` nothing is done when
     /// threads change, without `data_arrived`, `data_read` and `data_sent` nothing when a socket is read or written.
     pub off: Vec<String>,
 }
 
+impl Default for Kernel {
+    fn default() -> Self {
+        Self {
+            pin: true,
+            pins: PathBuf::from(PINS),
+            off: Vec::new(),
+        }
+    }
+}
+
 impl Kernel {
+    /// The directory of the names, when there are to be any.
+    pub fn pins(&self) -> Option<&Path> {
+        self.pin.then_some(&*self.pins)
+    }
+
     /// Checks the names.
     fn validate(&self) -> Result<(), String> {
+        if !self.pins.is_absolute() {
+            return Err(format!(
+                "kernel.pins is {}, but must be an absolute path",
+                self.pins.display()
+            ));
+        }
         for name in &self.off {
             let program = PROGRAMS.iter().find(|program| program.name == name);
             let field = Offsets::FIELDS

@@ -19,4 +19,5 @@ pub mod node;
 pub mod points;
 pub mod report;
 pub mod signals;
+pub mod uninstall;
 mod yaml;

@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 use narrows::{
     client,
     config::{Config, Mode, Scope},
+    kernel::PINS,
     report,
 };
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -41,6 +42,18 @@ enum Command {
     /// Asks a Prometheus that scrapes the agents, or a single agent. Needs no privileges. Exit code 1 when there is nothing to report on.
     #[command(after_long_help = REPORT_HELP)]
     Report(report::Options),
+    /// Stop counting: detach all kernel programs that an agent has left behind, and free their memory.
+    ///
+    /// An agent that ends leaves its programs to the next one. They stop by themselves after 15 minutes without an agent, and this
+    /// removes them at once, with all that they have counted. Needs root, or CAP_BPF and the rights of the directory's owner.
+    Uninstall(Uninstall),
+}
+
+#[derive(Args)]
+struct Uninstall {
+    /// Directory of the names of maps and programs
+    #[arg(long, env = "NARROWS_PINS", value_name = "DIR", default_value = PINS)]
+    pins: PathBuf,
 }
 
 const REPORT_HELP: &str = "\
@@ -116,6 +129,14 @@ struct Settings {
     /// is for is off then, visibly. For instance `--off sched_switch` where threads change so often that the cost matters.
     #[arg(long, value_name = "NAME")]
     off: Vec<String>,
+    /// Let the kernel count only while the agent runs. Without this, maps and programs have names in the BPF file system: the
+    /// kernel goes on counting while the agent is restarted or replaced, and no connection is missed; with it, connections that
+    /// begin and end meanwhile are not counted, and counters begin at 0.
+    #[arg(long, env = "NARROWS_NO_PIN", value_parser = BoolishValueParser::new())]
+    no_pin: bool,
+    /// Directory for these names, on a BPF file system [default: /sys/fs/bpf/narrows]
+    #[arg(long, env = "NARROWS_PINS", value_name = "DIR")]
+    pins: Option<PathBuf>,
     /// Write each failed connection to stdout, as a line of JSON; everything else that is logged goes to stderr
     #[arg(long, env = "NARROWS_LOG_FAILURES", value_parser = BoolishValueParser::new())]
     log_failures: bool,
@@ -154,6 +175,10 @@ impl Settings {
             }
         }
         config.kernel.off.extend_from_slice(&self.off);
+        config.kernel.pin &= !self.no_pin;
+        if let Some(pins) = &self.pins {
+            config.kernel.pins.clone_from(pins);
+        }
         config.validate().map_err(anyhow::Error::msg)?;
         Ok(config)
     }
@@ -176,6 +201,10 @@ fn main() -> ExitCode {
         Command::Check(settings) => check(&settings),
         Command::Failures(options) => client::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Report(options) => report::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Uninstall(options) => narrows::uninstall::run(&options.pins).map(|said| {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("narrows: {error:#}");

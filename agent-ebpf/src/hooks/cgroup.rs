@@ -1,7 +1,7 @@
 //! Cgroups that come and go, so that a container that lived between two ticks still has a name.
 
 use crate::{
-    maps::{CGROUPS, lost},
+    maps::{CGROUPS, is_counting, lost},
     sock::load,
 };
 use agent_common::{CGROUP_PATH, CgroupEvent, Loss};
@@ -11,14 +11,18 @@ use core::ptr::null;
 /// `trace_cgroup_mkdir(struct cgroup *cgrp, const char *path)`
 #[btf_tracepoint(function = "cgroup_mkdir")]
 fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
-    let _ = tell(ctx.arg(0), ctx.arg(1));
+    if is_counting() {
+        let _ = tell(ctx.arg(0), ctx.arg(1));
+    }
     0
 }
 
 /// `trace_cgroup_rmdir(struct cgroup *cgrp, const char *path)`
 #[btf_tracepoint(function = "cgroup_rmdir")]
 fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
-    let _ = tell(ctx.arg(0), null());
+    if is_counting() {
+        let _ = tell(ctx.arg(0), null());
+    }
     0
 }
 

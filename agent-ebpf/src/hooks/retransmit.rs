@@ -2,7 +2,7 @@
 
 use crate::{
     flows::{account, known_flow},
-    maps::offset,
+    maps::{is_counting, offset},
     sock::{Sock, is_established, load, state},
 };
 use agent_common::{ABSENT, FlowKey, Role};
@@ -15,8 +15,10 @@ use aya_ebpf::{
 /// `trace_tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb[, int err])`
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: the hook's own argument.
-    let _ = retransmitted(unsafe { Sock::new(ctx.arg(0)) });
+    if is_counting() {
+        // SAFETY: the hook's own argument.
+        let _ = retransmitted(unsafe { Sock::new(ctx.arg(0)) });
+    }
     0
 }
 
@@ -45,9 +47,11 @@ fn retransmitted(sk: Sock) -> Result<(), ()> {
 /// connection that is not yet a socket.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: the hook's own arguments.
-    let (listener, request) = unsafe { (Sock::new(ctx.arg(0)), Sock::new(ctx.arg(1))) };
-    let _ = synack(listener, request);
+    if is_counting() {
+        // SAFETY: the hook's own arguments.
+        let (listener, request) = unsafe { (Sock::new(ctx.arg(0)), Sock::new(ctx.arg(1))) };
+        let _ = synack(listener, request);
+    }
     0
 }
 

@@ -4,52 +4,72 @@ use crate::{
     failures::{fail, outcome},
     flows::{account_listener, count_opened, flow, fold, fold_all, no_record},
     ledger::{self, Change, Found},
-    maps::{Flow, record_at_once},
+    maps::{Flow, control, is_counting, is_on_duty, record_at_once, rest_when_orphaned},
     outcome::{self, Ending},
     points,
     record::Socket,
     sock::{Sock, Tcp, is_established, state},
 };
-use agent_common::{FlowKey, Role};
+use agent_common::{Control, FlowKey, Role};
 use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 /// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`; `sk->sk_state` is still
 /// the old one.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: the hook's own argument.
-    let sk = unsafe { Sock::new(ctx.arg(0)) };
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    handle(&ctx, sk, old, new);
-    ledger::note(Change::new(sk, old, new));
-    0
-}
-
-/// The same tracepoint, right after `set_state`: handles what the kernel has left out there (see `ledger`).
-#[btf_tracepoint(function = "inet_sock_set_state")]
-fn set_state_twin(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: the hook's own argument.
-    let sk = unsafe { Sock::new(ctx.arg(0)) };
-    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    match ledger::take_back(Change::new(sk, old, new)) {
-        Found::Handled(handled) => handled.forget(),
-        Found::Missed => handle(&ctx, sk, old, new),
-        Found::Unknown => {}
+    if is_of_interest(old, new) && is_on_duty() {
+        // SAFETY: the hook's own argument.
+        let sk = unsafe { Sock::new(ctx.arg(0)) };
+        handle(&ctx, sk, old, new);
+        ledger::note(Change::new(sk, old, new));
     }
     0
 }
 
+/// The same tracepoint, right after `set_state`: handles what has no note, because the kernel has left it out there or because
+/// `set_state` is not on duty (see `ledger`). So it is on duty as soon as it is attached.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn set_state_twin(ctx: BtfTracePointContext) -> i32 {
+    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    if !is_of_interest(old, new) || !is_counting() {
+        return 0;
+    }
+    // SAFETY: the hook's own argument.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
+    let change = Change::new(sk, old, new);
+    match ledger::take_back(change) {
+        Found::Handled(handled) => handled.forget(),
+        Found::Left => {}
+        Found::Missed => {
+            handle(&ctx, sk, old, new);
+            if control(Control::HandsOver) {
+                ledger::note(change);
+            }
+        }
+    }
+    0
+}
+
+/// Half of all changes are steps of the closing handshake, of no interest here.
+#[inline(always)]
+fn is_of_interest(old: i32, new: i32) -> bool {
+    // From SYN_RECV also: a child that is closed before its handshake ends (TCP Fast Open).
+    old == state::SYN_RECV || matches!(new, state::CLOSE | state::ESTABLISHED | state::SYN_SENT | state::LISTEN)
+}
+
+/// One connection of so many asks whether there is still an agent; a power of two.
+const ASKED: u32 = 64;
+
 #[inline(always)]
 fn handle(ctx: &BtfTracePointContext, sk: Sock, old: i32, new: i32) {
-    // Half of all changes are steps of the closing handshake, of no interest here.
     let _ = match new {
         state::CLOSE => close(sk, old),
         state::ESTABLISHED => established(ctx, sk, old),
         state::SYN_SENT => connecting(ctx, sk),
         state::LISTEN => listening(ctx, sk),
-        // A child that is closed before its handshake ends (TCP Fast Open).
-        _ if old == state::SYN_RECV => established(ctx, sk, old),
-        _ => Ok(()),
+        // From SYN_RECV.
+        _ => established(ctx, sk, old),
     };
 }
 
@@ -158,6 +178,10 @@ fn handshake_us(socket: Option<&Socket>, tcp: Tcp) -> u32 {
 /// The end of a connection, of an attempt at one, or of a listener.
 #[inline(always)]
 fn close(sk: Sock, old: i32) -> Result<(), ()> {
+    // Asking for the time costs more than all else that is done here; one connection of many is enough.
+    if sk.number() % ASKED == 0 {
+        rest_when_orphaned();
+    }
     // One that is just being made, on another processor or below this interrupt, does not know its flow yet: the socket is
     // counted as one without, and walks will not look at it.
     if let Some(socket) = sk.record().filter(|socket| socket.is_ready()) {

@@ -24,6 +24,8 @@ pub struct InsideWatch {
     /// By cgroup: whose it is, and what was counted when it was last read.
     points: HashMap<u64, (Arc<Point>, PointCounters)>,
     preemptions: HashMap<Preemption, u64>,
+    /// What had been counted for cgroups that this agent has not met yet.
+    recalled: HashMap<u64, PointCounters>,
     /// The processes in the points' cgroups.
     processes: Vec<u32>,
     /// Ticks since something was last stuck; `None` while nothing is watched.
@@ -38,10 +40,27 @@ impl InsideWatch {
         Self {
             points: HashMap::new(),
             preemptions: HashMap::new(),
+            recalled: HashMap::new(),
             processes: Vec::new(),
             calm: None,
             began: node::facts(std::process::id()).map(|facts| facts.began),
         }
+    }
+
+    /// What has been counted so far, by cgroup.
+    pub fn counted(&self) -> Vec<(u64, PointCounters)> {
+        self.points.iter().map(|(id, (_, counters))| (*id, *counters)).collect()
+    }
+
+    /// Who has interrupted whom so far.
+    pub fn interruptions(&self) -> Vec<(Preemption, u64)> {
+        self.preemptions.iter().map(|(who, count)| (*who, *count)).collect()
+    }
+
+    /// What an agent before this one had counted.
+    pub fn recall(&mut self, points: Vec<(u64, PointCounters)>, preemptions: Vec<(Preemption, u64)>) {
+        self.recalled.extend(points);
+        self.preemptions.extend(preemptions);
     }
 
     /// The processes in the points' cgroups, as they were at the last [`InsideWatch::before`].
@@ -72,10 +91,11 @@ impl InsideWatch {
         let new = kernel.set_points(&now.keys().copied().collect())?;
         self.processes.clear();
         for (id, (path, point)) in now {
-            let last = self
-                .points
-                .entry(id)
-                .or_insert_with(|| (point.clone(), PointCounters::ZERO));
+            let recalled = &mut self.recalled;
+            let last = (self.points.entry(id)).or_insert_with(|| {
+                let counted = recalled.remove(&id).unwrap_or(PointCounters::ZERO);
+                (point.clone(), counted)
+            });
             // It may have become another one: a new inventory, another program in the same cgroup.
             last.0.clone_from(point);
             let pids = resolver.holders().cgroups().pids(path);

@@ -2,6 +2,7 @@
 
 mod inside;
 mod inventory_file;
+mod state;
 mod tick;
 mod wake;
 
@@ -24,6 +25,7 @@ use std::{
     io::{ErrorKind, PipeReader},
     net::TcpListener,
     os::fd::AsFd,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -70,6 +72,12 @@ async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures:
     });
     let shared: Shared = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
 
+    let end = match ticker.is_lasting() {
+        true => {
+            "the kernel goes on counting for the next agent, for up to 15 minutes (narrows uninstall ends that at once)"
+        }
+        false => "all kernel programs are detached",
+    };
     let log = match config.log_failures {
         true => Some(Log::start(&failures, Handle::current())?),
         false => None,
@@ -91,14 +99,14 @@ async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures:
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
     drop(stop);
-    // The thread owns the kernel programs: with its end they are detached.
+    // The thread owns the kernel programs: with its end those that have no name are detached.
     if thread.join().is_err() {
         bail!("the tick thread panicked");
     }
     if let Some(log) = log {
         log.finish();
     }
-    tracing::info!("all kernel programs are detached");
+    tracing::info!("{end}");
     Ok(())
 }
 
@@ -130,13 +138,22 @@ fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
             sockets: config.limits.sockets,
             failure_events_per_second: config.failure_events_per_second,
             accept_calls: kernel::ACCEPT_CALLS,
+            ..Settings::DEFAULT
         },
         off: config.kernel.off.clone(),
         idle_readings: config.idle_readings(),
         numbers: node::has_the_kernels_numbers(),
+        pins: config.kernel.pins().map(Path::to_owned),
     };
     say_footprint(&options, cgroups.own_memory_limit());
     let kernel = Kernel::open(&options)?;
+    match kernel.is_lasting() {
+        Ok(()) => {}
+        Err(None) => tracing::info!("--no-pin: the kernel counts only while this agent runs"),
+        Err(Some(why)) => tracing::warn!(
+            "the kernel counts only while this agent runs, so that a restart misses what happens meanwhile: {why}"
+        ),
+    }
     for program in kernel.programs().iter().filter(|program| !program.active) {
         let why = program.reason.as_deref().unwrap_or("unknown");
         tracing::warn!(
@@ -209,7 +226,9 @@ fn setup(config: &Config, rules: &Rules) -> kubernetes::Setup {
 fn turn(mut ticker: Ticker, interval: Duration, shared: &Shared, stop: &PipeReader) {
     let mut next = Instant::now();
     loop {
-        shared.store(Arc::new(ticker.tick()));
+        if let Some(snapshot) = ticker.tick() {
+            shared.store(Arc::new(snapshot));
+        }
         // A tick that took too long is not made up for.
         let mut now = Instant::now();
         next = (next + interval).max(now);

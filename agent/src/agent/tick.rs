@@ -1,26 +1,30 @@
 //! One turn of the wheel: sample, read, resolve, add up, publish.
 
-use super::{inside::InsideWatch, inventory_file::InventoryFile};
+use super::{inside::InsideWatch, inventory_file::InventoryFile, state::State};
 use crate::{
     config::{Config, Scope},
-    export::{Bound, BoundaryRows, ClusterStatus, PartyRows, PointRow, Snapshot},
+    export::{self, Bound, BoundaryRows, ClusterStatus, PartyRows, PointRow, Series, Snapshot},
     failures::{Clock, Intake, Patience, Ring, Untold},
     identity::{
         Resolver, Span,
         kubernetes::{self, Kubernetes, lock},
     },
-    kernel::{Kernel, OVERFLOW_LIMIT, Reading},
+    kernel::{Kernel, OVERFLOW_LIMIT, Reading, Start},
     model::{Bounds, Histogram, Model, Moment, Parties, PointLoad, Share, Window},
     node::{Cgroups, resources::Reader},
     points::{Point, Rules},
+    signals::Signal,
 };
 use agent_common::Loss;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     os::fd::BorrowedFd,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+/// Keeping the state takes no more than one of so many parts of a processor's time.
+const STATE_SHARE: u32 = 20;
 
 /// Everything that a tick works on.
 pub struct Ticker {
@@ -38,6 +42,12 @@ pub struct Ticker {
     ticks: u64,
     tick_seconds: Histogram,
     lost: Vec<(Loss, u64)>,
+    /// What the agents before this one had counted.
+    former: Option<Arc<Series>>,
+    /// When the state is to be kept again.
+    next_state: Instant,
+    /// Why it could not be kept the last time.
+    state_error: Option<String>,
 }
 
 impl Ticker {
@@ -57,7 +67,7 @@ impl Ticker {
         let shared = cluster.as_ref().map(|cluster| cluster.shared.clone());
         // An inventory says at once what it has to say.
         let seconds = |seconds: f64| Duration::from_secs_f64(if cluster.is_some() { seconds } else { 0.0 });
-        Self {
+        let mut ticker = Self {
             kernel,
             resources: Reader::find(cgroups.mount()),
             resolver: Resolver::new(cgroups, rules, shared, config.limits.cgroups),
@@ -80,14 +90,134 @@ impl Ticker {
             ticks: 0,
             tick_seconds: Histogram::default(),
             lost: Vec::new(),
+            former: None,
+            next_state: Instant::now(),
+            state_error: None,
+        };
+        ticker.recall();
+        ticker
+    }
+
+    /// Goes on where the agent before this one has stopped, as far as that is known.
+    fn recall(&mut self) {
+        let now = kubernetes::now();
+        let state = self.kernel.take_state().map(|state| State::decode(&state));
+        let goes_on = matches!(self.kernel.start(), Start::Resumed | Start::Replaced);
+        let since = |state: &State| Duration::from_millis(u64::try_from(now - state.at).unwrap_or(0)).as_secs_f64();
+        match (self.kernel.start(), &state) {
+            (Start::Fresh, _) => {}
+            (Start::Resumed, Some(Ok(state))) => tracing::info!(
+                "the kernel programs went on counting: resuming from the state of {:.1} s ago; nothing is missing",
+                since(state)
+            ),
+            (Start::Replaced, Some(Ok(state))) => tracing::info!(
+                "new kernel programs took over from those of an earlier agent: resuming from its state of {:.1} s ago; no connection is \
+                 missing",
+                since(state)
+            ),
+            (Start::Restarted(why), state) => {
+                let gap = match state {
+                    Some(Ok(state)) => format!("of the last {:.1} s", since(state)),
+                    _ => "since the agent before has ended".to_owned(),
+                };
+                tracing::warn!(
+                    "counting begins anew, and metrics begin at 0, as what the agent before has left cannot be used: {why}. Connections \
+                     {gap} that have ended by now are missing; those that are open have been adopted"
+                );
+            }
+            (Start::Resumed | Start::Replaced, other) => {
+                let why = match other {
+                    Some(Err(error)) => format!("{error:#}"),
+                    _ => "there is none".to_owned(),
+                };
+                tracing::warn!(
+                    "the kernel programs went on counting, but the state of the agent before cannot be used ({why}): metrics begin at 0, \
+                     and what was counted before now is missing from them"
+                );
+            }
+        }
+        match state {
+            _ if !goes_on => {}
+            Some(Ok(state)) => {
+                let when = Moment {
+                    at: Instant::now(),
+                    span: Span {
+                        from: state.at,
+                        to: now,
+                    },
+                };
+                self.before = state.at;
+                self.model.recall(state.flows, when);
+                self.inside.recall(state.points, state.preemptions);
+                if *self.kernel.start() == Start::Resumed {
+                    self.kernel.recall_mended(state.explained);
+                }
+                self.former = Some(Arc::new(state.series));
+            }
+            _ => self.model.recall_nothing(),
         }
     }
 
+    /// Keeps the state for the next agent. `false` when that is not due yet, as it takes long: then the snapshot is not to be shown.
+    fn keep(&mut self, snapshot: &Snapshot) -> bool {
+        let begin = Instant::now();
+        if self.kernel.is_lasting().is_err() {
+            return true;
+        }
+        if begin < self.next_state {
+            return false;
+        }
+        let leaving: HashSet<_> = self.kernel.leaving().copied().collect();
+        // Before all flows have been read once, the state of the agent before is the better one.
+        let Some(flows) = self.model.remember(|key| leaving.contains(key)) else {
+            return true;
+        };
+        let (points, preemptions) = (self.inside.counted(), self.inside.interruptions());
+        let at = kubernetes::now();
+        let kept = export::series(snapshot, at)
+            .map_err(anyhow::Error::from)
+            .and_then(|series| {
+                let state = State {
+                    at,
+                    series,
+                    flows,
+                    points,
+                    preemptions,
+                    explained: self.kernel.explained(),
+                };
+                self.kernel.keep(&state.encode())
+            });
+        let error = kept.err().map(|error| format!("{error:#}"));
+        if let Some(error) = error.as_ref().filter(|_| self.state_error.is_none()) {
+            tracing::warn!(
+                "the state for the next agent cannot be kept, so that its metrics would go on from an earlier one: {error}"
+            );
+        }
+        self.state_error = error;
+        self.next_state = begin + begin.elapsed() * STATE_SHARE;
+        true
+    }
+
+    /// Whether the kernel goes on counting when this agent ends.
+    fn takeover(&self) -> Signal {
+        let outcome = match (self.kernel.is_lasting(), &self.state_error) {
+            (Err(why), _) => Err(why.unwrap_or("it is switched off (--no-pin)").to_owned()),
+            (Ok(()), Some(error)) => Err(error.clone()),
+            (Ok(()), None) => Ok(()),
+        };
+        Signal::new(
+            "takeover",
+            "the kernel counts while the agent is restarted or replaced, and metrics go on",
+            outcome,
+        )
+    }
+
     /// One tick, and what is known after it. When the kernel refuses to answer, what was known before stays, and the
-    /// snapshot says so.
-    pub fn tick(&mut self) -> Snapshot {
+    /// snapshot says so. `None` when it is not to be shown, as it could not be kept for the next agent.
+    pub fn tick(&mut self) -> Option<Snapshot> {
         let begin = Instant::now();
         let now = kubernetes::now();
+        let beat = self.kernel.beat();
         if let Some(inventory) = self.inventory.changed() {
             self.resolver.set_inventory(inventory);
         }
@@ -95,7 +225,10 @@ impl Ticker {
         self.kernel.cgroups(|change| resolver.cgroup(&change));
         let told = self.kernel.tells_cgroups() && self.all_cgroup_events_came();
         self.resolver.refresh(now, told);
-        let error = self.read(begin).err().map(|error| format!("{error:#}"));
+        let error = beat
+            .and_then(|()| self.read(begin))
+            .err()
+            .map(|error| format!("{error:#}"));
         if let Some(error) = &error {
             tracing::error!("{error}");
         }
@@ -105,7 +238,16 @@ impl Ticker {
         self.model.resources(&readings);
         self.ticks += 1;
         self.tick_seconds.observe(begin.elapsed());
-        self.snapshot(begin, error)
+        if let Some(former) = &mut self.former {
+            let points: HashSet<_> = self.model.points().map(|load| load.point.name.as_str()).collect();
+            Arc::make_mut(former).forget(now, self.model.window(), &points);
+        }
+        let mut snapshot = self.snapshot(begin, error);
+        // Before it is shown: the next agent goes on from no less than what was shown, else a counter would go back, which
+        // Prometheus takes for one that began anew.
+        let is_shown = self.keep(&snapshot);
+        snapshot.signals.push(self.takeover());
+        is_shown.then_some(snapshot)
     }
 
     /// Takes in the failures that the kernel has told of; called between ticks. What they need is brought up to date first: a
@@ -127,6 +269,11 @@ impl Ticker {
         more
     }
 
+    /// Whether the kernel goes on counting when this agent ends.
+    pub fn is_lasting(&self) -> bool {
+        self.kernel.is_lasting().is_ok()
+    }
+
     /// Whether failures wait for an identity.
     pub fn failures_wait(&self) -> bool {
         self.intake.waits()
@@ -139,6 +286,8 @@ impl Ticker {
 
     /// The end: takes in the last failures.
     pub fn close(mut self) {
+        self.next_state = Instant::now();
+        self.tick();
         // More than these the kernel's ring does not hold.
         const ROUNDS: usize = 4;
         let _all = (0..ROUNDS).all(|_| self.failures());
@@ -176,6 +325,9 @@ impl Ticker {
             Reading::Now(flow) => model.flow(key, flow, false, resolver, when),
             Reading::Gone(flow) => model.flow(key, flow, true, resolver, when),
         });
+        if read.is_ok() {
+            model.end_recall();
+        }
         self.inside.conclude(&mut self.kernel, model)?;
         // Those that were recognised only now.
         model.local_points(resolver.points(), now);
@@ -282,6 +434,7 @@ impl Ticker {
                 let (used, limit) = self.intake.ring().size();
                 (self.intake.ring().next() - 1, Bound { used, limit })
             },
+            before: self.former.clone(),
             strange_cgroup: self.resolver.holders().strange().map(str::to_owned),
         }
     }

@@ -1,15 +1,14 @@
 //! Where policy is enforced, and what passes it by.
 
 use super::{
-    families::{Labels, counters, gauges},
+    families::{Encoder, Labels, counters, gauges},
     snapshot::Snapshot,
 };
 use crate::model::{ByKind, CalledPoint, Connections, Pair};
-use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt;
 
 /// Encodes it.
-pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let boundary = &snapshot.boundary;
     let enforced = boundary.enforced.iter().map(|row| (pair(&row.key), row.tally));
     let rest = boundary.enforced_rest.iter().map(|(name, by)| (nobody(name), *by));

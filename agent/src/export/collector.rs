@@ -2,10 +2,11 @@
 
 use super::{
     boundary, dependency,
-    families::{Labels, counters, gauges, histograms},
+    families::{Encoder, Labels, counters, gauges, histograms},
     inside, own,
     rows::{ACCEPT_QUEUE, by_reason, local, point_labels, with},
     saturation,
+    series::Series,
     snapshot::{Shared, Snapshot},
 };
 use crate::model::{CalledPoint, Side};
@@ -17,18 +18,32 @@ use std::fmt;
 pub struct SnapshotCollector(pub Shared);
 
 impl Collector for SnapshotCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.0.load();
-        load(&snapshot, &mut encoder)?;
-        accept_queues(&snapshot, &mut encoder)?;
-        inside::encode(&snapshot, &mut encoder)?;
-        failures(&snapshot, &mut encoder)?;
-        called(&snapshot, &mut encoder)?;
-        saturation::encode(&snapshot, &mut encoder)?;
-        dependency::encode(&snapshot, &mut encoder)?;
-        boundary::encode(&snapshot, &mut encoder)?;
-        own::encode(&snapshot, &mut encoder)
+        encode(&snapshot, &mut Encoder::text(encoder, snapshot.before.clone()))
     }
+}
+
+/// What the agents up to this one have counted, for the next one; as of `now`, in milliseconds since 1970.
+///
+/// # Errors
+/// None that is known.
+pub fn series(snapshot: &Snapshot, now: i64) -> Result<Series, fmt::Error> {
+    let mut series = Series::default();
+    encode(snapshot, &mut Encoder::kept(&mut series, now, snapshot.before.clone()))?;
+    Ok(series)
+}
+
+fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
+    load(snapshot, encoder)?;
+    accept_queues(snapshot, encoder)?;
+    inside::encode(snapshot, encoder)?;
+    failures(snapshot, encoder)?;
+    called(snapshot, encoder)?;
+    saturation::encode(snapshot, encoder)?;
+    dependency::encode(snapshot, encoder)?;
+    boundary::encode(snapshot, encoder)?;
+    own::encode(snapshot, encoder)
 }
 
 /// Both sides of every point that runs here.
@@ -43,7 +58,7 @@ fn upstream(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, &Side)> {
     local(snapshot).map(|row| (with(point_labels(row), [("side", "upstream")]), &row.load.upstream))
 }
 
-fn load(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn load(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     macro_rules! side_counters {
         ($($name:literal, $help:literal, $field:ident;)*) => {
             $(counters(encoder, $name, $help, sides(snapshot).map(|(labels, side)| (labels, side.$field)))?;)*
@@ -77,7 +92,7 @@ fn load(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result
     )
 }
 
-fn accept_queues(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn accept_queues(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let queues = || {
         local(snapshot).flat_map(|row| {
             row.load.queues.iter().map(move |(port, queue)| {
@@ -130,7 +145,7 @@ fn accept_queues(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fm
     )
 }
 
-fn failures(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn failures(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     counters(
         encoder,
         "narrows_connection_failures",
@@ -139,7 +154,7 @@ fn failures(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
     )
 }
 
-fn called(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn called(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     fn labels(point: &CalledPoint) -> Labels<'_> {
         vec![
             ("point", point.name.as_str().into()),

@@ -1,7 +1,7 @@
 //! Who depends on points, who is reached through them, and how near they are to being everybody's problem.
 
 use super::{
-    families::{Labels, counters, gauges},
+    families::{Encoder, Labels, counters, gauges},
     rows::{by_reason, local, point_labels, with},
     saturation::worst_ratio,
     snapshot::{PartyRows, PointRow, Snapshot},
@@ -10,7 +10,6 @@ use crate::{
     identity::Workload,
     model::{Counts, Share, saturation},
 };
-use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt;
 
 /// Names of the labels for namespace, name and principal.
@@ -28,7 +27,7 @@ const DESTINATION: Names = [
 ];
 
 /// Encodes them.
-pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     dependents(snapshot, encoder)?;
     served(snapshot, encoder)?;
     gauges(
@@ -71,7 +70,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
     )
 }
 
-fn dependents(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn dependents(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     const OF: Of = |row| &row.dependents;
     gauges(
         encoder,
@@ -135,7 +134,7 @@ fn dependents(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
     )
 }
 
-fn served(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn served(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     const OF: Of = |row| &row.served;
     gauges(
         encoder,

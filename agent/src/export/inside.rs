@@ -2,13 +2,12 @@
 //! nobody has looked at.
 
 use super::{
-    families::{Labels, counters, counters_f64, gauges, histograms_fine},
+    families::{Encoder, Labels, counters, counters_f64, gauges, histograms_fine},
     rows::{point_labels, with},
     snapshot::{PointRow, Snapshot},
 };
 use crate::model::{Culprit, Inside, STATE_LABELS};
 use agent_common::{AcceptError, Exit};
-use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt;
 
 /// What unread bytes rest on.
@@ -20,7 +19,7 @@ pub(super) const SCHEDULING: &[&str] = &["sched_switch", "sched_wakeup"];
 /// By role, as the kernel counts them.
 const SIDES: [&str; 2] = ["upstream", "downstream"];
 
-pub(super) fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub(super) fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     delays(snapshot, encoder)?;
     scheduling(snapshot, encoder)?;
     processes(snapshot, encoder)?;
@@ -45,7 +44,7 @@ fn by_side<'a, T: 'a>(
     })
 }
 
-fn delays(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn delays(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let read = points(snapshot, &["data_arrived", "data_read"]);
     histograms_fine(
         encoder,
@@ -63,7 +62,7 @@ fn delays(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
     )
 }
 
-fn scheduling(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn scheduling(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let all = || points(snapshot, SCHEDULING);
     histograms_fine(
         encoder,
@@ -93,7 +92,7 @@ fn scheduling(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
     )
 }
 
-fn processes(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn processes(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let all = || points(snapshot, &["process_exit"]);
     counters(
         encoder,
@@ -130,7 +129,7 @@ fn processes(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::R
     )
 }
 
-fn sockets(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn sockets(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     const UNACKNOWLEDGED: &[&str] = &["tcp_sock.write_seq", "tcp_sock.snd_una"];
     const ZERO_WINDOW: &[&str] = &["tcp_sock.write_seq", "tcp_sock.snd_una", "tcp_sock.snd_wnd"];
     gauges(
@@ -188,7 +187,7 @@ fn sockets(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
     )
 }
 
-fn ports(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn ports(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     gauges(
         encoder,
         "narrows_ephemeral_ports",

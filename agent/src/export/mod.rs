@@ -11,8 +11,11 @@ mod own;
 mod process;
 mod rows;
 mod saturation;
+mod series;
 mod snapshot;
 mod text;
 
+pub use collector::series;
 pub use http::router;
+pub use series::{Kept, Series, Value};
 pub use snapshot::{Bound, BoundaryRows, ClusterStatus, InventoryStatus, PartyRows, PointRow, Shared, Snapshot};

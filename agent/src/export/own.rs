@@ -1,7 +1,7 @@
 //! The agent's own metrics: what it lost, what it could not see, what it costs.
 
 use super::{
-    families::{counters, counters_f64, gauges, histograms},
+    families::{Encoder, counters, gauges, histograms, own_counters},
     process,
     snapshot::{Bound, Snapshot, SourceRow},
 };
@@ -9,11 +9,10 @@ use crate::{
     model::{End, Found},
     node,
 };
-use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt;
 
 /// Encodes them.
-pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     gauges(
         encoder,
         "narrows_build_info",
@@ -44,16 +43,16 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
             .iter()
             .map(|signal| (vec![("signal", signal.name.into())], f64::from(u8::from(signal.active)))),
     )?;
-    counters(
+    own_counters(
         encoder,
         "narrows_program_runs",
         "Runs of the kernel program; only while the kernel counts them (sysctl kernel.bpf_stats_enabled)",
         snapshot
             .costs
             .iter()
-            .map(|cost| (vec![("program", cost.program.into())], cost.runs)),
+            .map(|cost| (vec![("program", cost.program.into())], cost.runs as f64)),
     )?;
-    counters_f64(
+    own_counters(
         encoder,
         "narrows_program_seconds",
         "Time spent in the kernel program; only while the kernel measures it",
@@ -63,7 +62,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
             .map(|cost| (vec![("program", cost.program.into())], cost.seconds)),
     )?;
     bounds(snapshot, encoder)?;
-    counters(
+    own_counters(
         encoder,
         "narrows_lost",
         "What was not counted, or not in full detail, by what",
@@ -86,7 +85,8 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
                     (vec![("what", "cluster_object".into())], cluster.sizes.turned_away),
                     (vec![("what", "late_address".into())], cluster.sizes.late),
                 ]
-            })),
+            }))
+            .map(|(labels, n)| (labels, n as f64)),
     )?;
     counters(
         encoder,
@@ -151,7 +151,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::
 }
 
 /// What the agent knows of its cluster, and how fresh that is.
-fn cluster(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn cluster(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let sources = || snapshot.cluster.iter().flat_map(|cluster| &cluster.sources);
     let labels = |row: &SourceRow| vec![("source", row.label.into())];
     gauges(
@@ -210,7 +210,7 @@ fn cluster(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
     )
 }
 
-fn bounds(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn bounds(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     for (name, help, bound) in [
         ("narrows_flows", "Entries of the kernel's flow table", snapshot.flows),
         (
@@ -254,9 +254,9 @@ fn bounds(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
     Ok(())
 }
 
-fn own_process(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn own_process(encoder: &mut Encoder<'_>) -> fmt::Result {
     let Some(own) = process::read() else { return Ok(()) };
-    counters_f64(
+    own_counters(
         encoder,
         "process_cpu_seconds",
         "Processor time of the agent in user and kernel mode",

@@ -2,7 +2,7 @@
 //! absent.
 
 use super::{
-    families::{Labels, counters, counters_f64, gauges},
+    families::{Encoder, Labels, counters, counters_f64, gauges},
     inside::{SCHEDULING, UNREAD},
     rows::{ACCEPT_QUEUE, local, point_labels, with},
     snapshot::{PointRow, Snapshot},
@@ -11,11 +11,10 @@ use crate::{
     model::{PointLoad, Resources, saturation},
     node::resources::Pressure,
 };
-use prometheus_client::encoding::DescriptorEncoder;
 use std::{fmt, time::Duration};
 
 /// Encodes them.
-pub fn encode(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     processor_time(snapshot, encoder)?;
     memory_and_files(snapshot, encoder)?;
     gauges(
@@ -67,7 +66,7 @@ pub(super) fn worst_ratio(snapshot: &Snapshot, load: &PointLoad) -> Option<f64> 
     known.reduce(f64::max)
 }
 
-fn processor_time(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn processor_time(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     counters_f64(
         encoder,
         "narrows_cpu_seconds",
@@ -125,7 +124,7 @@ fn pressures<'a>(row: &'a PointRow, resource: &'a str, pressure: Pressure) -> [(
     })
 }
 
-fn memory_and_files(snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn memory_and_files(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     gauges(
         encoder,
         "narrows_memory_bytes",

@@ -1,5 +1,6 @@
 //! What one tick found: immutable, shared by everything that shows it.
 
+use super::series::Series;
 use crate::{
     config::Scope,
     identity::{
@@ -208,6 +209,8 @@ pub struct Snapshot {
     pub cgroups: (Bound, u64),
     /// Failed connections that the kernel told of one by one, and those of them that are kept.
     pub failure_events: (u64, Bound),
+    /// What the agents before this one had counted.
+    pub before: Option<Arc<Series>>,
     /// A cgroup that seems to be a pod's, but is laid out in a way that is not known.
     pub strange_cgroup: Option<String>,
 }

@@ -1,19 +1,32 @@
-//! Calls of bpf(2) that aya does not make: reading a map in batches, iterators over the files of one process, and a part of a
-//! program's description.
+//! Calls of bpf(2) that aya does not make, or makes only for what it has loaded itself: reading a map in batches, iterators over the
+//! files of one process, programs and links that outlive the process, and a part of a program's description.
 
 use aya_obj::generated::bpf_prog_info;
 use std::{
+    ffi::CString,
     io,
     mem::{offset_of, zeroed},
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
 };
 
 // include/uapi/linux/bpf.h
+const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
+const BPF_OBJ_PIN: libc::c_int = 6;
+const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_ITER_CREATE: libc::c_int = 33;
 const BPF_TRACE_ITER: u32 = 28;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
 
 /// Part of `union bpf_attr` for one command: plain integers, of which the kernel takes what is not there for zero.
 trait Attributes {}
@@ -34,6 +47,215 @@ fn descriptor(fd: libc::c_int) -> OwnedFd {
 }
 
 #[repr(C)]
+struct PathAttributes {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+impl Attributes for PathAttributes {}
+
+fn at_path(command: libc::c_int, path: &Path, fd: u32) -> io::Result<libc::c_int> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attributes = PathAttributes {
+        path: path.as_ptr().addr() as u64,
+        fd,
+        flags: 0,
+    };
+    bpf(command, &mut attributes)
+}
+
+/// Gives a map, program or link a name in the BPF file system: it lives until the name is removed, too.
+///
+/// # Errors
+/// The system call's error.
+pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    at_path(BPF_OBJ_PIN, path, object.as_raw_fd().cast_unsigned()).map(|_| ())
+}
+
+/// Opens what has a name in the BPF file system.
+///
+/// # Errors
+/// The system call's error.
+pub fn pinned(path: &Path) -> io::Result<OwnedFd> {
+    at_path(BPF_OBJ_GET, path, 0).map(descriptor)
+}
+
+#[repr(C)]
+struct TracepointAttributes {
+    name: u64,
+    program: u32,
+    reserved: u32,
+}
+
+impl Attributes for TracepointAttributes {}
+
+/// Attaches a `tp_btf` program to the tracepoint that it was loaded for, behind those that are attached there. Closing the link
+/// detaches it.
+///
+/// # Errors
+/// The system call's error.
+pub fn attach_tracepoint(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut attributes = TracepointAttributes {
+        name: 0,
+        program: program.as_raw_fd().cast_unsigned(),
+        reserved: 0,
+    };
+    bpf(BPF_RAW_TRACEPOINT_OPEN, &mut attributes).map(descriptor)
+}
+
+#[repr(C)]
+struct RunAttributes {
+    program: u32,
+    result: u32,
+    data_sizes: [u32; 2],
+    data: [u64; 2],
+    repeat: u32,
+    duration: u32,
+    context_sizes: [u32; 2],
+    context: [u64; 2],
+    flags: u32,
+    processor: u32,
+    batch: u32,
+    reserved: u32,
+}
+
+impl Attributes for RunAttributes {}
+
+/// Runs a raw tracepoint program once, here, and returns its result (Linux 5.10).
+///
+/// # Errors
+/// The system call's error.
+pub fn run(program: BorrowedFd<'_>, arguments: &[u64; 12]) -> io::Result<u32> {
+    let mut attributes = RunAttributes {
+        program: program.as_raw_fd().cast_unsigned(),
+        result: 0,
+        data_sizes: [0; 2],
+        data: [0; 2],
+        repeat: 0,
+        duration: 0,
+        context_sizes: [size_of_val(arguments) as u32, 0],
+        context: [arguments.as_ptr().addr() as u64, 0],
+        flags: 0,
+        processor: 0,
+        batch: 0,
+        reserved: 0,
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut attributes)?;
+    Ok(attributes.result)
+}
+
+/// Bytes of an element of a [`Blob`].
+const CHUNK: usize = 32 * 1024;
+
+/// What begins a [`Blob`]: how long it is.
+const LENGTH: usize = size_of::<u64>();
+
+#[repr(C)]
+struct MapAttributes {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    entries: u32,
+    flags: u32,
+    inner: u32,
+    node: u32,
+    name: [u8; 16],
+}
+
+impl Attributes for MapAttributes {}
+
+#[repr(C)]
+struct ElementAttributes {
+    map: u32,
+    reserved: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+impl Attributes for ElementAttributes {}
+
+/// Bytes in the kernel's memory: an array map, which can have a name in the BPF file system beside the maps that the bytes are about.
+pub struct Blob(OwnedFd);
+
+impl Blob {
+    /// Copies bytes to the kernel.
+    ///
+    /// # Errors
+    /// The system call's error, as when there is no memory.
+    pub fn new(bytes: &[u8]) -> io::Result<Self> {
+        let mut attributes = MapAttributes {
+            kind: BPF_MAP_TYPE_ARRAY,
+            key_size: size_of::<u32>() as u32,
+            value_size: CHUNK as u32,
+            entries: u32::try_from((LENGTH + bytes.len()).div_ceil(CHUNK)).map_err(io::Error::other)?,
+            flags: 0,
+            inner: 0,
+            node: 0,
+            name: *b"narrows_state\0\0\0",
+        };
+        let blob = Self(bpf(BPF_MAP_CREATE, &mut attributes).map(descriptor)?);
+        let mut rest = bytes;
+        let mut chunk = vec![0; CHUNK];
+        chunk[..LENGTH].copy_from_slice(&(bytes.len() as u64).to_ne_bytes());
+        let mut from = LENGTH;
+        for n in 0..attributes.entries {
+            let (now, later) = rest.split_at(rest.len().min(CHUNK - from));
+            chunk[from..from + now.len()].copy_from_slice(now);
+            blob.element(BPF_MAP_UPDATE_ELEM, n, &mut chunk)?;
+            (rest, from) = (later, 0);
+        }
+        Ok(blob)
+    }
+
+    /// The bytes that have this name in the BPF file system.
+    ///
+    /// # Errors
+    /// The system call's error, or that it is something else.
+    pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+        let blob = Self(pinned(path)?);
+        let info = aya::maps::MapInfo::from_pin(path).map_err(io::Error::other)?;
+        if info.value_size() as usize != CHUNK {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = vec![0; CHUNK];
+        blob.element(BPF_MAP_LOOKUP_ELEM, 0, &mut bytes)?;
+        let mut length = [0; LENGTH];
+        length.copy_from_slice(&bytes[..LENGTH]);
+        let length = usize::try_from(u64::from_ne_bytes(length)).map_err(io::Error::other)?;
+        let chunks = length.saturating_add(LENGTH).div_ceil(CHUNK);
+        if chunks != info.max_entries() as usize {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        bytes.resize(chunks * CHUNK, 0);
+        for (n, chunk) in bytes.chunks_mut(CHUNK).enumerate().skip(1) {
+            blob.element(BPF_MAP_LOOKUP_ELEM, n as u32, chunk)?;
+        }
+        bytes.truncate(LENGTH + length);
+        Ok(bytes.split_off(LENGTH))
+    }
+
+    /// Reads or writes an element; `chunk` is as large as one.
+    fn element(&self, command: libc::c_int, n: u32, chunk: &mut [u8]) -> io::Result<()> {
+        let mut attributes = ElementAttributes {
+            map: self.0.as_raw_fd().cast_unsigned(),
+            reserved: 0,
+            key: (&raw const n).addr() as u64,
+            value: chunk.as_mut_ptr().addr() as u64,
+            flags: 0,
+        };
+        bpf(command, &mut attributes).map(|_| ())
+    }
+}
+
+impl AsFd for Blob {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[repr(C)]
 struct InfoAttributes {
     fd: u32,
     info_length: u32,
@@ -42,12 +264,22 @@ struct InfoAttributes {
 
 impl Attributes for InfoAttributes {}
 
-/// `bpf_prog_info.recursion_misses` (Linux 5.12): how often the kernel left out a run of a program, as it was active on the
-/// processor already.
+/// What the kernel tells of a program's runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Runs {
+    /// How many there were, while the kernel counts them (sysctl `kernel.bpf_stats_enabled`).
+    pub count: u64,
+    /// How long they took, in nanoseconds, while the kernel measures it.
+    pub nanoseconds: u64,
+    /// How often the kernel left out a run, as the program was active on the processor already (Linux 5.12).
+    pub recursion_misses: u64,
+}
+
+/// Asks for the runs of a program.
 ///
 /// # Errors
 /// The system call's error.
-pub fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
+pub fn runs(program: BorrowedFd<'_>) -> io::Result<Runs> {
     // SAFETY: integers, for which zero is a value; no pointer in it asks the kernel for more.
     let mut info: bpf_prog_info = unsafe { zeroed() };
     let mut attributes = InfoAttributes {
@@ -59,7 +291,11 @@ pub fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
     if (attributes.info_length as usize) < offset_of!(bpf_prog_info, recursion_misses) + size_of::<u64>() {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    Ok(info.recursion_misses)
+    Ok(Runs {
+        count: info.run_cnt,
+        nanoseconds: info.run_time_ns,
+        recursion_misses: info.recursion_misses,
+    })
 }
 
 #[repr(C)]

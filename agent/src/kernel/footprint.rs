@@ -81,6 +81,7 @@ mod tests {
             off: Vec::new(),
             idle_readings: 1,
             numbers: true,
+            pins: None,
         };
         let small = Footprint::of(&options(64, 1_000), 2);
         let large = Footprint::of(&options(65_536, 200_000), 2);

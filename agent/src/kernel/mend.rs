@@ -22,6 +22,8 @@ pub struct Mend {
     suspects: HashMap<FlowKey, Suspect>,
     readings: u32,
     mended: u64,
+    /// By the agents before this one.
+    before: u64,
 }
 
 struct Suspect {
@@ -39,12 +41,23 @@ impl Mend {
             suspects: HashMap::new(),
             readings,
             mended: 0,
+            before: 0,
         }
     }
 
-    /// Connections that were ended so far.
-    pub fn mended(&self) -> u64 {
+    /// Connections that this agent has ended.
+    pub const fn mended(&self) -> u64 {
         self.mended
+    }
+
+    /// Missing runs that are explained: connections that were ended by this agent and those before it.
+    pub const fn explained(&self) -> u64 {
+        self.before + self.mended
+    }
+
+    /// What the agents before this one have ended.
+    pub const fn recall(&mut self, mended: u64) {
+        self.before = mended;
     }
 
     /// Compares what the counters of a flow say with what the walk has seen.
@@ -52,7 +65,7 @@ impl Mend {
         let Some(walk) = missing.walk else { return };
         let seen = flow.seen_by(walk);
         let waits = key.role == Role::Server as u8 && missing.waiting.contains(&(key.netns, key.port));
-        if missing.runs <= self.mended || key.role == Role::Listener as u8 || flow.open() <= seen || waits {
+        if missing.runs <= self.explained() || key.role == Role::Listener as u8 || flow.open() <= seen || waits {
             self.suspects.remove(key);
             return;
         }
@@ -94,7 +107,7 @@ impl Mend {
             let Some(suspect) = self.suspects.remove(&key) else {
                 continue;
             };
-            let unexplained = missing.runs.saturating_sub(self.mended);
+            let unexplained = missing.runs.saturating_sub(self.explained());
             let open = suspect.begun.saturating_sub(suspect.closed + suspect.seen);
             let number = open.min(unexplained);
             if number > 0 && end(&key, number)? {

@@ -2,26 +2,36 @@
 
 mod bpf;
 mod btf;
+mod bytes;
 mod capabilities;
 mod cgroup;
+mod control;
 mod footprint;
+mod handover;
+mod layout;
 mod mend;
 mod offsets;
+mod pins;
 mod points;
+mod probes;
 mod programs;
 mod restrictions;
 mod tables;
+mod takeover;
 mod walk;
 
 pub use btf::{Btf as KernelTypes, BtfError, VMLINUX};
+pub use bytes::{bytes_of, split};
 pub use capabilities::{missing_capabilities, sees_processes};
 pub use cgroup::CgroupChange;
 pub use footprint::Footprint;
 pub use offsets::Field;
+pub use pins::{PINS, Pins, Unusable};
 pub use points::{PointMaps, PointProcess};
 pub use programs::{Hook, LIFE_CYCLE, PROGRAMS, ProgramStatus};
 pub use restrictions::{LOCKDOWN, Lockdown, is_real_time, lockdown};
 pub use tables::Reading;
+pub use takeover::Start;
 pub(crate) use walk::next_walk;
 
 use crate::memory::give_back_memory;
@@ -29,27 +39,26 @@ use agent_common::{CgroupEvent, Control, FailureEvent, ListenerSample, Loss, Off
 use anyhow::{Context, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, Iter, RawTracePoint, tp_btf::BtfTracePointLinkId},
+    maps::{Array, Map, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
+use control::Controls;
+use layout::Layout;
 use mend::Missing;
+use pins::LayoutDir;
+use probes::Probes;
 use std::{
     collections::HashSet,
-    os::fd::{AsFd, BorrowedFd},
-    path::Path,
-    thread,
-    time::Duration,
+    fs,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
 };
 use tables::FlowTables;
-use walk::{Walker, split};
+use walk::Walker;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NARROWS_EBPF_OBJECT"));
 
 /// Entries of the `OVERFLOW` map: one for each owner, place and role when the flow table is full.
 pub const OVERFLOW_LIMIT: u32 = 4_096;
-
-/// Longer than a run of the life-cycle program takes: then all that began before its twin was known of are over.
-const RUN: Duration = Duration::from_millis(10);
 
 /// The numbers of the system calls `accept` and `accept4` here. (The 32-bit calls of other processes are not watched.)
 pub const ACCEPT_CALLS: [u32; 2] = [libc::SYS_accept as u32, libc::SYS_accept4 as u32];
@@ -71,20 +80,22 @@ pub struct Options {
     pub idle_readings: u32,
     /// Whether processes have the numbers here that the kernel itself uses: then all of them are seen, too.
     pub numbers: bool,
+    /// Where maps and programs have names, so that the kernel goes on counting while no agent runs; `None` when they end with it.
+    pub pins: Option<PathBuf>,
 }
 
-/// The loaded programs and their maps. Dropping it detaches everything.
+/// The loaded programs and their maps. Dropping it detaches everything that has no name (see [`Options::pins`]).
 pub struct Kernel {
-    ebpf: Ebpf,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     tables: FlowTables,
     loss: PerCpuArray<MapData, u64>,
     failures: RingBuf<MapData>,
     cgroups: RingBuf<MapData>,
     points: PointMaps,
-    accept_watch: Option<BtfTracePointLinkId>,
-    /// Programs that are attached because there are points.
-    point_links: Vec<(&'static str, BtfTracePointLinkId)>,
+    controls: Controls,
+    probes: Probes,
+    /// The program that changes single flows.
+    amend: Option<OwnedFd>,
     walker: Option<Walker>,
     /// The number of records of open sockets, as the programs keep it.
     records: Array<MapData, u64>,
@@ -96,6 +107,13 @@ pub struct Kernel {
     queues: HashSet<(u32, u16)>,
     programs: Vec<ProgramStatus>,
     fields: Vec<Field>,
+    start: Start,
+    /// Where the state is kept.
+    place: Option<(Pins, LayoutDir)>,
+    /// Why it is kept nowhere, though it should be.
+    refused: Option<String>,
+    /// What the agent before has made of what it had read.
+    state: Option<Vec<u8>>,
 }
 
 /// A kernel program's cost so far.
@@ -117,25 +135,20 @@ impl Kernel {
     /// that does not load is no error here: see [`Kernel::programs`] and [`Kernel::sees_life_cycle`].
     pub fn open(options: &Options) -> anyhow::Result<Self> {
         let types = KernelTypes::read(Path::new(VMLINUX))?;
-        let lockdown = lockdown();
-        let open = |locked| {
-            let (offsets, fields) = offsets::find(&types, &options.off, locked);
-            let missing = offsets::missing(&fields);
-            if !missing.is_empty() {
-                bail!(
-                    "this kernel has no {}: Narrows does not know where to look on it",
-                    missing.join(", ")
-                );
-            }
-            Self::open_with(options, offsets, fields)
-        };
-        let mut kernel = open(lockdown == Lockdown::Confidentiality);
+        let (mut offsets, mut fields) = offsets::find(&types, &options.off, lockdown() == Lockdown::Confidentiality);
+        let missing = offsets::missing(&fields);
+        if !missing.is_empty() {
+            bail!(
+                "this kernel has no {}: Narrows does not know where to look on it",
+                missing.join(", ")
+            );
+        }
         // Where securityfs is not to be seen, only trying tells.
-        if lockdown == Lockdown::Unknown && kernel.as_ref().is_ok_and(|kernel| !kernel.is_active("walk")) {
-            drop(kernel);
-            kernel = open(true);
+        if lockdown() == Lockdown::Unknown && !loads_walk(options, &offsets)? {
+            (offsets, fields) = offsets::find(&types, &options.off, true);
         }
         drop(types);
+        let kernel = Self::open_with(options, offsets, fields);
         // Reading the kernel's types takes tens of megabytes for a moment.
         give_back_memory();
         kernel
@@ -144,39 +157,93 @@ impl Kernel {
     /// [`Kernel::open`] with given offsets.
     fn open_with(options: &Options, offsets: Offsets, fields: Vec<Field>) -> anyhow::Result<Self> {
         let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
-        let mut ebpf = EbpfLoader::new()
+        let layout = Layout::of(options)?;
+        let found = takeover::find(options.pins.as_deref(), &layout)?;
+        let directory = found.place.as_ref().map(|(_, directory)| directory.clone());
+        let epoch = layout::epoch(options, &offsets);
+        let settings = Settings {
+            epoch,
+            ..options.settings
+        };
+        let mut loader = EbpfLoader::new();
+        loader
             .override_global("OFFSETS", &offsets, true)
-            .override_global("SETTINGS", &options.settings, true)
-            .map_max_entries("FLOWS", options.flows)
-            .load(OBJECT)
-            .context("cannot create the kernel maps")?;
+            .override_global("SETTINGS", &settings, true)
+            .map_max_entries("FLOWS", options.flows);
+        if let Some(directory) = &directory {
+            for name in layout.maps() {
+                loader.map_pin_path(name, directory.map(name));
+            }
+        }
+        let mut ebpf = loader.load(OBJECT).context("cannot create the kernel maps")?;
+        let mut controls = Controls::take(&mut ebpf, directory.is_some())?;
+        let is_same = match &directory {
+            Some(directory) if found.is_usable => takeover::is_same(directory, &mut controls, epoch)?,
+            _ => false,
+        };
+        let names = directory.as_ref().map(|directory| directory.epoch(epoch));
+        if let Some(names) = &names {
+            names.make().context("the programs' directory cannot be made")?;
+        }
+
+        let mut probes = Probes::new(names);
         let mut programs: Vec<ProgramStatus> = Vec::with_capacity(PROGRAMS.len());
+        let (mut walk, mut amend) = (None, None);
         for program in &PROGRAMS {
             let outcome = match program.obstacle(options, &offsets, &programs) {
                 Some(obstacle) => Err(obstacle),
-                None => program.load(&mut ebpf, &btf),
+                None if is_same && program.is_lasting() && probes.resume(program.name) => Ok(()),
+                // Another one at the same hook would count again what the one that is there has counted.
+                None if is_same && LIFE_CYCLE.contains(&program.name) => {
+                    Err("it was not attached when counting began".to_owned())
+                }
+                None => program.load(&mut ebpf, &btf).and_then(|loaded| {
+                    match program.hook {
+                        Hook::Iterator(_) => walk = Some(loaded),
+                        Hook::Run => amend = Some(loaded),
+                        _ => {
+                            let added = probes.add(program.name, loaded, program.is_lasting());
+                            added.map_err(|error| format!("{error:#}"))?;
+                        }
+                    }
+                    Ok(())
+                }),
             };
             programs.push(program.status(outcome));
         }
+        let start = match (found.unusable, found.is_usable, is_same) {
+            (Some(why), ..) => Start::Restarted(why),
+            (None, true, true) => Start::Resumed,
+            (None, true, false) => Start::Replaced,
+            (None, false, _) => Start::Fresh,
+        };
+        let mut caught: PerCpuArray<MapData, u64> = PerCpuArray::try_from(take(&mut ebpf, "CAUGHT")?)?;
+        let [_, twin] = LIFE_CYCLE;
+        let has_twin = probes.program(twin).is_some();
+        if let (Start::Replaced, Some(directory)) = (&start, &directory) {
+            controls.set(Control::TwinIsHere, has_twin)?;
+            let before = directory.epoch(controls.epoch());
+            handover::hand_over(&before, &mut probes, &mut controls, epoch)?;
+            // It is compared with what the kernel left out of runs of the new program.
+            let zero = PerCpuValues::try_from(vec![0; processors()?])?;
+            caught.set(0, zero, 0).context("the twin's counter cannot be set")?;
+        }
+        attach(&mut probes, &mut programs, start == Start::Replaced);
 
-        let caught = PerCpuArray::try_from(take(&mut ebpf, "CAUGHT")?)?;
-        let mut points = PointMaps::take(&mut ebpf)?;
-        let walks = Array::try_from(take(&mut ebpf, "WALK")?)?;
         let mut walker = None;
-        if let Some(status) = active_status(&mut programs, "walk") {
-            match start_walking(&ebpf, walks) {
+        let walks = Array::try_from(take(&mut ebpf, "WALK")?)?;
+        if let (Some(status), Some(program)) = (active_status(&mut programs, "walk"), walk) {
+            match Walker::attach(program, walks) {
                 Ok(started) => walker = Some(started),
                 Err(error) => status.switch_off(format!("{error:#}")),
             }
         }
         let active = |name: &str| programs.iter().any(|status| status.program == name && status.active);
-        points.control(Control::ResetsAreSeen, active("reset"))?;
-        points.control(Control::ExchangesAreSeen, active("data_read") && active("data_sent"))?;
-        if active("set_state_twin") {
-            points.control(Control::TwinIsHere, true)?;
-            thread::sleep(RUN);
-            points.control(Control::TwinHandles, true)?;
-        }
+        controls.set(Control::TwinIsHere, has_twin)?;
+        controls.set(Control::ResetsAreSeen, active("reset"))?;
+        controls.set(Control::ExchangesAreSeen, active("data_read") && active("data_sent"))?;
+        // From now on they count.
+        controls.begin(epoch)?;
         let logger = match aya_log::EbpfLogger::init(&mut ebpf) {
             Ok(logger) => Some(logger),
             Err(error) => {
@@ -190,9 +257,10 @@ impl Kernel {
             loss: PerCpuArray::try_from(take(&mut ebpf, "LOSS")?)?,
             failures: RingBuf::try_from(take(&mut ebpf, "FAILURES")?)?,
             cgroups: RingBuf::try_from(take(&mut ebpf, "CGROUPS")?)?,
-            points,
-            accept_watch: None,
-            point_links: Vec::new(),
+            points: PointMaps::take(&mut ebpf)?,
+            controls,
+            probes,
+            amend,
             walker,
             records: Array::try_from(take(&mut ebpf, "RECORDS")?)?,
             caught,
@@ -200,12 +268,18 @@ impl Kernel {
             queues: HashSet::new(),
             programs,
             fields,
-            ebpf,
+            start,
+            place: found.place,
+            refused: found.refused,
+            state: found.state,
         };
         kernel.adopt()?;
         // In a process namespace of its own the agent sees its own files only: the sockets of others get their records at once.
         let found = kernel.walker.is_some() && options.numbers;
-        kernel.points.control(Control::OpenSocketsAreFound, found)?;
+        kernel.controls.set(Control::OpenSocketsAreFound, found)?;
+        if let Some((pins, directory)) = &kernel.place {
+            takeover::clean(pins, directory);
+        }
         Ok(kernel)
     }
 
@@ -219,7 +293,68 @@ impl Kernel {
                 status.switch_off(format!("{error:#}"));
             }
         }
-        self.points.control(Control::OpenSocketsAreAdopted, true)
+        self.controls.set(Control::OpenSocketsAreAdopted, true)
+    }
+
+    /// How counting began.
+    pub const fn start(&self) -> &Start {
+        &self.start
+    }
+
+    /// Whether the kernel goes on counting when the agent ends; else, where it should, why not.
+    ///
+    /// # Errors
+    /// Why not, or nothing when it is not to.
+    pub fn is_lasting(&self) -> Result<(), Option<&str>> {
+        match &self.place {
+            Some(_) => Ok(()),
+            None => Err(self.refused.as_deref()),
+        }
+    }
+
+    /// What the agent before this one had kept with [`Kernel::keep`].
+    pub const fn take_state(&mut self) -> Option<Vec<u8>> {
+        self.state.take()
+    }
+
+    /// Keeps the agent's state for the next one, beside the counters that it is about. Flows that it tells of as leaving are taken out
+    /// of the kernel's table from now on.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn keep(&mut self, state: &[u8]) -> anyhow::Result<()> {
+        let Some((_, directory)) = &self.place else {
+            return Ok(());
+        };
+        let next = directory.next_state();
+        self.tables.wait_for_state(false);
+        let keep = || {
+            let blob = bpf::Blob::new(state)?;
+            // From an agent that was ended here.
+            match fs::remove_file(&next) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            bpf::pin(blob.as_fd(), &next)?;
+            fs::rename(&next, directory.state())
+        };
+        keep().with_context(|| format!("{} cannot be written", directory.state().display()))?;
+        self.tables.wait_for_state(true);
+        self.tables.are_kept();
+        Ok(())
+    }
+
+    /// Flows that are about to be taken out of the kernel's table.
+    pub fn leaving(&self) -> impl Iterator<Item = &agent_common::FlowKey> {
+        self.tables.leaving()
+    }
+
+    /// Tells the programs that there is still an agent.
+    ///
+    /// # Errors
+    /// What the kernel says, or that they have stopped counting.
+    pub fn beat(&mut self) -> anyhow::Result<()> {
+        self.controls.beat()
     }
 
     /// How each program fared.
@@ -250,34 +385,20 @@ impl Kernel {
     /// # Errors
     /// What the kernel says.
     pub fn set_points(&mut self, cgroups: &HashSet<u64>) -> anyhow::Result<Vec<u64>> {
-        if !cgroups.is_empty() && self.point_links.is_empty() {
-            self.attach_for_points()?;
-        }
-        let new = self.points.set(cgroups)?;
-        if cgroups.is_empty() {
-            for (name, link) in self.point_links.drain(..) {
-                tracepoint(&mut self.ebpf, name)?
-                    .detach(link)
-                    .with_context(|| format!("{name} is still attached"))?;
+        let new = self.points.set(cgroups, &mut self.controls)?;
+        for program in PROGRAMS
+            .iter()
+            .filter(|program| matches!(program.hook, Hook::Points(_)))
+        {
+            if cgroups.is_empty() {
+                self.probes.detach(program.name)?;
+            } else if let Some(status) = active_status(&mut self.programs, program.name)
+                && let Err(error) = self.probes.attach(program.name)
+            {
+                status.switch_off(format!("{error:#}"));
             }
         }
         Ok(new)
-    }
-
-    fn attach_for_points(&mut self) -> anyhow::Result<()> {
-        for (program, status) in PROGRAMS.iter().zip(&mut self.programs) {
-            if !matches!(program.hook, Hook::Points(_)) || !status.active {
-                continue;
-            }
-            match tracepoint(&mut self.ebpf, program.name)?.attach() {
-                Ok(link) => self.point_links.push((program.name, link)),
-                Err(error) => {
-                    status.active = false;
-                    status.reason = Some(programs::explain(error));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Counts failed `accept` calls of points from now on, or no more. While it does, every system call of the node takes
@@ -286,15 +407,11 @@ impl Kernel {
     /// # Errors
     /// What the kernel says.
     pub fn watch_accept(&mut self, on: bool) -> anyhow::Result<()> {
-        if on == self.accept_watch.is_some() || !self.is_active("accept_error") {
-            return Ok(());
+        match self.is_active("accept_error") {
+            true if on => self.probes.attach("accept_error"),
+            true => self.probes.detach("accept_error"),
+            false => Ok(()),
         }
-        let program = tracepoint(&mut self.ebpf, "accept_error")?;
-        match self.accept_watch.take() {
-            None => self.accept_watch = Some(program.attach().context("failed accepts cannot be watched")?),
-            Some(link) => program.detach(link).context("failed accepts are still watched")?,
-        }
-        Ok(())
     }
 
     /// Whether the life cycle of connections is seen: without it there is nothing to count.
@@ -312,7 +429,7 @@ impl Kernel {
             return Ok(Vec::new());
         };
         let walked = walker.walk(processes)?;
-        let is_counted = self.points.has(Control::OpenSocketsAreCounted);
+        let is_counted = self.controls.has(Control::OpenSocketsAreCounted);
         self.counted_walk = walked.whole.filter(|_| is_counted);
         if walked.whole.is_some() {
             self.records
@@ -331,18 +448,25 @@ impl Kernel {
     /// The tables cannot be read. What was read before the error was handed over.
     pub fn collect(&mut self, each: impl FnMut(&agent_common::FlowKey, Reading<'_>) -> bool) -> anyhow::Result<()> {
         let runs = self.skipped_changes();
-        let program: Option<&RawTracePoint> = match self.is_active("amend") {
-            true => self.ebpf.program("amend").and_then(|program| program.try_into().ok()),
-            false => None,
-        };
         let missing = Missing {
             runs,
             walk: self.counted_walk.take(),
             waiting: &self.queues,
         };
-        self.tables.collect(program, &missing, each)?;
-        let is_short = runs > self.tables.mended() && self.walker.is_some();
-        self.points.control(Control::OpenSocketsAreCounted, is_short)
+        self.tables
+            .collect(self.amend.as_ref().map(AsFd::as_fd), &missing, each)?;
+        let is_short = runs > self.tables.explained() && self.walker.is_some();
+        self.controls.set(Control::OpenSocketsAreCounted, is_short)
+    }
+
+    /// What was ended so by the agents before this one, on account of the same runs.
+    pub fn recall_mended(&mut self, mended: u64) {
+        self.tables.recall_mended(mended);
+    }
+
+    /// All that was ended so on account of these runs.
+    pub fn explained(&self) -> u64 {
+        self.tables.explained()
     }
 
     /// Connections that were ended because nothing but runs that the kernel left out explains that they are open.
@@ -396,24 +520,30 @@ impl Kernel {
     }
 
     fn recursion_misses(&self, program: &str) -> u64 {
-        let program = self.ebpf.program(program).and_then(|program| program.fd().ok());
-        program.map_or(0, |program| bpf::recursion_misses(program.as_fd()).unwrap_or(0))
+        let program = self.probes.program(program);
+        program.map_or(0, |program| bpf::runs(program).map_or(0, |runs| runs.recursion_misses))
     }
 
-    /// How often each active program ran, and for how long; nothing when the kernel does not measure it (sysctl
+    /// How often each active tracepoint program ran, and for how long; nothing when the kernel does not measure it (sysctl
     /// `kernel.bpf_stats_enabled`).
     pub fn costs(&self) -> Vec<ProgramCost> {
-        if std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() == "0") {
+        if fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() == "0") {
             return Vec::new();
         }
-        let active = self.programs.iter().filter(|status| status.active);
-        active
-            .filter_map(|status| {
-                let info = self.ebpf.program(status.program)?.info().ok()?;
+        let walker = self.walker.iter().map(|walker| ("walk", walker.program()));
+        let amend = self.amend.iter().map(|program| ("amend", program.as_fd()));
+        let probes = self
+            .probes
+            .names()
+            .filter_map(|name| Some((name, self.probes.program(name)?)));
+        let programs = probes.chain(walker).chain(amend);
+        programs
+            .filter_map(|(program, fd)| {
+                let runs = bpf::runs(fd).ok()?;
                 Some(ProgramCost {
-                    program: status.program,
-                    runs: info.run_count(),
-                    seconds: info.run_time().as_secs_f64(),
+                    program,
+                    runs: runs.count,
+                    seconds: runs.nanoseconds as f64 / 1e9,
                 })
             })
             .collect()
@@ -463,22 +593,46 @@ fn active_status<'a>(programs: &'a mut [ProgramStatus], name: &str) -> Option<&'
     all.find(|status| status.program == name && status.active)
 }
 
-fn start_walking(ebpf: &Ebpf, state: Array<MapData, u64>) -> anyhow::Result<Walker> {
-    let program = ebpf.program("walk").context("the kernel object has no program walk")?;
-    let program: &Iter = program.try_into()?;
-    Walker::attach(program.fd()?.try_clone()?, state)
+/// Attaches what is to be attached now. `Hook::Points` and `Hook::OnDemand` programs are tried, as whether they can be attached is
+/// to be known before it is wanted; not where others that they replace may be attached.
+fn attach(probes: &mut Probes, programs: &mut [ProgramStatus], is_replacing: bool) {
+    for program in &PROGRAMS {
+        let Some(status) = active_status(programs, program.name) else {
+            continue;
+        };
+        let attached = match program.hook {
+            Hook::Tracepoint(_) => probes.attach(program.name),
+            Hook::Points(_) | Hook::OnDemand(_) if !is_replacing && !probes.is_attached(program.name) => {
+                probes.attach(program.name).and_then(|()| probes.detach(program.name))
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = attached {
+            status.switch_off(format!("{error:#}"));
+        }
+    }
+}
+
+/// Whether the walk over open files can be loaded with these offsets: it reads kernel memory.
+fn loads_walk(options: &Options, offsets: &Offsets) -> anyhow::Result<bool> {
+    let mut ebpf = EbpfLoader::new()
+        .override_global("OFFSETS", offsets, true)
+        .map_max_entries("FLOWS", 64)
+        .load(OBJECT)
+        .context("cannot create the kernel maps")?;
+    let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+    let mut walk = PROGRAMS.iter().filter(|program| program.name == "walk");
+    Ok(walk.all(|walk| walk.obstacle(options, offsets, &[]).is_some() || walk.load(&mut ebpf, &btf).is_ok()))
+}
+
+/// Processors that per-processor maps have room for.
+fn processors() -> anyhow::Result<usize> {
+    aya::util::nr_cpus().map_err(|(what, error)| anyhow::anyhow!("cannot read {what}: {error}"))
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Map> {
     ebpf.take_map(name)
         .with_context(|| format!("the kernel object has no map {name}"))
-}
-
-fn tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut BtfTracePoint> {
-    let program = ebpf
-        .program_mut(name)
-        .with_context(|| format!("the kernel object has no program {name}"))?;
-    Ok(program.try_into()?)
 }
 
 #[cfg(test)]

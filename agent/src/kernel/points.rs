@@ -1,10 +1,11 @@
 //! What the kernel counts for points alone: the agent says which cgroups and threads are theirs.
 
+use super::control::Controls;
 use agent_common::{BUCKETS, Backlog, Control, PointCounters, Preemption, Task};
 use anyhow::Context;
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues},
+    maps::{HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues},
 };
 use std::{collections::HashSet, thread, time::Duration};
 
@@ -32,9 +33,6 @@ pub struct PointMaps {
     mains: HashMap<MapData, u64, u64>,
     tasks: HashMap<MapData, u32, Task>,
     preemptions: HashMap<MapData, Preemption, u64>,
-    control: Array<MapData, u32>,
-    /// What of [`Control`] is set.
-    bits: u32,
     cgroups: HashSet<u64>,
     /// Cgroups and processes for which there was no room, as long as they are asked about.
     without_room: (HashSet<u64>, HashSet<u32>),
@@ -77,49 +75,28 @@ impl PointMaps {
     /// # Errors
     /// When one is missing.
     pub(super) fn take(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
-        let processors =
-            aya::util::nr_cpus().map_err(|(what, error)| anyhow::anyhow!("cannot read {what}: {error}"))?;
+        let counters: PerCpuHashMap<MapData, u64, PointCounters> =
+            PerCpuHashMap::try_from(super::take(ebpf, "POINTS")?)?;
+        // An agent before this one may have named some.
+        let cgroups = counters
+            .keys()
+            .collect::<Result<_, _>>()
+            .context("the points' counters cannot be read")?;
         Ok(Self {
-            counters: PerCpuHashMap::try_from(super::take(ebpf, "POINTS")?)?,
+            counters,
             backlog: HashMap::try_from(super::take(ebpf, "BACKLOG")?)?,
             mains: HashMap::try_from(super::take(ebpf, "MAINS")?)?,
             tasks: HashMap::try_from(super::take(ebpf, "TASKS")?)?,
             preemptions: HashMap::try_from(super::take(ebpf, "PREEMPTIONS")?)?,
-            control: Array::try_from(super::take(ebpf, "CONTROL")?)?,
-            bits: 0,
-            cgroups: HashSet::new(),
+            cgroups,
             without_room: Default::default(),
             turned_away: (0, 0),
-            processors,
+            processors: super::processors()?,
         })
     }
 
-    /// Sets or clears bits that the programs go by.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub(super) fn control(&mut self, bit: Control, on: bool) -> anyhow::Result<()> {
-        let bits = if on {
-            self.bits | bit as u32
-        } else {
-            self.bits & !(bit as u32)
-        };
-        if bits != self.bits {
-            self.control
-                .set(0, bits, 0)
-                .context("cannot tell the programs what they may rely on")?;
-            self.bits = bits;
-        }
-        Ok(())
-    }
-
-    /// Whether a bit is set.
-    pub(super) fn has(&self, bit: Control) -> bool {
-        self.bits & bit as u32 != 0
-    }
-
     /// See [`super::Kernel::set_points`].
-    pub(super) fn set(&mut self, cgroups: &HashSet<u64>) -> anyhow::Result<Vec<u64>> {
+    pub(super) fn set(&mut self, cgroups: &HashSet<u64>, controls: &mut Controls) -> anyhow::Result<Vec<u64>> {
         let gone: Vec<u64> = self.cgroups.difference(cgroups).copied().collect();
         for cgroup in &gone {
             absent(self.counters.remove(cgroup)).context("a point's counters cannot be taken out")?;
@@ -145,7 +122,7 @@ impl PointMaps {
                 self.turned_away.0 += 1;
             }
         }
-        self.control(Control::PointsAreHere, !cgroups.is_empty())?;
+        controls.set(Control::PointsAreHere, !cgroups.is_empty())?;
         Ok(new)
     }
 

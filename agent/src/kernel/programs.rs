@@ -1,15 +1,16 @@
 //! The kernel programs: what they are for, and how each is loaded and attached.
 
 use super::{
-    Options,
+    Options, bpf,
     restrictions::{Lockdown, lockdown},
 };
 use agent_common::{ABSENT, Offsets};
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun},
+    programs::{BtfTracePoint, Iter, ProgramError, ProgramFd, RawTracePoint},
 };
 use serde::Serialize;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,50 +254,51 @@ impl Program {
         }
     }
 
-    /// Loads it, and attaches it when it is a tracepoint program. An iterator is attached by the caller.
+    /// Whether it goes on while no agent runs: it counts by itself, and not at the agent's demand.
+    pub const fn is_lasting(&self) -> bool {
+        matches!(self.hook, Hook::Tracepoint(_) | Hook::Points(_))
+    }
+
+    /// Loads it.
     ///
     /// # Errors
     /// A sentence on what failed, with the end of the verifier's log when the verifier refused the program.
-    pub fn load(&self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), String> {
+    pub fn load(&self, ebpf: &mut Ebpf, btf: &Btf) -> Result<OwnedFd, String> {
         let program = ebpf
             .program_mut(self.name)
             .ok_or_else(|| format!("the kernel object has no program {}", self.name))?;
-        match self.hook {
-            Hook::Tracepoint(name) => {
+        let loaded = match self.hook {
+            Hook::Tracepoint(name) | Hook::Points(name) | Hook::OnDemand(name) => {
                 let program: &mut BtfTracePoint = program.try_into().map_err(explain)?;
-                program.load(name, btf).map_err(explain)?;
-                program.attach().map_err(explain)?;
-            }
-            Hook::Points(name) | Hook::OnDemand(name) => {
-                let program: &mut BtfTracePoint = program.try_into().map_err(explain)?;
-                program.load(name, btf).map_err(explain)?;
-                // Whether it can be attached is to be known before it is wanted.
-                let link = program.attach().map_err(explain)?;
-                program.detach(link).map_err(explain)?;
+                program.load(name, btf).and_then(|()| program.fd())
             }
             Hook::Iterator(kind) => {
                 let program: &mut Iter = program.try_into().map_err(explain)?;
-                program.load(kind, btf).map_err(explain)?;
+                program.load(kind, btf).and_then(|()| program.fd())
             }
             Hook::Run => {
                 let program: &mut RawTracePoint = program.try_into().map_err(explain)?;
-                program.load().map_err(explain)?;
-                // Whether it can be run is to be known before it is wanted; without arguments it does nothing.
-                let nothing = RawTracePointRunOptions {
-                    args: [u64::MAX; 12],
-                    cpu: None,
-                };
-                program.test_run(nothing).map_err(explain)?;
+                program.load().and_then(|()| program.fd())
             }
+        };
+        let program: &ProgramFd = loaded.map_err(explain)?;
+        let program = program
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| error.to_string())?;
+        if self.hook == Hook::Run {
+            // Whether it can be run is to be known before it is wanted; without arguments it does nothing.
+            bpf::run(program.as_fd(), &[u64::MAX; 12])
+                .map_err(|error| format!("the kernel does not run it: {error}"))?;
         }
-        Ok(())
+        Ok(program)
     }
 }
 
 /// The last lines of the verifier's log say what it objected to.
 const LOG_LINES: usize = 8;
 
-pub(super) fn explain(error: ProgramError) -> String {
+fn explain(error: ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();

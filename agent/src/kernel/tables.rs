@@ -1,7 +1,7 @@
 //! The tables of flows: reading them, taking idle flows out, and putting right what the kernel missed.
 
 use super::{
-    bpf::BatchReader,
+    bpf::{self, BatchReader},
     mend::{Mend, Missing},
     take,
 };
@@ -10,11 +10,10 @@ use anyhow::{Context, bail};
 use aya::{
     Ebpf,
     maps::{Array, HashMap, Map, MapData},
-    programs::{RawTracePoint, RawTracePointRunOptions, TestRun},
 };
 use std::{
     collections::{HashMap as Table, HashSet},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -42,23 +41,31 @@ pub struct FlowTables {
     /// After so many of them a flow without open connections is retired.
     idle_readings: u32,
     /// Flows that are marked, and since when.
-    retired: Vec<(FlowKey, Instant)>,
+    retired: Vec<Retired>,
+    /// Whether they wait until the agent's state has been kept, which tells of them.
+    waits_for_state: bool,
     mend: Mend,
 }
 
+/// A flow that is about to be taken out.
+struct Retired {
+    key: FlowKey,
+    since: Instant,
+    /// The state that was kept last tells that it leaves: an entry with this key that is not marked is a new one.
+    is_kept: bool,
+}
+
 /// Runs the `amend` program; `None` where the kernel does not allow that.
-pub type Amend<'a> = Option<&'a RawTracePoint>;
+pub type Amend<'a> = Option<BorrowedFd<'a>>;
 
 /// Has the kernel do something with a flow; whether it was done.
-pub fn amend(program: &RawTracePoint, what: Amendment, key: &FlowKey, number: u64) -> anyhow::Result<bool> {
+pub fn amend(program: BorrowedFd<'_>, what: Amendment, key: &FlowKey, number: u64) -> anyhow::Result<bool> {
     let mut args = [0; 12];
     args[0] = what as u64;
     args[1..5].copy_from_slice(&words(key));
     args[5] = number;
-    let ran = program
-        .test_run(RawTracePointRunOptions { args, cpu: None })
-        .context("the program that changes a flow cannot be run")?;
-    Ok(ran.return_value == 1)
+    let result = bpf::run(program, &args).context("the program that changes a flow cannot be run")?;
+    Ok(result == 1)
 }
 
 /// A key as the program's arguments.
@@ -98,13 +105,41 @@ impl FlowTables {
             idle: Table::new(),
             idle_readings,
             retired: Vec::new(),
+            waits_for_state: false,
             mend: Mend::new(idle_readings),
         })
     }
 
-    /// Connections that were ended because nothing else explains that they are open.
-    pub fn mended(&self) -> u64 {
+    /// Connections that this agent has ended because nothing else explains that they are open.
+    pub const fn mended(&self) -> u64 {
         self.mend.mended()
+    }
+
+    /// The same with those that the agents before it have ended.
+    pub const fn explained(&self) -> u64 {
+        self.mend.explained()
+    }
+
+    /// What the agents before this one have ended.
+    pub const fn recall_mended(&mut self, mended: u64) {
+        self.mend.recall(mended);
+    }
+
+    /// Flows that are marked, and about to be taken out.
+    pub fn leaving(&self) -> impl Iterator<Item = &FlowKey> {
+        self.retired.iter().map(|retired| &retired.key)
+    }
+
+    /// Whether flows stay until the agent's state has been kept.
+    pub const fn wait_for_state(&mut self, waits: bool) {
+        self.waits_for_state = waits;
+    }
+
+    /// The agent's state has been kept, and tells of all that are leaving.
+    pub fn are_kept(&mut self) {
+        for retired in &mut self.retired {
+            retired.is_kept = true;
+        }
     }
 
     /// Hands every flow to `each`, which says whether it has changed, and takes out those that were idle for long. `missing` is
@@ -122,7 +157,7 @@ impl FlowTables {
         let mut owned: Table<u64, u64> = Table::new();
         let mut leaving = Vec::new();
         let Self { reader, idle, mend, .. } = self;
-        let retired: HashSet<FlowKey> = self.retired.iter().map(|(key, _)| *key).collect();
+        let retired: HashSet<FlowKey> = self.retired.iter().map(|retired| retired.key).collect();
         reader
             .read(self.flows_fd.as_fd(), |key, flow| {
                 *owned.entry(key.cgroup).or_default() += 1;
@@ -175,7 +210,7 @@ impl FlowTables {
             // One generation at a time: the other one takes over.
             let mut other = key;
             other.generation ^= 1;
-            if !marked && self.retired.iter().any(|(retired, _)| *retired == other) {
+            if !marked && self.retired.iter().any(|retired| retired.key == other) {
                 continue;
             }
             let is_retired = match program {
@@ -185,7 +220,11 @@ impl FlowTables {
             };
             if is_retired {
                 self.idle.remove(&key);
-                self.retired.push((key, Instant::now()));
+                self.retired.push(Retired {
+                    key,
+                    since: Instant::now(),
+                    is_kept: false,
+                });
             }
         }
         Ok(())
@@ -195,8 +234,9 @@ impl FlowTables {
     fn take_retired(&mut self, each: &mut impl FnMut(&FlowKey, Reading<'_>) -> bool) -> anyhow::Result<HashSet<u64>> {
         let mut owners = HashSet::new();
         // One at a time, so that an error leaves the others where they are.
-        while let Some((key, since)) = self.retired.first()
+        while let Some(Retired { key, since, is_kept }) = self.retired.first()
             && since.elapsed() >= QUARANTINE
+            && (*is_kept || !self.waits_for_state)
         {
             let flow = self.flows.get(key, 0).context("a retired flow cannot be read")?;
             self.flows.remove(key).context("a retired flow cannot be taken out")?;

@@ -6,6 +6,7 @@ const OPTIONS: Options = Options {
     off: Vec::new(),
     idle_readings: 12,
     numbers: true,
+    pins: None,
 };
 
 fn offsets() -> (Offsets, Vec<Field>) {

@@ -1,16 +1,13 @@
 //! Walks over open files: sockets that are open get their records, and what they have carried since the last walk is counted.
 
-use super::bpf;
+use super::{bpf, bytes::split};
 use agent_common::ListenerSample;
 use anyhow::Context;
-use aya::{
-    maps::{Array, MapData},
-    programs::ProgramFd,
-};
+use aya::maps::{Array, MapData};
 use std::{
     fs::File,
     io::{self, Read},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -23,7 +20,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// The program that walks.
 pub struct Walker {
-    program: ProgramFd,
+    program: OwnedFd,
     whole: OwnedFd,
     /// Whether the kernel can walk over the files of one process.
     by_process: bool,
@@ -48,7 +45,7 @@ impl Walker {
     ///
     /// # Errors
     /// The kernel does not iterate over open files.
-    pub fn attach(program: ProgramFd, state: Array<MapData, u64>) -> anyhow::Result<Self> {
+    pub fn attach(program: OwnedFd, state: Array<MapData, u64>) -> anyhow::Result<Self> {
         let fd = program.as_fd();
         let whole = bpf::attach_iterator(fd, None).context("this kernel does not iterate over open files")?;
         let by_process = bpf::iterates_by_process(fd);
@@ -62,6 +59,11 @@ impl Walker {
             program,
             next: Instant::now(),
         })
+    }
+
+    /// The program.
+    pub fn program(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
     }
 
     /// Walks over the files of the whole node, or, while that would take more than a hundredth of a processor's time, over those
@@ -138,13 +140,6 @@ fn run<T: aya::Pod>(link: &OwnedFd, found: &mut Vec<T>) -> io::Result<()> {
         chunk.copy_within(filled - left..filled, 0);
         filled = left;
     }
-}
-
-/// The plain old data at the start of `bytes`, and the rest. `None` when there is not enough.
-pub fn split<T: aya::Pod>(bytes: &[u8]) -> Option<(T, &[u8])> {
-    let (head, rest) = bytes.split_at_checked(size_of::<T>())?;
-    // SAFETY: so many bytes are there, every bit pattern is a `T`, and the read does not ask for alignment.
-    Some((unsafe { head.as_ptr().cast::<T>().read_unaligned() }, rest))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod inside;
 mod load;
 mod parties;
 mod reach;
+mod recall;
 mod recent;
 mod resources;
 pub mod saturation;
@@ -36,6 +37,7 @@ pub use inside::{Culprit, Inside, STATE_LABELS};
 pub use load::{AcceptQueue, Called, PointLoad, Side};
 pub use parties::{Counts, Parties, Share};
 pub use reach::{Reach, Window};
+pub use recall::Remembered;
 pub use resources::Resources;
 
 use crate::{
@@ -45,6 +47,7 @@ use crate::{
 };
 use agent_common::{Flow, FlowKey, ListenerSample, Role};
 use parties::handshake_failures;
+use recall::Recall;
 use recent::Clock;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -144,6 +147,7 @@ pub struct Model {
     bounds: Bounds,
     clock: Clock,
     flows: HashMap<FlowKey, Known>,
+    recall: Option<Recall>,
     points: BTreeMap<Arc<Point>, PointLoad>,
     reach: HashMap<Arc<Point>, Reach>,
     ways: Ways,
@@ -175,6 +179,7 @@ impl Model {
             bounds,
             clock: Clock::new(bounds.window),
             flows: HashMap::new(),
+            recall: None,
             points: BTreeMap::new(),
             reach: HashMap::new(),
             ways: Ways::default(),

@@ -7,21 +7,33 @@ use std::{collections::VecDeque, time::Instant};
 
 /// A flow, as far as it has been counted.
 pub(super) struct Known {
-    last: Flow,
+    pub(super) last: Flow,
     /// Connections that ended and had never been seen to begin: they were open, but in no file table, at the start.
-    unseen: u64,
+    pub(super) unseen: u64,
     /// Connections that are open, by who they were counted under; the oldest first.
     open: VecDeque<Open>,
     /// What is not counted yet, in the order in which it happened, and in which it is counted: connections must begin before
     /// they end.
-    held: VecDeque<Held>,
+    pub(super) held: VecDeque<Held>,
     /// Its other end stayed unknown for as long as is waited for; so the next count of it does not wait again.
     gave_up: bool,
     /// It will not come again.
-    gone: bool,
+    pub(super) gone: bool,
 }
 
 impl Known {
+    /// Nothing has been counted of it.
+    pub(super) const fn new() -> Self {
+        Self {
+            last: Flow::ZERO,
+            unseen: 0,
+            open: VecDeque::new(),
+            held: VecDeque::new(),
+            gave_up: false,
+            gone: false,
+        }
+    }
+
     /// Connections that are open.
     pub(super) fn open(&self) -> u64 {
         self.last.open()
@@ -37,11 +49,19 @@ struct Open {
 }
 
 /// What a flow has counted, and nobody knows yet for whom.
-struct Held {
-    delta: Flow,
-    when: Moment,
-    /// The point whose sockets they are has it already.
-    point_has_it: bool,
+pub(super) struct Held {
+    pub(super) delta: Flow,
+    pub(super) when: Moment,
+    pub(super) point_has: PointHas,
+}
+
+/// What the point whose sockets they are has of it already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum PointHas {
+    Nothing,
+    /// All but the connections that are open: an agent before this one has counted the rest.
+    Totals,
+    All,
 }
 
 impl Model {
@@ -56,14 +76,9 @@ impl Model {
         {
             return false;
         }
-        let mut known = self.flows.remove(key).unwrap_or_else(|| Known {
-            last: Flow::ZERO,
-            unseen: 0,
-            open: VecDeque::new(),
-            held: VecDeque::new(),
-            gave_up: false,
-            gone,
-        });
+        let mut known = (self.flows.remove(key))
+            .or_else(|| self.recalled(key, now))
+            .unwrap_or_else(Known::new);
         known.gone = gone;
         self.move_open(key, &mut known, resolver, when.at);
         let before = known.last.carrier;
@@ -110,7 +125,7 @@ impl Model {
         }
     }
 
-    fn keep(&mut self, key: FlowKey, known: Known) {
+    pub(super) fn keep(&mut self, key: FlowKey, known: Known) {
         if known.open.iter().any(|open| open.binding.incomplete()) {
             self.unknown.insert(key);
         } else {
@@ -160,7 +175,7 @@ impl Model {
         known.held.push_back(Held {
             delta,
             when,
-            point_has_it: false,
+            point_has: PointHas::Nothing,
         });
         let too_many = self.held > self.bounds.waiting;
         self.count_held(key, known, resolver, when.at, too_many);
@@ -191,14 +206,22 @@ impl Model {
 
     /// What the point's own sockets show, as soon as it is known that they are a point's.
     fn count_for_the_point(&mut self, port: u16, role: Role, held: &mut Held, binding: &Binding) {
-        if !held.point_has_it
+        if held.point_has != PointHas::All
             && let Some(load) = binding.point().cloned().and_then(|point| self.load(&point))
         {
-            held.point_has_it = true;
-            match role {
-                Role::Client => load.upstream.add(&held.delta),
-                Role::Server => load.downstream.add(&held.delta),
-                Role::Listener => load.queues.entry(port).or_default().drops += held.delta.drops,
+            let has_totals = std::mem::replace(&mut held.point_has, PointHas::All) == PointHas::Totals;
+            let side = match role {
+                Role::Client => &mut load.upstream,
+                Role::Server => &mut load.downstream,
+                Role::Listener => {
+                    let drops = if has_totals { 0 } else { held.delta.drops };
+                    load.queues.entry(port).or_default().drops += drops;
+                    return;
+                }
+            };
+            match has_totals {
+                true => side.active += super::load::change(&held.delta),
+                false => side.add(&held.delta),
             }
         }
     }

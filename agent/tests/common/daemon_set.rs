@@ -4,6 +4,7 @@ use super::{
     World, binary,
     cluster::{Cluster, NODE, fresh_id, fresh_uid},
 };
+use narrows::kernel::PINS;
 use narrows_testbed::{
     agent::Agent,
     confine::{Container, Mount, image},
@@ -101,6 +102,16 @@ pub struct Node {
     pod: SimPod,
     pub cluster: Cluster,
     files: TempDir,
+    _left: Left,
+}
+
+/// What agents leave to each other, on a file system that is the tests' own; gone with the guard.
+struct Left;
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(PINS);
+    }
 }
 
 impl Node {
@@ -131,6 +142,7 @@ impl Node {
             pod,
             cluster: Cluster::of(world, api),
             files,
+            _left: Left,
         }
     }
 

@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod daemon_set;
 pub mod everybody;
+pub mod pins;
 pub mod processes;
 
 use narrows_testbed::{agent::Agent, cgroup, isolate, netns::Fabric, scrape::Metrics, workload::Workload};

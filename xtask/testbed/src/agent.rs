@@ -85,6 +85,10 @@ impl Agent {
         if !extra_args.iter().any(|arg| arg.starts_with("--interval")) {
             command.args(["--interval", "0.2"]);
         }
+        // What one agent leaves would be found by the next one, of another test.
+        if !extra_args.contains(&"--pins") {
+            command.arg("--no-pin");
+        }
         command.args(extra_args);
         Self::run(&mut command, address, directory, None, |command| {
             process::spawn(command, None, None)

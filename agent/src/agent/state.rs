@@ -1,0 +1,234 @@
+//! What an agent leaves to the next one: what it has exported, and how far the kernel's counters had been counted then. Both belong
+//! together: the next one exports the former, plus what the counters have grown by.
+
+use crate::{
+    export::{Kept, Series, Value},
+    kernel::{bytes_of, split},
+    model::Remembered,
+};
+use agent_common::{Flow, FlowKey, PointCounters, Preemption};
+use anyhow::{Context, bail};
+use bytes::{Buf, BufMut};
+use std::collections::HashMap;
+
+/// What the bytes begin with. Its last digit is the number of the format.
+const MAGIC: &[u8; 8] = b"NARROWS1";
+
+/// The state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// When it was current, in milliseconds since 1970.
+    pub at: i64,
+    /// What had been exported.
+    pub series: Series,
+    /// The flows.
+    pub flows: Vec<Remembered>,
+    /// What the kernel had counted for the points' cgroups.
+    pub points: Vec<(u64, PointCounters)>,
+    /// Who had interrupted whom.
+    pub preemptions: Vec<(Preemption, u64)>,
+    /// Connections that were ended on account of runs that the kernel had left out.
+    pub explained: u64,
+}
+
+impl State {
+    /// As bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        body.put_i64_le(self.at);
+        body.put_u64_le(self.explained);
+        list(&mut body, self.series.families.iter(), |body, (name, family)| {
+            text(body, name);
+            list(body, family.iter(), |body, (labels, kept)| {
+                text(body, labels);
+                body.put_i64_le(kept.at);
+                value(body, &kept.value);
+            });
+        });
+        list(&mut body, self.flows.iter(), |body, flow| {
+            body.put_slice(bytes_of(&flow.key));
+            body.put_slice(bytes_of(&flow.last));
+            body.put_u64_le(flow.unseen);
+            list(body, flow.held.iter(), |body, (delta, point_has_it)| {
+                body.put_slice(bytes_of(delta));
+                body.put_u8(u8::from(*point_has_it));
+            });
+        });
+        list(&mut body, self.points.iter(), |body, (cgroup, counters)| {
+            body.put_u64_le(*cgroup);
+            body.put_slice(bytes_of(counters));
+        });
+        list(&mut body, self.preemptions.iter(), |body, (who, count)| {
+            body.put_slice(bytes_of(who));
+            body.put_u64_le(*count);
+        });
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(lz4_flex::compress_prepend_size(&body));
+        bytes
+    }
+
+    /// From bytes.
+    ///
+    /// # Errors
+    /// They are of another version, or damaged.
+    pub fn decode(bytes: &[u8]) -> anyhow::Result<Self> {
+        let Some(packed) = bytes.strip_prefix(MAGIC) else {
+            bail!("it has the format of another version");
+        };
+        let body = lz4_flex::decompress_size_prepended(packed).context("it is damaged")?;
+        let mut body = body.as_slice();
+        let state = Self {
+            at: body.try_get_i64_le()?,
+            explained: body.try_get_u64_le()?,
+            series: Series {
+                families: map(&mut body, |body| {
+                    let name = string(body)?;
+                    let family = map(body, |body| {
+                        let labels = string(body)?;
+                        let at = body.try_get_i64_le()?;
+                        Ok((
+                            labels,
+                            Kept {
+                                value: get_value(body)?,
+                                at,
+                            },
+                        ))
+                    })?;
+                    Ok((name, family))
+                })?,
+            },
+            flows: items(&mut body, |body| {
+                Ok(Remembered {
+                    key: plain::<FlowKey>(body)?,
+                    last: plain::<Flow>(body)?,
+                    unseen: body.try_get_u64_le()?,
+                    held: items(body, |body| Ok((plain::<Flow>(body)?, body.try_get_u8()? != 0)))?,
+                })
+            })?,
+            points: items(&mut body, |body| Ok((body.try_get_u64_le()?, plain(body)?)))?,
+            preemptions: items(&mut body, |body| Ok((plain(body)?, body.try_get_u64_le()?)))?,
+        };
+        if !body.is_empty() {
+            bail!("it is damaged: {} bytes are left", body.len());
+        }
+        Ok(state)
+    }
+}
+
+fn list<T>(body: &mut Vec<u8>, items: impl ExactSizeIterator<Item = T>, mut put: impl FnMut(&mut Vec<u8>, T)) {
+    body.put_u32_le(u32::try_from(items.len()).unwrap_or(u32::MAX));
+    for item in items {
+        put(body, item);
+    }
+}
+
+fn text(body: &mut Vec<u8>, text: &str) {
+    body.put_u32_le(u32::try_from(text.len()).unwrap_or(u32::MAX));
+    body.put_slice(text.as_bytes());
+}
+
+fn value(body: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Counter(value) => {
+            body.put_u8(0);
+            body.put_f64_le(*value);
+        }
+        Value::Histogram(sum, buckets) => {
+            body.put_u8(1);
+            body.put_f64_le(*sum);
+            list(body, buckets.iter(), |body, (bound, n)| {
+                body.put_f64_le(*bound);
+                body.put_u64_le(*n);
+            });
+        }
+    }
+}
+
+fn get_value(body: &mut &[u8]) -> anyhow::Result<Value> {
+    Ok(match body.try_get_u8()? {
+        0 => Value::Counter(body.try_get_f64_le()?),
+        _ => Value::Histogram(
+            body.try_get_f64_le()?,
+            items(body, |body| Ok((body.try_get_f64_le()?, body.try_get_u64_le()?)))?,
+        ),
+    })
+}
+
+fn items<T>(body: &mut &[u8], mut get: impl FnMut(&mut &[u8]) -> anyhow::Result<T>) -> anyhow::Result<Vec<T>> {
+    (0..body.try_get_u32_le()?).map(|_| get(body)).collect()
+}
+
+fn map<T>(
+    body: &mut &[u8],
+    mut get: impl FnMut(&mut &[u8]) -> anyhow::Result<(String, T)>,
+) -> anyhow::Result<HashMap<String, T>> {
+    (0..body.try_get_u32_le()?).map(|_| get(body)).collect()
+}
+
+fn string(body: &mut &[u8]) -> anyhow::Result<String> {
+    let length = body.try_get_u32_le()? as usize;
+    let (text, rest) = body.split_at_checked(length).context("it is damaged")?;
+    *body = rest;
+    Ok(String::from_utf8(text.to_vec())?)
+}
+
+fn plain<T: aya::Pod>(body: &mut &[u8]) -> anyhow::Result<T> {
+    let (value, rest) = split(body).context("it is damaged")?;
+    *body = rest;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        let mut state = State {
+            at: 17,
+            explained: 3,
+            ..State::default()
+        };
+        let mut family = |name: &str, value| {
+            let kept = Kept { value, at: 5 };
+            let rows = HashMap::from([("side\u{1e}up\u{1f}".to_owned(), kept)]);
+            state.series.families.insert(name.to_owned(), rows);
+        };
+        family("narrows_a", Value::Counter(2.5));
+        family("narrows_b", Value::Histogram(1.0, vec![(0.5, 7), (f64::INFINITY, 1)]));
+        let flow = Flow {
+            opened: 9,
+            closed: 4,
+            ..Flow::ZERO
+        };
+        state.flows.push(Remembered {
+            key: FlowKey {
+                cgroup: 1,
+                port: 80,
+                ..FlowKey::default()
+            },
+            last: flow,
+            unseen: 1,
+            held: vec![(flow, true), (Flow::ZERO, false)],
+        });
+        state.points.push((8, PointCounters::ZERO));
+        state.preemptions.push((Preemption { point: 8, by: 9 }, 10));
+        state
+    }
+
+    #[test]
+    fn what_is_left_is_what_is_found() {
+        let state = state();
+        assert_eq!(State::decode(&state.encode()).expect("readable"), state);
+    }
+
+    #[test]
+    fn damage_and_other_versions_are_found() {
+        let bytes = state().encode();
+        let other = [b"NARROWS0".as_slice(), &bytes[8..]].concat();
+        let error = State::decode(&other).expect_err("another version");
+        assert!(error.to_string().contains("another version"), "{error}");
+        for length in 8..bytes.len() {
+            assert!(State::decode(&bytes[..length]).is_err(), "{length} bytes");
+        }
+    }
+}

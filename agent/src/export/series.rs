@@ -1,0 +1,137 @@
+//! Counters and histograms by name and labels, apart from any format: what the agent has exported, so that the next one goes on from
+//! there.
+
+use super::families::Labels;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+/// A series that nobody has added to is shown for so long by the agents that come after.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a series has counted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A counter.
+    Counter(f64),
+    /// The sum of a histogram, and its buckets: upper bound, and how many lie between it and the one before.
+    Histogram(f64, Vec<(f64, u64)>),
+}
+
+/// A series as it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// What it had counted.
+    pub value: Value,
+    /// When an agent last counted for it, in milliseconds since 1970.
+    pub at: i64,
+}
+
+/// Series by family and labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// The families; the keys within one are made by [`key`].
+    pub families: HashMap<String, HashMap<String, Kept>>,
+}
+
+impl Series {
+    /// Forgets what nobody has added to for long, and at once what is about a point that is not among `points` and has not been
+    /// added to for the time of `window`.
+    pub fn forget(&mut self, now: i64, window: Duration, points: &HashSet<&str>) {
+        let older =
+            |at: i64, than: Duration| now.saturating_sub(at) > i64::try_from(than.as_millis()).unwrap_or(i64::MAX);
+        for family in self.families.values_mut() {
+            family.retain(|key, kept| {
+                let is_gone = labels(key).any(|(name, value)| name == "point" && !points.contains(value));
+                !(older(kept.at, REMEMBERED) || is_gone && older(kept.at, window))
+            });
+        }
+    }
+}
+
+/// Between names and values, and between pairs of them: characters that no label has.
+const IS: char = '\u{1e}';
+const AND: char = '\u{1f}';
+
+/// Labels as one string.
+pub fn key(labels: &Labels<'_>) -> String {
+    let mut key = String::new();
+    for (name, value) in labels {
+        key.push_str(name);
+        key.push(IS);
+        key.push_str(value);
+        key.push(AND);
+    }
+    key
+}
+
+/// The labels of a [`key`].
+pub fn labels(key: &str) -> impl Iterator<Item = (&str, &str)> {
+    key.split(AND).filter_map(|pair| pair.split_once(IS))
+}
+
+impl Value {
+    /// The same with what was counted before; a histogram whose buckets are others begins anew.
+    pub fn after(mut self, before: Option<&Self>) -> Self {
+        match (&mut self, before) {
+            (Self::Counter(now), Some(Self::Counter(before))) => *now += before,
+            (Self::Histogram(sum, buckets), Some(Self::Histogram(sum_before, before)))
+                if buckets.len() == before.len() && buckets.iter().zip(before).all(|(one, other)| one.0 == other.0) =>
+            {
+                *sum += sum_before;
+                for (bucket, before) in buckets.iter_mut().zip(before) {
+                    bucket.1 += before.1;
+                }
+            }
+            _ => {}
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_their_key_are_the_same() {
+        let given: Labels<'_> = vec![("point", "a/b=c,\"".into()), ("side", "".into())];
+        let key = key(&given);
+        let found: Vec<_> = labels(&key).collect();
+        assert_eq!(found, [("point", "a/b=c,\""), ("side", "")]);
+        assert_eq!(labels("").count(), 0);
+    }
+
+    #[test]
+    fn values_go_on_from_those_before() {
+        let counter = Value::Counter(2.0).after(Some(&Value::Counter(3.0)));
+        assert_eq!(counter, Value::Counter(5.0));
+        let histogram = |sum, n| Value::Histogram(sum, vec![(0.5, n), (f64::INFINITY, 1)]);
+        assert_eq!(
+            histogram(1.5, 2).after(Some(&histogram(0.5, 3))),
+            Value::Histogram(2.0, vec![(0.5, 5), (f64::INFINITY, 2)])
+        );
+        assert_eq!(Value::Counter(2.0).after(None), Value::Counter(2.0));
+        let other = Value::Histogram(1.0, vec![(0.25, 9)]);
+        assert_eq!(histogram(1.5, 2).after(Some(&other)), histogram(1.5, 2));
+    }
+
+    #[test]
+    fn what_nobody_adds_to_is_forgotten_in_time() {
+        let mut series = Series::default();
+        let family = series.families.entry("narrows_x".to_owned()).or_default();
+        let at = |at| Kept {
+            value: Value::Counter(1.0),
+            at,
+        };
+        let point = |name: &'static str| key(&vec![("point", name.into())]);
+        let day = i64::try_from(REMEMBERED.as_millis()).expect("small");
+        family.insert(point("here"), at(day));
+        family.insert(point("gone"), at(day));
+        family.insert(point("old"), at(0));
+        series.forget(day + 60_000, Duration::from_secs(30), &HashSet::from(["here", "old"]));
+        let left: Vec<_> = series.families["narrows_x"].keys().collect();
+        assert_eq!(left, [&point("here")]);
+    }
+}

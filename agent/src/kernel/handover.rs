@@ -1,0 +1,104 @@
+//! New programs take over from those of another epoch, on the same maps, while connections begin and end.
+//!
+//! The kernel runs the programs of a tracepoint in the order in which they were attached. A life-cycle program notes what it has
+//! handled for the twin that comes after it (`agent-ebpf/src/ledger.rs`). While programs hand over, twins leave the notes where they
+//! are, and note what they handle themselves. So at each of these steps every change of state is handled by exactly one program:
+//!
+//! | attached, in this order | who handles a change |
+//! | --- | --- |
+//! | old, old twin | old |
+//! | old, old twin, new (not on duty), new twin | old; both twins find its note |
+//! | old twin, new, new twin | old twin; the new twin finds its note |
+//! | new, new twin | new twin |
+//! | new (on duty), new twin | new |
+//!
+//! All other programs are exchanged one by one: what happens between the two is not seen by them.
+
+use super::{
+    control::{Controls, settle},
+    pins::{EpochDir, LayoutDir},
+    probes::Probes,
+    programs::{Hook, LIFE_CYCLE, PROGRAMS},
+};
+use agent_common::Control;
+
+/// Exchanges the programs of `old` for those in `new`, which are loaded and not attached yet; `epoch` is theirs.
+///
+/// # Errors
+/// What the kernel says. Whatever has been done by then, connections are counted, and the next agent finishes it.
+pub fn hand_over(old: &EpochDir, new: &mut Probes, controls: &mut Controls, epoch: u32) -> anyhow::Result<()> {
+    let mut leaving = resume(old);
+    let [first, twin] = LIFE_CYCLE;
+    if new.program(twin).is_some() {
+        controls.set(Control::HandsOver, true)?;
+        settle();
+        for name in LIFE_CYCLE
+            .into_iter()
+            .filter(|name| new.program(name).is_some())
+            .collect::<Vec<_>>()
+        {
+            new.attach(name)?;
+        }
+        finish(&mut leaving)?;
+    } else {
+        // Without a twin there is nobody to whom a note says anything: old ones end, and new ones begin.
+        finish(&mut leaving)?;
+        new.attach(first)?;
+    }
+    for program in PROGRAMS.iter().filter(|program| !LIFE_CYCLE.contains(&program.name)) {
+        let was_attached = leaving.is_attached(program.name);
+        leaving.detach(program.name)?;
+        let is_due = was_attached || matches!(program.hook, Hook::Tracepoint(_));
+        if is_due && new.program(program.name).is_some() {
+            new.attach(program.name)?;
+        }
+    }
+    controls.begin(epoch)?;
+    controls.set(Control::HandsOver, false)?;
+    old.remove()
+}
+
+/// Detaches the life-cycle programs that leave; returns when none of their runs is under way.
+fn finish(leaving: &mut Probes) -> anyhow::Result<()> {
+    for name in LIFE_CYCLE {
+        leaving.detach(name)?;
+    }
+    settle();
+    Ok(())
+}
+
+fn resume(epoch: &EpochDir) -> Probes {
+    let mut probes = Probes::new(Some(epoch.clone()));
+    for program in &PROGRAMS {
+        probes.resume(program.name);
+    }
+    probes
+}
+
+/// Puts in order what an agent has left that was ended while programs handed over: one epoch remains, and counts.
+///
+/// # Errors
+/// What the kernel says.
+pub fn recover(layout: &LayoutDir, controls: &mut Controls) -> anyhow::Result<()> {
+    let [_, twin] = LIFE_CYCLE;
+    for epoch in layout
+        .epochs()
+        .into_iter()
+        .filter(|epoch| *epoch != controls.epoch())
+        .collect::<Vec<_>>()
+    {
+        let came = layout.epoch(epoch);
+        if !resume(&came).is_attached(twin) {
+            // It was not to count yet.
+            came.remove()?;
+            continue;
+        }
+        let left = layout.epoch(controls.epoch());
+        let mut leaving = resume(&left);
+        finish(&mut leaving)?;
+        drop(leaving);
+        controls.begin(epoch)?;
+        left.remove()?;
+    }
+    controls.set(Control::HandsOver, false)
+}

@@ -1,0 +1,119 @@
+//! Tracepoint programs that are loaded: attaching and detaching them, with names that outlive the agent where it has a place for them.
+
+use super::{bpf, pins::EpochDir};
+use anyhow::Context;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+/// A program, and its link while it is attached.
+struct Probe {
+    program: OwnedFd,
+    link: Option<OwnedFd>,
+}
+
+/// The tracepoint programs.
+pub struct Probes {
+    probes: BTreeMap<&'static str, Probe>,
+    names: Option<EpochDir>,
+}
+
+impl Probes {
+    /// None yet. With `names` they live until those are removed, else until this is dropped.
+    pub const fn new(names: Option<EpochDir>) -> Self {
+        Self {
+            probes: BTreeMap::new(),
+            names,
+        }
+    }
+
+    /// Takes in a program that was loaded. It has a name when it is `lasting`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn add(&mut self, name: &'static str, program: OwnedFd, lasting: bool) -> anyhow::Result<()> {
+        if let Some(names) = self.names.as_ref().filter(|_| lasting) {
+            bpf::pin(program.as_fd(), &names.program(name))
+                .with_context(|| format!("{name} cannot be given a name"))?;
+        }
+        self.probes.insert(name, Probe { program, link: None });
+        Ok(())
+    }
+
+    /// Takes in a program that has a name, with its link when it is attached. `false` when there is none.
+    pub fn resume(&mut self, name: &'static str) -> bool {
+        let Some(names) = &self.names else { return false };
+        let Ok(program) = bpf::pinned(&names.program(name)) else {
+            return false;
+        };
+        let link = bpf::pinned(&names.link(name)).ok();
+        self.probes.insert(name, Probe { program, link });
+        true
+    }
+
+    /// Attaches a program, unless it is attached.
+    ///
+    /// # Errors
+    /// What the kernel says; or there is no such program.
+    pub fn attach(&mut self, name: &str) -> anyhow::Result<()> {
+        let probe = self
+            .probes
+            .get_mut(name)
+            .with_context(|| format!("{name} is not loaded"))?;
+        if probe.link.is_some() {
+            return Ok(());
+        }
+        let link =
+            bpf::attach_tracepoint(probe.program.as_fd()).with_context(|| format!("{name} cannot be attached"))?;
+        // Programs that have no name end with the agent, and so do their links.
+        if let Some(names) = &self.names
+            && names.program(name).exists()
+        {
+            bpf::pin(link.as_fd(), &names.link(name))
+                .with_context(|| format!("the link of {name} cannot be given a name"))?;
+        }
+        probe.link = Some(link);
+        Ok(())
+    }
+
+    /// Detaches a program, if it is attached.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn detach(&mut self, name: &str) -> anyhow::Result<()> {
+        let Some(probe) = self.probes.get_mut(name) else {
+            return Ok(());
+        };
+        if let Some(names) = &self.names {
+            forget(&names.link(name)).with_context(|| format!("the name of the link of {name} cannot be removed"))?;
+        }
+        // Last: the one that closes it has it detached when the call returns.
+        probe.link = None;
+        Ok(())
+    }
+
+    /// Whether a program is attached.
+    pub fn is_attached(&self, name: &str) -> bool {
+        self.probes.get(name).is_some_and(|probe| probe.link.is_some())
+    }
+
+    /// A program.
+    pub fn program(&self, name: &str) -> Option<BorrowedFd<'_>> {
+        self.probes.get(name).map(|probe| probe.program.as_fd())
+    }
+
+    /// The names of all programs.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.probes.keys().copied()
+    }
+}
+
+/// Removes a name; one that is not there is well.
+fn forget(path: &std::path::Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

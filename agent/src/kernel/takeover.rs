@@ -1,0 +1,137 @@
+//! What an agent before this one has left behind in the BPF file system, and what becomes of it.
+
+use super::{
+    bpf::Blob,
+    control::Controls,
+    handover,
+    layout::Layout,
+    pins::{LayoutDir, Pins, Unusable},
+    programs::LIFE_CYCLE,
+};
+use agent_common::ControlBlock;
+use anyhow::bail;
+use aya::maps::{Array, Map, MapData};
+use std::path::Path;
+
+/// How counting begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing was there: from now on.
+    Fresh,
+    /// The same programs have counted all the while.
+    Resumed,
+    /// Others have counted in the same maps; these took over from them without a gap.
+    Replaced,
+    /// What was there cannot be gone on with, for this reason. What was counted since it was last read is lost.
+    Restarted(String),
+}
+
+/// The place for names, and what was found there.
+pub struct Found {
+    /// The directory; `None` when nothing can have a name.
+    pub place: Option<(Pins, LayoutDir)>,
+    /// Why there is none, where one was wanted.
+    pub refused: Option<String>,
+    /// Whether the maps in there are the ones to go on with.
+    pub is_usable: bool,
+    /// Why there are some that are not.
+    pub unusable: Option<String>,
+    /// What the agent before has made of what it had read.
+    pub state: Option<Vec<u8>>,
+}
+
+/// Looks for what is there. What cannot be gone on with is removed, when it is in the way.
+///
+/// # Errors
+/// Another agent runs.
+pub fn find(root: Option<&Path>, layout: &Layout) -> anyhow::Result<Found> {
+    let mut found = Found {
+        place: None,
+        refused: None,
+        is_usable: false,
+        unusable: None,
+        state: None,
+    };
+    let pins = match root.map(Pins::open) {
+        None => return Ok(found),
+        Some(Ok(pins)) => pins,
+        Some(Err(Unusable::Busy(why))) => bail!(why),
+        Some(Err(Unusable::Refused(why))) => {
+            found.refused = Some(why);
+            return Ok(found);
+        }
+    };
+    let own = pins.layout(&layout.name());
+    if own.exists() {
+        match check(&own, layout) {
+            Ok(()) => found.is_usable = true,
+            Err(error) => found.unusable = Some(format!("{error:#}")),
+        }
+        found.state = Blob::read(&own.state()).ok();
+    }
+    if !found.is_usable {
+        let others = pins.layouts();
+        for other in others.iter().filter(|other| other.path() != own.path()) {
+            let name = other.path().display();
+            found.unusable.get_or_insert_with(|| {
+                format!("{name} has another layout: it was made by another version, or with other limits")
+            });
+            // Of several, any: all but the last one are left-overs of agents that were ended while they began.
+            found.state = found.state.or_else(|| Blob::read(&other.state()).ok());
+        }
+        // Its names are needed.
+        let removed = own.remove();
+        if let Err(error) = removed.and_then(|()| Ok(own.make()?)) {
+            found.refused = Some(format!("{error:#}"));
+            return Ok(found);
+        }
+    }
+    found.place = Some((pins, own));
+    Ok(found)
+}
+
+/// Whether the maps are what they should be, and something counts in them.
+fn check(directory: &LayoutDir, layout: &Layout) -> anyhow::Result<()> {
+    for name in layout.maps() {
+        layout.check(name, &directory.map(name))?;
+    }
+    let path = directory.path().display();
+    if epoch(directory)? == 0 {
+        bail!(
+            "{path} is not in use: its agent was ended while it began, or has been away for more than {} minutes",
+            super::control::PATIENCE.as_secs() / 60
+        );
+    }
+    // Of any epoch: an agent may have been ended while programs handed over.
+    let mut links =
+        (directory.epochs().into_iter()).flat_map(|epoch| LIFE_CYCLE.map(|name| directory.epoch(epoch).link(name)));
+    if !links.any(|link| link.exists()) {
+        bail!("{path} has no program that counts");
+    }
+    Ok(())
+}
+
+/// The epoch of the programs that count in these maps.
+fn epoch(directory: &LayoutDir) -> anyhow::Result<u32> {
+    let map = MapData::from_pin(directory.map("CONTROL"))?;
+    let control: Array<_, ControlBlock> = Array::try_from(Map::Array(map))?;
+    Ok(control.get(&0, 0)?.epoch)
+}
+
+/// Puts in order what was left of a handover, and says whether these programs are the ones that count.
+///
+/// # Errors
+/// What the kernel says.
+pub fn is_same(directory: &LayoutDir, controls: &mut Controls, epoch: u32) -> anyhow::Result<bool> {
+    handover::recover(directory, controls)?;
+    Ok(controls.epoch() == epoch)
+}
+
+/// Removes the layouts that nobody counts in any more.
+pub fn clean(pins: &Pins, own: &LayoutDir) {
+    for other in pins.layouts().into_iter().filter(|other| other.path() != own.path()) {
+        if let Err(error) = other.remove() {
+            tracing::warn!("what another agent has left cannot be removed: {error:#}");
+        }
+    }
+}

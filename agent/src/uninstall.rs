@@ -1,0 +1,24 @@
+//! `narrows uninstall`: removes what agents have left in the kernel.
+
+use crate::kernel::{Pins, Unusable};
+use anyhow::bail;
+use std::path::Path;
+
+/// Removes the directory and everything in it, and says so.
+///
+/// # Errors
+/// An agent still runs, or what the file system says.
+pub fn run(root: &Path) -> anyhow::Result<String> {
+    if !root.exists() {
+        return Ok(format!("nothing to remove: there is no {}", root.display()));
+    }
+    match Pins::open(root) {
+        Ok(pins) => pins.remove()?,
+        Err(Unusable::Busy(_)) => bail!("an agent is running, and uses {}: end it first", root.display()),
+        Err(Unusable::Refused(why)) => bail!(why),
+    }
+    Ok(format!(
+        "removed {}: its programs are detached, and what they had counted is gone",
+        root.display()
+    ))
+}
