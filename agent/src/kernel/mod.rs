@@ -120,12 +120,8 @@ impl Kernel {
         let lockdown = lockdown();
         let open = |locked| {
             let (offsets, fields) = offsets::find(&types, &options.off, locked);
-            let missing = offsets::missing(&fields);
-            if !missing.is_empty() {
-                bail!(
-                    "this kernel has no {}: Narrows does not know where to look on it",
-                    missing.join(", ")
-                );
+            if let Some(obstacle) = offsets::obstacle(&fields) {
+                bail!(obstacle);
             }
             Self::open_with(options, offsets, fields)
         };
