@@ -3,7 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accept;
 mod exits;
+
 mod splice;
 mod strangers;
 
