@@ -77,6 +77,9 @@ fn signal_without(field: &str) -> &'static str {
         "socket.sk" => "connections open before the start",
         "sock.sk_bpf_storage" => "nothing: it saves the time of looking for records that are not there",
         "sock.sk_txhash" => "telling interrupted programs' notes apart: counts drift under interrupts",
+        "tcp_sock.is_mptcp" => {
+            "nothing where the kernel has no Multipath TCP (else its connections end as never accepted)"
+        }
         "tcp_sock.total_retrans" => "retransmits",
         "tcp_sock.srtt_us" => "round trip, connect duration",
         "tcp_sock.retrans_stamp" => "connect duration of handshakes with retransmits",

@@ -5,7 +5,7 @@ mod common;
 
 mod accept;
 mod exits;
-
+mod mptcp;
 mod splice;
 mod strangers;
 
