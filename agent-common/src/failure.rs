@@ -20,7 +20,9 @@ pub enum Reason {
     ResetBySelf = 6,
     /// No local port was left for the connection.
     NoLocalPort = 7,
-    /// The handshake completed, but nobody ever accepted the connection.
+    /// The handshake completed, and the connection ended before the listener's process accepted it: because the process does not accept,
+    /// or has gone with its queue, or because the caller reset it before, however soon that was, as a TCP health check does. Who
+    /// called tells the two apart: the peer, and on its node the caller's own end (`ResetBySelf`, else `ResetByPeer`).
     NeverAccepted = 8,
     /// It ended within [`EARLY_NS`] without having carried one request: what a failed mTLS handshake or a refusal of the
     /// proxy looks like from outside. A heuristic.

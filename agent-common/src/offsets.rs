@@ -102,6 +102,8 @@ offsets! {
     tp_bytes_retrans: "tcp_sock"."bytes_retrans", required;
     /// Payload bytes received.
     tp_bytes_received: "tcp_sock"."bytes_received", required;
+    /// Whether it carries a connection of Multipath TCP.
+    tp_is_mptcp: "tcp_sock"."is_mptcp", optional;
     /// Segments retransmitted.
     tp_total_retrans: "tcp_sock"."total_retrans", optional;
     /// In SYN_SENT, when the first SYN went out, in milliseconds.

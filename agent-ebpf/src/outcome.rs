@@ -70,8 +70,8 @@ impl Ending {
 #[inline(always)]
 pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
     let Ending { sk, from, flags, .. } = *ending;
-    // However it ended: nobody has ever seen it. Only what comes out of an accept queue can be so.
-    if ending.role == Role::Server as u8 && sk.was_never_accepted() {
+    // However it ended: nobody has ever seen it. Only what comes out of an accept queue can be so; of Multipath TCP it is not known.
+    if ending.role == Role::Server as u8 && sk.was_never_accepted() && !ending.tcp.is_multipath() {
         return Some(Reason::NeverAccepted);
     }
     let error = sk.error();

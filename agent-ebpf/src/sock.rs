@@ -78,7 +78,7 @@ impl Sock {
     /// Whether a process has never had it: a connection that came out of a handshake, and was not accepted.
     ///
     /// `accept` ties it to a `struct socket` (`sock_graft`); letting go of it (`sock_orphan`) unties it again, but leaves
-    /// SOCK_DEAD.
+    /// SOCK_DEAD. Not so for a part of a Multipath TCP socket (`__mptcp_close`): see [`Tcp::is_multipath`].
     #[inline(always)]
     pub(crate) fn was_never_accepted(self) -> bool {
         if offset!(sk_socket) == ABSENT {
@@ -268,6 +268,16 @@ impl Tcp {
     pub(crate) fn received(self) -> u64 {
         let (received, flags): (u64, u64) = (load!(self.tp, tp_bytes_received), load!(self.sk, sk_flags));
         received.wrapping_sub((flags >> SOCK_DONE) & 1)
+    }
+
+    /// Whether it is a part of a socket of Multipath TCP, which is what a process has.
+    #[inline(always)]
+    pub(crate) fn is_multipath(self) -> bool {
+        if offset!(tp_is_mptcp) == ABSENT {
+            return false;
+        }
+        let is_multipath: u8 = load!(self.tp, tp_is_mptcp);
+        is_multipath != 0
     }
 
     /// Segments retransmitted, SYNs among them.

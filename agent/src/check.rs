@@ -200,7 +200,7 @@ fn programs(rows: &mut Vec<Row>, config: &Config) {
         rows.push(Row {
             what: field.field.clone(),
             state: if field.required { State::Missing } else { State::Off },
-            detail: format!("{off} ({})", field.reason.unwrap_or("unknown")),
+            detail: format!("{off} ({})", field.reason.as_deref().unwrap_or("unknown")),
         });
     }
 }

@@ -42,7 +42,8 @@ pub struct Options {
     /// Only those of connections with this workload at either end, or that a proxy made in its name
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_workload)]
     workload: Option<String>,
-    /// Only those that failed so
+    /// Only those that failed so. Callers that reset before the point accepted, as health checks do, are never_accepted as well as
+    /// those that it left waiting: FROM tells which
     #[arg(long, value_parser = PossibleValuesParser::new(REASONS))]
     reason: Option<String>,
     /// Only those that are not older: 90s, 5m, 1h30m

@@ -149,7 +149,8 @@ fn failures(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     counters(
         encoder,
         "narrows_connection_failures",
-        "TCP connections that failed, by how, as the point's own sockets show it",
+        "TCP connections that failed, by how, as the point's own sockets show it; never_accepted also counts callers that reset before \
+         the proxy accepted, as health checks do",
         sides(snapshot).flat_map(|(labels, side)| by_reason(labels, &side.failures)),
     )
 }

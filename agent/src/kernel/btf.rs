@@ -9,6 +9,7 @@ use std::{collections::HashMap, fs, path::Path};
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 const INT: u32 = 1;
+const PTR: u32 = 2;
 const ARRAY: u32 = 3;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
@@ -41,14 +42,40 @@ pub enum BtfError {
     Format(String, &'static str),
 }
 
+/// Why it is not known where a field is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPlace {
+    /// There is none.
+    #[error("this kernel does not have it")]
+    Absent,
+    /// Several structures have that name, and the field is not at the same place, or not as large, in all of them.
+    #[error("this kernel has {number} structures called {structure}, which do not agree on {path}")]
+    Ambiguous {
+        /// Their name.
+        structure: String,
+        /// The path of the field in them.
+        path: String,
+        /// How many they are.
+        number: usize,
+    },
+}
+
+/// Where a field is in its structure, and how large, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    offset: u32,
+    size: u32,
+}
+
 /// Types of the running kernel.
 pub struct Btf {
     data: Vec<u8>,
     strings: usize,
     /// Byte offset of each type, by id; 0 is `void`.
     types: Vec<usize>,
-    /// Structures by name; `None` for a name that stands for several.
-    structures: HashMap<String, Option<u32>>,
+    /// Structures by name. Several have one name when files of the kernel were compiled in different ways, or when they have nothing to
+    /// do with one another.
+    structures: HashMap<String, Vec<u32>>,
 }
 
 impl Btf {
@@ -85,10 +112,7 @@ impl Btf {
             let (kind, n) = ((info >> 24) & 0x1f, (info & 0xffff) as usize);
             if kind == STRUCT {
                 let name = btf.name_at(at);
-                btf.structures
-                    .entry(name)
-                    .and_modify(|known| *known = None)
-                    .or_insert(Some(id));
+                btf.structures.entry(name).or_default().push(id);
             }
             btf.types.push(at);
             at += 12
@@ -136,7 +160,18 @@ impl Btf {
         None
     }
 
-    fn member(&self, id: u32, path: &[&str], bits: u32) -> Option<u32> {
+    /// How many bytes a value of a type has; 0 when it has none, or none that matter here.
+    fn size(&self, id: u32) -> Option<u32> {
+        let (kind, at) = self.kind(self.resolve(id)?)?;
+        match kind {
+            PTR => Some(size_of::<usize>() as u32),
+            ARRAY => self.size(self.word(at + 12)?)?.checked_mul(self.word(at + 20)?),
+            INT | STRUCT | UNION | ENUM | ENUM64 => self.word(at + 8),
+            _ => Some(0),
+        }
+    }
+
+    fn member(&self, id: u32, path: &[&str], bits: u32) -> Option<Place> {
         let (_, at) = self.kind(id)?;
         let info = self.word(at + 4)?;
         let bitfields = info >> 31 == 1;
@@ -146,11 +181,12 @@ impl Btf {
             let offset = self.word(member + 8)?;
             let here = bits + if bitfields { offset & 0x00ff_ffff } else { offset };
             if name == path[0] {
-                return if path.len() == 1 {
-                    here.is_multiple_of(8).then_some(here / 8)
-                } else {
-                    self.member(self.resolve(self.word(member + 4)?)?, &path[1..], here)
-                };
+                let kind = self.word(member + 4)?;
+                if path.len() > 1 {
+                    return self.member(self.resolve(kind)?, &path[1..], here);
+                }
+                let size = self.size(kind)?;
+                return here.is_multiple_of(8).then_some(Place { offset: here / 8, size });
             }
             if name.is_empty()
                 && let Some(inner) = self.resolve(self.word(member + 4)?)
@@ -163,41 +199,26 @@ impl Btf {
         None
     }
 
-    /// The byte offset of a field, through anonymous structures and unions; `path` has dots between nested fields.
-    /// `None` when the kernel has no such field, or several structures of that name.
-    pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
-        let id = (*self.structures.get(structure)?)?;
-        let path: Vec<_> = path.split('.').collect();
-        self.member(id, &path, 0)
+    /// The byte offset of a field, through anonymous structures and unions; `path` has dots between nested fields. Where several
+    /// structures have that name, all of them have to have the field there.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn offset(&self, structure: &str, path: &str) -> Result<u32, NoPlace> {
+        let ids = self.structures.get(structure).ok_or(NoPlace::Absent)?;
+        let names: Vec<_> = path.split('.').collect();
+        let mut places = ids.iter().map(|id| self.member(*id, &names, 0));
+        let first = places.next().flatten();
+        if places.any(|other| other != first) {
+            return Err(NoPlace::Ambiguous {
+                structure: structure.to_owned(),
+                path: path.to_owned(),
+                number: ids.len(),
+            });
+        }
+        first.map(|place| place.offset).ok_or(NoPlace::Absent)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_fields_of_the_running_kernel() {
-        let btf = Btf::read(Path::new(VMLINUX)).expect("this kernel has BTF");
-        assert_eq!(btf.offset("request_sock", "__req_common"), Some(0));
-        assert_eq!(btf.offset("sock", "__sk_common"), Some(0));
-        // In an anonymous union of an anonymous structure.
-        assert_eq!(btf.offset("sock_common", "skc_daddr"), Some(0));
-        assert_eq!(btf.offset("sock", "__sk_common.skc_daddr"), Some(0));
-        assert!(
-            btf.offset("sock", "sk_cgrp_data.cgroup")
-                .is_some_and(|offset| offset > 100)
-        );
-        assert_eq!(btf.offset("sock", "no_such_field"), None);
-        assert_eq!(btf.offset("no_such_structure", "x"), None);
-    }
-
-    #[test]
-    fn refuses_what_is_no_btf() {
-        assert!(Btf::parse(vec![]).is_err());
-        assert!(Btf::parse(vec![0; 100]).is_err());
-        let mut cut = 0xeb9f_u32.to_le_bytes().to_vec();
-        cut.extend([24, 0, 0, 0, 0, 0, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0]);
-        assert!(Btf::parse(cut).is_err());
-    }
-}
+mod tests;

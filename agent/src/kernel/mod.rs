@@ -136,12 +136,8 @@ impl Kernel {
     pub fn open(options: &Options) -> anyhow::Result<Self> {
         let types = KernelTypes::read(Path::new(VMLINUX))?;
         let (mut offsets, mut fields) = offsets::find(&types, &options.off, lockdown() == Lockdown::Confidentiality);
-        let missing = offsets::missing(&fields);
-        if !missing.is_empty() {
-            bail!(
-                "this kernel has no {}: Narrows does not know where to look on it",
-                missing.join(", ")
-            );
+        if let Some(obstacle) = offsets::obstacle(&fields) {
+            bail!(obstacle);
         }
         // Where securityfs is not to be seen, only trying tells.
         if lockdown() == Lockdown::Unknown && !loads_walk(options, &offsets)? {

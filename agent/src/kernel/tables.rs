@@ -44,6 +44,8 @@ pub struct FlowTables {
     retired: Vec<Retired>,
     /// Whether they wait until the agent's state has been kept, which tells of them.
     waits_for_state: bool,
+    /// Owners that have lost flows, until the kernel is told how many they have.
+    bereft: HashSet<u64>,
     mend: Mend,
 }
 
@@ -106,6 +108,7 @@ impl FlowTables {
             idle_readings,
             retired: Vec::new(),
             waits_for_state: false,
+            bereft: HashSet::new(),
             mend: Mend::new(idle_readings),
         })
     }
@@ -153,7 +156,7 @@ impl FlowTables {
         missing: &Missing<'_>,
         mut each: impl FnMut(&FlowKey, Reading<'_>) -> bool,
     ) -> anyhow::Result<()> {
-        let removed = self.take_retired(&mut each)?;
+        self.take_retired(&mut each)?;
         let mut owned: Table<u64, u64> = Table::new();
         let mut leaving = Vec::new();
         let Self { reader, idle, mend, .. } = self;
@@ -195,7 +198,7 @@ impl FlowTables {
                 each(&key, Reading::Now(&flow));
             }
         }
-        self.recount(&removed, &owned)?;
+        self.recount(&owned)?;
         self.retire(program, leaving)?;
         if let Some(program) = program {
             self.mend
@@ -230,9 +233,8 @@ impl FlowTables {
         Ok(())
     }
 
-    /// Takes out the flows that were marked long ago, and returns whose they were.
-    fn take_retired(&mut self, each: &mut impl FnMut(&FlowKey, Reading<'_>) -> bool) -> anyhow::Result<HashSet<u64>> {
-        let mut owners = HashSet::new();
+    /// Takes out the flows that were marked long ago.
+    fn take_retired(&mut self, each: &mut impl FnMut(&FlowKey, Reading<'_>) -> bool) -> anyhow::Result<()> {
         // One at a time, so that an error leaves the others where they are.
         while let Some(Retired { key, since, is_kept }) = self.retired.first()
             && since.elapsed() >= QUARANTINE
@@ -241,15 +243,15 @@ impl FlowTables {
             let flow = self.flows.get(key, 0).context("a retired flow cannot be read")?;
             self.flows.remove(key).context("a retired flow cannot be taken out")?;
             each(key, Reading::Gone(&flow));
-            owners.insert(key.cgroup);
+            self.bereft.insert(key.cgroup);
             self.retired.remove(0);
         }
-        Ok(owners)
+        Ok(())
     }
 
     /// Tells the kernel how many flows the owners have that lost some.
-    fn recount(&mut self, owners: &HashSet<u64>, owned: &Table<u64, u64>) -> anyhow::Result<()> {
-        for owner in owners {
+    fn recount(&mut self, owned: &Table<u64, u64>) -> anyhow::Result<()> {
+        for owner in &self.bereft {
             match owned.get(owner) {
                 Some(number) => self.owners.insert(owner, number, 0),
                 None => self.owners.remove(owner),
@@ -260,26 +262,10 @@ impl FlowTables {
             })
             .context("the number of an owner's flows cannot be put right")?;
         }
+        self.bereft.clear();
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_and_its_words_are_the_same_bytes() {
-        let key = FlowKey {
-            cgroup: 0x0102_0304_0506_0708,
-            peer: [1, 2, 3, 4],
-            netns: 5,
-            port: 6,
-            role: 2,
-            generation: 1,
-        };
-        // SAFETY: both are 32 bytes of integers without padding.
-        let expected: [u64; 4] = unsafe { std::mem::transmute(key) };
-        assert_eq!(words(&key), expected);
-    }
-}
+mod tests;

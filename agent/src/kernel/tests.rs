@@ -134,7 +134,7 @@ fn a_locked_kernel_hides_the_fields_that_only_a_probe_can_read() {
     let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
     let (_, fields) = offsets::find(&types, &[], true);
     let hidden: Vec<_> = (fields.iter())
-        .filter(|field| field.reason.is_some_and(|why| why.contains("lockdown")))
+        .filter(|field| field.reason.as_deref().is_some_and(|why| why.contains("lockdown")))
         .map(|field| field.field.as_str())
         .collect();
     assert_eq!(hidden.len(), 2, "{hidden:?}");

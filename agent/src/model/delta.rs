@@ -67,6 +67,51 @@ fn step(last: &mut u64, now: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// A change of one field, as a program makes it while a reading may be under way.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Carried,
+        Opened,
+        Adopted,
+        Closed,
+    }
+
+    impl Step {
+        fn apply(self, flow: &mut Flow) {
+            match self {
+                Self::Carried => flow.carried += 1,
+                Self::Opened => flow.opened += 1,
+                Self::Adopted => flow.adopted += 1,
+                Self::Closed => flow.closed += 1,
+            }
+        }
+    }
+
+    const WORDS: usize = size_of::<Flow>() / 8;
+
+    fn words(flow: &Flow) -> [u64; WORDS] {
+        // SAFETY: both are integers without padding, of the same size.
+        unsafe { std::mem::transmute(*flow) }
+    }
+
+    fn flow(words: [u64; WORDS]) -> Flow {
+        // SAFETY: as above.
+        unsafe { std::mem::transmute(words) }
+    }
+
+    /// What programs do for some connections in turn: each begins, some were carried by a point, and ends, or stays open. All may end
+    /// right after they began, as short ones do, so that the two are close.
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let connection = prop_oneof![
+            4 => Just(vec![Step::Opened, Step::Closed]),
+            2 => Just(vec![Step::Carried, Step::Opened, Step::Closed]),
+            1 => Just(vec![Step::Adopted, Step::Closed]),
+            1 => Just(vec![Step::Carried, Step::Opened]),
+        ];
+        prop::collection::vec(connection, 1..200).prop_map(|all| all.concat())
+    }
 
     #[test]
     fn counts_the_difference() {
@@ -117,5 +162,42 @@ mod tests {
         let mut now = Flow::ZERO;
         now.connect[0] = 1;
         assert_eq!(advance(&mut last, &now).connect[0], 2);
+    }
+
+    proptest! {
+        /// A reading copies a flow word by word, from its beginning to its end (`bpf_long_memcpy`), and programs go on meanwhile. Nothing
+        /// else is read of short connections: no walk meets them.
+        #[test]
+        fn no_reading_has_more_ends_than_beginnings(
+            steps in steps(),
+            // How many steps come before each word of each reading.
+            pauses in prop::collection::vec(prop::collection::vec(0_usize..4, WORDS), 1..20),
+        ) {
+            let (mut kernel, mut last, mut model) = (Flow::ZERO, Flow::ZERO, Flow::ZERO);
+            let mut take_in = |read: &Flow| {
+                prop_assert!(read.closed <= read.opened + read.adopted, "{read:?}");
+                let delta = advance(&mut last, read);
+                model.opened += delta.opened;
+                model.adopted += delta.adopted;
+                model.closed += delta.closed;
+                model.carried += delta.carried;
+                prop_assert!(model.closed <= model.opened + model.adopted, "{model:?}");
+                prop_assert!(model.carried <= model.opened, "{model:?}");
+                Ok(())
+            };
+            let mut steps = steps.into_iter();
+            for pauses in pauses {
+                let mut copy = [0; WORDS];
+                for (at, pause) in pauses.into_iter().enumerate() {
+                    steps.by_ref().take(pause).for_each(|step| step.apply(&mut kernel));
+                    copy[at] = words(&kernel)[at];
+                }
+                take_in(&flow(copy))?;
+            }
+            // At rest.
+            steps.for_each(|step| step.apply(&mut kernel));
+            take_in(&kernel)?;
+            prop_assert_eq!(model, kernel);
+        }
     }
 }

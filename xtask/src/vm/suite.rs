@@ -6,7 +6,7 @@ use super::guest::Guest;
 ///
 /// Here belongs what depends on the kernel: what its programs read and count, and what the agent asks it. What only reads
 /// files or talks to an API server is the same everywhere and stays on the host.
-pub(crate) const SUITE: [Entry; 9] = [
+pub(crate) const SUITE: [Entry; 10] = [
     // Every kind of end of a connection. Kernels differ in who sends a reset, and in the tracepoints that tell of it.
     Entry {
         tests: "outcomes",
@@ -46,6 +46,12 @@ pub(crate) const SUITE: [Entry; 9] = [
         tests: "inside",
         pick: Pick::All,
         programs: &["haproxy"],
+    },
+    // Facts of the kernel that differ between versions: repeated SYN-ACKs, ends of threads, splice, Multipath TCP.
+    Entry {
+        tests: "findings",
+        pick: Pick::All,
+        programs: &[],
     },
     // Which connections a proxy in the same network namespace carried: seen at both ends of a handshake.
     Entry {

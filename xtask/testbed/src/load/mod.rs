@@ -6,6 +6,7 @@
 
 mod client;
 mod crowd;
+mod forged;
 mod handshakes;
 mod latency;
 mod rapid;
@@ -22,6 +23,7 @@ use crate::lock;
 
 pub use client::{Client, Plan};
 pub use crowd::{Crowd, CrowdTally, reset};
+pub use forged::forged_syns;
 pub use handshakes::{Ending, HandshakeTally, Handshakes, Version};
 pub use latency::Latencies;
 pub use rapid::{RapidServer, rapid_connections};
