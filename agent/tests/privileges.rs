@@ -177,6 +177,26 @@ fn without_the_nodes_cgroups_check_says_what_to_mount() {
     assert!(table.contains("Mount the node's /sys/fs/cgroup"), "{table}");
 }
 
+#[test]
+fn the_next_pod_goes_on_where_the_last_one_stopped() {
+    let node = Node::new();
+    let set = DaemonSet::read();
+    node.start(&set, &[]).stop().expect("it ends");
+    let second = node.start(&set, &[]);
+    assert!(second.stderr().contains("nothing is missing"), "{}", second.stderr());
+    second.stop().expect("it ends");
+    // Without the place to leave something in, it works, and says so.
+    let alone = node.start(&set.without_mount("/sys/fs/bpf"), &[]);
+    assert!(
+        alone.stderr().contains("the kernel counts only while this agent runs"),
+        "{}",
+        alone.stderr()
+    );
+    let metrics = alone.settle();
+    assert_eq!(metrics.sum("narrows_signal_active", &[("signal", "takeover")]), 0.0);
+    assert_eq!(metrics.sum("narrows_program_active", &[("program", "set_state")]), 1.0);
+}
+
 /// A line of the table that `narrows check` prints.
 #[derive(Debug)]
 struct Row {

@@ -481,6 +481,12 @@ fn one_agent_at_a_time() {
     relay.connections(10);
     all_are_counted(&first, 10);
     first.stop().expect("it ends");
+    // One that is to leave nothing removes what is there.
+    let without = relay.start(&["--no-pin"]);
+    assert!(without.stderr().contains("--no-pin: removed"), "{}", without.stderr());
+    assert_eq!(relay.pins.layouts(), 0);
+    without.stop().expect("it ends");
+    relay.start(&[]).stop().expect("it ends");
     let output = run(&["uninstall", "--pins", pins]);
     assert!(output.status.success(), "{output:?}");
     let output = run(&["uninstall", "--pins", pins]);

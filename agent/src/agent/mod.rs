@@ -16,6 +16,7 @@ use crate::{
     kernel::{self, Kernel, LIFE_CYCLE, Options},
     node::{self, Cgroups},
     points::Rules,
+    uninstall,
 };
 use agent_common::Settings;
 use anyhow::{Context, bail};
@@ -146,6 +147,13 @@ fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
         pins: config.kernel.pins().map(Path::to_owned),
     };
     say_footprint(&options, cgroups.own_memory_limit());
+    if options.pins.is_none() && config.kernel.pins.exists() {
+        // It would go on counting, for nobody.
+        match uninstall::run(&config.kernel.pins) {
+            Ok(said) => tracing::info!("--no-pin: {said}"),
+            Err(error) => tracing::warn!("what an earlier agent has left is not removed: {error:#}"),
+        }
+    }
     let kernel = Kernel::open(&options)?;
     match kernel.is_lasting() {
         Ok(()) => {}

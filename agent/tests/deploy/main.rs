@@ -147,18 +147,22 @@ fn the_agent_has_three_capabilities_and_no_other_privilege() {
 }
 
 #[test]
-fn of_the_node_the_agent_gets_the_cgroups_alone_and_nothing_to_write() {
+fn of_the_node_the_agent_gets_the_cgroups_to_read_and_the_bpf_file_system_to_write() {
     let objects = base();
     let volumes = pod(&objects)["spec"]["volumes"].as_array().expect("volumes");
     let paths: Vec<_> = volumes
         .iter()
         .filter_map(|volume| volume["hostPath"]["path"].as_str())
         .collect();
-    assert_eq!(paths, ["/sys/fs/cgroup"]);
+    assert_eq!(paths, ["/sys/fs/cgroup", "/sys/fs/bpf"]);
     let mounts = container(&objects)["volumeMounts"].as_array().expect("mounts");
     assert_eq!(mounts.len(), volumes.len());
     for mount in mounts {
-        assert_eq!(mount["readOnly"], true, "{mount}");
+        assert_eq!(
+            mount["readOnly"] == true,
+            mount["mountPath"] != "/sys/fs/bpf",
+            "{mount}"
+        );
         assert!(volumes.iter().any(|volume| volume["name"] == mount["name"]), "{mount}");
     }
 }

@@ -17,7 +17,7 @@ use crate::scrape::Metrics;
 use crate::{http, wait};
 
 /// How long the agent may take to load its programs, and to show something that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Counts the agent's ticks.
 const TICKS: &str = "narrows_tick_seconds_count";
@@ -200,7 +200,7 @@ impl Agent {
     /// Scrapes until `holds` is true.
     ///
     /// # Panics
-    /// After 20 s, with the last scrape and the agent's log.
+    /// After a minute, with the last scrape and the agent's log.
     pub fn wait_for(&self, what: &str, holds: impl Fn(&Metrics) -> bool) -> Metrics {
         let mut last = Metrics::default();
         let found = wait::until(what, PATIENCE, || {
