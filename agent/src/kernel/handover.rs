@@ -12,6 +12,8 @@
 //! | new, new twin | new twin |
 //! | new (on duty), new twin | new |
 //!
+//! Where a kernel refuses the new twin, nobody counts between the two last steps.
+//!
 //! All other programs are exchanged one by one: what happens between the two is not seen by them.
 
 use super::{
@@ -28,29 +30,18 @@ use agent_common::Control;
 /// What the kernel says. Whatever has been done by then, connections are counted, and the next agent finishes it.
 pub fn hand_over(old: &EpochDir, new: &mut Probes, controls: &mut Controls, epoch: u32) -> anyhow::Result<()> {
     let mut leaving = resume(old);
-    let [first, twin] = LIFE_CYCLE;
-    if new.program(twin).is_some() {
-        controls.set(Control::HandsOver, true)?;
-        settle();
-        for name in LIFE_CYCLE
-            .into_iter()
-            .filter(|name| new.program(name).is_some())
-            .collect::<Vec<_>>()
-        {
-            new.attach(name)?;
-        }
-        finish(&mut leaving)?;
-    } else {
-        // Without a twin there is nobody to whom a note says anything: old ones end, and new ones begin.
-        finish(&mut leaving)?;
-        new.attach(first)?;
+    controls.set(Control::HandsOver, true)?;
+    settle();
+    // What cannot be attached is tried once more, and said, when all are.
+    for name in LIFE_CYCLE {
+        let _later = new.attach(name);
     }
+    finish(&mut leaving)?;
     for program in PROGRAMS.iter().filter(|program| !LIFE_CYCLE.contains(&program.name)) {
         let was_attached = leaving.is_attached(program.name);
         leaving.detach(program.name)?;
-        let is_due = was_attached || matches!(program.hook, Hook::Tracepoint(_));
-        if is_due && new.program(program.name).is_some() {
-            new.attach(program.name)?;
+        if was_attached || matches!(program.hook, Hook::Tracepoint(_)) {
+            let _later = new.attach(program.name);
         }
     }
     controls.begin(epoch)?;
