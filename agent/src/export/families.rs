@@ -89,8 +89,26 @@ impl<'a> Encoder<'a> {
         }
         Ok(())
     }
+
+    /// A family that is of no concern to the next agent.
+    fn as_it_is<'r>(
+        &mut self,
+        (name, help, kind): (&str, &str, MetricType),
+        rows: impl Iterator<Item = (Labels<'r>, f64)>,
+        encode: impl Fn(&mut MetricEncoder<'_>, f64) -> fmt::Result,
+    ) -> fmt::Result {
+        let Out::Text(encoder) = &mut self.out else {
+            return Ok(());
+        };
+        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+        for (labels, value) in rows {
+            with_labels(&mut family, &labels, labels.is_empty(), |metric| encode(metric, value))?;
+        }
+        Ok(())
+    }
 }
 
+/// Encodes what a series has counted.
 fn encode(metric: &mut MetricEncoder<'_>, value: &Value) -> fmt::Result {
     match value {
         Value::Counter(value) => metric.encode_counter::<NoLabelSet, f64, f64>(value, None),
@@ -108,8 +126,7 @@ pub fn counters<'a>(
     help: &str,
     rows: impl Iterator<Item = (Labels<'a>, u64)>,
 ) -> fmt::Result {
-    let rows = rows.map(|(labels, value)| (labels, Value::Counter(value as f64)));
-    encoder.cumulative((name, help, MetricType::Counter), rows)
+    counters_f64(encoder, name, help, rows.map(|(labels, value)| (labels, value as f64)))
 }
 
 /// The same for values that are not whole.
@@ -130,16 +147,9 @@ pub fn own_counters<'a>(
     help: &str,
     rows: impl Iterator<Item = (Labels<'a>, f64)>,
 ) -> fmt::Result {
-    let Out::Text(encoder) = &mut encoder.out else {
-        return Ok(());
-    };
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (labels, value) in rows {
-        with_labels(&mut family, &labels, labels.is_empty(), |metric| {
-            encode(metric, &Value::Counter(value))
-        })?;
-    }
-    Ok(())
+    encoder.as_it_is((name, help, MetricType::Counter), rows, |metric, value| {
+        encode(metric, &Value::Counter(value))
+    })
 }
 
 /// A gauge for each row.
@@ -149,16 +159,9 @@ pub fn gauges<'a>(
     help: &str,
     rows: impl Iterator<Item = (Labels<'a>, f64)>,
 ) -> fmt::Result {
-    let Out::Text(encoder) = &mut encoder.out else {
-        return Ok(());
-    };
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (labels, value) in rows {
-        with_labels(&mut family, &labels, labels.is_empty(), |metric| {
-            metric.encode_gauge(&value)
-        })?;
-    }
-    Ok(())
+    encoder.as_it_is((name, help, MetricType::Gauge), rows, |metric, value| {
+        metric.encode_gauge(&value)
+    })
 }
 
 /// A histogram for each row.
@@ -168,8 +171,7 @@ pub fn histograms<'a, 'b>(
     help: &str,
     rows: impl Iterator<Item = (Labels<'a>, &'b Histogram)>,
 ) -> fmt::Result {
-    let rows = rows.map(|(labels, histogram)| (labels, Value::Histogram(histogram.sum(), histogram.exported())));
-    encoder.cumulative((name, help, MetricType::Histogram), rows)
+    histograms_by(encoder, name, help, rows, Histogram::exported)
 }
 
 /// The same with buckets down to a microsecond.
@@ -179,7 +181,17 @@ pub fn histograms_fine<'a, 'b>(
     help: &str,
     rows: impl Iterator<Item = (Labels<'a>, &'b Histogram)>,
 ) -> fmt::Result {
-    let rows = rows.map(|(labels, histogram)| (labels, Value::Histogram(histogram.sum(), histogram.exported_fine())));
+    histograms_by(encoder, name, help, rows, Histogram::exported_fine)
+}
+
+fn histograms_by<'a, 'b>(
+    encoder: &mut Encoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl Iterator<Item = (Labels<'a>, &'b Histogram)>,
+    buckets: impl Fn(&Histogram) -> Vec<(f64, u64)>,
+) -> fmt::Result {
+    let rows = rows.map(|(labels, histogram)| (labels, Value::Histogram(histogram.sum(), buckets(histogram))));
     encoder.cumulative((name, help, MetricType::Histogram), rows)
 }
 

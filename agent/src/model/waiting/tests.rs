@@ -131,6 +131,18 @@ impl Scene {
     fn opened(&self) -> u64 {
         self.model.points().next().map_or(0, |load| load.downstream.opened)
     }
+
+    fn open(&self) -> i64 {
+        self.model.points().next().map_or(0, |load| load.downstream.active)
+    }
+
+    /// The next agent begins, `seconds` after the beginning; `is_leaving` says whether the flow was about to be taken out.
+    fn next_agent(&mut self, seconds: u64, is_leaving: bool) {
+        let flows = self.model.remember(|_| is_leaving).expect("all were read");
+        self.model = Model::new(self.model.bounds);
+        let when = self.when(seconds);
+        self.model.recall(flows, when);
+    }
 }
 
 fn rows(rows: &[(&str, u64, i64)]) -> Vec<(String, u64, i64)> {
@@ -272,4 +284,67 @@ fn what_is_open_when_its_flow_leaves_has_ended() {
     assert_eq!((scene.model.unseen(), scene.model.mended()), (3, 3));
     let active: i64 = scene.model.points().map(|load| load.downstream.active).sum();
     assert_eq!(active, 0);
+}
+
+#[test]
+fn the_next_agent_counts_what_is_new_and_what_was_held_back() {
+    let mut scene = Scene::new(30, 2, 10);
+    // The point has it in its totals; who called is not known yet.
+    scene.accepted(0, 5, 3);
+    scene.next_agent(1, false);
+    assert!(
+        scene.model.remember(|_| false).is_none(),
+        "not before all flows were read"
+    );
+    scene.accepted(1, 6, 3);
+    scene.model.end_recall();
+    assert_eq!((scene.opened(), scene.open()), (1, 3));
+    scene.caller("deployment");
+    scene.settle(4);
+    assert_eq!(scene.dependents(), rows(&[("inventory", 6, 3)]));
+    scene.accepted(5, 6, 6);
+    scene.settle(8);
+    assert_eq!((scene.opened(), scene.open()), (1, 0));
+    assert_eq!(scene.dependents(), rows(&[("inventory", 6, 0)]));
+}
+
+#[test]
+fn the_next_agent_takes_in_open_connections_without_counting_them() {
+    let mut scene = Scene::new(30, 0, 10);
+    scene.caller("deployment");
+    scene.accepted(0, 5, 3);
+    for agent in 1..4 {
+        scene.next_agent(agent, false);
+        scene.accepted(agent, 5, 3);
+        scene.model.end_recall();
+        assert_eq!((scene.opened(), scene.open()), (0, 2), "agent {agent}");
+        assert_eq!(scene.dependents(), rows(&[("inventory", 0, 2)]), "agent {agent}");
+    }
+    scene.accepted(5, 5, 5);
+    assert_eq!((scene.open(), scene.dependents()), (0, rows(&[("inventory", 0, 0)])));
+    assert_eq!(scene.model.unseen(), 0);
+}
+
+#[test]
+fn a_flow_that_has_left_may_come_again_under_the_next_agent() {
+    let mut scene = Scene::new(30, 0, 10);
+    scene.caller("deployment");
+    scene.accepted(0, 5, 5);
+    scene.next_agent(1, true);
+    scene.accepted(1, 2, 1);
+    scene.model.end_recall();
+    assert_eq!((scene.opened(), scene.open()), (2, 1));
+}
+
+#[test]
+fn without_a_state_nothing_is_counted_twice() {
+    let mut scene = Scene::new(30, 0, 10);
+    scene.caller("deployment");
+    scene.model.recall_nothing();
+    // Three of the ends had never been seen to begin.
+    scene.accepted(0, 5, 8);
+    scene.model.end_recall();
+    assert_eq!((scene.opened(), scene.open(), scene.model.unseen()), (0, 0, 0));
+    scene.accepted(1, 7, 9);
+    assert_eq!((scene.opened(), scene.open()), (2, 1));
 }
