@@ -17,6 +17,9 @@ mod settings;
 /// kind is told apart without it.)
 pub const LAYOUT: u32 = 1;
 
+/// Numbers that threads may have (`PID_MAX_LIMIT` in `include/linux/threads.h`, on 64-bit machines).
+pub const THREADS: u32 = 1 << 22;
+
 pub use cgroup::{CGROUP_PATH, CgroupEvent};
 pub use failure::{EARLY_NS, FailureEvent, REASONS, Reason};
 pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket, one_more_seen};

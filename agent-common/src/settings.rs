@@ -62,9 +62,11 @@ pub enum Control {
     HandsOver = 64,
     /// Ends are missing: walks over open files count, flow by flow, the connections that they find.
     OpenSocketsAreCounted = 128,
+    /// Every thread in `TASKS` is marked in `MARKS`, which is cheaper to ask.
+    ThreadsAreMarked = 256,
 }
 
-/// What the `amend` program is asked to do with a flow; its first argument.
+/// What the `amend` program is asked to do with a flow, or with a thread; its first argument.
 #[repr(u64)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amendment {
@@ -72,4 +74,6 @@ pub enum Amendment {
     Retire = 0,
     /// Count so many of its connections as ended.
     End = 1,
+    /// No flow, but a thread of a point: mark its number.
+    Mark = 2,
 }

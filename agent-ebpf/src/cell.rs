@@ -3,7 +3,7 @@
 
 use core::{
     cell::UnsafeCell,
-    intrinsics::{AtomicOrdering, atomic_or, atomic_xadd, atomic_xchg},
+    intrinsics::{AtomicOrdering, atomic_and, atomic_or, atomic_xadd, atomic_xchg},
     ptr::{read_volatile, write_volatile},
 };
 
@@ -53,6 +53,22 @@ impl Cell<u64> {
     pub(crate) fn exchange(&self, value: u64) -> u64 {
         // SAFETY: valid and aligned, as it is behind a reference; atomic for every other writer.
         unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(self.0.get(), value) }
+    }
+}
+
+impl Cell<u64> {
+    /// Sets bits; a full barrier.
+    #[inline(always)]
+    pub(crate) fn or(&self, bits: u64) {
+        // SAFETY: valid and aligned, as it is behind a reference; atomic for every other writer.
+        unsafe { atomic_or::<u64, u64, { AtomicOrdering::SeqCst }>(self.0.get(), bits) };
+    }
+
+    /// Clears bits; a full barrier.
+    #[inline(always)]
+    pub(crate) fn clear(&self, bits: u64) {
+        // SAFETY: valid and aligned, as it is behind a reference; atomic for every other writer.
+        unsafe { atomic_and::<u64, u64, { AtomicOrdering::SeqCst }>(self.0.get(), !bits) };
     }
 }
 

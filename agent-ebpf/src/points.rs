@@ -7,13 +7,13 @@ use crate::{
     record::get_or_retry,
     sock::{Sock, Tcp},
 };
-use agent_common::{BUCKETS, Control, FlowKey, Loss, Preemption, Role, bucket};
+use agent_common::{BUCKETS, Control, FlowKey, Loss, Preemption, Role, THREADS, bucket};
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::SkStorage,
     helpers::generated::bpf_sk_storage_get,
     macros::{btf_map, map},
-    maps::{HashMap, LruHashMap, PerCpuHashMap},
+    maps::{Array, HashMap, LruHashMap, PerCpuHashMap},
 };
 use core::{ffi::c_void, ptr::null_mut};
 
@@ -37,6 +37,11 @@ static MAINS: HashMap<u64, Cell<u64>> = HashMap::with_max_entries(4_096, BPF_F_N
 /// The threads of points, by their numbers in the first process namespace.
 #[map]
 pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
+
+/// A bit for each number that a thread may have: whether `TASKS` has it. Nearly no thread of a node is a point's, and to see that
+/// here costs a tenth of looking it up there. One that is set for nothing does no harm.
+#[map]
+static MARKS: Array<Cell<u64>> = Array::with_max_entries(THREADS / u64::BITS, 0);
 
 /// Who ran while a thread of a point was ready to, and how often. Preallocated: it grows where no memory can be had.
 #[map]
@@ -136,9 +141,37 @@ pub(crate) fn mains(cgroup: u64) -> Option<&'static Cell<u64>> {
     MAINS.get_ptr(cgroup).map(|mains| unsafe { &*mains })
 }
 
+/// The word of `MARKS` with a thread's number, and its bit there.
+#[inline(always)]
+fn mark_of(number: u32) -> Option<(&'static Cell<u64>, u64)> {
+    // SAFETY: elements of an array are there for as long as the program; a cell.
+    let word = MARKS.get_ptr(number / u64::BITS).map(|word| unsafe { &*word })?;
+    Some((word, 1 << (number % u64::BITS)))
+}
+
+/// Marks a thread's number: before it is in `TASKS`.
+#[inline(always)]
+pub(crate) fn mark(number: u32) {
+    if let Some((word, bit)) = mark_of(number) {
+        word.or(bit);
+    }
+}
+
+/// Forgets a thread.
+#[inline(always)]
+pub(crate) fn forget(number: u32) {
+    let _ = TASKS.remove(&number);
+    if let Some((word, bit)) = mark_of(number) {
+        word.clear(bit);
+    }
+}
+
 /// A thread of a point.
 #[inline(always)]
 pub(crate) fn task(number: u32) -> Option<&'static Task> {
+    if control(Control::ThreadsAreMarked) && mark_of(number).is_some_and(|(word, bit)| word.get() & bit == 0) {
+        return None;
+    }
     // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
     TASKS.get_ptr(number).map(|task| unsafe { &*task })
 }

@@ -5,15 +5,20 @@
 use crate::{
     flows::entry,
     maps::{FLOWS, OVERFLOW},
+    points,
 };
 use agent_common::{Amendment, FlowKey};
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 
-/// Attached nowhere. Arguments: an [`Amendment`], the four words of a [`FlowKey`], a number of connections. Returns 1 when it was
-/// done.
+/// Attached nowhere. Arguments: an [`Amendment`], the four words of a [`FlowKey`], a number of connections or of a thread. Returns 1
+/// when it was done.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 fn amend(ctx: RawTracePointContext) -> i32 {
     let what: u64 = ctx.arg(0);
+    if what == Amendment::Mark as u64 {
+        points::mark(ctx.arg(5));
+        return 1;
+    }
     let words: [u64; 4] = [ctx.arg(1), ctx.arg(2), ctx.arg(3), ctx.arg(4)];
     // SAFETY: a key is 32 bytes of integers without padding.
     let key: FlowKey = unsafe { core::mem::transmute(words) };

@@ -62,6 +62,7 @@ fn insert(number: u32, cgroup: u64, process: u32, flags: u32) -> Result<(), ()> 
         process: Cell::new(process),
         flags: Cell::new(flags),
     };
+    points::mark(number);
     if TASKS.insert(&number, &task, 0).is_err() {
         lost(Loss::Threads);
         return Err(());
@@ -89,7 +90,7 @@ fn executed(thread: Thread, former_number: u32) -> Result<(), ()> {
     // A thread that replaces its whole process takes over the number of the process.
     if let Some(task) = points::task(former_number) {
         let (cgroup, process, flags) = (task.cgroup.get(), task.process.get(), task.flags.get());
-        let _ = TASKS.remove(&former_number);
+        points::forget(former_number);
         return insert(number, cgroup, process, flags & Flags::MAIN);
     }
     let cgroup = thread.cgroup();
@@ -120,7 +121,7 @@ fn ended(thread: Thread) -> Result<(), ()> {
     let number = thread.number();
     let task = points::task(number).ok_or(())?;
     let (cgroup, process, flags) = (task.cgroup.get(), task.process.get(), task.flags.get());
-    let _ = TASKS.remove(&number);
+    points::forget(number);
     let (code, oom) = thread.end_of_process().ok_or(())?;
     let process = Ended {
         signal: thread.signal(),

@@ -130,7 +130,7 @@ impl InsideWatch {
             .min_by_key(|(pid, facts)| (facts.began, *pid))
             .filter(|_| kernel.points().mains(id) == 0);
         for (process, facts) in &unknown {
-            kernel.points().enlist(
+            kernel.enlist(
                 id,
                 &PointProcess {
                     process: *process,

@@ -1,7 +1,7 @@
 //! How much memory the tables in the kernel may take: it is charged to the agent's own cgroup.
 
 use super::Options;
-use agent_common::{Backlog, CgroupEvent, Flow, FlowKey, PointCounters, Preemption, Task};
+use agent_common::{Backlog, CgroupEvent, Flow, FlowKey, PointCounters, Preemption, THREADS, Task};
 use std::fmt;
 
 /// What the kernel puts before an entry's key (`struct htab_elem`), and its allocator before that, in bytes.
@@ -39,7 +39,9 @@ impl Footprint {
         Self {
             flows: (u64::from(options.flows) + 4_096) * flow + 16_384 * owner,
             sockets: u64::from(options.settings.sockets) * (RECORD + EXCHANGE),
-            points: 4_096 * (point + ENTRY + size(size_of::<Preemption>())) + 32_768 * task,
+            points: 4_096 * (point + ENTRY + size(size_of::<Preemption>()))
+                + 32_768 * task
+                + u64::from(THREADS / u8::BITS),
             rest: (1 << 20) + (1 << 18) + 8_192 * leg + size(size_of::<CgroupEvent>()),
         }
     }

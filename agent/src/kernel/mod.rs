@@ -269,6 +269,9 @@ impl Kernel {
             refused: found.refused,
             state: found.state,
         };
+        // An agent before this one may have had no marks.
+        kernel.mark(kernel.points.threads())?;
+        kernel.controls.set(Control::ThreadsAreMarked, kernel.amend.is_some())?;
         kernel.adopt()?;
         // In a process namespace of its own the agent sees its own files only: the sockets of others get their records at once.
         let found = kernel.walker.is_some() && options.numbers;
@@ -395,6 +398,25 @@ impl Kernel {
             }
         }
         Ok(new)
+    }
+
+    /// Takes in a process of a point's cgroup that the programs have not seen begin. One for which there is no room is counted as lost.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<()> {
+        // Before they are known, as nobody looks for one that is not marked.
+        self.mark(process.threads.iter().copied())?;
+        self.points.enlist(cgroup, process)
+    }
+
+    /// Marks threads of points, where marks are gone by.
+    fn mark(&self, threads: impl Iterator<Item = u32>) -> anyhow::Result<()> {
+        let Some(amend) = &self.amend else { return Ok(()) };
+        for thread in threads {
+            tables::mark(amend.as_fd(), thread)?;
+        }
+        Ok(())
     }
 
     /// Counts failed `accept` calls of points from now on, or no more. While it does, every system call of the node takes

@@ -173,12 +173,17 @@ impl PointMaps {
         self.tasks.get(&thread, 0).is_ok()
     }
 
-    /// Takes in a process of a point's cgroup that the programs have not seen begin. One for which there is no room is counted
-    /// as lost.
+    /// The numbers of all threads that are known as points'.
+    pub(super) fn threads(&self) -> impl Iterator<Item = u32> {
+        self.tasks.keys().flatten()
+    }
+
+    /// Takes in a process of a point's cgroup that the programs have not seen begin; its threads are marked. One for which there is
+    /// no room is counted as lost.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<()> {
+    pub(super) fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<()> {
         for thread in &process.threads {
             let task = Task {
                 cgroup,

@@ -70,6 +70,11 @@ pub fn amend(program: BorrowedFd<'_>, what: Amendment, key: &FlowKey, number: u6
     Ok(result == 1)
 }
 
+/// Marks the number of a point's thread.
+pub fn mark(program: BorrowedFd<'_>, thread: u32) -> anyhow::Result<()> {
+    amend(program, Amendment::Mark, &FlowKey::default(), u64::from(thread)).map(|_| ())
+}
+
 /// A key as the program's arguments.
 fn words(key: &FlowKey) -> [u64; 4] {
     let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
