@@ -56,9 +56,20 @@ impl Steered {
     }
 }
 
-/// Of so many connections one may be missing under steering, at either end: see the limits in ARCHITECTURE.md. Without the twin
-/// of the life-cycle program it is one of some hundred.
-const ONE_OF: f64 = 1_000.0;
+/// The share of connections that may be missing at either end: none, wherever programs run for all that happens.
+///
+/// A patched kernel may run no programs of others while its first process is the current one, and says so nowhere: no skipped run is
+/// counted. Then nobody sees the changes of state that softirqs make which interrupt that process. With that kernel it is up to
+/// 1 % of the connections, the more the busier the process is. A field of `struct bpf_prog_aux` shows such a kernel.
+fn may_be_missing() -> f64 {
+    let types = std::fs::read("/sys/kernel/btf/vmlinux").expect("the kernel's types");
+    let field = b"\0init_owned\0";
+    if types.windows(field.len()).any(|name| name == field) {
+        0.02
+    } else {
+        0.0
+    }
+}
 
 #[test]
 fn connections_are_counted_while_programs_are_interrupted() {
@@ -68,10 +79,13 @@ fn connections_are_counted_while_programs_are_interrupted() {
     let config = file.path().to_str().expect("a path in UTF-8");
     let agent = steered.start(&["--config", config]);
     let made = steered.load(pace::fewer(300_000)) as f64;
+    let counted = 1.0 - may_be_missing();
+    // At a moment when nothing is open, the last connections may not have been read yet.
+    agent.settle();
     let metrics = agent.wait_for("nothing to be open", |m| {
         m.sum("narrows_connections_active", DOWN) == 0.0
             && m.sum("narrows_dependent_open_connections", POINT) == 0.0
-            && m.sum("narrows_connections_closed_total", DOWN) >= made * (1.0 - 1.0 / ONE_OF)
+            && m.sum("narrows_connections_closed_total", DOWN) >= made * counted
     });
     for (name, labels, expected) in [
         ("narrows_connections_opened_total", DOWN, made),
@@ -82,9 +96,8 @@ fn connections_are_counted_while_programs_are_interrupted() {
         ("narrows_dependent_connections_total", POINT, made),
     ] {
         let found = metrics.sum(name, labels);
-        let missing = expected - found;
         assert!(
-            missing >= 0.0 && missing <= expected / ONE_OF,
+            (expected * counted..=expected).contains(&found),
             "{name}{labels:?} is {found}, expected {expected}"
         );
     }
@@ -93,6 +106,8 @@ fn connections_are_counted_while_programs_are_interrupted() {
         &[
             ("narrows_connection_failures_total", POINT, 0.0),
             ("narrows_client_connection_failures_total", POINT, 0.0),
+            // All that the kernel says it left out the twin has handled.
+            ("narrows_lost_total", &[("what", "state_change")], 0.0),
         ],
     );
 }

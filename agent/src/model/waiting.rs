@@ -72,13 +72,18 @@ impl Model {
             && self
                 .flows
                 .get(key)
-                .is_some_and(|known| delta::is_at_rest(&known.last, now))
+                .is_some_and(|known| !known.gone && delta::is_at_rest(&known.last, now))
         {
             return false;
         }
         let mut known = (self.flows.remove(key))
             .or_else(|| self.recalled(key, now))
             .unwrap_or_else(Known::new);
+        if known.gone {
+            // It had left, and only what it holds back has kept it: this is another one with its key.
+            known.last = Flow::ZERO;
+            known.unseen = 0;
+        }
         known.gone = gone;
         self.move_open(key, &mut known, resolver, when.at);
         let before = known.last.carrier;

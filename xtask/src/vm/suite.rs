@@ -6,7 +6,7 @@ use super::guest::Guest;
 ///
 /// Here belongs what depends on the kernel: what its programs read and count, and what the agent asks it. What only reads
 /// files or talks to an API server is the same everywhere and stays on the host.
-pub(crate) const SUITE: [Entry; 11] = [
+pub(crate) const SUITE: [Entry; 12] = [
     // Every kind of end of a connection. Kernels differ in who sends a reset, and in the tracepoints that tell of it.
     Entry {
         tests: "outcomes",
@@ -57,6 +57,13 @@ pub(crate) const SUITE: [Entry; 11] = [
     Entry {
         tests: "findings",
         pick: Pick::All,
+        programs: &[],
+    },
+    // Programs that are interrupted by themselves, of which the kernel leaves out runs: here, to the last connection.
+    Entry {
+        tests: "steering",
+        // What is ended without a twin is no different.
+        pick: Pick::But(&["connections_that_are_open_by_the_counters_alone_end"]),
         programs: &[],
     },
     // Which connections a proxy in the same network namespace carried: seen at both ends of a handshake.

@@ -258,6 +258,27 @@ fn a_flow_that_is_gone_is_kept_until_it_is_counted() {
 }
 
 #[test]
+fn a_flow_that_comes_again_while_its_last_count_is_held_back_begins_at_0() {
+    let mut scene = Scene::new(30, 2, 10);
+    scene.accepted(0, 5, 5);
+    let key = *scene.model.flows.keys().next().expect("one");
+    let when = scene.when(1);
+    let last = Flow {
+        opened: 5,
+        closed: 5,
+        ..Flow::ZERO
+    };
+    scene.model.flow(&key, &last, true, &mut scene.resolver, when);
+    // As many as had been counted of the one before, and then one more.
+    scene.accepted(2, 5, 5);
+    scene.accepted(3, 6, 5);
+    scene.caller("deployment");
+    scene.settle(8);
+    assert_eq!(scene.opened(), 11);
+    assert_eq!(scene.dependents(), rows(&[("inventory", 11, 1)]));
+}
+
+#[test]
 fn what_is_open_when_its_flow_leaves_has_ended() {
     let mut scene = Scene::new(0, 0, 100);
     let when = Moment {
