@@ -137,7 +137,18 @@ impl Ticker {
             }
         }
         match state {
-            _ if !goes_on => {}
+            _ if !goes_on => {
+                // Until the first tick is over, nothing has been counted: an agent that follows before then misses nothing.
+                let nothing = State {
+                    at: now,
+                    ..State::default()
+                };
+                self.state_error = self
+                    .kernel
+                    .keep(&nothing.encode())
+                    .err()
+                    .map(|error| format!("{error:#}"));
+            }
             Some(Ok(state)) => {
                 let when = Moment {
                     at: Instant::now(),
