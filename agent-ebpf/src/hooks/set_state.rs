@@ -179,7 +179,7 @@ fn handshake_us(socket: Option<&Socket>, tcp: Tcp) -> u32 {
 #[inline(always)]
 fn close(sk: Sock, old: i32) -> Result<(), ()> {
     // Asking for the time costs more than all else that is done here; one connection of many is enough.
-    if sk.number() % ASKED == 0 {
+    if sk.number().is_multiple_of(ASKED) {
         rest_when_orphaned();
     }
     // One that is just being made, on another processor or below this interrupt, does not know its flow yet: the socket is

@@ -31,7 +31,7 @@ pub struct Kept {
 /// Series by family and labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// The families; the keys within one are made by [`key`].
+    /// The families; the keys within one are made of labels.
     pub families: HashMap<String, HashMap<String, Kept>>,
 }
 
