@@ -84,8 +84,14 @@ fn connections_from_before_the_start_are_adopted() {
     }
     let agent = start(&inventory(&[&checkout], &[&waypoint]));
     let port: &[(&str, &str)] = &[("point", "shop/waypoint"), ("port", "15008")];
+    agent.settle();
+    // The listener is this process's, which is no process of the point: it is met by walks over all files alone, and those are rare on
+    // a slow machine.
+    let metrics = agent.wait_for("a walk over all files", |m| {
+        m.get("narrows_accept_queue_limit_connections", port).is_some()
+    });
     expect(
-        &agent.settle(),
+        &metrics,
         &[
             // They were not opened now, and what they carried before is not counted.
             ("narrows_connections_opened_total", DOWN, 0.0),
