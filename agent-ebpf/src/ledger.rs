@@ -14,7 +14,11 @@
 //! Notes also let other programs take over without a gap (`agent/src/kernel/handover.rs`): while they do, every twin leaves the note
 //! of what has been handled, by itself, too, for the twin that comes next.
 
-use crate::{cell::Cell, maps::control, sock::Sock};
+use crate::{
+    cell::Cell,
+    maps::control,
+    sock::{Sock, state},
+};
 use agent_common::Control;
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 
@@ -57,6 +61,12 @@ impl Change {
             sk: sk.as_ptr() as u64,
             change: u64::from(sk.number()) << 32 | u64::from(old as u8) << 8 | u64::from(new as u8),
         }
+    }
+
+    /// Whether a listener's child is made (`inet_csk_clone_lock`): before the connection has its number.
+    #[inline(always)]
+    fn is_birth(self) -> bool {
+        self.change as u8 == state::SYN_RECV as u8
     }
 }
 
@@ -116,8 +126,13 @@ impl Handled {
 pub(crate) fn take_back(change: Change) -> Found {
     if let Some(ledger) = ledger() {
         let top = ledger.top.get();
-        // Nearly always the topmost.
+        // Nearly always the topmost. A child that is just being made has no number yet, and is made by a softirq, in which nothing is
+        // left above its note.
+        let depth = if change.is_birth() { 2 } else { NOTES as u64 };
         for down in 1..NOTES as u64 {
+            if down >= depth {
+                break;
+            }
             let place = top.wrapping_sub(down);
             let note = ledger.note(place);
             if note.sk.get() == change.sk && note.change.get() == change.change {

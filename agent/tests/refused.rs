@@ -9,37 +9,55 @@ const DOWN: &[(&str, &str)] = &[("point", "shop/waypoint"), ("side", "downstream
 const POINT: &[(&str, &str)] = &[("point", "shop/waypoint")];
 
 /// Every program of the agent, as `narrows check` lists them.
-const PROGRAMS: [&str; 19] = [
-    "set_state",
-    "set_state_twin",
+const LIFE_CYCLE: &[&str] = &["set_state", "set_state_twin", "walk", "amend"];
+const WIRE_AND_NODE: &[&str] = &[
     "reset",
     "retransmit",
     "retransmit_synack",
     "cgroup_mkdir",
     "cgroup_rmdir",
-    "walk",
-    "amend",
+];
+const PROCESSES: &[&str] = &[
     "process_fork",
     "process_exit",
     "process_exec",
     "sched_wakeup",
     "sched_wakeup_new",
     "sched_switch",
-    "data_arrived",
-    "data_read",
-    "data_sent",
-    "accept_error",
 ];
+const DELAYS: &[&str] = &["data_arrived", "data_read", "data_sent", "accept_error"];
+const ALL: [&[&str]; 4] = [LIFE_CYCLE, WIRE_AND_NODE, PROCESSES, DELAYS];
+
+// Several tests, as all of it takes longer on an emulated machine than a single test may.
 
 #[test]
-fn each_program_in_turn_is_missed_alone() {
+fn each_program_of_the_life_cycle_is_missed_alone() {
+    each_is_missed_alone(LIFE_CYCLE);
+}
+
+#[test]
+fn each_program_of_the_wire_and_the_node_is_missed_alone() {
+    each_is_missed_alone(WIRE_AND_NODE);
+}
+
+#[test]
+fn each_program_of_processes_is_missed_alone() {
+    each_is_missed_alone(PROCESSES);
+}
+
+#[test]
+fn each_program_of_delays_is_missed_alone() {
+    each_is_missed_alone(DELAYS);
+}
+
+fn each_is_missed_alone(programs: &[&str]) {
     const COUNT: u64 = 100;
     let world = World::new();
     let (checkout, waypoint) = (world.workload("checkout", 11), world.workload("waypoint", 2));
     let inventory = inventory(&[&checkout], &[&waypoint]);
     let server = waypoint.run(|| Server::start(v4(2, 15008), Behaviour::default()));
     let server = server.expect("it listens");
-    for name in PROGRAMS {
+    for name in programs {
         let agent = start_with(&inventory, &["--off", name]);
         assert_eq!(
             checkout.run(|| Plan::burst(v4(2, 15008), COUNT).run()).ok,
@@ -68,10 +86,17 @@ fn each_program_in_turn_is_missed_alone() {
                 ),
             ],
         );
-        let programs = agent.get_json("/api/v1/status")["programs"].clone();
-        let programs = programs.as_array().expect("a list");
-        assert_eq!(programs.len(), PROGRAMS.len());
-        let this = programs.iter().find(|program| program["program"] == name);
+        let status = agent.get_json("/api/v1/status")["programs"].clone();
+        let status = status.as_array().expect("a list");
+        let mut listed: Vec<_> = status
+            .iter()
+            .filter_map(|program| program["program"].as_str())
+            .collect();
+        let mut known = ALL.concat();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known, "each program is in a list here");
+        let this = status.iter().find(|program| program["program"] == *name);
         let reason = this.expect("it is listed")["reason"]
             .as_str()
             .unwrap_or_default()

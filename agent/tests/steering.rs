@@ -123,7 +123,7 @@ fn connections_that_are_open_by_the_counters_alone_end() {
     // Without the twin, changes of state are missing sooner or later.
     for _ in 0..20 {
         steered.load(pace::fewer(100_000));
-        if missed(&agent.settle()) > 100.0 {
+        if missed(&agent.settle()) > pace::fewer(100) as f64 {
             break;
         }
     }

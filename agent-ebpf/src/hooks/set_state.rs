@@ -17,11 +17,12 @@ use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, p
 /// the old one.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
-    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    if is_of_interest(old, new) && is_on_duty() {
+    if is_on_duty() {
         // SAFETY: the hook's own argument.
         let sk = unsafe { Sock::new(ctx.arg(0)) };
+        let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
         handle(&ctx, sk, old, new);
+        // Those of no interest, too: else nobody could say whether a run that the kernel has left out was one of them.
         ledger::note(Change::new(sk, old, new));
     }
     0
@@ -31,12 +32,12 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
 /// `set_state` is not on duty (see `ledger`). So it is on duty as soon as it is attached.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state_twin(ctx: BtfTracePointContext) -> i32 {
-    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    if !is_of_interest(old, new) || !is_counting() {
+    if !is_counting() {
         return 0;
     }
     // SAFETY: the hook's own argument.
     let sk = unsafe { Sock::new(ctx.arg(0)) };
+    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     let change = Change::new(sk, old, new);
     match ledger::take_back(change) {
         Found::Handled(handled) => handled.forget(),
@@ -51,25 +52,20 @@ fn set_state_twin(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Half of all changes are steps of the closing handshake, of no interest here.
-#[inline(always)]
-fn is_of_interest(old: i32, new: i32) -> bool {
-    // From SYN_RECV also: a child that is closed before its handshake ends (TCP Fast Open).
-    old == state::SYN_RECV || matches!(new, state::CLOSE | state::ESTABLISHED | state::SYN_SENT | state::LISTEN)
-}
-
 /// One connection of so many asks whether there is still an agent; a power of two.
 const ASKED: u32 = 64;
 
 #[inline(always)]
 fn handle(ctx: &BtfTracePointContext, sk: Sock, old: i32, new: i32) {
+    // Half of all changes are steps of the closing handshake, of no interest here.
     let _ = match new {
         state::CLOSE => close(sk, old),
         state::ESTABLISHED => established(ctx, sk, old),
         state::SYN_SENT => connecting(ctx, sk),
         state::LISTEN => listening(ctx, sk),
-        // From SYN_RECV.
-        _ => established(ctx, sk, old),
+        // A child that is closed before its handshake ends (TCP Fast Open).
+        _ if old == state::SYN_RECV => established(ctx, sk, old),
+        _ => Ok(()),
     };
 }
 

@@ -1,24 +1,23 @@
 //! The measurements.
 
 use super::{
-    Args, load,
+    Args, load, peer,
     programs::{self, Cost, Statistics},
     report::{Report, median},
 };
 use anyhow::{Context as _, Result};
-use narrows_testbed::{agent::Agent, process, wait};
-use nix::mount::{MsFlags, mount};
+use narrows_testbed::agent::Agent;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    process::{Command, Stdio},
     time::Duration,
 };
 
 /// What users have.
 pub(crate) const INTERVAL: &str = "5";
 
-fn start(agent: &Path) -> Result<Agent> {
+/// An agent as users have it.
+pub(crate) fn start(agent: &Path) -> Result<Agent> {
     Agent::start(agent, "workloads: []\n", &["--interval", INTERVAL])
 }
 
@@ -45,10 +44,17 @@ pub(crate) fn kernel_time(report: &mut Report, args: &Args, agent: &Path, floor:
     claim("empty program")?;
     let _agent = start(agent)?;
     claim("narrows")?;
-    let _tcplife = tcplife()?;
-    if _tcplife.is_some() {
-        claim("tcplife")?;
-    }
+    let _tcplife = match peer::find() {
+        Some(program) => {
+            let tcplife = peer::start(&program)?;
+            claim("tcplife")?;
+            Some(tcplife)
+        }
+        None => {
+            println!("  tcplife is not installed (Debian: libbpf-tools): left out");
+            None
+        }
+    };
 
     let mut rounds: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut runs = 0.0;
@@ -63,10 +69,7 @@ pub(crate) fn kernel_time(report: &mut Report, args: &Args, agent: &Path, floor:
                 .filter(|id| after.get(id).is_none_or(|(name, _)| name != "sched_switch"));
             let spent = ids.map(|id| difference(&before, &after, *id));
             let per_connection = |n: f64| n / f64::from(args.connections);
-            let total = spent.fold(Cost::default(), |sum, cost| Cost {
-                runs: sum.runs + cost.runs,
-                nanoseconds: sum.nanoseconds + cost.nanoseconds,
-            });
+            let total = spent.fold(Cost::default(), |sum, cost| sum + cost);
             rounds.entry(name).or_default().push(per_connection(total.nanoseconds));
             if *name == "empty program" {
                 runs = per_connection(total.runs as f64);
@@ -102,49 +105,14 @@ pub(crate) fn difference(
     ) else {
         return Cost::default();
     };
-    // What runs once a tick, whatever the connections do, is measured by itself.
-    if matches!(name.as_str(), "walk" | "amend") {
+    // What runs once a tick, whatever the connections do, is measured by itself. The last three are those of earlier builds.
+    if matches!(name.as_str(), "walk" | "amend" | "adopt" | "sample" | "collect") {
         return Cost::default();
     }
     Cost {
         runs: after.runs - before.runs,
         nanoseconds: after.nanoseconds - before.nanoseconds,
     }
-}
-
-/// The tool of that name from libbpf-tools, when it is installed; it prints a line for each connection.
-fn tcplife() -> Result<Option<process::Child>> {
-    let Some(program) = ["tcplife", "/usr/sbin/tcplife"].iter().find(|name| {
-        Command::new(name)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok()
-    }) else {
-        println!("  tcplife is not installed (Debian: libbpf-tools): left out");
-        return Ok(None);
-    };
-    // It looks its tracepoint up in tracefs, which need not be mounted; here it is, for this process and its children.
-    let tracefs = Path::new("/sys/kernel/tracing");
-    if !tracefs.join("events").exists() {
-        mount(
-            Some("tracefs"),
-            tracefs,
-            Some("tracefs"),
-            MsFlags::empty(),
-            None::<&str>,
-        )
-        .context("cannot mount tracefs")?;
-    }
-    let before = programs::costs()?.len();
-    let mut command = Command::new(program);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let child = process::spawn(&mut command, None, None)?;
-    wait::until("tcplife to attach", Duration::from_secs(10), || {
-        programs::costs().ok().filter(|costs| costs.len() > before)
-    })?;
-    Ok(Some(child))
 }
 
 /// Runs `measure` in turns without and with the agent; returns the medians of both and of the ratio.

@@ -4,10 +4,12 @@
 //! in turns (with and without the agent), and medians of the ratios are what counts.
 
 mod cluster;
+mod compare;
 mod dependents;
 mod identities;
 mod load;
 mod measure;
+mod peer;
 mod points;
 mod programs;
 mod report;
@@ -19,21 +21,29 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
+use compare::Compared;
 use narrows_testbed::isolate;
 use report::Report;
+use std::{fs, path::PathBuf};
 
 /// Measure what the agent costs (as root).
 ///
 /// Kernel time per short connection beside empty programs on the same hooks (and beside tcplife where libbpf-tools is
 /// installed), connections per second and bulk throughput with and without the agent, the time of a walk per open
 /// socket, the agent's processor time and memory, what it costs to keep 5,000 dependents of 200 points, and to know a cluster of
-/// 100,000 pods. Prints a table and
-/// writes it as JSON under target/bench/.
+/// 100,000 pods. Prints a table and writes it as JSON under target/bench/.
+///
+/// With --against, only an earlier build and this one are compared, with nothing, an empty program and tcplife beside them: each by
+/// itself, in turns. Kernel time is that of the kernel's statistics; connections per second are measured without them. Client and
+/// server are on different processors. tcplife is installed (on Debian: libbpf-tools) when it is missing.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Measure only this; may be given several times
     #[arg(long, value_enum, value_name = "PART")]
     only: Vec<Part>,
+    /// Compare with an earlier release build of `narrows`, kept somewhere else than where this one is built; measure nothing else
+    #[arg(long, value_name = "PATH", conflicts_with = "only")]
+    against: Option<PathBuf>,
     /// Short connections in each round
     #[arg(long, default_value_t = 20_000)]
     connections: u32,
@@ -90,12 +100,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let agent = target_dir.join("release/narrows");
 
     let floor = || {
-        std::fs::read(recipe::object(&target_dir, std::env::consts::ARCH, "floor"))
-            .context("cannot read the empty programs")
+        fs::read(recipe::object(&target_dir, std::env::consts::ARCH, "floor")).context("cannot read the empty programs")
     };
     let mut report = Report::default();
+    if let Some(before) = &args.against {
+        let before = fs::canonicalize(before).with_context(|| format!("no earlier build at {}", before.display()))?;
+        let compared = Compared {
+            before: &before,
+            after: &agent,
+            floor: &floor()?,
+        };
+        compare::measure(&mut report, args, &compared)?;
+    }
     let parts = Part::value_variants().iter();
-    for part in parts.filter(|part| args.only.is_empty() || args.only.contains(part)) {
+    let asked = |part: &&Part| args.only.is_empty() || args.only.contains(part);
+    for part in parts.filter(|_| args.against.is_none()).filter(asked) {
         match part {
             Part::KernelTime => measure::kernel_time(&mut report, args, &agent, &floor()?)?,
             Part::Points => points::measure(&mut report, args, &agent, &floor()?)?,

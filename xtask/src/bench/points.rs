@@ -139,10 +139,6 @@ fn sum(
                     .any(|full| full.starts_with(name.as_str()) && name.len() >= full.len().min(15))
         });
     programs.fold(Cost::default(), |total, (id, _)| {
-        let spent = measure::difference(before, after, *id);
-        Cost {
-            runs: total.runs + spent.runs,
-            nanoseconds: total.nanoseconds + spent.nanoseconds,
-        }
+        total + measure::difference(before, after, *id)
     })
 }

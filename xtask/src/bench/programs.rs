@@ -5,7 +5,7 @@ use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, loaded_programs},
 };
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, ops::Add};
 
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
@@ -31,6 +31,17 @@ impl Drop for Statistics {
 pub(crate) struct Cost {
     pub(crate) runs: u64,
     pub(crate) nanoseconds: f64,
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            runs: self.runs + other.runs,
+            nanoseconds: self.nanoseconds + other.nanoseconds,
+        }
+    }
 }
 
 /// All programs that are loaded, by id.

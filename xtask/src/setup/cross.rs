@@ -87,6 +87,9 @@ impl Cross {
                 let sysroot = format!("--sysroot={}", directory.join("usr").display());
                 cargo
                     .env("RUSTC", RUSTC)
+                    // What it compiles for this machine, build scripts and macros, would else take the places of what the other Rust
+                    // has compiled, and everything be compiled again in turns.
+                    .env("CARGO_BUILD_BUILD_DIR", build_dir(&workspace::target_dir()?))
                     // Those for the target alone: build scripts and macros are compiled with the compiler's own library. In this
                     // form, which goes before all others, a path may hold spaces.
                     .env("CARGO_ENCODED_RUSTFLAGS", sysroot)
@@ -142,6 +145,11 @@ fn unpacked(target_dir: &Path, architecture: Architecture, release: &str) -> Pat
     target_dir
         .join("cross-rust")
         .join(format!("{}-{release}", architecture.triple()))
+}
+
+/// Where Debian's Rust keeps what it compiles on its way.
+fn build_dir(target_dir: &Path) -> PathBuf {
+    target_dir.join("cross-rust").join("build")
 }
 
 /// Where the Rust that runs this task has its libraries.

@@ -30,6 +30,8 @@ pub(crate) struct Host {
     /// All that do not depend on the kernel.
     pub(crate) files: Files,
     pub(crate) environment: Vec<(String, String)>,
+    /// Whether it runs when nothing else wants the processor.
+    pub(crate) gives_way: bool,
 }
 
 impl Host {
@@ -43,7 +45,7 @@ impl Host {
         let archive = self.pack(&kernel)?;
         let console = archive.with_file_name(format!("console-{guest}.log"));
         let qemu = workspace::tools_dir(&self.target_dir).join(tools::qemu(guest.image().architecture));
-        let mut machine = Machine::boot(&qemu, guest, &kernel, &archive, console.clone())?;
+        let mut machine = Machine::boot(&qemu, guest, &kernel, &archive, console.clone(), self.gives_way)?;
         let mut verdicts = Verdicts::on(self.tests.iter().map(|test| test.name.clone()));
         let outcome = listen(guest, &mut machine, &mut verdicts);
         let name = name(guest, verdicts.release().unwrap_or(&kernel.release));

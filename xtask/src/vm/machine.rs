@@ -30,8 +30,8 @@ const COMMAND_LINE: &str = "psi=1 oops=panic panic=-1 mitigations=off";
 /// How long a guest may say nothing: longer than it takes to boot, and than a test may take.
 const SILENCE: Duration = Duration::from_secs(200);
 
-/// How long a guest may take in all.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// How long a guest may take in all. One that gives way takes longer.
+const LIMIT: Duration = Duration::from_secs(25 * 60);
 
 /// How long a machine may take to be off after its last word.
 const OFF: Duration = Duration::from_secs(20);
@@ -50,9 +50,18 @@ pub(crate) struct Machine {
 impl Machine {
     /// Boots a guest's kernel with the files of an archive. `console` is a file for what the kernel says.
     ///
+    /// A machine that gives way runs when nothing else wants the processor.
+    ///
     /// # Errors
     /// QEMU does not start.
-    pub(crate) fn boot(qemu: &Path, guest: Guest, kernel: &Kernel, files: &Path, console: PathBuf) -> Result<Self> {
+    pub(crate) fn boot(
+        qemu: &Path,
+        guest: Guest,
+        kernel: &Kernel,
+        files: &Path,
+        console: PathBuf,
+        gives_way: bool,
+    ) -> Result<Self> {
         let mut command = Command::new(qemu);
         command
             .args(hardware(guest.image().architecture))
@@ -70,7 +79,10 @@ impl Machine {
             .stdout(Stdio::piped());
         // One from an earlier run would be taken for this one's.
         File::create(&console).with_context(|| format!("cannot write {}", console.display()))?;
-        let mut qemu = process::start_beside(&mut command)?;
+        let mut qemu = match gives_way {
+            true => process::start_behind(&mut command)?,
+            false => process::start_beside(&mut command)?,
+        };
         let output = qemu.stdout.take().context("QEMU has no stdout")?;
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {

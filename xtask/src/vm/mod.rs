@@ -78,10 +78,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 ///
 /// # Errors
 /// A test failed or did not run, or a guest did not come to its end.
-pub(crate) fn test(guests: &[Guest], filters: &[String]) -> Result<()> {
+fn test(guests: &[Guest], filters: &[String]) -> Result<()> {
     let start = Instant::now();
-    let hosts = hosts(guests, filters)?;
-    let outcomes = side_by_side(&hosts);
+    let hosts = hosts(guests, filters, false)?;
+    tell(&side_by_side(&hosts, None::<fn()>).0, start)
+}
+
+/// Builds, and runs all tests on the guests that every change has to pass, beside `here`: the tests on this machine, which mostly
+/// wait. The guests give way to them, and leave them a processor as far as there are several. Returns what has become of both.
+///
+/// # Errors
+/// It does not compile, or something is missing.
+pub(crate) fn test_beside<R>(here: impl FnOnce() -> R) -> Result<(R, Result<()>)> {
+    let hosts = hosts(&Guest::ALWAYS, &[], true)?;
+    let start = Instant::now();
+    let (outcomes, here) = side_by_side(&hosts, Some(here));
+    let here = here.context("the tests on this machine did not run")?;
+    Ok((here, tell(&outcomes, start)))
+}
+
+/// Says what has become of the guests.
+fn tell(outcomes: &[(Guest, Result<String>)], start: Instant) -> Result<()> {
     let mut failed = false;
     for (guest, outcome) in outcomes {
         match outcome {
@@ -101,7 +118,7 @@ pub(crate) fn test(guests: &[Guest], filters: &[String]) -> Result<()> {
 }
 
 /// Builds, and packs what the guests need that have tests to run.
-fn hosts(guests: &[Guest], filters: &[String]) -> Result<Vec<Host>> {
+fn hosts(guests: &[Guest], filters: &[String], give_way: bool) -> Result<Vec<Host>> {
     let target_dir = workspace::target_dir()?;
     let here = Programs::build()?;
     let mut hosts = Vec::new();
@@ -125,6 +142,7 @@ fn hosts(guests: &[Guest], filters: &[String]) -> Result<Vec<Host>> {
                 tests: programs.tests(&here, guest, filters)?,
                 files: files.clone(),
                 environment: environment.clone(),
+                gives_way: give_way,
             });
         }
     }
@@ -138,9 +156,10 @@ fn hosts(guests: &[Guest], filters: &[String]) -> Result<Vec<Host>> {
 }
 
 /// Runs guests, no more at the same time than there are processors: each keeps one busy, and what runs on less than that is
-/// slower than its tests expect.
-fn side_by_side(hosts: &[Host]) -> Vec<(Guest, Result<String>)> {
+/// slower than its tests expect. While `beside` runs, it has one of the processors.
+fn side_by_side<R>(hosts: &[Host], beside: Option<impl FnOnce() -> R>) -> (Vec<(Guest, Result<String>)>, Option<R>) {
     let processors = thread::available_parallelism().map_or(1, usize::from);
+    let at_first = if beside.is_some() { processors - 1 } else { processors };
     let waiting = Mutex::new(hosts.iter());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
@@ -151,11 +170,12 @@ fn side_by_side(hosts: &[Host]) -> Vec<(Guest, Result<String>)> {
         outcomes
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = hosts.iter().take(processors).map(|_| scope.spawn(work)).collect();
+        let mut workers: Vec<_> = (0..at_first).map(|_| scope.spawn(work)).collect();
+        let beside = beside.map(|beside| beside());
+        workers.extend((at_first..processors).map(|_| scope.spawn(work)));
         let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
-        joined
-            .flat_map(|outcomes| outcomes.unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
+        let outcomes = joined.flat_map(|outcomes| outcomes.unwrap_or_else(|panic| resume_unwind(panic)));
+        (outcomes.collect(), beside)
     })
 }
 

@@ -114,6 +114,16 @@ pub fn start_beside(command: &mut Command) -> Result<Child> {
     start(command)
 }
 
+/// Starts `command` where this process is, to run whenever nothing else wants the processor (`SCHED_IDLE`), with all that it starts.
+pub fn start_behind(command: &mut Command) -> Result<Child> {
+    let parent = Pid::this();
+    let give_way = move || placement::tie(parent).and_then(|()| placement::go_last());
+    // SAFETY: between fork and exec, `give_way` only makes system calls (sigprocmask, prctl, getppid, sched_setscheduler) and does
+    // not allocate on its way.
+    unsafe { command.pre_exec(give_way) };
+    start(command)
+}
+
 /// The second half of [`Placement::spawn`].
 pub(crate) fn start(command: &mut Command) -> Result<Child> {
     let program = command.get_program().to_string_lossy().into_owned();

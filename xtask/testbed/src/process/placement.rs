@@ -184,9 +184,20 @@ fn go_ahead() -> io::Result<()> {
 
 /// Makes this process one that gives way to nothing but others of its kind.
 fn go_first() -> io::Result<()> {
-    let lowest = libc::sched_param { sched_priority: 1 };
-    // SAFETY: `lowest` outlives the call.
-    match unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const lowest) } {
+    schedule(libc::SCHED_FIFO, 1)
+}
+
+/// Makes this process one that gives way to everything else.
+pub(super) fn go_last() -> io::Result<()> {
+    schedule(libc::SCHED_IDLE, 0)
+}
+
+fn schedule(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
+    let priority = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: `priority` outlives the call.
+    match unsafe { libc::sched_setscheduler(0, policy, &raw const priority) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

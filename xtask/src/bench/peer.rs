@@ -1,0 +1,67 @@
+//! A program that others have for a part of what the agent does: `tcplife`, which prints a line for each connection.
+
+use super::programs;
+use crate::{
+    setup::{apt::Apt, system::Family},
+    workspace::find_program,
+};
+use anyhow::{Context as _, Result, bail};
+use narrows_testbed::{process, wait};
+use nix::mount::{MsFlags, mount};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+/// The Debian package that it is in.
+const PACKAGE: &str = "libbpf-tools";
+
+/// Where it is, if it is installed.
+pub(crate) fn find() -> Option<PathBuf> {
+    find_program("tcplife")
+}
+
+/// Where it is; it is installed first if it is missing.
+///
+/// # Errors
+/// It cannot be installed.
+pub(crate) fn install() -> Result<PathBuf> {
+    if let Some(program) = find() {
+        return Ok(program);
+    }
+    let packages = [PACKAGE.to_owned()];
+    if Family::here() != Family::Debian || !Apt::here().knows(&packages)? {
+        bail!("tcplife is missing, and apt does not know {PACKAGE}: install tcplife of libbpf-tools");
+    }
+    println!("  installing the package {PACKAGE}, for tcplife");
+    Apt::here().install(&packages)?;
+    find().with_context(|| format!("{PACKAGE} is installed, and tcplife is not in it"))
+}
+
+/// Starts it, and returns when it is attached.
+///
+/// # Errors
+/// It does not start, or attaches nothing.
+pub(crate) fn start(program: &Path) -> Result<process::Child> {
+    // It looks its tracepoint up in tracefs, which need not be mounted; here it is, for this process and its children.
+    let tracefs = Path::new("/sys/kernel/tracing");
+    if !tracefs.join("events").exists() {
+        mount(
+            Some("tracefs"),
+            tracefs,
+            Some("tracefs"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .context("cannot mount tracefs")?;
+    }
+    let before = programs::costs()?.len();
+    let mut command = Command::new(program);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let child = process::spawn(&mut command, None, None)?;
+    wait::until("tcplife to attach", Duration::from_secs(10), || {
+        programs::costs().ok().filter(|costs| costs.len() > before)
+    })?;
+    Ok(child)
+}
