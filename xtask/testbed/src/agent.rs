@@ -85,9 +85,9 @@ impl Agent {
         if !extra_args.iter().any(|arg| arg.starts_with("--interval")) {
             command.args(["--interval", "0.2"]);
         }
-        // What one agent leaves would be found by the next one, of another test.
+        // What one agent leaves would be found by the next one, of another test. A variable, as builds from before do not know the flag.
         if !extra_args.contains(&"--pins") {
-            command.arg("--no-pin");
+            command.env("NARROWS_NO_PIN", "true");
         }
         command.args(extra_args);
         Self::run(&mut command, address, directory, None, |command| {
