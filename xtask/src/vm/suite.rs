@@ -50,7 +50,13 @@ pub(crate) const SUITE: [Entry; 13] = [
     // Links and maps that outlive the agent, and the exchange of programs while connections begin and end.
     Entry {
         tests: "takeover",
-        pick: Pick::All,
+        // Those are about files and sentences, which are no different.
+        pick: Pick::But(&[
+            "a_directory_that_cannot_be_used_is_said_and_done_without",
+            "another_layout_says_what_the_gap_was",
+            "one_agent_at_a_time",
+            "what_is_left_half_made_or_damaged_is_not_gone_on_with",
+        ]),
         programs: &[],
     },
     // Facts of the kernel that differ between versions: repeated SYN-ACKs, ends of threads, splice, Multipath TCP.
