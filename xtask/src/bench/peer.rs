@@ -56,12 +56,14 @@ pub(crate) fn start(program: &Path) -> Result<process::Child> {
         )
         .context("cannot mount tracefs")?;
     }
-    let before = programs::costs()?.len();
+    // Those of whoever was measured before may still be leaving.
+    let before = programs::costs()?;
     let mut command = Command::new(program);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let child = process::spawn(&mut command, None, None)?;
     wait::until("tcplife to attach", Duration::from_secs(10), || {
-        programs::costs().ok().filter(|costs| costs.len() > before)
+        let costs = programs::costs().ok()?;
+        costs.keys().any(|id| !before.contains_key(id)).then_some(())
     })?;
     Ok(child)
 }
