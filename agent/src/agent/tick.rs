@@ -251,7 +251,11 @@ impl Ticker {
         self.tick_seconds.observe(begin.elapsed());
         if let Some(former) = &mut self.former {
             let points: HashSet<_> = self.model.points().map(|load| load.point.name.as_str()).collect();
-            Arc::make_mut(former).forget(now, self.model.window(), &points);
+            let window = self.model.window();
+            // The snapshot before has it, too, so a change is a copy.
+            if former.is_outdated(now, window, &points) {
+                Arc::make_mut(former).forget(now, window, &points);
+            }
         }
         let mut snapshot = self.snapshot(begin, error);
         // Before it is shown: the next agent goes on from no less than what was shown, else a counter would go back, which

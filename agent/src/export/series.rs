@@ -36,18 +36,25 @@ pub struct Series {
 }
 
 impl Series {
-    /// Forgets what nobody has added to for long, and at once what is about a point that is not among `points` and has not been
-    /// added to for the time of `window`.
+    /// Whether there is something to forget: what nobody has added to for long, or what is about a point that is not among `points`
+    /// and has not been added to for the time of `window`.
+    pub fn is_outdated(&self, now: i64, window: Duration, points: &HashSet<&str>) -> bool {
+        let mut rows = self.families.values().flatten();
+        rows.any(|(key, kept)| is_old(key, kept, now, window, points))
+    }
+
+    /// Forgets it.
     pub fn forget(&mut self, now: i64, window: Duration, points: &HashSet<&str>) {
-        let older =
-            |at: i64, than: Duration| now.saturating_sub(at) > i64::try_from(than.as_millis()).unwrap_or(i64::MAX);
         for family in self.families.values_mut() {
-            family.retain(|key, kept| {
-                let is_gone = labels(key).any(|(name, value)| name == "point" && !points.contains(value));
-                !(older(kept.at, REMEMBERED) || is_gone && older(kept.at, window))
-            });
+            family.retain(|key, kept| !is_old(key, kept, now, window, points));
         }
     }
+}
+
+fn is_old(key: &str, kept: &Kept, now: i64, window: Duration, points: &HashSet<&str>) -> bool {
+    let older = |than: Duration| now.saturating_sub(kept.at) > i64::try_from(than.as_millis()).unwrap_or(i64::MAX);
+    // Nearly none is as old as that, so its labels need not be looked at.
+    older(REMEMBERED) || older(window) && labels(key).any(|(name, value)| name == "point" && !points.contains(value))
 }
 
 /// Between names and values, and between pairs of them: characters that no label has.
@@ -130,7 +137,10 @@ mod tests {
         family.insert(point("here"), at(day));
         family.insert(point("gone"), at(day));
         family.insert(point("old"), at(0));
-        series.forget(day + 60_000, Duration::from_secs(30), &HashSet::from(["here", "old"]));
+        let (window, points) = (Duration::from_secs(30), HashSet::from(["here", "old"]));
+        assert!(!series.is_outdated(day, window, &points), "not yet");
+        series.forget(day + 60_000, window, &points);
+        assert!(!series.is_outdated(day + 60_000, window, &points));
         let left: Vec<_> = series.families["narrows_x"].keys().collect();
         assert_eq!(left, [&point("here")]);
     }
