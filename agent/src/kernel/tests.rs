@@ -1,4 +1,6 @@
 use super::*;
+use agent_common::Offsets;
+use std::path::Path;
 
 const OPTIONS: Options = Options {
     flows: 64,

@@ -1,0 +1,146 @@
+//! From one agent to the next: going on where the one before has stopped, and leaving what the one after needs.
+
+use super::Ticker;
+use crate::{
+    agent::state::State,
+    export::{self, Snapshot},
+    identity::{Span, kubernetes},
+    kernel::Start,
+    model::Moment,
+    signals::Signal,
+};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Keeping the state takes no more than one of so many parts of a processor's time.
+const STATE_SHARE: u32 = 20;
+
+impl Ticker {
+    /// Goes on where the agent before this one has stopped, as far as that is known.
+    pub(super) fn recall(&mut self) {
+        let now = kubernetes::now();
+        let state = self.kernel.take_state().map(|state| State::decode(&state));
+        let goes_on = matches!(self.kernel.start(), Start::Resumed | Start::Replaced);
+        let since = |state: &State| Duration::from_millis(u64::try_from(now - state.at).unwrap_or(0)).as_secs_f64();
+        match (self.kernel.start(), &state) {
+            (Start::Fresh, _) => {}
+            (Start::Resumed, Some(Ok(state))) => tracing::info!(
+                "the kernel programs went on counting: resuming from the state of {:.1} s ago; nothing is missing",
+                since(state)
+            ),
+            (Start::Replaced, Some(Ok(state))) => tracing::info!(
+                "new kernel programs took over from those of an earlier agent: resuming from its state of {:.1} s ago; no connection is \
+                 missing",
+                since(state)
+            ),
+            (Start::Restarted(why), state) => {
+                let gap = match state {
+                    Some(Ok(state)) => format!("of the last {:.1} s", since(state)),
+                    _ => "since the agent before has ended".to_owned(),
+                };
+                tracing::warn!(
+                    "counting begins anew, and metrics begin at 0, as what the agent before has left cannot be used: {why}. Connections \
+                     {gap} that have ended by now are missing; those that are open have been adopted"
+                );
+            }
+            (Start::Resumed | Start::Replaced, other) => {
+                let why = match other {
+                    Some(Err(error)) => format!("{error:#}"),
+                    _ => "there is none".to_owned(),
+                };
+                tracing::warn!(
+                    "the kernel programs went on counting, but the state of the agent before cannot be used ({why}): metrics begin at 0, \
+                     and what was counted before now is missing from them"
+                );
+            }
+        }
+        match state {
+            _ if !goes_on => {
+                // Until the first tick is over, nothing has been counted: an agent that follows before then misses nothing.
+                let nothing = State {
+                    at: now,
+                    ..State::default()
+                };
+                self.state_error = self
+                    .kernel
+                    .keep(&nothing.encode())
+                    .err()
+                    .map(|error| format!("{error:#}"));
+            }
+            Some(Ok(state)) => {
+                let when = Moment {
+                    at: Instant::now(),
+                    span: Span {
+                        from: state.at,
+                        to: now,
+                    },
+                };
+                self.before = state.at;
+                self.model.recall(state.flows, when);
+                self.inside.recall(state.points, state.preemptions);
+                if *self.kernel.start() == Start::Resumed {
+                    self.kernel.recall_mended(state.explained);
+                }
+                self.former = Some(Arc::new(state.series));
+            }
+            _ => self.model.recall_nothing(),
+        }
+    }
+
+    /// Keeps the state for the next agent. `false` when that is not due yet, as it takes long: then the snapshot is not to be shown.
+    pub(super) fn keep(&mut self, snapshot: &Snapshot) -> bool {
+        let begin = Instant::now();
+        if self.kernel.is_lasting().is_err() {
+            return true;
+        }
+        if begin < self.next_state {
+            return false;
+        }
+        let leaving: HashSet<_> = self.kernel.leaving().copied().collect();
+        // Before all flows have been read once, the state of the agent before is the better one.
+        let Some(flows) = self.model.remember(|key| leaving.contains(key)) else {
+            return true;
+        };
+        let (points, preemptions) = (self.inside.counted(), self.inside.interruptions());
+        let at = kubernetes::now();
+        let kept = export::series(snapshot, at)
+            .map_err(anyhow::Error::from)
+            .and_then(|series| {
+                let state = State {
+                    at,
+                    series,
+                    flows,
+                    points,
+                    preemptions,
+                    explained: self.kernel.explained(),
+                };
+                self.kernel.keep(&state.encode())
+            });
+        let error = kept.err().map(|error| format!("{error:#}"));
+        if let Some(error) = error.as_ref().filter(|_| self.state_error.is_none()) {
+            tracing::warn!(
+                "the state for the next agent cannot be kept, so that its metrics would go on from an earlier one: {error}"
+            );
+        }
+        self.state_error = error;
+        self.next_state = begin + begin.elapsed() * STATE_SHARE;
+        true
+    }
+
+    /// Whether the kernel goes on counting when this agent ends.
+    pub(super) fn takeover(&self) -> Signal {
+        let outcome = match (self.kernel.is_lasting(), &self.state_error) {
+            (Err(why), _) => Err(why.unwrap_or("it is switched off (--no-pin)").to_owned()),
+            (Ok(()), Some(error)) => Err(error.clone()),
+            (Ok(()), None) => Ok(()),
+        };
+        Signal::new(
+            "takeover",
+            "the kernel counts while the agent is restarted or replaced, and metrics go on",
+            outcome,
+        )
+    }
+}
