@@ -1,7 +1,7 @@
 //! `narrows uninstall`: removes what agents have left in the kernel.
 
 use crate::kernel::{Pins, Unusable};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use std::path::Path;
 
 /// Removes the directory and everything in it, and says so.
@@ -9,7 +9,8 @@ use std::path::Path;
 /// # Errors
 /// An agent still runs, or what the file system says.
 pub fn run(root: &Path) -> anyhow::Result<String> {
-    if !root.exists() {
+    let exists = root.try_exists();
+    if !exists.with_context(|| format!("cannot look for {} (are you root?)", root.display()))? {
         return Ok(format!("nothing to remove: there is no {}", root.display()));
     }
     match Pins::open(root) {

@@ -143,6 +143,12 @@ fn without_privileges_it_names_what_is_missing() {
     };
     let output = as_nobody(&["agent", "--listen", "127.0.0.1:0"]);
     fails_with(&output, "missing CAP_BPF (load eBPF programs and maps) and CAP_PERFMON");
+    // What may not be looked at is not taken for gone.
+    let hidden = tempfile::Builder::new().permissions(mode(0o700)).tempdir();
+    let hidden = hidden.expect("a directory of root's");
+    let pins = hidden.path().join("narrows");
+    let output = as_nobody(&["uninstall", "--pins", pins.to_str().expect("UTF-8")]);
+    fails_with(&output, "cannot look for");
     let output = as_nobody(&["check"]);
     let table = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{table}");
