@@ -6,17 +6,21 @@
 //! Prometheus that scrapes many.
 
 pub mod agent;
+pub mod catalogue;
 pub mod check;
 pub mod client;
 pub mod config;
 pub mod export;
 pub mod failures;
+pub mod histogram;
 pub mod identity;
 pub mod kernel;
 mod memory;
+pub mod metrics;
 pub mod model;
 pub mod node;
 pub mod points;
+pub mod program;
 pub mod report;
 pub mod signals;
 pub mod uninstall;

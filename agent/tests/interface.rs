@@ -3,7 +3,7 @@
 mod common;
 
 use common::{binary, promtool, start, turn};
-use narrows::kernel::PROGRAMS;
+use narrows::signals;
 use narrows_testbed::http;
 use std::{
     fs,
@@ -63,7 +63,7 @@ fn health_readiness_and_status() {
     }
     let status = agent.get_json("/api/v1/status");
     let programs = status["programs"].as_array().expect("a list");
-    assert_eq!(programs.len(), PROGRAMS.len());
+    assert_eq!(programs.len(), signals::programs().count());
     // Before Linux 6.3 there are no hooks for what is read and written; a locked kernel shows no paths of cgroups.
     let older = |program: &serde_json::Value| {
         let reason = program["reason"].as_str().unwrap_or_default();
@@ -90,7 +90,7 @@ fn health_readiness_and_status() {
     let metrics = agent.settle();
     assert_eq!(
         metrics.sum("narrows_program_active", &[]),
-        (PROGRAMS.len() - off) as f64
+        (signals::programs().count() - off) as f64
     );
     assert!(metrics.sum("process_resident_memory_bytes", &[]) > 1e6);
 }

@@ -10,7 +10,7 @@ use common::{
 };
 use narrows::{
     failures::{End, List},
-    kernel::PROGRAMS,
+    signals,
 };
 use narrows_testbed::{agent::Agent, cgroup, confine, kubernetes::manifests::Pod, load::Plan, wait};
 use std::{
@@ -267,7 +267,7 @@ fn nothing_works_without(capability: &str, named: &str) {
 fn every_program_is_active(agent: &Agent) {
     let status = agent.get_json("/api/v1/status");
     let programs = status["programs"].as_array().expect("a list");
-    assert_eq!(programs.len(), PROGRAMS.len());
+    assert_eq!(programs.len(), signals::programs().count());
     assert!(programs.iter().all(|program| program["active"] == true), "{programs:?}");
 }
 

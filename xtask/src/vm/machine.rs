@@ -149,7 +149,14 @@ fn hardware(architecture: Architecture) -> &'static [&'static str] {
         // By one thread, too: with two, one field of a socket was read before what the other processor had written just before,
         // and the kernel itself stumbled over a list. Pointers are signed by a quick function rather than by the one that real
         // processors have.
-        Architecture::Aarch64 => &["-accel", "tcg,thread=single", "-cpu", "max,pauth-impdef=on", "-machine", "virt"],
+        Architecture::Aarch64 => &[
+            "-accel",
+            "tcg,thread=single",
+            "-cpu",
+            "max,pauth-impdef=on",
+            "-machine",
+            "virt",
+        ],
     }
 }
 
