@@ -110,8 +110,8 @@ impl Family {
     pub fn series(&self) -> Vec<String> {
         match self.kind {
             Kind::Counter | Kind::OwnCounter | Kind::Gauge => vec![self.exported()],
-            Kind::Histogram | Kind::FineHistogram => ["bucket", "sum", "count"]
-                .map(|end| format!("{}_{end}", self.name))
+            Kind::Histogram | Kind::FineHistogram => ["", "_bucket", "_sum", "_count"]
+                .map(|end| format!("{}{end}", self.name))
                 .into(),
         }
     }

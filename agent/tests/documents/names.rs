@@ -7,13 +7,13 @@ use super::{
     sources,
 };
 use agent_common::{Loss, Reason};
-use narrows::kernel::PROGRAMS;
+use narrows::{catalogue, metrics::Family, signals};
 use narrows_testbed::exported;
 use std::collections::BTreeSet;
 
 /// Names of series that are exported, or that the rules for Prometheus record.
 fn series() -> BTreeSet<String> {
-    let mut names = exported::names(&root().join("agent/src/export")).expect("sources");
+    let mut names: BTreeSet<String> = catalogue::families().flat_map(Family::series).collect();
     let rules = std::fs::read_to_string(root().join("deploy/prometheus/rules.yaml")).expect("rules");
     let recorded = rules
         .lines()
@@ -58,7 +58,7 @@ fn every_metric_is_exported() {
 #[test]
 fn every_program_says_what_is_missing_without_it() {
     let written = first_column("docs/kernels-and-meshes.md", "## Kernel programs");
-    let programs: BTreeSet<_> = PROGRAMS.iter().map(|program| program.name.to_owned()).collect();
+    let programs: BTreeSet<_> = signals::programs().map(|program| program.name.to_owned()).collect();
     assert_eq!(written, programs);
 }
 
