@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -11,8 +10,9 @@ use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 
-use crate::process::{self, Child};
-use crate::{lock, require_root, wait};
+use crate::isolation::require_root;
+use crate::sync::lock;
+use crate::wait;
 
 /// How long killed processes may take to leave their cgroup.
 const EMPTY: Duration = Duration::from_secs(5);
@@ -125,11 +125,6 @@ impl Cgroup {
         move_here(&self.directory).expect("root may move its own process into a cgroup it made");
         let _back = Back(before);
         work()
-    }
-
-    /// Starts a process inside the cgroup.
-    pub fn spawn(&self, command: &mut Command) -> Result<Child> {
-        process::spawn(command, None, Some(self))
     }
 
     /// The processes inside.

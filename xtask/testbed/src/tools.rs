@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::process::output;
+use crate::command::output;
 
 /// The root of the checkout.
 fn workspace() -> &'static Path {

@@ -16,7 +16,7 @@ use nix::sys::termios::{SetArg, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, sethostname};
 
 use super::{LINE, ORDERS, Orders, Report, check, run};
-use crate::process::output;
+use crate::command::output;
 
 /// Where the guest has its one hierarchy of cgroups, as on a modern distribution.
 const CGROUPS: &str = "/sys/fs/cgroup";

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Netns, ip};
-use crate::process::output;
-use crate::{lock, wait};
+use crate::command::output;
+use crate::sync::lock;
+use crate::wait;
 
 /// How long the kernel may take to bring a link up.
 const LINK_UP: Duration = Duration::from_secs(5);

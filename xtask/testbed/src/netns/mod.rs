@@ -18,8 +18,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 pub use fabric::Fabric;
 
+use crate::command::output;
 use crate::isolation::NETNS_DIRECTORY;
-use crate::process::output;
 
 /// A named network namespace; gone with its guard. Call [`isolate`](crate::isolate) first.
 #[derive(Debug)]

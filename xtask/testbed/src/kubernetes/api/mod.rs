@@ -33,7 +33,8 @@ pub use fault::{Fault, FaultKind};
 pub use question::Asked;
 pub use resource::{Resource, Verb};
 
-use crate::{lock, wait};
+use crate::sync::lock;
+use crate::wait;
 use serve::{Running, Shared};
 
 /// How often a watch gets a bookmark when nothing else is set.

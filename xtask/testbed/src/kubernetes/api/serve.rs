@@ -30,7 +30,7 @@ use super::question::{Asked, Question};
 use super::resource::{Resource, Verb};
 use super::store::Store;
 use super::watch::{Signals, error, watch};
-use crate::lock;
+use crate::sync::lock;
 
 /// A client that takes longer for its handshake is gone.
 const HANDSHAKE: Duration = Duration::from_secs(10);
