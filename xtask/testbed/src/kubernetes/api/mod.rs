@@ -12,6 +12,8 @@ mod question;
 mod resource;
 mod selector;
 mod serve;
+mod shared;
+mod signals;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -35,7 +37,8 @@ pub use resource::{Resource, Verb};
 
 use crate::sync::lock;
 use crate::wait;
-use serve::{Running, Shared};
+use serve::Running;
+use shared::Shared;
 
 /// How often a watch gets a bookmark when nothing else is set.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(10);
