@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Netns, ip};
-use crate::command::output;
+use crate::command;
 use crate::sync::lock;
 use crate::wait;
 
@@ -88,7 +88,7 @@ impl Fabric {
         ip(name, &batch)?;
         // Before this, the first packet is lost and the first connection takes a second longer.
         let listing = || {
-            output(
+            command::run(
                 Command::new("bridge").args(["-n", fabric, "link", "show", "dev", &port]),
                 None,
             )

@@ -11,6 +11,7 @@ use nix::unistd::{Pid, getppid};
 
 use super::child::Child;
 use super::rank::go_last;
+use crate::fork;
 
 /// Starts `command` where this process is, as anybody may.
 pub fn start_beside(command: &mut Command) -> Result<Child> {
@@ -34,7 +35,7 @@ pub fn start_behind(command: &mut Command) -> Result<Child> {
 /// The second half of [`Placement::spawn`](super::Placement::spawn).
 pub(crate) fn start(command: &mut Command) -> Result<Child> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let child = command.spawn().with_context(|| format!("start {program}"))?;
+    let child = fork::spawn(command).with_context(|| format!("start {program}"))?;
     Ok(child.into())
 }
 
