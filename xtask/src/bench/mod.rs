@@ -16,7 +16,7 @@ mod report;
 mod rollout;
 
 use crate::{
-    setup::{self, Purpose, recipe},
+    setup::{self, Purpose},
     workspace,
 };
 use anyhow::{Context as _, Result, bail};
@@ -100,7 +100,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let agent = target_dir.join("release/narrows");
 
     let floor = || {
-        fs::read(recipe::object(&target_dir, std::env::consts::ARCH, "floor")).context("cannot read the empty programs")
+        fs::read(ebpf_build::object(&target_dir, std::env::consts::ARCH, "floor"))
+            .context("cannot read the empty programs")
     };
     let mut report = Report::default();
     if let Some(before) = &args.against {

@@ -7,8 +7,6 @@ pub(crate) mod cross;
 mod discover;
 mod linker;
 mod part;
-#[allow(dead_code, reason = "shared with agent/build.rs, which uses the rest")]
-pub(crate) mod recipe;
 mod requirement;
 mod rustc;
 mod state;
@@ -18,6 +16,7 @@ pub(crate) mod tools;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use ebpf_build::toolchain_file;
 
 use crate::{progress::Steps, vm::guest::Guest, workspace};
 
@@ -160,7 +159,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     if !state.recorded {
         let toolchain = linker::toolchain(target_dir, &found);
         steps.next(&format!("recording the eBPF toolchain: {}", toolchain.stamp));
-        let file = recipe::toolchain_file(target_dir);
+        let file = toolchain_file(target_dir);
         toolchain
             .write(target_dir)
             .with_context(|| format!("cannot write {}", file.display()))?;

@@ -2,13 +2,14 @@
 
 use std::{fmt, path::Path};
 
+use ebpf_build::Toolchain;
+
 use super::{
     Purpose,
     cross::Cross,
     discover::{Found, Lack, discover},
     linker,
     part::Part,
-    recipe::Toolchain,
     requirement::{DEPMOD, HAPROXY, MESH, PYTHON, Requirement},
     system::Family,
     tools,

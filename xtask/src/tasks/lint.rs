@@ -1,10 +1,11 @@
 //! `cargo xtask lint`.
 
 use anyhow::Result;
+use ebpf_build::BPF_PROFILE;
 
 use crate::{
     progress::Steps,
-    setup::{self, Purpose, recipe::BPF_PROFILE},
+    setup::{self, Purpose},
     workspace::{self, find_program},
 };
 
