@@ -4,7 +4,7 @@ mod common;
 
 use common::{binary, promtool, start, turn};
 use narrows::signals;
-use narrows_testbed::http;
+use narrows_testbed::{command, http};
 use std::{
     fs,
     os::unix::process::CommandExt,
@@ -12,7 +12,7 @@ use std::{
 };
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(binary()).args(arguments).output().expect("it runs")
+    command::output(Command::new(binary()).args(arguments)).expect("it runs")
 }
 
 #[track_caller]
@@ -134,12 +134,8 @@ fn without_privileges_it_names_what_is_missing() {
     let copy = directory.path().join("narrows");
     fs::copy(binary(), &copy).expect("copied");
     let as_nobody = |arguments: &[&str]| {
-        Command::new(&copy)
-            .args(arguments)
-            .uid(65_534)
-            .gid(65_534)
-            .output()
-            .expect("it runs")
+        let mut narrows = Command::new(&copy);
+        command::output(narrows.args(arguments).uid(65_534).gid(65_534)).expect("it runs")
     };
     let output = as_nobody(&["agent", "--listen", "127.0.0.1:0"]);
     fails_with(&output, "missing CAP_BPF (load eBPF programs and maps) and CAP_PERFMON");
@@ -234,11 +230,9 @@ fn bad_files_and_flags_are_refused_with_their_place() {
         &run(&["agent", "--listen", "127.0.0.1:0", "--interval", "0"]),
         "interval is 0",
     );
-    let output = Command::new(binary())
-        .arg("agent")
-        .env("NARROWS_LISTEN", "nowhere")
-        .output()
-        .expect("it runs");
+    let mut narrows = Command::new(binary());
+    narrows.arg("agent").env("NARROWS_LISTEN", "nowhere");
+    let output = command::output(&mut narrows).expect("it runs");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.code() == Some(2) && text.contains("'nowhere' for '--listen"),
@@ -249,11 +243,9 @@ fn bad_files_and_flags_are_refused_with_their_place() {
 /// Runs the agent where a part of the system is not to be seen.
 fn without(mount: &str) -> Output {
     let script = format!("{mount} && exec \"$0\" agent --listen 127.0.0.1:0");
-    Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script])
-        .arg(binary())
-        .output()
-        .expect("it runs")
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", &script]).arg(binary());
+    command::output(&mut unshare).expect("it runs")
 }
 
 #[test]

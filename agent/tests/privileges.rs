@@ -12,7 +12,7 @@ use narrows::{
     failures::{End, List},
     signals,
 };
-use narrows_testbed::{agent::Agent, cgroup, confine, kubernetes::manifests::Pod, load::Plan, wait};
+use narrows_testbed::{agent::Agent, cgroup, command, confine, kubernetes::manifests::Pod, load::Plan, wait};
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
@@ -276,10 +276,9 @@ fn an_address_of_the_node(node: &Node) -> Ipv4Addr {
     let (name, address) = (format!("nrw{}", std::process::id()), Ipv4Addr::new(198, 51, 100, 77));
     let cable = format!("ip link add node0 type veth peer name {name} netns 1");
     node.cluster.world.fabric.netns().exec(&cable).expect("a cable");
-    let ip = Command::new("ip")
-        .args(["address", "add", &address.to_string(), "dev", &name])
-        .status();
-    assert!(ip.expect("iproute2").success());
+    let mut ip = Command::new("ip");
+    let ip = command::output(ip.args(["address", "add", &address.to_string(), "dev", &name]));
+    assert!(ip.expect("iproute2").status.success());
     address
 }
 

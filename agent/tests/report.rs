@@ -1,5 +1,6 @@
 //! `narrows report` where it cannot report: one sentence that says what to do, and exit code 1. Needs no root.
 
+use narrows_testbed::command;
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener},
@@ -10,12 +11,12 @@ use std::{
 /// What the program says on stderr, given that it ends with 1.
 #[track_caller]
 fn refusal(arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_narrows"));
-    command.arg("report").args(arguments);
+    let mut narrows = Command::new(env!("CARGO_BIN_EXE_narrows"));
+    narrows.arg("report").args(arguments);
     for variable in ["NARROWS_AGENT", "NARROWS_PROMETHEUS_TOKEN"] {
-        command.env_remove(variable);
+        narrows.env_remove(variable);
     }
-    let output = command.output().expect("it starts");
+    let output = command::output(&mut narrows).expect("it starts");
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(output.stdout.is_empty(), "nothing that looks like a report");

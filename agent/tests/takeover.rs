@@ -9,6 +9,7 @@ use common::{
 };
 use narrows_testbed::{
     agent::Agent,
+    command,
     load::{RapidServer, rapid_connections},
     pace,
     scrape::Metrics,
@@ -29,7 +30,7 @@ const POINT: &[(&str, &str)] = &[("point", "shop/waypoint")];
 const DOWN: &[(&str, &str)] = &[("point", "shop/waypoint"), ("side", "downstream")];
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(binary()).args(arguments).output().expect("it runs")
+    command::output(Command::new(binary()).args(arguments)).expect("it runs")
 }
 
 #[track_caller]
@@ -236,7 +237,8 @@ fn agents_that_are_killed_while_they_take_over_lose_nothing() {
         first.kill().expect("it ends");
         // They need some 0.6 s to load their programs, and a moment to exchange them.
         for n in 0..pace::fewer(40) {
-            let mut begins = Command::new(binary())
+            let mut begins = Command::new(binary());
+            begins
                 .args([
                     "agent",
                     "--listen",
@@ -252,9 +254,8 @@ fn agents_that_are_killed_while_they_take_over_lose_nothing() {
                     "--inventory",
                 ])
                 .arg(inventory.path())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("it runs");
+                .stderr(Stdio::null());
+            let mut begins = command::spawn(&mut begins).expect("it runs");
             thread::sleep(Duration::from_millis(200 + n * 25));
             begins.kill().expect("killed");
             begins.wait().expect("it ends");
