@@ -3,8 +3,10 @@
 
 mod bench;
 mod demo;
+mod guests;
 mod progress;
 mod setup;
+mod system;
 mod tasks;
 mod vm;
 mod workspace;

@@ -13,9 +13,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use narrows_testbed::process::{self, Child};
 
-use crate::setup::architecture::Architecture;
-
-use super::{guest::Guest, kernel::Kernel};
+use crate::{
+    guests::{guest::Guest, kernel::Kernel},
+    system::architecture::Architecture,
+};
 
 /// Processors and memory (MiB) of a guest. It needs little more than its files, of which the kernel makes a copy.
 pub(super) const PROCESSORS: u32 = 2;
