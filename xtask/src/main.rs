@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod circles;
 mod demo;
 mod guests;
 mod progress;
