@@ -63,7 +63,8 @@ fn sides(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
                 .map(|(name, side)| (with(point_labels(row), [("side", name)]), side))
         })
     };
-    let counters: [(&Family, fn(&Side) -> u64); 6] = [
+    type Of = fn(&Side) -> u64;
+    let counters: [(&Family, Of); 6] = [
         (&load::OPENED, |side| side.opened),
         (&load::CLOSED, |side| side.closed),
         (&load::RECEIVED, |side| side.received),

@@ -136,7 +136,7 @@ pub fn encode<'a>(
     };
     encoder.write(&UNREAD, by(|backlog| &backlog.unread))?;
     encoder.write(&UNACKNOWLEDGED, by(|backlog| &backlog.unacknowledged))?;
-    stalled(points.clone(), encoder)?;
+    stalled(&points, encoder)?;
     let states = points.clone().flat_map(|(labels, sockets)| {
         SIDES
             .into_iter()
@@ -162,7 +162,7 @@ pub fn encode<'a>(
 
 /// The causes rest on different fields, so each of them is there or not.
 fn stalled<'a>(
-    points: impl Iterator<Item = (&'a Labels<'a>, &'a Sockets)> + Clone,
+    points: &(impl Iterator<Item = (&'a Labels<'a>, &'a Sockets)> + Clone),
     encoder: &mut Encoder<'_>,
 ) -> fmt::Result {
     type Of = fn(&Backlog) -> &[u32; 2];

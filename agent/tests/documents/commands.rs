@@ -4,7 +4,7 @@ use super::{
     manual,
     page::{Page, spans},
 };
-use narrows_testbed::tools;
+use narrows_testbed::{command, tools};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -32,7 +32,8 @@ fn xtask() -> &'static Path {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
             build.env_remove(name);
         }
-        assert!(build.status().expect("Cargo runs").success(), "xtask does not build");
+        let output = command::output(&mut build).expect("Cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         tools::target_dir().join("debug/xtask")
     })
 }
@@ -46,7 +47,7 @@ fn help(program: &Path, arguments: &[&str]) -> Result<String, String> {
     for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("NARROWS_")) {
         command.env_remove(variable);
     }
-    let output = command.output().expect("it runs");
+    let output = command::output(&mut command).expect("it runs");
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
