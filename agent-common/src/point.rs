@@ -164,14 +164,14 @@ impl Task {
     pub const THROTTLED: u32 = 4;
 }
 
-/// Who ran while a thread of a point was ready to run.
+/// What a signal counts for a point by something that has many values: the key of a table of its own.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Preemption {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tally {
     /// The point's cgroup.
     pub point: u64,
-    /// The other one's, on cgroup2; 0 for the kernel's own threads.
-    pub by: u64,
+    /// What it is counted by; the signal says what the number means.
+    pub what: u64,
 }
 
 #[cfg(test)]

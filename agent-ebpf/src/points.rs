@@ -7,9 +7,9 @@ use crate::{
     record::get_or_retry,
     sock::{Sock, Tcp},
 };
-use agent_common::{BUCKETS, Control, FlowKey, Loss, Preemption, Role, THREADS, bucket};
+use agent_common::{BUCKETS, Control, FlowKey, Loss, Role, THREADS, Tally, bucket};
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::SkStorage,
     helpers::generated::bpf_sk_storage_get,
     macros::{btf_map, map},
@@ -42,10 +42,6 @@ pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(32_768, 
 /// here costs a tenth of looking it up there. One that is set for nothing does no harm.
 #[map]
 static MARKS: Array<Cell<u64>> = Array::with_max_entries(THREADS / u64::BITS, 0);
-
-/// Who ran while a thread of a point was ready to, and how often. Preallocated: it grows where no memory can be had.
-#[map]
-static PREEMPTIONS: HashMap<Preemption, Cell<u64>> = HashMap::with_max_entries(4_096, 0);
 
 /// An end of a connection: where its socket is, and its own address and port.
 #[repr(C)]
@@ -189,15 +185,28 @@ fn microseconds(ns: u64) -> u32 {
     if us > u64::from(u32::MAX) { u32::MAX } else { us as u32 }
 }
 
-/// Counts that `by` ran while a thread of `point` was ready to.
+/// A table of what a signal counts for points by something that has many values. Preallocated: it grows where no memory can be had.
+pub(crate) type Tallies = HashMap<Tally, Cell<u64>>;
+
+/// Makes such a table.
+pub(crate) const fn tallies() -> Tallies {
+    HashMap::with_max_entries(4_096, 0)
+}
+
+/// Counts one more of `what` for `point`; what finds no place is lost as `loss`.
 #[inline(always)]
-pub(crate) fn preempted(point: u64, by: u64) {
-    let who = Preemption { point, by };
-    if let Some(count) = PREEMPTIONS.get_ptr(&who) {
+pub(crate) fn tally(table: &'static Tallies, point: u64, what: u64, loss: Loss) {
+    let key = Tally { point, what };
+    if let Some(count) = table.get_ptr(&key) {
         // SAFETY: a map's value is there until the program ends (RCU); it is a cell.
         unsafe { &*count }.add(1);
-    } else if PREEMPTIONS.insert(&who, Cell::new(1), 0).is_err() {
-        lost(Loss::Preemptions);
+    } else if table.insert(&key, Cell::new(1), u64::from(BPF_NOEXIST)).is_err() {
+        // Another processor may just have made it.
+        match table.get_ptr(&key) {
+            // SAFETY: as above.
+            Some(count) => unsafe { &*count }.add(1),
+            None => lost(loss),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
-//! One hook a file.
+//! One hook a file; those of a signal about points in the file of its name (`agent/src/signals`).
 
-mod accept;
+mod accepts;
 mod amend;
 mod cgroup;
-mod delay;
-mod process;
+mod delays;
+mod processes;
 mod reset;
 mod retransmit;
 mod scheduling;

@@ -4,11 +4,19 @@
 //! neighbour from a point that has used up its own quota; who ran instead does.
 
 use crate::{
-    points::{self, Task, observe},
+    points::{self, Tallies, Task, observe, tallies, tally},
     task::Thread,
 };
-use agent_common::Task as Flags;
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use agent_common::{Loss, Task as Flags};
+use aya_ebpf::{
+    helpers::bpf_ktime_get_ns,
+    macros::{btf_tracepoint, map},
+    programs::BtfTracePointContext,
+};
+
+/// Who ran while a thread of a point was ready to, by the cgroup on cgroup2; 0 for the kernel's own threads.
+#[map]
+static PREEMPTIONS: Tallies = tallies();
 
 /// A thread that is woken up while another one has the processor gets it at once, or has to wait. Below this it was at once.
 const AT_ONCE_NS: u64 = 100_000;
@@ -100,7 +108,7 @@ fn begins(task: &Task, thread: Thread, before: Thread, last: u32) {
     );
     // It waited for whoever ran just before.
     if flags & Flags::WOKEN != 0 && flags & Flags::THROTTLED == 0 && waited >= AT_ONCE_NS && last != 0 {
-        points::preempted(cgroup, before.cgroup());
+        preempted(cgroup, before.cgroup());
     }
 }
 
@@ -112,6 +120,12 @@ fn interrupted(task: &Task, thread: Thread, after: Thread, next: u32) {
     let throttled = throttled(thread);
     task.flags.set(task.flags.get() & Flags::MAIN | throttled);
     if throttled == 0 && next != 0 {
-        points::preempted(task.cgroup.get(), after.cgroup());
+        preempted(task.cgroup.get(), after.cgroup());
     }
+}
+
+/// Counts that `by` ran while a thread of `point` was ready to.
+#[inline(always)]
+fn preempted(point: u64, by: u64) {
+    tally(&PREEMPTIONS, point, by, Loss::Preemptions);
 }

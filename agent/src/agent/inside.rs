@@ -6,9 +6,9 @@ use crate::{
     model::Model,
     node,
     points::Point,
-    signals::{Culprit, processes},
+    signals::{Culprit, TALLIES, processes},
 };
-use agent_common::{Count, PointCounters, Preemption};
+use agent_common::{Count, PointCounters, Tally};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// A connection that waits longer than this for `accept` is stuck.
@@ -24,7 +24,8 @@ const SYSTEM: [&str; 2] = ["/system.slice", "/init.scope"];
 pub struct InsideWatch {
     /// By cgroup: whose it is, and what was counted when it was last read.
     points: HashMap<u64, (Arc<Point>, PointCounters)>,
-    preemptions: HashMap<Preemption, u64>,
+    /// What was last read of the tables of signals, in the order of [`TALLIES`].
+    tallies: [HashMap<Tally, u64>; TALLIES.len()],
     /// What had been counted for cgroups that this agent has not met yet.
     recalled: HashMap<u64, PointCounters>,
     /// The processes in the points' cgroups.
@@ -40,7 +41,7 @@ impl InsideWatch {
     pub fn new() -> Self {
         Self {
             points: HashMap::new(),
-            preemptions: HashMap::new(),
+            tallies: Default::default(),
             recalled: HashMap::new(),
             processes: Vec::new(),
             calm: None,
@@ -53,15 +54,20 @@ impl InsideWatch {
         self.points.iter().map(|(id, (_, counters))| (*id, *counters)).collect()
     }
 
-    /// Who has interrupted whom so far.
-    pub fn interruptions(&self) -> Vec<(Preemption, u64)> {
-        self.preemptions.iter().map(|(who, count)| (*who, *count)).collect()
+    /// What the tables of signals have counted so far.
+    pub fn tallied(&self) -> Vec<Vec<(Tally, u64)>> {
+        let tables = self.tallies.iter();
+        tables
+            .map(|table| table.iter().map(|(key, count)| (*key, *count)).collect())
+            .collect()
     }
 
     /// What an agent before this one had counted.
-    pub fn recall(&mut self, points: Vec<(u64, PointCounters)>, preemptions: Vec<(Preemption, u64)>) {
+    pub fn recall(&mut self, points: Vec<(u64, PointCounters)>, tallies: Vec<Vec<(Tally, u64)>>) {
         self.recalled.extend(points);
-        self.preemptions.extend(preemptions);
+        for (table, before) in self.tallies.iter_mut().zip(tallies) {
+            table.extend(before);
+        }
     }
 
     /// The processes in the points' cgroups, as they were at the last [`InsideWatch::before`].
@@ -83,11 +89,13 @@ impl InsideWatch {
         let gone: Vec<u64> = (self.points.keys().copied())
             .filter(|id| !now.contains_key(id))
             .collect();
-        self.count_interruptions(kernel, resolver, model);
+        self.count_tallies(kernel, resolver, model);
         for id in gone {
             self.count(id, kernel, model)?;
             self.points.remove(&id);
-            self.preemptions.retain(|who, _| who.point != id);
+            for table in &mut self.tallies {
+                table.retain(|key, _| key.point != id);
+            }
         }
         let new = kernel.set_points(&now.keys().copied().collect())?;
         self.processes.clear();
@@ -165,7 +173,7 @@ impl InsideWatch {
                 inside.sockets.find(&found);
             }
         }
-        self.count_interruptions(kernel, resolver, model);
+        self.count_tallies(kernel, resolver, model);
         Ok(())
     }
 
@@ -196,16 +204,17 @@ impl InsideWatch {
         Ok(())
     }
 
-    fn count_interruptions(&mut self, kernel: &mut Kernel, resolver: &Resolver, model: &mut Model) {
-        let now: Vec<_> = kernel.points().preemptions().collect();
-        for (who, count) in now {
-            let Some((point, _)) = self.points.get(&who.point) else {
-                continue;
-            };
-            let last = self.preemptions.insert(who, count).unwrap_or(0);
-            let culprit = culprit(who.by, point, resolver);
-            if let Some(inside) = model.inside(point) {
-                inside.scheduling.preemptions[culprit as usize] += count.saturating_sub(last);
+    fn count_tallies(&mut self, kernel: &mut Kernel, resolver: &Resolver, model: &mut Model) {
+        let tables: Vec<_> = kernel.points().tallies().collect();
+        for ((signal, last), now) in TALLIES.into_iter().zip(&mut self.tallies).zip(tables) {
+            for (key, count) in now {
+                let Some((point, _)) = self.points.get(&key.point) else {
+                    continue;
+                };
+                let new = count.saturating_sub(last.insert(key, count).unwrap_or(0));
+                if let Some(inside) = model.inside(point) {
+                    inside.tally(signal, key.what, new, |cgroup| culprit(cgroup, point, resolver));
+                }
             }
         }
     }

@@ -6,13 +6,13 @@ use crate::{
     metrics::{Kept, Series, Value},
     model::Remembered,
 };
-use agent_common::{Flow, FlowKey, PointCounters, Preemption};
+use agent_common::{Flow, FlowKey, PointCounters, Tally};
 use anyhow::{Context, bail};
 use bytes::{Buf, BufMut};
 use std::collections::HashMap;
 
 /// What the bytes begin with. Its last digit is the number of the format.
-const MAGIC: &[u8; 8] = b"NARROWS1";
+const MAGIC: &[u8; 8] = b"NARROWS2";
 
 /// The state.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,8 +25,8 @@ pub struct State {
     pub flows: Vec<Remembered>,
     /// What the kernel had counted for the points' cgroups.
     pub points: Vec<(u64, PointCounters)>,
-    /// Who had interrupted whom.
-    pub preemptions: Vec<(Preemption, u64)>,
+    /// What signals had counted by something that has many values, in the order of [`crate::signals::TALLIES`].
+    pub tallies: Vec<Vec<(Tally, u64)>>,
     /// Connections that were ended on account of runs that the kernel had left out.
     pub explained: u64,
 }
@@ -58,9 +58,11 @@ impl State {
             body.put_u64_le(*cgroup);
             body.put_slice(bytes_of(counters));
         });
-        list(&mut body, self.preemptions.iter(), |body, (who, count)| {
-            body.put_slice(bytes_of(who));
-            body.put_u64_le(*count);
+        list(&mut body, self.tallies.iter(), |body, table| {
+            list(body, table.iter(), |body, (key, count)| {
+                body.put_slice(bytes_of(key));
+                body.put_u64_le(*count);
+            });
         });
         let mut bytes = MAGIC.to_vec();
         bytes.extend(lz4_flex::compress_prepend_size(&body));
@@ -106,7 +108,9 @@ impl State {
                 })
             })?,
             points: items(&mut body, |body| Ok((body.try_get_u64_le()?, plain(body)?)))?,
-            preemptions: items(&mut body, |body| Ok((plain(body)?, body.try_get_u64_le()?)))?,
+            tallies: items(&mut body, |body| {
+                items(body, |body| Ok((plain(body)?, body.try_get_u64_le()?)))
+            })?,
         };
         if !body.is_empty() {
             bail!("it is damaged: {} bytes are left", body.len());
@@ -212,7 +216,7 @@ mod tests {
             held: vec![(flow, true), (Flow::ZERO, false)],
         });
         state.points.push((8, PointCounters::ZERO));
-        state.preemptions.push((Preemption { point: 8, by: 9 }, 10));
+        state.tallies.push(vec![(Tally { point: 8, what: 9 }, 10)]);
         state
     }
 

@@ -1,7 +1,8 @@
 //! How much memory the tables in the kernel may take: it is charged to the agent's own cgroup.
 
 use super::Options;
-use agent_common::{Backlog, CgroupEvent, Flow, FlowKey, PointCounters, Preemption, THREADS, Task};
+use crate::signals;
+use agent_common::{Backlog, CgroupEvent, Flow, FlowKey, PointCounters, THREADS, Tally, Task};
 use std::fmt;
 
 /// What the kernel puts before an entry's key (`struct htab_elem`), and its allocator before that, in bytes.
@@ -35,11 +36,12 @@ impl Footprint {
         let counters = size(size_of::<PointCounters>()) * processors;
         let point = counters + 3 * ENTRY + size(size_of::<Backlog>()) + 32;
         let task = (ENTRY + 8 + size(size_of::<Task>())).next_power_of_two();
+        let tallies = size(signals::TALLIES.len());
         let leg = ENTRY + 32 + size(size_of::<FlowKey>());
         Self {
             flows: (u64::from(options.flows) + 4_096) * flow + 16_384 * owner,
             sockets: u64::from(options.settings.sockets) * (RECORD + EXCHANGE),
-            points: 4_096 * (point + ENTRY + size(size_of::<Preemption>()))
+            points: 4_096 * (point + tallies * (ENTRY + 8 + size(size_of::<Tally>())))
                 + 32_768 * task
                 + u64::from(THREADS / u8::BITS),
             rest: (1 << 20) + (1 << 18) + 8_192 * leg + size(size_of::<CgroupEvent>()),

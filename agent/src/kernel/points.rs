@@ -1,7 +1,8 @@
 //! What the kernel counts for points alone: the agent says which cgroups and threads are theirs.
 
 use super::control::Controls;
-use agent_common::{Backlog, Control, Count, PointCounters, Preemption, Task};
+use crate::signals;
+use agent_common::{Backlog, Control, Count, PointCounters, Tally, Task};
 use anyhow::Context;
 use aya::{
     Ebpf,
@@ -32,7 +33,8 @@ pub struct PointMaps {
     backlog: HashMap<MapData, u64, Backlog>,
     mains: HashMap<MapData, u64, u64>,
     tasks: HashMap<MapData, u32, Task>,
-    preemptions: HashMap<MapData, Preemption, u64>,
+    /// What signals count by something that has many values, in the order of [`signals::TALLIES`].
+    tallies: Vec<HashMap<MapData, Tally, u64>>,
     cgroups: HashSet<u64>,
     /// Cgroups and processes for which there was no room, as long as they are asked about.
     without_room: (HashSet<u64>, HashSet<u32>),
@@ -87,7 +89,9 @@ impl PointMaps {
             backlog: HashMap::try_from(super::take(ebpf, "BACKLOG")?)?,
             mains: HashMap::try_from(super::take(ebpf, "MAINS")?)?,
             tasks: HashMap::try_from(super::take(ebpf, "TASKS")?)?,
-            preemptions: HashMap::try_from(super::take(ebpf, "PREEMPTIONS")?)?,
+            tallies: (signals::TALLIES.iter())
+                .map(|name| Ok(HashMap::try_from(super::take(ebpf, name)?)?))
+                .collect::<anyhow::Result<_>>()?,
             cgroups,
             without_room: Default::default(),
             turned_away: (0, 0),
@@ -150,7 +154,7 @@ impl PointMaps {
         self.turned_away
     }
 
-    /// Forgets the threads and the interruptions of cgroups that are gone.
+    /// Forgets the threads and the tallies of cgroups that are gone.
     fn forget(&mut self, gone: &[u64]) -> anyhow::Result<()> {
         let threads: Vec<u32> = (self.tasks.iter().flatten())
             .filter(|(_, task)| gone.contains(&task.cgroup))
@@ -159,11 +163,13 @@ impl PointMaps {
         for number in threads {
             absent(self.tasks.remove(&number)).context("a point's thread cannot be taken out")?;
         }
-        let interruptions: Vec<Preemption> = (self.preemptions.keys().flatten())
-            .filter(|who| gone.contains(&who.point))
-            .collect();
-        for who in interruptions {
-            absent(self.preemptions.remove(&who)).context("a point's interruptions cannot be taken out")?;
+        for table in &mut self.tallies {
+            let keys: Vec<Tally> = (table.keys().flatten())
+                .filter(|key| gone.contains(&key.point))
+                .collect();
+            for key in keys {
+                absent(table.remove(&key)).context("a point's tallies cannot be taken out")?;
+            }
         }
         Ok(())
     }
@@ -238,8 +244,8 @@ impl PointMaps {
         Ok(found.unwrap_or(Backlog::ZERO))
     }
 
-    /// Who ran while threads of points were ready to, and how often so far.
-    pub fn preemptions(&self) -> impl Iterator<Item = (Preemption, u64)> {
-        self.preemptions.iter().flatten()
+    /// What signals have counted so far by something that has many values, in the order of [`signals::TALLIES`].
+    pub fn tallies(&self) -> impl Iterator<Item = Vec<(Tally, u64)>> {
+        self.tallies.iter().map(|table| table.iter().flatten().collect())
     }
 }

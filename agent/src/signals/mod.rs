@@ -40,6 +40,9 @@ pub const FAMILIES: &[&[&Family]] = &[
     sockets::FAMILIES,
 ];
 
+/// The tables in which signals count for points by something that has many values ([`agent_common::Tally`]), by the names of their maps.
+pub const TALLIES: [&str; 1] = [scheduling::TALLY];
+
 /// All kernel programs, in the order in which they are attached.
 pub fn programs() -> impl Iterator<Item = &'static Program> {
     CORE.iter().chain(SIGNALS.iter().copied().flatten()).copied()
@@ -79,6 +82,13 @@ impl Inside {
         self.scheduling.add(&new.scheduling);
         self.processes = self.processes.plus(new.processes);
         self.accepts = self.accepts.plus(new.accepts);
+    }
+
+    /// Adds what the table of a signal has counted for `what` since the last time. `culprit` says who a cgroup is to this point.
+    pub fn tally(&mut self, table: &str, what: u64, new: u64, culprit: impl Fn(u64) -> Culprit) {
+        if table == scheduling::TALLY {
+            self.scheduling.preemptions[culprit(what) as usize] += new;
+        }
     }
 
     /// Begins a new look at sockets and threads.

@@ -80,6 +80,9 @@ families! {
         .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)]);
 }
 
+/// The table of who ran while a thread of a point was ready to: by cgroup; 0 is the kernel.
+pub const TALLY: &str = "PREEMPTIONS";
+
 /// Who had the processor while a thread of the point was ready to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Culprit {

@@ -80,7 +80,7 @@ impl Ticker {
                 };
                 self.before = state.at;
                 self.model.recall(state.flows, when);
-                self.inside.recall(state.points, state.preemptions);
+                self.inside.recall(state.points, state.tallies);
                 if *self.kernel.start() == Start::Resumed {
                     self.kernel.recall_mended(state.explained);
                 }
@@ -104,7 +104,7 @@ impl Ticker {
         let Some(flows) = self.model.remember(|key| leaving.contains(key)) else {
             return true;
         };
-        let (points, preemptions) = (self.inside.counted(), self.inside.interruptions());
+        let (points, tallies) = (self.inside.counted(), self.inside.tallied());
         let at = kubernetes::now();
         let kept = export::series(snapshot, at)
             .map_err(anyhow::Error::from)
@@ -114,7 +114,7 @@ impl Ticker {
                     series,
                     flows,
                     points,
-                    preemptions,
+                    tallies,
                     explained: self.kernel.explained(),
                 };
                 self.kernel.keep(&state.encode())
