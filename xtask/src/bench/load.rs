@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use std::{
     env,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -58,6 +58,25 @@ pub(crate) fn round_trips(count: u32) -> Result<()> {
     drop(client);
     echo.join().map_err(|_| anyhow::anyhow!("the echo panicked"))??;
     Ok(())
+}
+
+/// Sends `count` datagrams to a socket whose buffer is full. Returns how many the kernel dropped.
+pub(crate) fn dropped_packets(count: u32) -> Result<u32> {
+    let (sender, receiver) = (
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?,
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?,
+    );
+    receiver.set_nonblocking(true)?;
+    let address = receiver.local_addr()?;
+    // Far more than it has room for.
+    for _ in 0..count {
+        sender.send_to(&[1; 1024], address)?;
+    }
+    let mut room = 0;
+    while receiver.recv(&mut [0; 1024]).is_ok() {
+        room += 1;
+    }
+    Ok(count - room)
 }
 
 /// Sends as much as goes through one connection in `time`. Returns bytes per second.

@@ -16,17 +16,21 @@ use std::{collections::BTreeMap, path::Path};
 /// Round trips in each round of the exchange.
 const ROUND_TRIPS: u32 = 20_000;
 
+/// Datagrams in each round that are nearly all dropped.
+const DATAGRAMS: u32 = 50_000;
+
 /// Whose the load is.
 const CASES: [&str; 3] = ["no points here", "not a point's", "a point's"];
 
 /// Programs of the agent by what they are about; the others run when the agent reads.
-const GROUPS: [(&str, &[&str]); 3] = [
+const GROUPS: [(&str, &[&str]); 4] = [
     (
         "connections",
         &["set_state", "reset", "retransmit", "retransmit_synack"],
     ),
     ("reads and writes", &["data_arrived", "data_read", "data_sent"]),
     ("scheduling", &["sched_switch", "sched_wakeup", "sched_wakeup_new"]),
+    ("dropped packets", &["packet_dropped", "packet_rejected"]),
 ];
 
 /// Kernel time per short connection, per read or write, and per context switch, in the three cases.
@@ -74,6 +78,7 @@ struct Rows {
     exchange: Vec<f64>,
     switch: Vec<f64>,
     switch_floor: Vec<f64>,
+    drop: Vec<f64>,
 }
 
 impl Rows {
@@ -83,6 +88,8 @@ impl Rows {
         let between = programs::costs()?;
         load::round_trips(ROUND_TRIPS)?;
         let after = programs::costs()?;
+        let dropped = load::dropped_packets(DATAGRAMS)?;
+        let end = programs::costs()?;
         let ours = |id: &u32| !others.contains(id);
         let spent: f64 = [GROUPS[0], GROUPS[1]]
             .iter()
@@ -96,6 +103,8 @@ impl Rows {
         self.switch_floor.push(floor.nanoseconds / switches);
         let scheduling = sum(&between, &after, GROUPS[2].1, ours);
         self.switch.push(scheduling.nanoseconds / switches);
+        let drops = sum(&after, &end, GROUPS[3].1, ours);
+        self.drop.push(drops.nanoseconds / f64::from(dropped));
         Ok(())
     }
 
@@ -119,6 +128,12 @@ impl Rows {
             switch,
             "ns",
             format!("{:.2} × an empty program ({floor:.0} ns)", switch / floor),
+        );
+        report.add(
+            format!("inside points: a dropped packet, {case}"),
+            median(self.drop),
+            "ns",
+            "a datagram for a full buffer; packet_dropped, packet_rejected",
         );
     }
 }
