@@ -29,7 +29,7 @@ pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Field, Offsets};
 pub use point::{
-    AcceptError, Accepts, Backlog, Delays, Exit, PointCounters, Processes, STATES, Scheduling, Tally, Task,
+    AcceptError, Accepts, Backlog, Delays, Drop, Exit, PointCounters, Processes, STATES, Scheduling, Tally, Task,
 };
 pub use settings::{Amendment, Control, ControlBlock, Settings};
 

@@ -30,5 +30,7 @@ labels! {
         FlowQuota = "flow_quota",
         /// Sockets without a record because there were as many records as there may be: what they carry is counted at their end.
         SocketBound = "socket_bound",
+        /// Dropped packets of points that were not counted, because there was no room for another reason.
+        DroppedPackets = "dropped_packet",
     }
 }

@@ -178,6 +178,10 @@ offsets! {
     signal_group_exit_code: "signal_struct"."group_exit_code", optional("run-queue delay, starts and exits of points: see the programs");
     /// Set when the process was chosen to die because memory ran out.
     signal_oom_mm: "signal_struct"."oom_mm", optional("OOM kills (else counted as killed)");
+    /// The socket that a packet belongs to.
+    skb_sk: "sk_buff"."sk", optional("dropped packets of points");
+    /// The device that a packet has come in by; 0 for one that is on its way out.
+    skb_iif: "sk_buff"."skb_iif", optional("dropped packets of points");
     /// The number of a system call.
     regs_call: "pt_regs".REGISTER_OF_CALL, optional("failed accepts");
 }

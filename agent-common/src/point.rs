@@ -174,6 +174,30 @@ pub struct Tally {
     pub what: u64,
 }
 
+/// What dropped packets are counted by: the kernel's reason (`enum skb_drop_reason`), and the direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drop;
+
+impl Drop {
+    /// On its way to the point.
+    pub const RECEIVED: u32 = 0;
+    /// On its way from the point.
+    pub const SENT: u32 = 1;
+
+    /// As the [`Tally::what`] of a packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack(reason: u32, direction: u32) -> u64 {
+        (direction as u64) << 32 | reason as u64
+    }
+
+    /// Reason and direction.
+    #[must_use]
+    pub const fn unpack(what: u64) -> (u32, u32) {
+        (what as u32, (what >> 32) as u32)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,7 @@ pub(crate) mod state {
     pub(crate) const LAST_ACK: i32 = 9;
     pub(crate) const LISTEN: i32 = 10;
     pub(crate) const CLOSING: i32 = 11;
+    pub(crate) const NEW_SYN_RECV: i32 = 12;
 }
 
 /// Whether a connection in this state has completed its handshake.

@@ -28,7 +28,14 @@ const PROCESSES: &[&str] = &[
     "sched_wakeup_new",
     "sched_switch",
 ];
-const DELAYS: &[&str] = &["data_arrived", "data_read", "data_sent", "accept_error"];
+const DELAYS: &[&str] = &[
+    "data_arrived",
+    "data_read",
+    "data_sent",
+    "accept_error",
+    "packet_dropped",
+    "packet_rejected",
+];
 const ALL: [&[&str]; 4] = [LIFE_CYCLE, WIRE_AND_NODE, PROCESSES, DELAYS];
 
 // Several tests, as all of it takes longer on an emulated machine than a single test may.

@@ -4,6 +4,7 @@ mod accepts;
 mod amend;
 mod cgroup;
 mod delays;
+mod drops;
 mod processes;
 mod reset;
 mod retransmit;

@@ -6,7 +6,7 @@ use crate::{
     model::Model,
     node,
     points::Point,
-    signals::{Culprit, TALLIES, processes},
+    signals::{Culprit, Meaning, TALLIES, processes},
 };
 use agent_common::{Count, PointCounters, Tally};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -213,7 +213,11 @@ impl InsideWatch {
                 };
                 let new = count.saturating_sub(last.insert(key, count).unwrap_or(0));
                 if let Some(inside) = model.inside(point) {
-                    inside.tally(signal, key.what, new, |cgroup| culprit(cgroup, point, resolver));
+                    let meaning = Meaning {
+                        culprit: &|cgroup| culprit(cgroup, point, resolver),
+                        enumerator: &|enumeration, value| kernel.enumerator(enumeration, value),
+                    };
+                    inside.tally(signal, key.what, new, &meaning);
                 }
             }
         }

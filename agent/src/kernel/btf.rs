@@ -76,6 +76,8 @@ pub struct Btf {
     /// Structures by name. Several have one name when files of the kernel were compiled in different ways, or when they have nothing to
     /// do with one another.
     structures: HashMap<String, Vec<u32>>,
+    /// Where enumerations are, by their names; those without values are only declared.
+    enumerations: HashMap<String, usize>,
 }
 
 impl Btf {
@@ -98,6 +100,7 @@ impl Btf {
             strings: 0,
             types: vec![0],
             structures: HashMap::new(),
+            enumerations: HashMap::new(),
         };
         if btf.word(0).ok_or("it is too short")? & 0xffff != 0xeb9f {
             return Err("its magic number is missing");
@@ -113,6 +116,9 @@ impl Btf {
             if kind == STRUCT {
                 let name = btf.name_at(at);
                 btf.structures.entry(name).or_default().push(id);
+            } else if kind == ENUM && n > 0 {
+                let name = btf.name_at(at);
+                btf.enumerations.insert(name, at);
             }
             btf.types.push(at);
             at += 12
@@ -197,6 +203,19 @@ impl Btf {
             }
         }
         None
+    }
+
+    /// The names of an enumeration's values; none when there is no such enumeration.
+    pub fn enumerators(&self, enumeration: &str) -> HashMap<u32, String> {
+        let Some(at) = self.enumerations.get(enumeration) else {
+            return HashMap::new();
+        };
+        let number = self.word(at + 4).map_or(0, |info| (info & 0xffff) as usize);
+        let values = (0..number).filter_map(|n| {
+            let entry = at + 12 + n * 8;
+            Some((self.word(entry + 4)?, self.name_at(entry)))
+        });
+        values.collect()
     }
 
     /// The byte offset of a field, through anonymous structures and unions; `path` has dots between nested fields. Where several

@@ -50,7 +50,7 @@ use mend::Missing;
 use pins::LayoutDir;
 use probes::Probes;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
@@ -110,6 +110,8 @@ pub struct Kernel {
     queues: HashSet<(u32, u16)>,
     programs: Vec<ProgramStatus>,
     fields: Vec<FieldStatus>,
+    /// The names of values of the enumerations that signals show.
+    enumerations: Enumerations,
     start: Start,
     /// Where the state is kept.
     place: Option<(Pins, LayoutDir)>,
@@ -118,6 +120,9 @@ pub struct Kernel {
     /// What the agent before has made of what it had read.
     state: Option<Vec<u8>>,
 }
+
+/// The names of values, by enumeration.
+type Enumerations = HashMap<&'static str, HashMap<u32, String>>;
 
 /// A kernel program's cost so far.
 #[derive(Clone, Debug, Default)]
@@ -200,6 +205,11 @@ impl Kernel {
     /// The kernel fields that were looked for.
     pub fn fields(&self) -> &[FieldStatus] {
         &self.fields
+    }
+
+    /// What this kernel calls a value of one of [`signals::ENUMERATIONS`].
+    pub fn enumerator(&self, enumeration: &str, value: u32) -> Option<&str> {
+        Some(self.enumerations.get(enumeration)?.get(&value)?)
     }
 
     /// Whether a program is active.

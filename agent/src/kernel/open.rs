@@ -28,7 +28,10 @@ use aya::{
     Btf, EbpfLoader,
     maps::{Array, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 impl Kernel {
     /// Loads and attaches all programs, and takes in the sockets that are open already.
@@ -46,8 +49,12 @@ impl Kernel {
         if lockdown() == Lockdown::Unknown && !loads_walk(options, &offsets)? {
             (offsets, fields) = offsets::find(&types, &options.off, true);
         }
+        let enumerations = signals::ENUMERATIONS.map(|name| (name, types.enumerators(name)));
         drop(types);
-        let kernel = Self::open_with(options, offsets, fields);
+        let kernel = Self::open_with(options, offsets, fields).map(|mut kernel| {
+            kernel.enumerations.extend(enumerations);
+            kernel
+        });
         // Reading the kernel's types takes tens of megabytes for a moment.
         give_back_memory();
         kernel
@@ -172,6 +179,7 @@ impl Kernel {
             queues: HashSet::new(),
             programs,
             fields,
+            enumerations: HashMap::new(),
             start,
             place: found.place,
             refused: found.refused,

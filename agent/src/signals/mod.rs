@@ -4,6 +4,7 @@
 
 pub mod accepts;
 pub mod delays;
+pub mod drops;
 pub mod processes;
 pub mod scheduling;
 mod sides;
@@ -19,16 +20,18 @@ use crate::{
 };
 use agent_common::{Accepts, Count, PointCounters, Processes};
 use delays::Delays;
+use drops::Drops;
 use scheduling::Scheduling;
 use sockets::Sockets;
 use std::fmt;
 
 /// The programs of all signals. Those that others need come before them.
-const SIGNALS: [&[&Program]; 4] = [
+const SIGNALS: [&[&Program]; 5] = [
     &processes::PROGRAMS,
     &scheduling::PROGRAMS,
     &delays::PROGRAMS,
     &accepts::PROGRAMS,
+    &drops::PROGRAMS,
 ];
 
 /// The families of all signals.
@@ -37,11 +40,15 @@ pub const FAMILIES: &[&[&Family]] = &[
     scheduling::FAMILIES,
     processes::FAMILIES,
     accepts::FAMILIES,
+    drops::FAMILIES,
     sockets::FAMILIES,
 ];
 
 /// The tables in which signals count for points by something that has many values ([`agent_common::Tally`]), by the names of their maps.
-pub const TALLIES: [&str; 1] = [scheduling::TALLY];
+pub const TALLIES: [&str; 2] = [scheduling::TALLY, drops::TALLY];
+
+/// The kernel's enumerations whose names signals show.
+pub const ENUMERATIONS: [&str; 1] = [drops::REASONS];
 
 /// All kernel programs, in the order in which they are attached.
 pub fn programs() -> impl Iterator<Item = &'static Program> {
@@ -59,6 +66,8 @@ pub struct Inside {
     pub processes: Processes,
     /// Failed accepts.
     pub accepts: Accepts,
+    /// Dropped packets.
+    pub drops: Drops,
     /// Open sockets.
     pub sockets: Sockets,
 }
@@ -70,6 +79,7 @@ impl Default for Inside {
             scheduling: Scheduling::default(),
             processes: Processes::ZERO,
             accepts: Accepts::ZERO,
+            drops: Drops::default(),
             sockets: Sockets::default(),
         }
     }
@@ -84,10 +94,14 @@ impl Inside {
         self.accepts = self.accepts.plus(new.accepts);
     }
 
-    /// Adds what the table of a signal has counted for `what` since the last time. `culprit` says who a cgroup is to this point.
-    pub fn tally(&mut self, table: &str, what: u64, new: u64, culprit: impl Fn(u64) -> Culprit) {
-        if table == scheduling::TALLY {
-            self.scheduling.preemptions[culprit(what) as usize] += new;
+    /// Adds what the table of a signal has counted for `what` since the last time.
+    pub fn tally(&mut self, table: &str, what: u64, new: u64, meaning: &Meaning<'_>) {
+        match table {
+            scheduling::TALLY => self.scheduling.preemptions[(meaning.culprit)(what) as usize] += new,
+            drops::TALLY => self
+                .drops
+                .add(what, new, |reason| (meaning.enumerator)(drops::REASONS, reason)),
+            _ => {}
         }
     }
 
@@ -96,6 +110,14 @@ impl Inside {
         self.sockets.begin();
         self.scheduling.begin();
     }
+}
+
+/// What numbers in the tables of signals mean.
+pub struct Meaning<'a> {
+    /// Who a cgroup is to the point.
+    pub culprit: &'a dyn Fn(u64) -> Culprit,
+    /// What the kernel calls a value of one of its [`ENUMERATIONS`].
+    pub enumerator: &'a dyn Fn(&str, u32) -> Option<&'a str>,
 }
 
 /// Writes the metrics of all signals, for the points that run here.
@@ -110,6 +132,7 @@ pub fn encode<'a>(points: &'a [(Labels<'a>, &'a Inside)], encoder: &mut Encoder<
         encoder,
     )?;
     processes::encode(all.clone().map(|(labels, inside)| (labels, &inside.processes)), encoder)?;
+    drops::encode(all.clone().map(|(labels, inside)| (labels, &inside.drops)), encoder)?;
     accepts::encode(all.clone().map(|(labels, inside)| (labels, &inside.accepts)), encoder)?;
     sockets::encode(all.map(|(labels, inside)| (labels, &inside.sockets)), encoder)
 }

@@ -6,7 +6,7 @@ use crate::guests::guest::Guest;
 ///
 /// Here belongs what depends on the kernel: what its programs read and count, and what the agent asks it. What only reads
 /// files or talks to an API server is the same everywhere and stays on the host.
-pub(crate) const SUITE: [Entry; 13] = [
+pub(crate) const SUITE: [Entry; 14] = [
     // Every kind of end of a connection. Kernels differ in who sends a reset, and in the tracepoints that tell of it.
     Entry {
         tests: "outcomes",
@@ -46,6 +46,12 @@ pub(crate) const SUITE: [Entry; 13] = [
         tests: "inside",
         pick: Pick::All,
         programs: &["haproxy"],
+    },
+    // Who a dropped packet belongs to is told from Linux 6.11 on.
+    Entry {
+        tests: "drops",
+        pick: Pick::All,
+        programs: &[],
     },
     // Links and maps that outlive the agent, and the exchange of programs while connections begin and end.
     Entry {
