@@ -1,4 +1,4 @@
-//! `narrows uninstall`: removes what agents have left in the kernel.
+//! Removing what agents have left in the kernel.
 
 use crate::kernel::{Pins, Unusable};
 use anyhow::{Context, bail};

@@ -16,6 +16,7 @@ mod percent;
 mod source;
 mod text;
 
+use anyhow::Context as _;
 use ask::Api;
 use clap::{Args, ValueEnum};
 use evidence::Evidence;
@@ -25,8 +26,22 @@ use std::{
     fs,
     io::{self, Write as _},
     path::PathBuf,
+    process::ExitCode,
     time::Duration,
 };
+
+/// What `--help` says after the flags.
+pub const HELP: &str = "\
+Examples:
+  narrows report                                             what the agent of this node knows
+  narrows report --prometheus http://prometheus:9090         all nodes, the last 24 hours
+  narrows report --prometheus https://… --token-file T --window 7d --format html --output report.html
+  narrows report --format json | jq '.findings.ranking[0]'   for programs
+
+Sections: where policy lives (workload, mode, points), where traffic is observed (attribution, blind spots), where failures will \
+concentrate (points by dependents without another way out, saturation and missing redundancy), what if one of them fails, what passes \
+policy by; and an appendix that maps the figures to controls of NIST CSF 2.0, OWASP NHI Top 10, CSA MAESTRO and NIST AI RMF, each with \
+the query that gives it. What nobody has measured is said to be not known.";
 
 /// Which report, and of what.
 #[derive(Args, Clone, Debug)]
@@ -85,7 +100,7 @@ fn window(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// When nobody answers, or when there is nothing to report on: a report without data would be one without findings.
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let source = match &options.prometheus {
         Some(url) => Source::Prometheus {
             api: Api::new(url, ask::token(options.token_file.as_deref())?)?,
@@ -116,14 +131,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     };
     match &options.output {
         Some(file) => {
-            fs::write(file, text).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))
+            fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
         }
         None => match io::stdout().write_all(text.as_bytes()) {
             // `narrows report | head`: it was enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => Ok(written?),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written.context("cannot write to stdout")?,
         },
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use super::{
     Options,
-    http::{self, Trouble},
     printer::Printer,
     remark,
     sse::{Event, Parser},
 };
-use crate::failures::{Dropped, Lost, Start};
+use crate::{
+    cli::http::{self, Trouble},
+    failures::{Dropped, Lost, Start},
+};
 use anyhow::bail;
 use std::{io::Write, time::Duration};
 

@@ -1,5 +1,6 @@
 //! `narrows check`: what this kernel and these privileges allow.
 
+use super::settings::Settings;
 use crate::{
     agent::InventoryFile,
     config::Config,
@@ -8,8 +9,8 @@ use crate::{
     node::{self, Cgroups, resources::Reader},
     points::Rules,
 };
-use agent_common::Settings;
-use std::{fmt::Write as _, path::Path};
+use agent_common::Settings as KernelSettings;
+use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 /// One line of the table.
 struct Row {
@@ -27,8 +28,18 @@ enum State {
     Missing,
 }
 
+/// Prints what it finds. Exit code 1 when something is missing that nothing works without.
+///
+/// # Errors
+/// When a setting is wrong.
+pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let (table, complete) = examine(&settings.config()?);
+    print!("{table}");
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Tries everything out and returns the table, and whether all that is required is there.
-pub fn run(config: &Config) -> (String, bool) {
+fn examine(config: &Config) -> (String, bool) {
     let mut rows = Vec::new();
     rows.push(Row {
         what: "kernel".into(),
@@ -170,7 +181,7 @@ fn takeover(rows: &mut Vec<Row>, config: &Config) {
 fn programs(rows: &mut Vec<Row>, config: &Config) {
     let kernel = match Kernel::open(&Options {
         flows: 64,
-        settings: Settings::DEFAULT,
+        settings: KernelSettings::DEFAULT,
         off: config.kernel.off.clone(),
         idle_readings: config.idle_readings(),
         numbers: node::has_the_kernels_numbers(),

@@ -1,13 +1,10 @@
 //! `narrows failures`: asks a running agent for failed connections, and shows them.
 
 mod follow;
-mod http;
 mod printer;
 mod sse;
-mod url;
 
-pub use url::AgentUrl;
-
+use super::{http, url::AgentUrl};
 use crate::failures::{List, REASONS, parse_since, parse_workload};
 use anyhow::{Context, bail};
 use clap::{Args, builder::PossibleValuesParser};
@@ -15,11 +12,32 @@ use printer::Printer;
 use serde_json::value::RawValue;
 use std::{
     io::{self, ErrorKind, Write},
+    process::ExitCode,
     time::Duration,
 };
 
 /// Records that are asked for; an agent that keeps more than this is told otherwise in its configuration.
 const LIMIT: usize = 1_000_000;
+
+/// What `--help` says after the flags.
+pub const HELP: &str = "\
+Examples:
+  narrows failures                                      what the agent of this node has
+  narrows failures -f --point shop/waypoint             whatever fails at a point, within a second
+  narrows failures --workload shop/checkout --since 5m  what went wrong for a workload lately
+  narrows failures --json | jq -r .reason | sort | uniq -c
+  kubectl -n narrows exec POD -- narrows failures -f    on a node of a cluster
+
+Columns:
+  SEEN BY  self: a socket of the point itself; client: of who called it; -: no point is concerned
+  POINT    the point that the failure is about
+  FROM     who called, with its address; \"A via P\" is the proxy P in the name of A
+  TO       who was called
+  DETAILS  how long the connection had been known, and what it carried
+
+Who cannot be identified within half a second is shown as unknown. When a flow fails more than ten times in a second, \
+the others are only counted (failure_events_per_second in the agent's configuration), and a sentence on stderr says how \
+many.";
 
 /// What is to be shown.
 #[derive(Args, Clone, Debug)]
@@ -84,7 +102,7 @@ impl Options {
 ///
 /// # Errors
 /// When the agent cannot be asked, with a sentence that says what to do.
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -108,7 +126,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             shown = shown => shown,
             interrupted = interrupted => interrupted.context("cannot handle SIGINT"),
         }
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
