@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod duration;
 pub mod export;
 pub mod failures;
 pub mod identity;

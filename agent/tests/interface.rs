@@ -215,8 +215,21 @@ fn bad_files_and_flags_are_refused_with_their_place() {
             "--inventory",
             "file.yaml:2: unknown field `port`",
         ),
-        ("interval: soon\n", "--config", "file.yaml:1: "),
-        ("flow_idle: -1\n", "--config", "file.yaml: flow_idle is -1"),
+        (
+            "interval: soon\n",
+            "--config",
+            "file.yaml:1: \"soon\" is not a valid duration, e.g. 90s, 1h30m or 7d",
+        ),
+        (
+            "\nflow_idle: -1\n",
+            "--config",
+            "file.yaml:2: -1 is not a valid duration, e.g. 90s, 1h30m or 7d",
+        ),
+        (
+            "flow_idle: 2d\n",
+            "--config",
+            "file.yaml: flow_idle is 2d, but must be between 100ms and 1d",
+        ),
         (
             "points:\n  rules:\n    - { process: x }\n",
             "--config",

@@ -1,9 +1,12 @@
 //! Settings of the agent as flags and variables: they come before the configuration file.
 
-use crate::config::{Config, Mode, Scope};
+use crate::{
+    config::{Config, Mode, Scope},
+    duration,
+};
 use anyhow::Context as _;
 use clap::{Args, builder::BoolishValueParser};
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, time::Duration};
 use tracing_subscriber::EnvFilter;
 
 /// The flags of `narrows agent` and `narrows check`.
@@ -42,9 +45,9 @@ pub struct Settings {
     /// Where to serve HTTP [default: 127.0.0.1:9797]
     #[arg(long, env = "NARROWS_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Seconds between two ticks [default: 5]
-    #[arg(long, env = "NARROWS_INTERVAL", value_name = "SECONDS")]
-    interval: Option<f64>,
+    /// Time between two ticks, from 50ms to 1h; a number without a unit is in seconds [default: 5s]
+    #[arg(long, env = "NARROWS_INTERVAL", value_name = "DURATION", value_parser = duration::parse_or_seconds)]
+    interval: Option<Duration>,
     /// A kernel program or kernel field, as `narrows check` names them, that is not to be used; may be given again. What it
     /// is for is off then, visibly. For instance `--off sched_switch` where threads change so often that the cost matters.
     #[arg(long, value_name = "NAME")]

@@ -5,7 +5,10 @@ mod printer;
 mod sse;
 
 use super::{http, url::AgentUrl};
-use crate::failures::{List, REASONS, parse_since, parse_workload};
+use crate::{
+    duration,
+    failures::{List, REASONS, parse_workload},
+};
 use anyhow::{Context, bail};
 use clap::{Args, builder::PossibleValuesParser};
 use printer::Printer;
@@ -64,30 +67,27 @@ pub struct Options {
     /// those that it left waiting: FROM tells which
     #[arg(long, value_parser = PossibleValuesParser::new(REASONS))]
     reason: Option<String>,
-    /// Only those that are not older: 90s, 5m, 1h30m
-    #[arg(long, value_name = "DURATION", value_parser = checked_since)]
-    since: Option<String>,
+    /// Only those that are not older, e.g. 90s, 1h30m or 7d
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    since: Option<Duration>,
     /// One JSON object a line, with everything that is known
     #[arg(long)]
     json: bool,
-}
-
-/// The agent reads it again.
-fn checked_since(text: &str) -> Result<String, String> {
-    parse_since(text).map(|_| text.trim().to_owned())
 }
 
 impl Options {
     /// What is asked for, as parameters of the request.
     fn parameters(&self) -> Vec<(&'static str, String)> {
         let given = [
-            ("point", &self.point),
-            ("workload", &self.workload),
-            ("reason", &self.reason),
-            ("since", &self.since),
+            ("point", self.point.clone()),
+            ("workload", self.workload.clone()),
+            ("reason", self.reason.clone()),
+            ("since", self.since.map(duration::format)),
         ];
-        let given = given.into_iter();
-        given.filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
     }
 
     fn path(&self, more: &[(&'static str, String)]) -> String {
@@ -222,8 +222,11 @@ mod tests {
     fn what_is_wrong_is_said_before_anybody_is_asked() {
         for (arguments, sentence) in [
             (&["--reason", "refuse"][..], "[possible values: refused, timed_out,"),
-            (&["--since", "5"], "\"5\" is no duration: say 90s, 5m or 1h30m"),
-            (&["--workload", "checkout"], "\"checkout\" is no <namespace>/<name>"),
+            (
+                &["--since", "5"],
+                "\"5\" is not a valid duration, e.g. 90s, 1h30m or 7d",
+            ),
+            (&["--workload", "checkout"], "\"checkout\" is not a <namespace>/<name>"),
             (&["--point", ""], "a value is required"),
             (&["--agent", "https://a"], "the agent serves plain HTTP"),
         ] {

@@ -16,6 +16,7 @@ mod percent;
 mod source;
 mod text;
 
+use crate::duration;
 use anyhow::Context as _;
 use ask::Api;
 use clap::{Args, ValueEnum};
@@ -58,7 +59,7 @@ pub struct Options {
     /// How it is written
     #[arg(long, value_enum, default_value = "markdown", value_name = "FORMAT")]
     format: Format,
-    /// How far it looks back: 90s, 45m, 24h, 7d. Only with --prometheus
+    /// How far it looks back, from 1m to 365d, e.g. 90s, 24h or 7d. Only with --prometheus
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = window)]
     window: Duration,
     /// Write it there instead of on stdout
@@ -77,23 +78,18 @@ enum Format {
     Json,
 }
 
-/// `24h` and the like, of at least a minute.
+/// How far back, as Prometheus can be asked for it.
 fn window(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration: write 90s, 45m, 24h or 7d");
-    let text = text.trim();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    match number.checked_mul(seconds) {
-        Some(60..=31_536_000) => Ok(Duration::from_secs(number * seconds)),
-        _ => Err(format!("{text} must lie between 60s and 365d")),
-    }
+    let window = duration::parse(text)?;
+    let (least, most) = (Duration::from_secs(60), Duration::from_secs(365 * 86_400));
+    let is_possible = (least..=most).contains(&window) && window.subsec_nanos() == 0;
+    is_possible.then_some(window).ok_or_else(|| {
+        format!(
+            "{text:?} is not possible, expected whole seconds between {} and {}",
+            duration::format(least),
+            duration::format(most)
+        )
+    })
 }
 
 /// Makes the report.

@@ -5,6 +5,7 @@ use super::{
     facts::FACTS,
     text::{self, Sample},
 };
+use crate::duration;
 use anyhow::{Context as _, bail};
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -76,7 +77,7 @@ impl Source {
                     .collect())
             }
             Self::Prometheus { api, window } => {
-                let (begin, window) = (Instant::now(), prometheus_duration(*window));
+                let (begin, window) = (Instant::now(), duration::format(*window));
                 let mut all = Vec::new();
                 for (n, fact) in FACTS.iter().enumerate() {
                     if begin.elapsed() > QUIET {
@@ -100,11 +101,11 @@ impl Source {
         match self {
             Self::Prometheus { window, .. } => About {
                 source: self.to_string(),
-                window: format!("the last {}", prometheus_duration(*window)),
+                window: format!("the last {}", duration::format(*window)),
                 limits: vec![
                     "Shares are those of the agents' own sliding window (15 minutes by default), as last seen.",
                 ],
-                queries: Some(prometheus_duration(*window)),
+                queries: Some(duration::format(*window)),
             },
             Self::Agent { .. } => About {
                 source: self.to_string(),
@@ -119,18 +120,6 @@ impl Source {
             },
         }
     }
-}
-
-/// As Prometheus writes it: in the largest unit that fits.
-fn prometheus_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (number, unit) = match seconds {
-        s if s % 86_400 == 0 => (s / 86_400, 'd'),
-        s if s % 3_600 == 0 => (s / 3_600, 'h'),
-        s if s % 60 == 0 => (s / 60, 'm'),
-        s => (s, 's'),
-    };
-    format!("{number}{unit}")
 }
 
 /// What Prometheus answers (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
@@ -184,15 +173,4 @@ fn query(api: &Api, series: &str, query: &str) -> anyhow::Result<Vec<Sample>> {
         })
     };
     Ok(found.into_iter().filter_map(sample).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_written_in_the_largest_unit() {
-        let written = [60, 90, 5_400, 86_400, 604_800].map(|s| prometheus_duration(Duration::from_secs(s)));
-        assert_eq!(written, ["1m", "90s", "90m", "1d", "7d"]);
-    }
 }
