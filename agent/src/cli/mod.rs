@@ -7,7 +7,6 @@ mod http;
 mod report;
 mod settings;
 mod uninstall;
-mod url;
 
 use clap::{Parser, Subcommand};
 use settings::Settings;

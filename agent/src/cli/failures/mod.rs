@@ -4,13 +4,14 @@ mod follow;
 mod printer;
 mod sse;
 
-use super::{http, url::AgentUrl};
+use super::http::{self, Access, Client, Service, Url};
 use crate::{
     duration,
     failures::{List, REASONS, parse_workload},
 };
-use anyhow::{Context, bail};
+use anyhow::Context as _;
 use clap::{Args, builder::PossibleValuesParser};
+use hyper::header::ACCEPT;
 use printer::Printer;
 use serde_json::value::RawValue;
 use std::{
@@ -52,7 +53,7 @@ pub struct Options {
         value_name = "URL",
         default_value = "http://127.0.0.1:9797"
     )]
-    agent: AgentUrl,
+    agent: Url,
     /// Show failures as they happen, until Ctrl-C; those from before only with --since. When the agent goes away, wait until
     /// it is back and go on
     #[arg(long, short)]
@@ -73,6 +74,8 @@ pub struct Options {
     /// One JSON object a line, with everything that is known
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    access: Access,
 }
 
 impl Options {
@@ -103,18 +106,15 @@ impl Options {
 /// # Errors
 /// When the agent cannot be asked, with a sentence that says what to do.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start tokio")?;
-    runtime.block_on(async {
+    let client = Client::new(Service::Agent, &options.agent, &options.access)?;
+    http::block_on(async {
         let interrupted = tokio::signal::ctrl_c();
         let shown = async {
             let mut printer = Printer::new(io::stdout(), options.json);
             let shown = if options.follow {
-                follow::follow(options, &mut printer).await
+                follow::follow(&client, options, &mut printer).await
             } else {
-                list(options, &mut printer).await
+                list(&client, options, &mut printer).await
             };
             match shown {
                 // `narrows failures | head`: it was enough.
@@ -141,17 +141,15 @@ fn remark(text: std::fmt::Arguments<'_>) {
     let _closed = writeln!(io::stderr(), "narrows: {text}");
 }
 
-async fn list(options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(30);
+async fn list(client: &Client, options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
     let path = options.path(&[("limit", LIMIT.to_string())]);
-    let answer = http::get(&options.agent, &path, &[("accept", "application/json".to_owned())]).await?;
-    let body = answer.whole(PATIENCE).await?;
-    let Ok(list) = serde_json::from_slice::<List<Box<RawValue>>>(&body) else {
-        bail!(
-            "{} does not answer as an agent of Narrows does: is --agent right?",
-            options.agent
-        );
-    };
+    let answer = client.get(&path, &[(ACCEPT, "application/json".to_owned())]).await?;
+    let body = answer.ok().await?.whole().await?;
+    let list: List<Box<RawValue>> = serde_json::from_slice(&body).map_err(|_| {
+        client
+            .asked()
+            .unexpected("not a list of failures, so it is not an agent of Narrows")
+    })?;
     if !list.failures.is_empty() {
         printer.header()?;
     }
@@ -164,10 +162,7 @@ async fn list(options: &Options, printer: &mut Printer<impl Write>) -> anyhow::R
         } else {
             " of this kind"
         };
-        remark(format_args!(
-            "the agent at {} knows of no failed connection{fitting}",
-            options.agent
-        ));
+        remark(format_args!("{client} knows of no failed connection{fitting}"));
     }
     let (untold, gone) = (list.dropped.untold(), list.dropped.overwritten);
     if untold > 0 {
@@ -228,7 +223,7 @@ mod tests {
             ),
             (&["--workload", "checkout"], "\"checkout\" is not a <namespace>/<name>"),
             (&["--point", ""], "a value is required"),
-            (&["--agent", "https://a"], "the agent serves plain HTTP"),
+            (&["--agent", "ftp://a"], "only http and https are supported"),
         ] {
             let error = parse(arguments).expect_err(sentence);
             assert!(error.contains(sentence), "{arguments:?}: {error}");

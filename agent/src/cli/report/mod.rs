@@ -3,7 +3,6 @@
 //! `source` asks for samples of a fixed list of facts; `evidence` makes them one picture; `findings` concludes from it;
 //! `page` writes that down, and `controls` what it is evidence for. Only `source` does I/O.
 
-mod ask;
 mod controls;
 mod evidence;
 mod facts;
@@ -16,9 +15,9 @@ mod percent;
 mod source;
 mod text;
 
+use super::http::{self, Access, Client, Service, Url};
 use crate::duration;
 use anyhow::Context as _;
-use ask::Api;
 use clap::{Args, ValueEnum};
 use evidence::Evidence;
 use findings::Findings;
@@ -49,13 +48,15 @@ the query that gives it. What nobody has measured is said to be not known.";
 pub struct Options {
     /// A Prometheus (or Thanos, or Mimir) that scrapes the agents: the report is about all of them. Comes before --agent
     #[arg(long, value_name = "URL")]
-    prometheus: Option<String>,
-    /// One agent: the report is about its node, and about the time since the agent's start [default: http://127.0.0.1:9797]
-    #[arg(long, env = "NARROWS_AGENT", value_name = "URL")]
-    agent: Option<String>,
-    /// File with a token for Prometheus (sent as `Authorization: Bearer`); NARROWS_PROMETHEUS_TOKEN has the token itself
-    #[arg(long, value_name = "FILE", requires = "prometheus")]
-    token_file: Option<PathBuf>,
+    prometheus: Option<Url>,
+    /// One agent: the report is about its node, and about the time since the agent's start
+    #[arg(
+        long,
+        env = "NARROWS_AGENT",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9797"
+    )]
+    agent: Url,
     /// How it is written
     #[arg(long, value_enum, default_value = "markdown", value_name = "FORMAT")]
     format: Format,
@@ -65,6 +66,8 @@ pub struct Options {
     /// Write it there instead of on stdout
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    access: Access,
 }
 
 /// How a report is written.
@@ -99,14 +102,14 @@ fn window(text: &str) -> Result<Duration, String> {
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let source = match &options.prometheus {
         Some(url) => Source::Prometheus {
-            api: Api::new(url, ask::token(options.token_file.as_deref())?)?,
+            client: Client::new(Service::Prometheus, url, &options.access)?,
             window: options.window,
         },
         None => Source::Agent {
-            api: Api::new(options.agent.as_deref().unwrap_or("http://127.0.0.1:9797"), None)?,
+            client: Client::new(Service::Agent, &options.agent, &options.access)?,
         },
     };
-    let samples = source.samples()?;
+    let samples = http::block_on(source.samples())?;
     let evidence = Evidence::of(&samples);
     anyhow::ensure!(
         !evidence.is_empty(),
