@@ -10,16 +10,24 @@ use std::path::Path;
 /// An agent still runs, or what the file system says.
 pub fn run(root: &Path) -> anyhow::Result<String> {
     let exists = root.try_exists();
-    if !exists.with_context(|| format!("cannot look for {} (are you root?)", root.display()))? {
-        return Ok(format!("nothing to remove: there is no {}", root.display()));
+    if !exists.with_context(|| {
+        format!(
+            "cannot look for {}; run as root, or as the owner of that directory",
+            root.display()
+        )
+    })? {
+        return Ok(format!("nothing to remove: {} does not exist", root.display()));
     }
     match Pins::open(root) {
         Ok(pins) => pins.remove()?,
-        Err(Unusable::Busy(_)) => bail!("an agent is running, and uses {}: end it first", root.display()),
+        Err(Unusable::Busy(_)) => bail!(
+            "cannot remove {}: a running agent uses it; stop the agent first",
+            root.display()
+        ),
         Err(Unusable::Refused(why)) => bail!(why),
     }
     Ok(format!(
-        "removed {}: its programs are detached, and what they had counted is gone",
+        "removed {}: its kernel programs are detached, and what they had counted is gone",
         root.display()
     ))
 }

@@ -9,44 +9,38 @@ mod settings;
 mod uninstall;
 
 use clap::{Parser, Subcommand};
-use settings::Settings;
 use std::process::ExitCode;
 
-/// Node telemetry for the enforcement points of service meshes.
+/// What `--help` says after the commands.
+const HELP: &str = "\
+Examples:
+  # What this kernel and these privileges allow
+  narrows check
+  # Count connections, with workloads and proxies named in a file
+  narrows agent --inventory /etc/narrows/inventory.yaml
+  # Watch connections fail
+  narrows failures --follow
+
+`narrows COMMAND --help` says what a command needs, with examples.";
+
+/// Node telemetry for the enforcement points of service meshes
 ///
-/// Watches every TCP connection of this node from inside the kernel, and exports for each shared proxy (ztunnel,
-/// waypoint, gateway, zone proxy) its load, its failures and the workloads that depend on it.
+/// Watches every TCP connection of this node from inside the kernel, and exports for each shared proxy (ztunnel, waypoint, gateway,
+/// zone proxy) its load, its failures and the workloads that depend on it.
 #[derive(Parser)]
-#[command(name = "narrows", version)]
+#[command(name = "narrows", version, after_long_help = HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+// The help of each is the comment on its options.
 #[derive(Subcommand)]
 enum Command {
-    /// Count connections and serve the metrics until SIGTERM.
-    ///
-    /// Needs root, or CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to recognise points by their processes. Serves /metrics, /healthz, /readyz, /api/v1/status and /api/v1/failures.
-    Agent(Settings),
-    /// Say what this kernel and these privileges allow.
-    ///
-    /// Loads every kernel program for a moment. Exit code 1 when something is missing that nothing works without.
-    Check(Settings),
-    /// Show failed connections one by one: when, why, who called whom, at which point.
-    ///
-    /// Asks a running agent, which keeps the newest 10,000 failures of its node. Needs no privileges.
-    #[command(after_long_help = failures::HELP)]
+    Agent(agent::Options),
+    Check(check::Options),
     Failures(failures::Options),
-    /// Say on one page where policy lives, where traffic is observed, and where failures will concentrate.
-    ///
-    /// Asks a Prometheus that scrapes the agents, or a single agent. Needs no privileges. Exit code 1 when there is nothing to report on.
-    #[command(after_long_help = report::HELP)]
     Report(report::Options),
-    /// Stop counting: detach all kernel programs that an agent has left behind, and free their memory.
-    ///
-    /// An agent that ends leaves its programs to the next one. They stop by themselves after 15 minutes without an agent, and this
-    /// removes them at once, with all that they have counted. Needs root, or CAP_BPF and the rights of the directory's owner.
     Uninstall(uninstall::Options),
 }
 
@@ -57,11 +51,66 @@ impl Cli {
     /// What the command could not do, with a sentence that says what to do about it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Agent(settings) => agent::run(&settings),
-            Command::Check(settings) => check::run(&settings),
+            Command::Agent(options) => agent::run(&options),
+            Command::Check(options) => check::run(&options),
             Command::Failures(options) => failures::run(&options),
             Command::Report(options) => report::run(&options),
             Command::Uninstall(options) => uninstall::run(&options),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// The examples in a help text, as the words that the program gets: without what runs it, and without what happens to its output.
+    fn examples(help: &str) -> Vec<Vec<&str>> {
+        let mut lines = help.lines().skip_while(|line| *line != "Examples:");
+        lines.next();
+        let lines = lines.map(str::trim).take_while(|line| !line.is_empty());
+        let commands = lines.filter(|line| !line.starts_with('#'));
+        commands
+            .map(|line| {
+                let line = line.split_once(" -- ").map_or(line, |(_, command)| command);
+                let line = line.split([';', '|', '>']).next().unwrap_or(line);
+                line.split_whitespace().collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_has_examples_that_work() {
+        let command = Cli::command();
+        for command in command.get_subcommands().chain([&command]) {
+            let name = command.get_name();
+            let (short, long) = (command.get_about(), command.get_long_about());
+            let (short, long) = (short.expect(name).to_string(), long.expect(name).to_string());
+            assert!(long.len() > short.len() + 80, "{name}: {long}");
+            let help = command.get_after_long_help().expect(name).to_string();
+            let examples = examples(&help);
+            assert!((2..=4).contains(&examples.len()), "{name}: {help}");
+            for example in examples {
+                assert_eq!(example[0], "narrows", "{example:?}");
+                assert!(name == "narrows" || example[1] == name, "{example:?}");
+                let parsed = Cli::command().try_get_matches_from(&example);
+                parsed.unwrap_or_else(|error| panic!("{example:?}: {error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_flag_says_what_it_is_for() {
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {argument}", command.get_name());
+            }
         }
     }
 }

@@ -36,7 +36,10 @@ fn somebody_else_answers() {
         "{said}"
     );
     let said = failure(&["report", "--agent", &url]);
-    assert!(said.contains("no series of Narrows; is it the right one"), "{said}");
+    assert!(
+        said.contains("it has no series of Narrows; check its address"),
+        "{said}"
+    );
     let server = Server::plain("127.0.0.1:0", "404 Not Found", "no");
     let said = failure(&["report", "--agent", &format!("http://{}", server.address)]);
     assert!(
@@ -72,7 +75,7 @@ fn a_prometheus_that_knows_nothing_gives_no_report() {
         path(&token),
     ]);
     assert!(
-        said.contains("has nothing to report on: no series of Narrows"),
+        said.contains("has nothing to report on: it has no series of Narrows"),
         "{said}"
     );
     let first = server.question();

@@ -129,7 +129,7 @@ fn show(printer: &mut Printer<impl Write>, position: &mut Position, event: &Even
         "lost" => {
             let Lost { missed } = understood(event)?;
             remark(format_args!(
-                "{missed} failures are not shown: they came faster than they were read here"
+                "{missed} failures are not shown: they came faster than they were read"
             ));
         }
         "dropped" => {
@@ -141,8 +141,8 @@ fn show(printer: &mut Printer<impl Write>, position: &mut Position, event: &Even
                 .map_or(0, |before| now.saturating_sub(before));
             if new > 0 {
                 remark(format_args!(
-                    "{new} more failures on this node were not told one by one, as there were too many at a time; the counters \
-                     of points have them all the same"
+                    "{new} more failures on this node are not listed, as there were too many at a time; the counters of points \
+                     include them"
                 ));
             }
         }
@@ -156,7 +156,7 @@ fn understood<T: serde::de::DeserializeOwned>(event: &Event) -> anyhow::Result<T
     let read = serde_json::from_str(&event.data);
     read.map_err(|_| {
         anyhow::anyhow!(
-            "the agent says something that this version does not understand: {}",
+            "cannot parse an event of the agent, which may be of another version: {}",
             event.data
         )
     })

@@ -10,7 +10,7 @@ use crate::{
     failures::{List, REASONS, parse_workload},
 };
 use anyhow::Context as _;
-use clap::{Args, builder::PossibleValuesParser};
+use clap::{Args, ValueHint, builder::PossibleValuesParser};
 use hyper::header::ACCEPT;
 use printer::Printer;
 use serde_json::value::RawValue;
@@ -24,54 +24,62 @@ use std::{
 const LIMIT: usize = 1_000_000;
 
 /// What `--help` says after the flags.
-pub const HELP: &str = "\
+const HELP: &str = "\
 Examples:
-  narrows failures                                      what the agent of this node has
-  narrows failures -f --point shop/waypoint             whatever fails at a point, within a second
-  narrows failures --workload shop/checkout --since 5m  what went wrong for a workload lately
-  narrows failures --json | jq -r .reason | sort | uniq -c
-  kubectl -n narrows exec POD -- narrows failures -f    on a node of a cluster
+  # What fails at a point, as it happens
+  narrows failures --follow --point shop/waypoint
+  # What failed for a workload in the last hour
+  narrows failures --workload shop/checkout --since 1h
+  # How often for which reason, from an agent behind TLS
+  narrows failures --agent https://node-1:9798 --ca-file ca.pem --json | jq -r .reason | sort | uniq -c
+  # On a node of a cluster
+  kubectl -n narrows exec POD -- narrows failures --follow
 
 Columns:
-  SEEN BY  self: a socket of the point itself; client: of who called it; -: no point is concerned
-  POINT    the point that the failure is about
-  FROM     who called, with its address; \"A via P\" is the proxy P in the name of A
+  SEEN BY  self: a socket of the point itself; client: a socket of its caller; -: no point is involved
+  POINT    the enforcement point that the failure is about
+  FROM     the caller, with its address; \"A via P\" is the proxy P on behalf of A
   TO       who was called
-  DETAILS  how long the connection had been known, and what it carried
+  DETAILS  how long the connection was open, and what it carried
 
-Who cannot be identified within half a second is shown as unknown. When a flow fails more than ten times in a second, \
-the others are only counted (failure_events_per_second in the agent's configuration), and a sentence on stderr says how \
+An end that cannot be identified within half a second is shown as unknown. When a flow fails more than ten times in a second, \
+further failures are only counted (failure_events_per_second in the agent's configuration), and a message on stderr says how \
 many.";
 
-/// What is to be shown.
+/// Show failed connections one by one: when, why, who called whom, at which point
+///
+/// Asks a running agent, which keeps the newest 10,000 failures of its node (limits.failure_events in its configuration), over http or
+/// https. Needs no privileges.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
 pub struct Options {
-    /// Where the agent serves HTTP
+    /// URL at which the agent serves HTTP
     #[arg(
         long,
         env = "NARROWS_AGENT",
         value_name = "URL",
-        default_value = "http://127.0.0.1:9797"
+        default_value = "http://127.0.0.1:9797",
+        value_hint = ValueHint::Url
     )]
     agent: Url,
-    /// Show failures as they happen, until Ctrl-C; those from before only with --since. When the agent goes away, wait until
-    /// it is back and go on
+    /// Show failures as they happen, until Ctrl-C; earlier ones only with --since. When the agent becomes unreachable, wait for it
+    /// and continue
     #[arg(long, short)]
     follow: bool,
-    /// Only those of connections with this point at either end
+    /// Only failures of connections with this point at either end
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     point: Option<String>,
-    /// Only those of connections with this workload at either end, or that a proxy made in its name
+    /// Only failures of connections with this workload at either end, or that a proxy made on its behalf
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_workload)]
     workload: Option<String>,
-    /// Only those that failed so. Callers that reset before the point accepted, as health checks do, are never_accepted as well as
-    /// those that it left waiting: FROM tells which
+    /// Only failures for this reason. Connections that the caller reset before the point accepted them, as health checks do, are
+    /// never_accepted, like those that the point left waiting: FROM tells them apart
     #[arg(long, value_parser = PossibleValuesParser::new(REASONS))]
     reason: Option<String>,
-    /// Only those that are not older, e.g. 90s, 1h30m or 7d
+    /// Only failures that are not older than this, e.g. 90s, 1h30m or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     since: Option<Duration>,
-    /// One JSON object a line, with everything that is known
+    /// Print one JSON object per line, with everything that is known
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -167,13 +175,14 @@ async fn list(client: &Client, options: &Options, printer: &mut Printer<impl Wri
     let (untold, gone) = (list.dropped.untold(), list.dropped.overwritten);
     if untold > 0 {
         remark(format_args!(
-            "{untold} more failures since the agent's start were not told one by one, as there were too many at a time; the \
-             counters of points have them all the same"
+            "{untold} more failures since the agent's start are not listed, as there were too many at a time; the counters of points \
+             include them"
         ));
     }
     if gone > 0 {
         remark(format_args!(
-            "{gone} older failures have made room for newer ones; limits.failure_events of the agent says how many are kept"
+            "{gone} older failures were replaced by newer ones; limits.failure_events in the agent's configuration says how many \
+             are kept"
         ));
     }
     Ok(())

@@ -22,7 +22,7 @@ const PROMETHEUS_TOKEN: &str = "NARROWS_PROMETHEUS_TOKEN";
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Access")]
 pub struct Access {
-    /// File with a bearer token to send (`Authorization: Bearer …`); it is read again for each request. Over plain http it is
+    /// File with a bearer token to send (`Authorization: Bearer TOKEN`); it is read again for each request. Over plain http it is
     /// only sent to a loopback address, unless --allow-token-over-http is given
     #[arg(
         long,

@@ -18,7 +18,7 @@ mod text;
 use super::http::{self, Access, Client, Service, Url};
 use crate::duration;
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use evidence::Evidence;
 use findings::Findings;
 use source::Source;
@@ -31,40 +31,52 @@ use std::{
 };
 
 /// What `--help` says after the flags.
-pub const HELP: &str = "\
+const HELP: &str = "\
 Examples:
-  narrows report                                             what the agent of this node knows
-  narrows report --prometheus http://prometheus:9090         all nodes, the last 24 hours
-  narrows report --prometheus https://… --token-file T --window 7d --format html --output report.html
-  narrows report --format json | jq '.findings.ranking[0]'   for programs
+  # What the agent of this node knows
+  narrows report
+  # All nodes, the last 24 hours
+  narrows report --prometheus http://127.0.0.1:9090
+  # The last week as a page for the browser, from a Prometheus that asks for a token
+  narrows report --prometheus https://prometheus --token-file token --window 7d --format html --output week.html
+  # For programs
+  narrows report --format json | jq '.findings.ranking[0]'
 
-Sections: where policy lives (workload, mode, points), where traffic is observed (attribution, blind spots), where failures will \
-concentrate (points by dependents without another way out, saturation and missing redundancy), what if one of them fails, what passes \
-policy by; and an appendix that maps the figures to controls of NIST CSF 2.0, OWASP NHI Top 10, CSA MAESTRO and NIST AI RMF, each with \
-the query that gives it. What nobody has measured is said to be not known.";
+Sections: where policy lives (workloads, modes, points); where traffic is observed (attribution, blind spots); where failures will \
+concentrate (points by dependents without another way out, saturation and missing redundancy); what happens if one of them fails; \
+what bypasses policy; and an appendix that maps the figures to controls of NIST CSF 2.0, OWASP NHI Top 10, CSA MAESTRO and NIST AI \
+RMF, each with its query. What was not measured is reported as not known.
 
-/// Which report, and of what.
+NARROWS_PROMETHEUS_TOKEN can hold the bearer token for Prometheus itself; --bearer-token-file takes precedence over it.";
+
+/// Report on one page where policy lives, where traffic is observed, and where failures will concentrate
+///
+/// Queries a Prometheus that scrapes the agents, or reads the metrics of a single agent, over http or https. Needs no privileges. Exit
+/// code 1 when there is nothing to report on.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
 pub struct Options {
-    /// A Prometheus (or Thanos, or Mimir) that scrapes the agents: the report is about all of them. Comes before --agent
-    #[arg(long, value_name = "URL")]
+    /// URL of a Prometheus (or Thanos, or Mimir) that scrapes the agents: the report covers all of them. Takes precedence over
+    /// --agent
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     prometheus: Option<Url>,
-    /// One agent: the report is about its node, and about the time since the agent's start
+    /// URL of one agent: the report covers its node, and the time since the agent's start
     #[arg(
         long,
         env = "NARROWS_AGENT",
         value_name = "URL",
-        default_value = "http://127.0.0.1:9797"
+        default_value = "http://127.0.0.1:9797",
+        value_hint = ValueHint::Url
     )]
     agent: Url,
-    /// How it is written
+    /// Format of the report
     #[arg(long, value_enum, default_value = "markdown", value_name = "FORMAT")]
     format: Format,
-    /// How far it looks back, from 1m to 365d, e.g. 90s, 24h or 7d. Only with --prometheus
+    /// How far to look back with --prometheus, from 1m to 365d, e.g. 90s, 24h or 7d
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = window)]
     window: Duration,
-    /// Write it there instead of on stdout
-    #[arg(long, value_name = "FILE")]
+    /// Write to this file instead of stdout
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
     #[command(flatten)]
     access: Access,
@@ -88,7 +100,7 @@ fn window(text: &str) -> Result<Duration, String> {
     let is_possible = (least..=most).contains(&window) && window.subsec_nanos() == 0;
     is_possible.then_some(window).ok_or_else(|| {
         format!(
-            "{text:?} is not possible, expected whole seconds between {} and {}",
+            "{text:?} is out of range, expected whole seconds between {} and {}",
             duration::format(least),
             duration::format(most)
         )
@@ -116,9 +128,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         "{} has nothing to report on: {}",
         source,
         if samples.is_empty() {
-            "no series of Narrows; is it the right one, and are the agents scraped?"
+            "it has no series of Narrows; check its address, and that it scrapes the agents"
         } else {
-            "the agents have seen no point and no workload yet"
+            "the agents have seen no enforcement point and no workload yet; try again later"
         }
     );
     let findings = Findings::of(&evidence);
