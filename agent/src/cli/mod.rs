@@ -2,6 +2,7 @@
 
 mod agent;
 mod check;
+mod completions;
 mod failures;
 mod http;
 mod report;
@@ -42,6 +43,7 @@ enum Command {
     Failures(failures::Options),
     Report(report::Options),
     Uninstall(uninstall::Options),
+    Completions(completions::Options),
 }
 
 impl Cli {
@@ -56,6 +58,7 @@ impl Cli {
             Command::Failures(options) => failures::run(&options),
             Command::Report(options) => report::run(&options),
             Command::Uninstall(options) => uninstall::run(&options),
+            Command::Completions(options) => completions::run(&options),
         }
     }
 }
