@@ -1,7 +1,7 @@
 //! Removing what agents have left in the kernel.
 
 use crate::kernel::{Pins, Unusable};
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use std::path::Path;
 
 /// Removes the directory and everything in it, and says so.
@@ -9,13 +9,11 @@ use std::path::Path;
 /// # Errors
 /// An agent still runs, or what the file system says.
 pub fn run(root: &Path) -> anyhow::Result<String> {
-    let exists = root.try_exists();
-    if !exists.with_context(|| {
-        format!(
-            "cannot look for {}; run as root, or as the owner of that directory",
-            root.display()
-        )
-    })? {
+    let exists = root.try_exists().map_err(|error| {
+        let shown = root.display();
+        anyhow!("cannot look for {shown}: {error}; run as root, or as the owner of the directory above it")
+    })?;
+    if !exists {
         return Ok(format!("nothing to remove: {} does not exist", root.display()));
     }
     match Pins::open(root) {

@@ -259,6 +259,24 @@ fn bad_files_and_flags_are_refused_with_their_place() {
     );
 }
 
+#[test]
+fn who_has_read_enough_is_no_error() {
+    for arguments in [
+        &["completions", "bash"][..],
+        &["uninstall", "--pins", "/no/such/directory"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = Command::new(binary()).args(arguments).stdout(writer).output();
+        let output = output.expect("it runs");
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
 /// Runs the agent where a part of the system is not to be seen.
 fn without(mount: &str) -> Output {
     let script = format!("{mount} && exec \"$0\" agent --listen 127.0.0.1:0");

@@ -1,6 +1,6 @@
 //! `narrows check`: what this kernel and these privileges allow.
 
-use super::settings::Settings;
+use super::{output::print, settings::Settings};
 use crate::{
     agent::InventoryFile,
     config::Config,
@@ -59,7 +59,7 @@ pub struct Options {
 /// When a setting is wrong.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let (table, complete) = examine(&options.settings.config()?);
-    print!("{table}");
+    print(table)?;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

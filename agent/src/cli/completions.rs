@@ -1,13 +1,9 @@
 //! `narrows completions`: scripts by which shells complete the command line.
 
-use super::Cli;
-use anyhow::Context as _;
+use super::{Cli, output::print};
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
-use std::{
-    io::{self, ErrorKind, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 /// What `--help` says after the flags.
 const HELP: &str = "\
@@ -34,11 +30,7 @@ pub struct Options {
 /// # Errors
 /// When it cannot be written.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    match io::stdout().write_all(&script(options.shell)) {
-        // `narrows completions bash | head`: it was enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-        written => written.context("cannot write the completion script to stdout")?,
-    }
+    print(script(options.shell))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod failures;
 mod http;
+mod output;
 mod report;
 mod settings;
 mod uninstall;

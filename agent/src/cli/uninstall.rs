@@ -1,5 +1,6 @@
 //! `narrows uninstall`: removes what agents have left in the kernel.
 
+use super::output::print;
 use crate::{kernel::PINS, uninstall};
 use clap::{Args, ValueHint};
 use std::{path::PathBuf, process::ExitCode};
@@ -30,6 +31,6 @@ pub struct Options {
 /// # Errors
 /// An agent still runs, or what the file system says.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    println!("{}", uninstall::run(&options.pins)?);
+    print(uninstall::run(&options.pins)? + "\n")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,8 +6,9 @@ mod report;
 mod server;
 mod token;
 
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use std::{
-    net::TcpListener,
+    os::fd::{AsRawFd as _, OwnedFd},
     process::{Command, Output},
 };
 
@@ -49,8 +50,10 @@ fn failure(arguments: &[&str]) -> String {
     said
 }
 
-/// A URL where nobody listens.
-fn nobody() -> String {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    format!("http://{}", free.local_addr().expect("an address"))
+/// A URL where nobody listens, and nobody else will while the socket is there: it has the port, and does not listen.
+fn nobody() -> (OwnedFd, String) {
+    let taken = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    socket::bind(taken.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a port");
+    let address: SockaddrIn = socket::getsockname(taken.as_raw_fd()).expect("an address");
+    (taken, format!("http://{address}"))
 }

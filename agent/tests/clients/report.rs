@@ -7,7 +7,7 @@ use super::{
 
 #[test]
 fn nobody_answers() {
-    let url = nobody();
+    let (_taken, url) = nobody();
     for (flag, who, advice) in [
         ("--prometheus", "Prometheus", "check --prometheus"),
         ("--agent", "the agent", "start `narrows agent` there"),

@@ -81,6 +81,15 @@ impl Error {
 }
 
 impl Asked {
+    /// Trusting the CAs of this file, or of the system.
+    pub fn new(service: Service, url: Url, ca_file: Option<&Path>) -> Self {
+        Self {
+            service,
+            url,
+            ca_file: ca_file.map(Path::to_owned),
+        }
+    }
+
     /// Nobody answered, for a reason that it has words for.
     pub fn unreachable(&self, why: impl Into<String>) -> Error {
         Error::Unreachable {
@@ -125,36 +134,35 @@ impl Asked {
 
     /// What is wrong with the other end's TLS, and what to do.
     fn tls(&self, error: &rustls::Error) -> (String, String) {
-        let because = |why: &str, advice: &str| (why.to_owned(), advice.to_owned());
+        use CertificateError as Wrong;
+        let flag = self.service.flag();
         match error {
             // Clusters often give their CAs the same name; then it is the signature that does not fit.
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-                match self.ca_file.as_deref() {
-                    Some(file) => (
-                        format!("its certificate is not signed by a CA in {}", file.display()),
-                        "pass the certificate of its CA with --ca-file".to_owned(),
-                    ),
-                    None => because(
-                        "its certificate is not signed by a CA that this system trusts",
-                        "pass the certificate of its CA with --ca-file",
-                    ),
-                }
+            rustls::Error::InvalidCertificate(Wrong::UnknownIssuer | Wrong::BadSignature) => {
+                let trusted = match &self.ca_file {
+                    Some(file) => format!("a CA in {}", file.display()),
+                    None => "a CA that this system trusts".to_owned(),
+                };
+                (
+                    format!("its certificate is not signed by {trusted}"),
+                    "pass the certificate of its CA with --ca-file".to_owned(),
+                )
             }
-            rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            ) => (
+            rustls::Error::InvalidCertificate(Wrong::NotValidForName | Wrong::NotValidForNameContext { .. }) => (
                 format!("its certificate is not valid for {}", self.url.host),
-                format!("pass a name that the certificate has with {}", self.service.flag()),
+                format!("pass a name that the certificate has with {flag}"),
             ),
-            rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-                because("its certificate has expired", "renew it, or check this machine's clock")
-            }
-            rustls::Error::InvalidMessage(_) => {
-                because("it does not answer with TLS", "use http:// if it serves no TLS")
-            }
+            rustls::Error::InvalidCertificate(Wrong::Expired | Wrong::ExpiredContext { .. }) => (
+                "its certificate has expired".to_owned(),
+                "renew it, or check this machine's clock".to_owned(),
+            ),
+            rustls::Error::InvalidMessage(_) => (
+                "it does not answer with TLS".to_owned(),
+                "use http:// if it serves no TLS".to_owned(),
+            ),
             other => (
-                format!("no TLS connection: {other}"),
-                format!("check {}, and the certificate there", self.service.flag()),
+                format!("TLS handshake failed: {other}"),
+                format!("check {flag}, and the certificate there"),
             ),
         }
     }
@@ -171,17 +179,6 @@ impl Asked {
         Error::Rejected {
             asked: Box::new(self.clone()),
             why,
-        }
-    }
-}
-
-impl Asked {
-    /// Trusting the CAs of this file, or of the system.
-    pub fn new(service: Service, url: Url, ca_file: Option<&Path>) -> Self {
-        Self {
-            service,
-            url,
-            ca_file: ca_file.map(Path::to_owned),
         }
     }
 }

@@ -15,20 +15,17 @@ mod percent;
 mod source;
 mod text;
 
-use super::http::{self, Access, Client, Service, Url};
+use super::{
+    http::{self, Access, Client, Service, Url},
+    output::print,
+};
 use crate::duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
 use evidence::Evidence;
 use findings::Findings;
 use source::Source;
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 /// What `--help` says after the flags.
 const HELP: &str = "\
@@ -141,14 +138,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Format::Json => json::render(&about, &evidence, &findings)?,
     };
     match &options.output {
-        Some(file) => {
-            fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        }
-        None => match io::stdout().write_all(text.as_bytes()) {
-            // `narrows report | head`: it was enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            written => written.context("cannot write to stdout")?,
-        },
+        Some(file) => fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?,
+        None => print(text)?,
     }
     Ok(ExitCode::SUCCESS)
 }
