@@ -122,7 +122,7 @@ fn examine(config: &Config) -> (String, bool) {
 fn restrictions(rows: &mut Vec<Row>) {
     let (state, detail) = match kernel::lockdown() {
         Lockdown::Open => (State::Good, "programs may read kernel memory".to_owned()),
-        Lockdown::Unknown => (State::Good, format!("not known: there is no {}", kernel::LOCKDOWN)),
+        Lockdown::Unknown => (State::Good, format!("unknown, as {} does not exist", kernel::LOCKDOWN)),
         Lockdown::Confidentiality => (
             State::Off,
             "confidentiality: programs may not read kernel memory, so some fields are not used (see below)".to_owned(),

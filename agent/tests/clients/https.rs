@@ -130,6 +130,20 @@ fn with_another_ca_nothing_is_asked() {
 }
 
 #[test]
+fn a_system_without_cas_is_named() {
+    let url = "https://127.0.0.1:1";
+    let mut command = narrows(&["failures", "--agent", url]);
+    command
+        .env("SSL_CERT_FILE", "/no/such/file")
+        .env("SSL_CERT_DIR", "/no/such/directory");
+    let said = super::refusal(&mut command, 1);
+    let expected = format!(
+        "narrows: cannot verify {url}: this system has no CA certificates; install ca-certificates, or pass a file with --ca-file\n"
+    );
+    assert_eq!(said, expected);
+}
+
+#[test]
 fn a_certificate_for_another_name_is_named() {
     let authority = Authority::new("kubernetes");
     let ca = authority.file();

@@ -1,7 +1,7 @@
 //! How a service is asked: with which token, and trusting whom.
 
 use super::{Service, Url};
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{Args, ValueHint};
 use hyper::header::HeaderValue;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -86,8 +86,11 @@ impl Access {
             // Nobody is trusted, and nobody is asked.
             _ if !url.is_https => builder.with_tls_config(with_roots(RootCertStore::empty())),
             Some(file) => builder.with_tls_config(with_roots(authorities(file)?)),
-            None => builder.with_native_roots().with_context(|| {
-                format!("cannot verify {url}: this machine has no CA certificates; install ca-certificates, or pass --ca-file")
+            // The library lists each place where it has looked.
+            None => builder.with_native_roots().map_err(|_| {
+                anyhow!(
+                    "cannot verify {url}: this system has no CA certificates; install ca-certificates, or pass a file with --ca-file"
+                )
             })?,
         };
         Ok(builder.https_or_http().enable_http1().build())
