@@ -1,71 +1,39 @@
-use crate::FlowKey;
+use crate::{FlowKey, declare::labels};
 
-/// Why a connection failed. The numbers index [`crate::Flow::failures`].
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reason {
-    /// The handshake was answered with a reset.
-    Refused = 0,
-    /// No answer to the handshake.
-    HandshakeTimedOut = 1,
-    /// An established connection got no answer.
-    EstablishedTimedOut = 2,
-    /// The network said that the peer cannot be reached.
-    Unreachable = 3,
-    /// The caller gave up before the handshake ended.
-    Cancelled = 4,
-    /// The peer sent a reset.
-    ResetByPeer = 5,
-    /// This end sent a reset.
-    ResetBySelf = 6,
-    /// No local port was left for the connection.
-    NoLocalPort = 7,
-    /// The handshake completed, and the connection ended before the listener's process accepted it: because the process does not accept,
-    /// or has gone with its queue, or because the caller reset it before, however soon that was, as a TCP health check does. Who
-    /// called tells the two apart: the peer, and on its node the caller's own end (`ResetBySelf`, else `ResetByPeer`).
-    NeverAccepted = 8,
-    /// It ended within [`EARLY_NS`] without having carried one request: what a failed mTLS handshake or a refusal of the
-    /// proxy looks like from outside. A heuristic.
-    ClosedEarly = 9,
+labels! {
+    /// Why a connection failed: the `reason` label (two time-outs share one, told apart by [`Reason::phase`]), and the index into
+    /// [`crate::Flow::failures`].
+    Reason: u8 {
+        /// The handshake was answered with a reset.
+        Refused = "refused",
+        /// No answer to the handshake.
+        HandshakeTimedOut = "timed_out",
+        /// An established connection got no answer.
+        EstablishedTimedOut = "timed_out",
+        /// The network said that the peer cannot be reached.
+        Unreachable = "unreachable",
+        /// The caller gave up before the handshake ended.
+        Cancelled = "cancelled",
+        /// The peer sent a reset.
+        ResetByPeer = "reset_by_peer",
+        /// This end sent a reset.
+        ResetBySelf = "reset_by_self",
+        /// No local port was left for the connection.
+        NoLocalPort = "no_local_port",
+        /// The handshake completed, and the connection ended before the listener's process accepted it: because the process does not accept,
+        /// or has gone with its queue, or because the caller reset it before, however soon that was, as a TCP health check does. Who
+        /// called tells the two apart: the peer, and on its node the caller's own end (`ResetBySelf`, else `ResetByPeer`).
+        NeverAccepted = "never_accepted",
+        /// It ended within [`EARLY_NS`] without having carried one request: what a failed mTLS handshake or a refusal of the
+        /// proxy looks like from outside. A heuristic.
+        ClosedEarly = "closed_early",
+    }
 }
 
 /// A connection that ends within so long of its beginning may have ended early, in nanoseconds.
 pub const EARLY_NS: u64 = 5_000_000_000;
 
-/// How many reasons there are.
-pub const REASONS: usize = 10;
-
 impl Reason {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; REASONS] = [
-        Self::Refused,
-        Self::HandshakeTimedOut,
-        Self::EstablishedTimedOut,
-        Self::Unreachable,
-        Self::Cancelled,
-        Self::ResetByPeer,
-        Self::ResetBySelf,
-        Self::NoLocalPort,
-        Self::NeverAccepted,
-        Self::ClosedEarly,
-    ];
-
-    /// The value of the `reason` label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::HandshakeTimedOut | Self::EstablishedTimedOut => "timed_out",
-            Self::Unreachable => "unreachable",
-            Self::Cancelled => "cancelled",
-            Self::ResetByPeer => "reset_by_peer",
-            Self::ResetBySelf => "reset_by_self",
-            Self::NoLocalPort => "no_local_port",
-            Self::NeverAccepted => "never_accepted",
-            Self::ClosedEarly => "closed_early",
-        }
-    }
-
     /// The value of the `phase` label: `handshake` or `established`. An unreachable peer is counted under the
     /// handshake also in the rare case that an established connection ends so.
     #[must_use]

@@ -94,7 +94,7 @@ pub struct Flow<L = u64, W = u32> {
     pub round_trip_us: L,
     /// Failed connections by [`crate::Reason`]. A reset that turns out to be our own, a moment after it was counted
     /// as the peer's, moves from one reason to the other.
-    pub failures: [L; crate::REASONS],
+    pub failures: [L; crate::Reason::COUNT],
     /// Handshake durations of a client's connections, by [`bucket`].
     pub connect: [W; BUCKETS],
     /// Smoothed round-trip times of connections with traffic, one sample a tick, by [`bucket`].
@@ -125,7 +125,7 @@ impl Flow {
         drops: 0,
         connect_us: 0,
         round_trip_us: 0,
-        failures: [0; crate::REASONS],
+        failures: [0; crate::Reason::COUNT],
         connect: [0; BUCKETS],
         round_trip: [0; BUCKETS],
         retired: 0,
@@ -183,7 +183,10 @@ mod tests {
     #[test]
     fn the_key_has_no_padding() {
         assert_eq!(size_of::<FlowKey>(), 32);
-        assert_eq!(size_of::<Flow>(), 12 * 8 + 8 * crate::REASONS + 2 * 4 * BUCKETS + 4 * 4);
+        assert_eq!(
+            size_of::<Flow>(),
+            12 * 8 + 8 * crate::Reason::COUNT + 2 * 4 * BUCKETS + 4 * 4
+        );
         // With its key and what the kernel puts before each (48 bytes of `struct htab_elem`, 8 of its allocator), an entry fills
         // one block of 512 bytes: one more u64 would double the table's memory.
         assert!(48 + 8 + size_of::<FlowKey>() + size_of::<Flow>() <= 512);

@@ -5,6 +5,7 @@
 #![no_std]
 
 mod cgroup;
+mod declare;
 mod failure;
 mod flow;
 mod listener;
@@ -15,18 +16,21 @@ mod settings;
 
 /// The number of what lies in the maps: to be raised when the same bytes mean something else than before. (What differs in size or
 /// kind is told apart without it.)
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Numbers that threads may have (`PID_MAX_LIMIT` in `include/linux/threads.h`, on 64-bit machines).
 pub const THREADS: u32 = 1 << 22;
 
 pub use cgroup::{CGROUP_PATH, CgroupEvent};
-pub use failure::{EARLY_NS, FailureEvent, REASONS, Reason};
+pub use declare::Count;
+pub use failure::{EARLY_NS, FailureEvent, Reason};
 pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket, one_more_seen};
 pub use listener::ListenerSample;
 pub use loss::Loss;
-pub use offsets::{ABSENT, Offsets};
-pub use point::{ACCEPT_ERRORS, AcceptError, Backlog, EXITS, Exit, PointCounters, Preemption, STATES, Task};
+pub use offsets::{ABSENT, Field, Offsets};
+pub use point::{
+    AcceptError, Accepts, Backlog, Delays, Exit, PointCounters, Preemption, Processes, STATES, Scheduling, Task,
+};
 pub use settings::{Amendment, Control, ControlBlock, Settings};
 
 /// Marks shared types as plain old data, so that aya may copy them to and from kernel memory.

@@ -1,40 +1,29 @@
-use crate::BUCKETS;
+use crate::{
+    BUCKETS,
+    declare::{counters, labels},
+};
 
-/// Why an `accept` of a point failed; the index into [`PointCounters::accept_errors`].
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AcceptError {
-    /// The process has as many files open as it may.
-    Emfile = 0,
-    /// The whole node has.
-    Enfile = 1,
-    /// No memory for the socket.
-    Enomem = 2,
-    /// No memory for buffers.
-    Enobufs = 3,
-    /// The connection was gone before it was accepted.
-    Econnaborted = 4,
-    /// A rule of the system forbids it.
-    Eperm = 5,
-    /// Another one.
-    Other = 6,
+labels! {
+    /// Why an `accept` of a point failed: the `error` label, and the index into [`Accepts::errors`].
+    AcceptError: u8 {
+        /// The process has as many files open as it may.
+        Emfile = "EMFILE",
+        /// The whole node has.
+        Enfile = "ENFILE",
+        /// No memory for the socket.
+        Enomem = "ENOMEM",
+        /// No memory for buffers.
+        Enobufs = "ENOBUFS",
+        /// The connection was gone before it was accepted.
+        Econnaborted = "ECONNABORTED",
+        /// A rule of the system forbids it.
+        Eperm = "EPERM",
+        /// Any other error.
+        Other = "other",
+    }
 }
 
-/// How many kinds of accept errors there are.
-pub const ACCEPT_ERRORS: usize = 7;
-
 impl AcceptError {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; ACCEPT_ERRORS] = [
-        Self::Emfile,
-        Self::Enfile,
-        Self::Enomem,
-        Self::Enobufs,
-        Self::Econnaborted,
-        Self::Eperm,
-        Self::Other,
-    ];
-
     /// The kind of an errno (positive, `asm-generic/errno*.h`); `None` for what is no error of the point: nothing was there
     /// to accept, or a signal came.
     #[inline(always)]
@@ -56,122 +45,96 @@ impl AcceptError {
             _ => Self::Other,
         })
     }
+}
 
-    /// The value of the `error` label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Emfile => "EMFILE",
-            Self::Enfile => "ENFILE",
-            Self::Enomem => "ENOMEM",
-            Self::Enobufs => "ENOBUFS",
-            Self::Econnaborted => "ECONNABORTED",
-            Self::Eperm => "EPERM",
-            Self::Other => "other",
-        }
+labels! {
+    /// How a process of a point ended: the `reason` label, and the index into [`Processes::exits`].
+    Exit: u8 {
+        /// By itself.
+        Exited = "exited",
+        /// By a signal.
+        Killed = "killed",
+        /// By the kernel, as memory ran out.
+        OomKilled = "oom_killed",
     }
 }
 
-/// How a process of a point ended; the index into [`PointCounters::exits`].
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself.
-    Exited = 0,
-    /// By a signal.
-    Killed = 1,
-    /// By the kernel, as memory ran out.
-    OomKilled = 2,
-}
-
-/// How many ways to end there are.
-pub const EXITS: usize = 3;
-
-impl Exit {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; EXITS] = [Self::Exited, Self::Killed, Self::OomKilled];
-
-    /// The value of the `reason` label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Exited => "exited",
-            Self::Killed => "killed",
-            Self::OomKilled => "oom_killed",
-        }
+counters! {
+    /// How long data waits in a point: durations in nanoseconds, and as histograms by [`crate::bucket`]; by [`crate::Role`] (client,
+    /// server).
+    Delays<L = u64, W = u32> {
+        /// Sums of the durations in `read`.
+        read_ns: [L; 2],
+        /// Sums of the durations in `forward`.
+        forward_ns: [L; 2],
+        /// From data coming in on a socket to its being read.
+        read: [[W; BUCKETS]; 2],
+        /// From a read to the next write of the same thread to another socket, by the role of that socket.
+        forward: [[W; BUCKETS]; 2],
     }
 }
 
-/// What the kernel counts, on one processor, for the processes and sockets of one cgroup of a point.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PointCounters<L = u64, W = u32> {
-    /// Sums of the durations in `read_delay`, in nanoseconds, by [`crate::Role`]: client, server.
-    pub read_delay_ns: [L; 2],
-    /// The same of `forward_delay`, by the role of the socket that was written to.
-    pub forward_delay_ns: [L; 2],
-    /// Sum of the durations in `run_queue`, in nanoseconds.
-    pub run_queue_ns: L,
-    /// Processes that began as the point.
-    pub starts: L,
-    /// Processes that ended, by [`Exit`].
-    pub exits: [L; EXITS],
-    /// Failed `accept` calls by [`AcceptError`], while they are watched.
-    pub accept_errors: [L; ACCEPT_ERRORS],
-    /// From data coming in on a socket to its being read, by role and [`crate::bucket`].
-    pub read_delay: [[W; BUCKETS]; 2],
-    /// From a read to the next write of the same thread to another socket.
-    pub forward_delay: [[W; BUCKETS]; 2],
-    /// How long threads that were ready to run waited for a processor.
-    pub run_queue: [W; BUCKETS],
+counters! {
+    /// How long threads of a point that were ready to run waited for a processor.
+    Scheduling<L = u64, W = u32> {
+        /// Sum of the durations in `run_queue`, in nanoseconds.
+        run_queue_ns: L,
+        /// By [`crate::bucket`].
+        run_queue: [W; BUCKETS],
+    }
 }
 
-impl PointCounters {
-    /// Nothing counted.
-    pub const ZERO: Self = Self {
-        read_delay_ns: [0; 2],
-        forward_delay_ns: [0; 2],
-        run_queue_ns: 0,
-        starts: 0,
-        exits: [0; EXITS],
-        accept_errors: [0; ACCEPT_ERRORS],
-        read_delay: [[0; BUCKETS]; 2],
-        forward_delay: [[0; BUCKETS]; 2],
-        run_queue: [0; BUCKETS],
-    };
+counters! {
+    /// Processes of a point that began and ended.
+    Processes<L = u64> {
+        /// Those that began as the point.
+        starts: L,
+        /// Those that ended, by [`Exit`].
+        exits: [L; Exit::COUNT],
+    }
+}
+
+counters! {
+    /// Calls of `accept`.
+    Accepts<L = u64> {
+        /// Those that failed, by [`AcceptError`], while they are watched.
+        errors: [L; AcceptError::COUNT],
+    }
+}
+
+counters! {
+    /// What the kernel counts, on one processor, for the processes and sockets of one cgroup of a point: a group for each signal.
+    PointCounters<L = u64, W = u32> {
+        /// How long data waits.
+        delays: Delays<L, W>,
+        /// How long threads wait.
+        scheduling: Scheduling<L, W>,
+        /// Processes that begin and end.
+        processes: Processes<L>,
+        /// Failed accepts.
+        accepts: Accepts<L>,
+    }
 }
 
 /// More than there are TCP states, whose numbers begin with 1 (`include/net/tcp_states.h`); a power of two.
 pub const STATES: usize = 16;
 
-/// The sockets of one cgroup of a point as one walk of the sampler found them, by [`crate::Role`]: client, server.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog<L = u64, W = u32> {
-    /// Bytes that have come in and were not read.
-    pub unread: [L; 2],
-    /// Bytes that were written and the peer has not acknowledged.
-    pub unacknowledged: [L; 2],
-    /// Connections with unread bytes of which none was read since the last walk.
-    pub stalled_unread: [W; 2],
-    /// Connections with something to send to a peer that has closed its window.
-    pub stalled_zero_window: [W; 2],
-    /// Connections of whose sent bytes none was acknowledged since the last walk.
-    pub stalled_unacknowledged: [W; 2],
-    /// Sockets by TCP state.
-    pub states: [[W; STATES]; 2],
-}
-
-impl Backlog {
-    /// Nothing found.
-    pub const ZERO: Self = Self {
-        unread: [0; 2],
-        unacknowledged: [0; 2],
-        stalled_unread: [0; 2],
-        stalled_zero_window: [0; 2],
-        stalled_unacknowledged: [0; 2],
-        states: [[0; STATES]; 2],
-    };
+counters! {
+    /// The sockets of one cgroup of a point as one walk over open files found them, by [`crate::Role`]: client, server.
+    Backlog<L = u64, W = u32> {
+        /// Bytes that have come in and were not read.
+        unread: [L; 2],
+        /// Bytes that were written and the peer has not acknowledged.
+        unacknowledged: [L; 2],
+        /// Connections with unread bytes of which none was read since the last walk.
+        stalled_unread: [W; 2],
+        /// Connections with something to send to a peer that has closed its window.
+        stalled_zero_window: [W; 2],
+        /// Connections of whose sent bytes none was acknowledged since the last walk.
+        stalled_unacknowledged: [W; 2],
+        /// Sockets by TCP state.
+        states: [[W; STATES]; 2],
+    }
 }
 
 /// A thread of a point.
@@ -220,14 +183,5 @@ mod tests {
         assert_eq!([0, 4, 11, 512, -1].map(AcceptError::of), [None; 5]);
         assert_eq!(AcceptError::of(24), Some(AcceptError::Emfile));
         assert_eq!(AcceptError::of(71), Some(AcceptError::Other));
-    }
-
-    #[test]
-    fn there_is_no_padding() {
-        assert_eq!(
-            size_of::<PointCounters>(),
-            8 * (2 + 2 + 1 + 1 + EXITS + ACCEPT_ERRORS) + 4 * BUCKETS * 5
-        );
-        assert_eq!(size_of::<Backlog>(), 8 * 4 + 4 * (6 + 2 * STATES));
     }
 }

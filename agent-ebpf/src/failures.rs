@@ -5,7 +5,7 @@ use crate::{
     record::Socket,
     sock::{Sock, Tcp},
 };
-use agent_common::{FailureEvent, FlowKey, Loss, REASONS, Reason};
+use agent_common::{FailureEvent, FlowKey, Loss, Reason};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
 /// What a record says of a socket that failed so.
@@ -17,7 +17,7 @@ pub(crate) const fn outcome(reason: Reason) -> u32 {
 /// Counts a failure in its flow and sends the event; `since_ns` is 0 when it is not known how long it had lasted.
 #[inline(always)]
 pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &Flow, reason: Reason) {
-    flow.failures[reason as usize % REASONS].add(1);
+    flow.failures[reason as usize % Reason::COUNT].add(1);
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     if !may_tell(flow, now) {
@@ -55,8 +55,8 @@ fn describe(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, reason: Reason, no
 #[inline(always)]
 pub(crate) fn rename(socket: &Socket, sk: Sock, tcp: Tcp, flow: &Flow, was: Reason, is: Reason) {
     socket.outcome.set(outcome(is));
-    flow.failures[was as usize % REASONS].add(u64::MAX);
-    flow.failures[is as usize % REASONS].add(1);
+    flow.failures[was as usize % Reason::COUNT].add(u64::MAX);
+    flow.failures[is as usize % Reason::COUNT].add(1);
     if let Some(mut event) = FAILURES.reserve::<FailureEvent>(0) {
         // SAFETY: no arguments.
         let now = unsafe { bpf_ktime_get_ns() };

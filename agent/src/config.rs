@@ -2,11 +2,13 @@
 
 use crate::{
     duration,
-    kernel::{LIFE_CYCLE, PINS, PROGRAMS},
+    kernel::{PINS, field_name},
     points::Rule,
+    program::LIFE_CYCLE,
+    signals,
     yaml::{self, FileError},
 };
-use agent_common::Offsets;
+use agent_common::Field;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -142,11 +144,11 @@ impl Kernel {
             ));
         }
         for name in &self.off {
-            let program = PROGRAMS.iter().find(|program| program.name == name);
-            let field = Offsets::FIELDS
-                .iter()
-                .find(|(_, structure, path, _)| name.strip_prefix(structure) == Some(&format!(".{path}")));
-            let required = field.map(|field| field.3).or(program.map(|_| false));
+            let program = signals::programs().find(|program| program.name == name);
+            let field = Field::ALL.iter().find(|field| field_name(**field) == *name);
+            let required = field
+                .map(|field| field.off_without().is_none())
+                .or(program.map(|_| false));
             match required {
                 Some(false) => {}
                 Some(true) => return Err(format!("kernel.off names {name}, without which nothing can be counted")),
@@ -158,10 +160,11 @@ impl Kernel {
                 }
             }
         }
-        if LIFE_CYCLE.iter().all(|name| self.off.iter().any(|off| off == name)) {
+        let names = LIFE_CYCLE.map(|program| program.name);
+        if names.iter().all(|name| self.off.iter().any(|off| off == name)) {
             return Err(format!(
                 "kernel.off names {}, without one of which nothing can be counted",
-                LIFE_CYCLE.join(" and ")
+                names.join(" and ")
             ));
         }
         Ok(())

@@ -6,17 +6,21 @@
 //! `narrows report` are for people: they ask a running agent, or a Prometheus that scrapes many.
 
 pub mod agent;
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod duration;
 pub mod export;
 pub mod failures;
+pub mod histogram;
 pub mod identity;
 pub mod kernel;
 mod memory;
+pub mod metrics;
 pub mod model;
 pub mod node;
 pub mod points;
+pub mod program;
 pub mod signals;
 pub mod uninstall;
 mod yaml;

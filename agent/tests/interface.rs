@@ -3,16 +3,16 @@
 mod common;
 
 use common::{binary, promtool, start, turn};
-use narrows::kernel::PROGRAMS;
-use narrows_testbed::http;
+use narrows::signals;
+use narrows_testbed::{command, http};
 use std::{
     fs,
     os::unix::process::CommandExt,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(binary()).args(arguments).output().expect("it runs")
+    command::output(Command::new(binary()).args(arguments)).expect("it runs")
 }
 
 #[track_caller]
@@ -63,7 +63,7 @@ fn health_readiness_and_status() {
     }
     let status = agent.get_json("/api/v1/status");
     let programs = status["programs"].as_array().expect("a list");
-    assert_eq!(programs.len(), PROGRAMS.len());
+    assert_eq!(programs.len(), signals::programs().count());
     // Before Linux 6.3 there are no hooks for what is read and written; a locked kernel shows no paths of cgroups.
     let older = |program: &serde_json::Value| {
         let reason = program["reason"].as_str().unwrap_or_default();
@@ -90,7 +90,7 @@ fn health_readiness_and_status() {
     let metrics = agent.settle();
     assert_eq!(
         metrics.sum("narrows_program_active", &[]),
-        (PROGRAMS.len() - off) as f64
+        (signals::programs().count() - off) as f64
     );
     assert!(metrics.sum("process_resident_memory_bytes", &[]) > 1e6);
 }
@@ -134,12 +134,8 @@ fn without_privileges_it_names_what_is_missing() {
     let copy = directory.path().join("narrows");
     fs::copy(binary(), &copy).expect("copied");
     let as_nobody = |arguments: &[&str]| {
-        Command::new(&copy)
-            .args(arguments)
-            .uid(65_534)
-            .gid(65_534)
-            .output()
-            .expect("it runs")
+        let mut narrows = Command::new(&copy);
+        command::output(narrows.args(arguments).uid(65_534).gid(65_534)).expect("it runs")
     };
     let output = as_nobody(&["agent", "--listen", "127.0.0.1:0"]);
     fails_with(&output, "missing CAP_BPF (load eBPF programs and maps) and CAP_PERFMON");
@@ -247,11 +243,9 @@ fn bad_files_and_flags_are_refused_with_their_place() {
         &run(&["agent", "--listen", "127.0.0.1:0", "--interval", "0"]),
         "interval is 0",
     );
-    let output = Command::new(binary())
-        .arg("agent")
-        .env("NARROWS_LISTEN", "nowhere")
-        .output()
-        .expect("it runs");
+    let mut narrows = Command::new(binary());
+    narrows.arg("agent").env("NARROWS_LISTEN", "nowhere");
+    let output = command::output(&mut narrows).expect("it runs");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.code() == Some(2) && text.contains("'nowhere' for '--listen"),
@@ -267,8 +261,10 @@ fn who_has_read_enough_is_no_error() {
     ] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
-        let output = Command::new(binary()).args(arguments).stdout(writer).output();
-        let output = output.expect("it runs");
+        let mut narrows = Command::new(binary());
+        narrows.args(arguments).stdout(writer).stderr(Stdio::piped());
+        let child = command::spawn(&mut narrows).expect("it starts");
+        let output = child.wait_with_output().expect("it ends");
         assert_eq!(
             (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
             (Some(0), ""),
@@ -280,11 +276,9 @@ fn who_has_read_enough_is_no_error() {
 /// Runs the agent where a part of the system is not to be seen.
 fn without(mount: &str) -> Output {
     let script = format!("{mount} && exec \"$0\" agent --listen 127.0.0.1:0");
-    Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script])
-        .arg(binary())
-        .output()
-        .expect("it runs")
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", &script]).arg(binary());
+    command::output(&mut unshare).expect("it runs")
 }
 
 #[test]

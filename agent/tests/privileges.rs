@@ -10,9 +10,9 @@ use common::{
 };
 use narrows::{
     failures::{End, List},
-    kernel::PROGRAMS,
+    signals,
 };
-use narrows_testbed::{agent::Agent, cgroup, confine, kubernetes::manifests::Pod, load::Plan, wait};
+use narrows_testbed::{agent::Agent, cgroup, command, confine, kubernetes::manifests::Pod, load::Plan, wait};
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
@@ -267,7 +267,7 @@ fn nothing_works_without(capability: &str, named: &str) {
 fn every_program_is_active(agent: &Agent) {
     let status = agent.get_json("/api/v1/status");
     let programs = status["programs"].as_array().expect("a list");
-    assert_eq!(programs.len(), PROGRAMS.len());
+    assert_eq!(programs.len(), signals::programs().count());
     assert!(programs.iter().all(|program| program["active"] == true), "{programs:?}");
 }
 
@@ -276,10 +276,9 @@ fn an_address_of_the_node(node: &Node) -> Ipv4Addr {
     let (name, address) = (format!("nrw{}", std::process::id()), Ipv4Addr::new(198, 51, 100, 77));
     let cable = format!("ip link add node0 type veth peer name {name} netns 1");
     node.cluster.world.fabric.netns().exec(&cable).expect("a cable");
-    let ip = Command::new("ip")
-        .args(["address", "add", &address.to_string(), "dev", &name])
-        .status();
-    assert!(ip.expect("iproute2").success());
+    let mut ip = Command::new("ip");
+    let ip = command::output(ip.args(["address", "add", &address.to_string(), "dev", &name]));
+    assert!(ip.expect("iproute2").status.success());
     address
 }
 

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{World, expect, inventory, start_with, v4};
-use narrows_testbed::load::{Behaviour, Plan, Server};
+use narrows_testbed::{
+    command,
+    load::{Behaviour, Plan, Server},
+};
 
 const DOWN: &[(&str, &str)] = &[("point", "shop/waypoint"), ("side", "downstream")];
 const POINT: &[(&str, &str)] = &[("point", "shop/waypoint")];
@@ -108,10 +111,9 @@ fn each_is_missed_alone(programs: &[&str]) {
 
 #[test]
 fn without_either_life_cycle_program_there_is_nothing_to_count() {
-    let error = std::process::Command::new(common::binary())
-        .args(["agent", "--off", "set_state", "--off", "set_state_twin"])
-        .output()
-        .expect("it runs");
+    let mut narrows = std::process::Command::new(common::binary());
+    narrows.args(["agent", "--off", "set_state", "--off", "set_state_twin"]);
+    let error = command::output(&mut narrows).expect("it runs");
     let said = String::from_utf8_lossy(&error.stderr);
     assert_eq!(error.status.code(), Some(1), "{said}");
     assert!(

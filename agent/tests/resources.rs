@@ -16,6 +16,7 @@ use narrows_testbed::{
     agent::Agent,
     burden::Weight,
     cgroup::{self, Cgroup},
+    command,
     limits::Limits,
     scrape::Metrics,
     tools, wait,
@@ -368,11 +369,9 @@ fn what_this_node_does_not_tell_is_off_and_says_why() {
     let hide = "test ! -e /proc/pressure || mount -t tmpfs none /proc/pressure; \
                 for mount in $(awk '$3 == \"cgroup\" { print $2 }' /proc/self/mounts); do umount $mount; done; \
                 exec \"$0\" check";
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-ec", hide])
-        .arg(binary())
-        .output()
-        .expect("it runs");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-ec", hide]).arg(binary());
+    let output = command::output(&mut unshare).expect("it runs");
     let table = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
         output.status.code(),

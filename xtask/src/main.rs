@@ -2,9 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod circles;
 mod demo;
+mod guests;
 mod progress;
 mod setup;
+mod system;
 mod tasks;
 mod vm;
 mod workspace;

@@ -2,7 +2,7 @@
 //! are stuck in a point's accept queue.
 
 use crate::{maps::settings, points, sock::load};
-use agent_common::{ACCEPT_ERRORS, AcceptError};
+use agent_common::AcceptError;
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 /// `trace_sys_exit(struct pt_regs *regs, long ret)`
@@ -26,6 +26,6 @@ fn failed(registers: *const u8, errno: i64) -> Result<(), ()> {
     }
     let task = points::task(bpf_get_current_pid_tgid() as u32).ok_or(())?;
     let counters = points::counters(task.cgroup.get()).ok_or(())?;
-    counters.accept_errors[error as usize % ACCEPT_ERRORS].add(1);
+    counters.accepts.errors[error as usize % AcceptError::COUNT].add(1);
     Ok(())
 }

@@ -71,8 +71,8 @@ fn read(sk: Sock, bytes: u32) -> Result<(), ()> {
         exchange.arrived_ns.set(if left { now } else { 0 });
         exchange.arrived_to.set(tcp.received_to());
         observe(
-            &counters.read_delay[side],
-            &counters.read_delay_ns[side],
+            &counters.delays.read[side],
+            &counters.delays.read_ns[side],
             now.saturating_sub(arrived),
         );
     }
@@ -108,8 +108,8 @@ fn written(sk: Sock, bytes: u32) -> Result<(), ()> {
         task.read_ns.set(0);
         let side = side(exchange.role.get());
         observe(
-            &counters.forward_delay[side],
-            &counters.forward_delay_ns[side],
+            &counters.delays.forward[side],
+            &counters.delays.forward_ns[side],
             now.saturating_sub(read_ns),
         );
     }

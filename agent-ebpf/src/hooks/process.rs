@@ -101,7 +101,7 @@ fn executed(thread: Thread, former_number: u32) -> Result<(), ()> {
     insert(number, cgroup, thread.process(), main)?;
     if main != 0 {
         mains.add(1);
-        counters.starts.add(1);
+        counters.processes.starts.add(1);
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ fn ended(thread: Thread) -> Result<(), ()> {
     // What the point started itself may end as it likes, but not by force.
     if main || oom || (1_u32 << (signal & 31)) & VIOLENT != 0 {
         let counters = points::counters(cgroup).ok_or(())?;
-        counters.exits[how as usize].add(1);
+        counters.processes.exits[how as usize].add(1);
     }
     Ok(())
 }

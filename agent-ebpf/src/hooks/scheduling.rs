@@ -93,7 +93,11 @@ fn begins(task: &Task, thread: Thread, before: Thread, last: u32) {
     let Some(counters) = points::counters(cgroup) else {
         return;
     };
-    observe(&counters.run_queue, &counters.run_queue_ns, waited);
+    observe(
+        &counters.scheduling.run_queue,
+        &counters.scheduling.run_queue_ns,
+        waited,
+    );
     // It waited for whoever ran just before.
     if flags & Flags::WOKEN != 0 && flags & Flags::THROTTLED == 0 && waited >= AT_ONCE_NS && last != 0 {
         points::preempted(cgroup, before.cgroup());

@@ -3,11 +3,12 @@
 use crate::{
     identity::{Party, Resolver},
     kernel::{Kernel, PointProcess},
-    model::{Culprit, Model},
+    model::Model,
     node,
     points::Point,
+    signals::{Culprit, processes},
 };
-use agent_common::{PointCounters, Preemption};
+use agent_common::{Count, PointCounters, Preemption};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// A connection that waits longer than this for `accept` is stuck.
@@ -117,7 +118,7 @@ impl InsideWatch {
         model: &mut Model,
     ) -> anyhow::Result<()> {
         // Only their ends tell when threads are to be forgotten.
-        if !kernel.is_active("process_exit") {
+        if !kernel.is_active(&processes::EXIT) {
             return Ok(());
         }
         let unknown: Vec<_> = (pids.iter().copied())
@@ -143,7 +144,7 @@ impl InsideWatch {
         // programs would have told of. In a new one it may be older than the agent.
         let started = main.is_some_and(|(_, facts)| !new || self.began.is_some_and(|began| facts.began > began));
         if started && let Some(inside) = model.inside(point) {
-            inside.starts += 1;
+            inside.processes.starts += 1;
         }
         Ok(())
     }
@@ -161,7 +162,7 @@ impl InsideWatch {
             if let Some((point, _)) = self.points.get(&id)
                 && let Some(inside) = model.inside(point)
             {
-                inside.find(&found);
+                inside.sockets.find(&found);
             }
         }
         self.count_interruptions(kernel, resolver, model);
@@ -189,7 +190,7 @@ impl InsideWatch {
         };
         let now = kernel.points().counters(id)?;
         if let Some(inside) = model.inside(point) {
-            inside.add(&now, last);
+            inside.add(&now.since(*last));
         }
         *last = now;
         Ok(())
@@ -204,7 +205,7 @@ impl InsideWatch {
             let last = self.preemptions.insert(who, count).unwrap_or(0);
             let culprit = culprit(who.by, point, resolver);
             if let Some(inside) = model.inside(point) {
-                inside.preemptions[culprit as usize] += count.saturating_sub(last);
+                inside.scheduling.preemptions[culprit as usize] += count.saturating_sub(last);
             }
         }
     }

@@ -13,9 +13,10 @@ use crate::{
     export::{Shared, Snapshot, router},
     failures::{Log, Ring},
     identity::{Meshes, kubernetes},
-    kernel::{self, Kernel, LIFE_CYCLE, Options},
+    kernel::{self, Kernel, Options},
     node::{self, Cgroups},
     points::Rules,
+    program::LIFE_CYCLE,
     uninstall,
 };
 use agent_common::Settings;
@@ -187,10 +188,11 @@ fn begin(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
     }
     if !kernel.sees_life_cycle() {
         let [first, _] = LIFE_CYCLE;
-        let status = kernel.programs().iter().find(|status| status.program == first);
+        let status = kernel.programs().iter().find(|status| status.program == first.name);
         let why = status.and_then(|status| status.reason.as_deref()).unwrap_or("unknown");
         bail!(
-            "the kernel program {first} cannot be attached, nor can its twin, and nothing can be counted without one of them: {why}"
+            "the kernel program {} cannot be attached, nor can its twin, and nothing can be counted without one of them: {why}",
+            first.name
         );
     }
     Ok(Ticker::new(

@@ -2,8 +2,8 @@
 //! together: the next one exports the former, plus what the counters have grown by.
 
 use crate::{
-    export::{Kept, Series, Value},
     kernel::{bytes_of, split},
+    metrics::{Kept, Series, Value},
     model::Remembered,
 };
 use agent_common::{Flow, FlowKey, PointCounters, Preemption};
@@ -129,7 +129,7 @@ fn text(body: &mut Vec<u8>, text: &str) {
 
 fn value(body: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Counter(value) => {
+        Value::Number(value) => {
             body.put_u8(0);
             body.put_f64_le(*value);
         }
@@ -146,7 +146,7 @@ fn value(body: &mut Vec<u8>, value: &Value) {
 
 fn get_value(body: &mut &[u8]) -> anyhow::Result<Value> {
     Ok(match body.try_get_u8()? {
-        0 => Value::Counter(body.try_get_f64_le()?),
+        0 => Value::Number(body.try_get_f64_le()?),
         _ => Value::Histogram(
             body.try_get_f64_le()?,
             items(body, |body| Ok((body.try_get_f64_le()?, body.try_get_u64_le()?)))?,
@@ -181,6 +181,7 @@ fn plain<T: aya::Pod>(body: &mut &[u8]) -> anyhow::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agent_common::Count;
 
     fn state() -> State {
         let mut state = State {
@@ -193,7 +194,7 @@ mod tests {
             let rows = HashMap::from([("side\u{1e}up\u{1f}".to_owned(), kept)]);
             state.series.families.insert(name.to_owned(), rows);
         };
-        family("narrows_a", Value::Counter(2.5));
+        family("narrows_a", Value::Number(2.5));
         family("narrows_b", Value::Histogram(1.0, vec![(0.5, 7), (f64::INFINITY, 1)]));
         let flow = Flow {
             opened: 9,

@@ -5,14 +5,16 @@ mod succession;
 use super::{inside::InsideWatch, inventory_file::InventoryFile};
 use crate::{
     config::{Config, Scope},
-    export::{Bound, BoundaryRows, ClusterStatus, PartyRows, PointRow, Series, Snapshot},
+    export::{Bound, BoundaryRows, ClusterStatus, PartyRows, PointRow, Snapshot},
     failures::{Clock, Intake, Patience, Ring, Untold},
+    histogram::Histogram,
     identity::{
         Resolver, Span,
         kubernetes::{self, Kubernetes, lock},
     },
     kernel::{Kernel, OVERFLOW_LIMIT, Reading},
-    model::{Bounds, Histogram, Model, Moment, Parties, PointLoad, Share, Window},
+    metrics::Series,
+    model::{Bounds, Model, Moment, Parties, PointLoad, Share, Window},
     node::{Cgroups, resources::Reader},
     points::{Point, Rules},
 };

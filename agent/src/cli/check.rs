@@ -5,9 +5,10 @@ use crate::{
     agent::InventoryFile,
     config::Config,
     identity::{Resolver, kubernetes},
-    kernel::{self, Kernel, KernelTypes, LIFE_CYCLE, Lockdown, Pins, Unusable},
+    kernel::{self, Kernel, KernelTypes, Lockdown, Pins, Unusable},
     node::{self, Cgroups, resources::Reader},
     points::Rules,
+    program::LIFE_CYCLE,
 };
 use agent_common::Settings as KernelSettings;
 use clap::Args;
@@ -218,7 +219,9 @@ fn programs(rows: &mut Vec<Row>, config: &Config) {
     for status in kernel.programs() {
         let state = match status.active {
             true => State::Good,
-            false if LIFE_CYCLE.contains(&status.program) && !kernel.sees_life_cycle() => State::Missing,
+            false if LIFE_CYCLE.iter().any(|program| program.name == status.program) && !kernel.sees_life_cycle() => {
+                State::Missing
+            }
             false => State::Off,
         };
         let detail = match &status.reason {

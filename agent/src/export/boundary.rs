@@ -1,10 +1,14 @@
 //! Where policy is enforced, and what passes it by.
 
-use super::{
-    families::{Encoder, Labels, counters, gauges},
-    snapshot::Snapshot,
+use super::snapshot::Snapshot;
+use crate::{
+    metrics::{
+        Encoder, Labels,
+        boundary::{BYPASSED, ENFORCED, MODE},
+        labels::PAIR,
+    },
+    model::{ByKind, CalledPoint, Connections, Pair},
 };
-use crate::model::{ByKind, CalledPoint, Connections, Pair};
 use std::fmt;
 
 /// Encodes it.
@@ -12,10 +16,8 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let boundary = &snapshot.boundary;
     let enforced = boundary.enforced.iter().map(|row| (pair(&row.key), row.tally));
     let rest = boundary.enforced_rest.iter().map(|(name, by)| (nobody(name), *by));
-    counters(
-        encoder,
-        "narrows_enforced_connections",
-        "TCP connections that workloads of this node accepted, by the kind of point that carried them to it (none: no point did)",
+    encoder.write(
+        &ENFORCED,
         enforced.chain(rest).flat_map(|(labels, by): (Labels<'_>, ByKind)| {
             by.labelled().map(move |(kind, n)| {
                 let mut labels = labels.clone();
@@ -36,17 +38,9 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
             labels.extend(nobody(name));
             (labels, *n)
         });
-    counters(
-        encoder,
-        "narrows_bypassed_connections",
-        "TCP connections that did not pass the point that was expected on their way: a waypoint that the called workload, its service \
-         or its namespace names; the called workload's sidecar; the zone's egress",
-        bypassed.chain(rest),
-    )?;
-    gauges(
-        encoder,
-        "narrows_workload_mode",
-        "1 for how the workload takes part in its mesh, as its pods on this node show it: sidecar, ambient, ambient_waypoint, none, mixed",
+    encoder.write(&BYPASSED, bypassed.chain(rest))?;
+    encoder.write(
+        &MODE,
         boundary.modes.iter().map(|((namespace, name), mode)| {
             let labels: Labels<'_> = vec![
                 ("workload_namespace", namespace.into()),
@@ -65,19 +59,13 @@ fn point(point: &CalledPoint) -> Labels<'_> {
     ]
 }
 
-const ENDS: [&str; 4] = [
-    "source_workload_namespace",
-    "source_workload",
-    "destination_workload_namespace",
-    "destination_workload",
-];
-
 fn pair(pair: &Pair) -> Labels<'_> {
     let (source, destination) = (pair.source.labels(), pair.destination.labels());
     let values = [source.0, source.1, destination.0, destination.1];
-    ENDS.into_iter().zip(values.map(Into::into)).collect()
+    let names = PAIR.iter().map(|label| label.name);
+    names.zip(values.map(Into::into)).collect()
 }
 
 fn nobody(name: &str) -> Labels<'_> {
-    ENDS.into_iter().map(|label| (label, name.into())).collect()
+    PAIR.iter().map(|label| (label.name, name.into())).collect()
 }

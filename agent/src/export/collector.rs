@@ -1,15 +1,20 @@
-//! A snapshot as metrics. The names and labels are a contract with users' dashboards and alerts.
+//! A snapshot as metrics.
 
 use super::{
-    boundary, dependency,
-    families::{Encoder, Labels, counters, gauges, histograms},
-    inside, own,
-    rows::{ACCEPT_QUEUE, by_reason, local, point_labels, with},
+    boundary, dependency, own,
+    rows::{by_reason, local, point_labels},
     saturation,
-    series::Series,
     snapshot::{Shared, Snapshot},
 };
-use crate::model::{CalledPoint, Side};
+use crate::{
+    metrics::{
+        Encoder, Family, Labels, Series,
+        failures::{CALLER_CONNECT_DURATION, CALLER_FAILURES, CALLER_OPENED, CALLER_SYN_RETRANSMITS, FAILURES},
+        load, with,
+    },
+    model::{CalledPoint, Side},
+    signals,
+};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use std::fmt;
 
@@ -20,7 +25,8 @@ pub struct SnapshotCollector(pub Shared);
 impl Collector for SnapshotCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.0.load();
-        encode(&snapshot, &mut Encoder::text(encoder, snapshot.before.clone()))
+        let mut encoder = Encoder::text(encoder, snapshot.before.clone(), snapshot.offer());
+        encode(&snapshot, &mut encoder)
     }
 }
 
@@ -30,15 +36,18 @@ impl Collector for SnapshotCollector {
 /// None that is known.
 pub fn series(snapshot: &Snapshot, now: i64) -> Result<Series, fmt::Error> {
     let mut series = Series::default();
-    encode(snapshot, &mut Encoder::kept(&mut series, now, snapshot.before.clone()))?;
+    let mut encoder = Encoder::kept(&mut series, now, snapshot.before.clone(), snapshot.offer());
+    encode(snapshot, &mut encoder)?;
     Ok(series)
 }
 
 fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
-    load(snapshot, encoder)?;
+    sides(snapshot, encoder)?;
     accept_queues(snapshot, encoder)?;
-    inside::encode(snapshot, encoder)?;
-    failures(snapshot, encoder)?;
+    let inside: Vec<_> = local(snapshot)
+        .map(|row| (point_labels(row), &row.load.inside))
+        .collect();
+    signals::encode(&inside, encoder)?;
     called(snapshot, encoder)?;
     saturation::encode(snapshot, encoder)?;
     dependency::encode(snapshot, encoder)?;
@@ -47,48 +56,38 @@ fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
 }
 
 /// Both sides of every point that runs here.
-fn sides(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, &Side)> {
-    local(snapshot).flat_map(|row| {
-        [("downstream", &row.load.downstream), ("upstream", &row.load.upstream)]
-            .map(|(name, side)| (with(point_labels(row), [("side", name)]), side))
-    })
-}
-
-fn upstream(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, &Side)> {
-    local(snapshot).map(|row| (with(point_labels(row), [("side", "upstream")]), &row.load.upstream))
-}
-
-fn load(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
-    macro_rules! side_counters {
-        ($($name:literal, $help:literal, $field:ident;)*) => {
-            $(counters(encoder, $name, $help, sides(snapshot).map(|(labels, side)| (labels, side.$field)))?;)*
-        };
+fn sides(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
+    let all = || {
+        local(snapshot).flat_map(|row| {
+            [("downstream", &row.load.downstream), ("upstream", &row.load.upstream)]
+                .map(|(name, side)| (with(point_labels(row), [("side", name)]), side))
+        })
+    };
+    type Of = fn(&Side) -> u64;
+    let counters: [(&Family, Of); 6] = [
+        (&load::OPENED, |side| side.opened),
+        (&load::CLOSED, |side| side.closed),
+        (&load::RECEIVED, |side| side.received),
+        (&load::SENT, |side| side.sent),
+        (&load::RETRANSMITS, |side| side.retransmits),
+        (&load::SYN_RETRANSMITS, |side| side.syn_retransmits),
+    ];
+    for (family, of) in counters {
+        encoder.write(family, all().map(|(labels, side)| (labels, of(side))))?;
     }
-    side_counters! {
-        "narrows_connections_opened", "TCP connections whose handshake completed", opened;
-        "narrows_connections_closed", "Established TCP connections that ended", closed;
-        "narrows_received_bytes", "Payload bytes received", received;
-        "narrows_sent_bytes", "Payload bytes sent, without retransmissions", sent;
-        "narrows_retransmitted_segments", "Segments retransmitted on established connections", retransmits;
-        "narrows_syn_retransmits", "Retransmitted SYNs (upstream) and SYN-ACKs (downstream)", syn_retransmits;
-    }
-    gauges(
-        encoder,
-        "narrows_connections_active",
-        "TCP connections open now",
-        sides(snapshot).map(|(labels, side)| (labels, side.active as f64)),
+    encoder.write(&load::ACTIVE, all().map(|(labels, side)| (labels, side.active)))?;
+    let upstream = local(snapshot).map(|row| {
+        let labels = with(point_labels(row), [("side", "upstream")]);
+        (labels, &row.load.upstream.connect)
+    });
+    encoder.write(&load::CONNECT_DURATION, upstream)?;
+    encoder.write(
+        &load::ROUND_TRIP,
+        all().map(|(labels, side)| (labels, &side.round_trip)),
     )?;
-    histograms(
-        encoder,
-        "narrows_connect_duration_seconds",
-        "Time from SYN to established, of connections the point opened",
-        upstream(snapshot).map(|(labels, side)| (labels, &side.connect)),
-    )?;
-    histograms(
-        encoder,
-        "narrows_round_trip_seconds",
-        "Smoothed round-trip time of open connections with traffic, one sample a connection and tick",
-        sides(snapshot).map(|(labels, side)| (labels, &side.round_trip)),
+    encoder.write(
+        &FAILURES,
+        all().flat_map(|(labels, side)| by_reason(labels, &side.failures)),
     )
 }
 
@@ -104,57 +103,23 @@ fn accept_queues(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result 
     };
     // A port that nobody listens on any more has drops to show, but no queue.
     let open = || queues().filter(|(_, queue)| queue.listeners > 0);
-    let length = ACCEPT_QUEUE.iter().all(|field| snapshot.has(field));
-    let drops = snapshot.has("sock.sk_drops");
-    gauges(
-        encoder,
-        "narrows_accept_queue_connections",
-        "Connections whose handshake completed and that wait for accept, over all listeners of the port",
-        open()
-            .filter(|_| length)
-            .map(|(labels, queue)| (labels, queue.queued as f64)),
+    encoder.write(&load::QUEUE, open().map(|(labels, queue)| (labels, queue.queued)))?;
+    encoder.write(&load::QUEUE_LIMIT, open().map(|(labels, queue)| (labels, queue.limit)))?;
+    encoder.write(
+        &load::QUEUE_UTILIZATION,
+        open().map(|(labels, queue)| (labels, queue.utilization)),
     )?;
-    gauges(
-        encoder,
-        "narrows_accept_queue_limit_connections",
-        "Backlog given to listen, over all listeners of the port",
-        open().map(|(labels, queue)| (labels, queue.limit as f64)),
+    encoder.write(
+        &load::QUEUE_OLDEST,
+        open().filter_map(|(labels, queue)| Some((labels, queue.oldest_us? as f64 / 1e6))),
     )?;
-    gauges(
-        encoder,
-        "narrows_accept_queue_utilization_ratio",
-        "How full the fullest accept queue of the port is (1: the next handshake is dropped)",
-        open()
-            .filter(|_| length)
-            .map(|(labels, queue)| (labels, queue.utilization)),
-    )?;
-    gauges(
-        encoder,
-        "narrows_accept_queue_oldest_seconds",
-        "How long the connection has waited for accept that has waited the longest (0: none waits); not there when a waiting \
-         connection does not tell, as after a SYN cookie",
-        open()
-            .filter(|_| length)
-            .filter_map(|(labels, queue)| Some((labels, queue.oldest_us? as f64 / 1e6))),
-    )?;
-    counters(
-        encoder,
-        "narrows_accept_queue_drops",
-        "Handshakes that listeners of the port dropped",
-        queues().filter(|_| drops).map(|(labels, queue)| (labels, queue.drops)),
+    encoder.write(
+        &load::QUEUE_DROPS,
+        queues().map(|(labels, queue)| (labels, queue.drops)),
     )
 }
 
-fn failures(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
-    counters(
-        encoder,
-        "narrows_connection_failures",
-        "TCP connections that failed, by how, as the point's own sockets show it; never_accepted also counts callers that reset before \
-         the proxy accepted, as health checks do",
-        sides(snapshot).flat_map(|(labels, side)| by_reason(labels, &side.failures)),
-    )
-}
-
+/// Points as their callers on this node see them.
 fn called(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     fn labels(point: &CalledPoint) -> Labels<'_> {
         vec![
@@ -164,28 +129,17 @@ fn called(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
         ]
     }
     let all = || snapshot.called.iter().map(|(point, called)| (labels(point), called));
-    counters(
-        encoder,
-        "narrows_client_connections_opened",
-        "TCP connections to the point whose handshake completed, as its callers on this node see it",
-        all().map(|(labels, called)| (labels, called.opened)),
-    )?;
-    counters(
-        encoder,
-        "narrows_client_connection_failures",
-        "TCP connections to the point that failed, by how, as its callers on this node see it",
+    encoder.write(&CALLER_OPENED, all().map(|(labels, called)| (labels, called.opened)))?;
+    encoder.write(
+        &CALLER_FAILURES,
         all().flat_map(|(labels, called)| by_reason(labels, &called.failures)),
     )?;
-    counters(
-        encoder,
-        "narrows_client_syn_retransmits",
-        "SYNs to the point that its callers on this node had to repeat",
+    encoder.write(
+        &CALLER_SYN_RETRANSMITS,
         all().map(|(labels, called)| (labels, called.syn_retransmits)),
     )?;
-    histograms(
-        encoder,
-        "narrows_client_connect_duration_seconds",
-        "Time from SYN to established, as the point's callers on this node see it",
+    encoder.write(
+        &CALLER_CONNECT_DURATION,
         all().map(|(labels, called)| (labels, &called.connect)),
     )
 }

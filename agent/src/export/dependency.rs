@@ -1,13 +1,21 @@
 //! Who depends on points, who is reached through them, and how near they are to being everybody's problem.
 
 use super::{
-    families::{Encoder, Labels, counters, gauges},
-    rows::{by_reason, local, point_labels, with},
+    rows::{by_reason, local, point_labels},
     saturation::worst_ratio,
     snapshot::{PartyRows, PointRow, Snapshot},
 };
 use crate::{
     identity::Workload,
+    metrics::{
+        Encoder, Labels,
+        dependents::{
+            ACTIVE_WORKLOADS, CHOKE_RISK, CONCENTRATION, DEPENDENT_ACTIVE, DEPENDENT_BYTES, DEPENDENT_CONNECTIONS,
+            DEPENDENT_FAILURES, DEPENDENT_OPEN, DEPENDENT_SHARE, DEPENDENTS, DEPENDENTS_UNTRACKED, SERVED,
+            SERVED_ACTIVE, SERVED_CONNECTIONS, SERVED_FAILURES, SERVED_OPEN, SERVED_UNTRACKED, TRAFFIC_SHARE,
+        },
+        with,
+    },
     model::{Counts, Share, saturation},
 };
 use std::fmt;
@@ -30,29 +38,22 @@ const DESTINATION: Names = [
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     dependents(snapshot, encoder)?;
     served(snapshot, encoder)?;
-    gauges(
-        encoder,
-        "narrows_dependent_concentration_ratio",
-        "How uneven the point's connections in the window are spread over its dependents: the sum of the squares of their shares \
-         (Herfindahl index; 1: all are one's)",
+    encoder.write(
+        &CONCENTRATION,
         snapshot
             .points
             .iter()
             .filter_map(|row| Some((point_labels(row), row.window.concentration?))),
     )?;
-    gauges(
-        encoder,
-        "narrows_traffic_share_ratio",
-        "The point's share of the connections in the window that points of this node accepted",
+    encoder.write(
+        &TRAFFIC_SHARE,
         snapshot
             .points
             .iter()
             .filter_map(|row| Some((point_labels(row), row.window.traffic?))),
     )?;
-    gauges(
-        encoder,
-        "narrows_choke_risk_ratio",
-        "Saturation of the point's fullest resource, times the share of the workloads with traffic on this node that depend on it",
+    encoder.write(
+        &CHOKE_RISK,
         local(snapshot).filter_map(|row| {
             let risk = saturation::choke_risk(
                 worst_ratio(snapshot, &row.load)?,
@@ -62,45 +63,28 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
             Some((point_labels(row), risk?))
         }),
     )?;
-    gauges(
-        encoder,
-        "narrows_active_workloads",
-        "Workloads with traffic in the window, at either end of a connection that this node has seen",
-        std::iter::once((vec![], snapshot.workloads as f64)),
-    )
+    encoder.write(&ACTIVE_WORKLOADS, std::iter::once((vec![], snapshot.workloads)))
 }
 
 fn dependents(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     const OF: Of = |row| &row.dependents;
-    gauges(
-        encoder,
-        "narrows_dependents",
-        "Distinct workloads, service accounts or namespaces with traffic through the point in the window, or connections open",
+    encoder.write(
+        &DEPENDENTS,
         snapshot
             .points
             .iter()
             .flat_map(|row| counts(row, row.window.dependents)),
     )?;
-    gauges(
-        encoder,
-        "narrows_dependents_untracked",
-        "Dependents in the window that have no series of their own, because there are too many",
+    encoder.write(
+        &DEPENDENTS_UNTRACKED,
         snapshot
             .points
             .iter()
-            .map(|row| (point_labels(row), row.dependents.untracked as f64)),
+            .map(|row| (point_labels(row), row.dependents.untracked)),
     )?;
-    gauges(
-        encoder,
-        "narrows_dependent_active",
-        "1 while the dependent has traffic through the point in the window, or connections open",
-        active(snapshot, OF, SOURCE),
-    )?;
-    gauges(
-        encoder,
-        "narrows_dependent_share_ratio",
-        "Share of the dependent's connections in the window that pass the point (1: no other way out); connections, not requests. \
-         Only where the dependent runs",
+    encoder.write(&DEPENDENT_ACTIVE, active(snapshot, OF, SOURCE))?;
+    encoder.write(
+        &DEPENDENT_SHARE,
         snapshot.points.iter().flat_map(|row| {
             let known = row.dependents.rows.iter().zip(&row.shares);
             known
@@ -108,79 +92,53 @@ fn dependents(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
                 .filter_map(|(party, share)| Some((with(point_labels(row), names(SOURCE, &party.key)), (*share)?)))
         }),
     )?;
-    counters(
-        encoder,
-        "narrows_dependent_connections",
-        "TCP connections that the point accepted from the dependent",
+    encoder.write(
+        &DEPENDENT_CONNECTIONS,
         shares(snapshot, OF, SOURCE).map(|(labels, share)| (labels, share.connections)),
     )?;
-    gauges(
-        encoder,
-        "narrows_dependent_open_connections",
-        "Those of them that are open now",
-        shares(snapshot, OF, SOURCE).map(|(labels, share)| (labels, share.active as f64)),
+    encoder.write(
+        &DEPENDENT_OPEN,
+        shares(snapshot, OF, SOURCE).map(|(labels, share)| (labels, share.active)),
     )?;
-    counters(
-        encoder,
-        "narrows_dependent_bytes",
-        "Payload bytes of these connections, both ways",
+    encoder.write(
+        &DEPENDENT_BYTES,
         shares(snapshot, OF, SOURCE).map(|(labels, share)| (labels, share.bytes)),
     )?;
-    counters(
-        encoder,
-        "narrows_dependent_failures",
-        "TCP connections of the dependent that failed at the point, by how",
+    encoder.write(
+        &DEPENDENT_FAILURES,
         shares(snapshot, OF, SOURCE).flat_map(|(labels, share)| by_reason(labels, &share.failures)),
     )
 }
 
 fn served(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     const OF: Of = |row| &row.served;
-    gauges(
-        encoder,
-        "narrows_served",
-        "Distinct workloads, service accounts or namespaces that are reached through the point, in the window or by open connections",
-        local(snapshot).flat_map(|row| counts(row, row.window.served)),
+    encoder.write(&SERVED, local(snapshot).flat_map(|row| counts(row, row.window.served)))?;
+    encoder.write(
+        &SERVED_UNTRACKED,
+        local(snapshot).map(|row| (point_labels(row), row.served.untracked)),
     )?;
-    gauges(
-        encoder,
-        "narrows_served_untracked",
-        "Served workloads in the window that have no series of their own, because there are too many",
-        local(snapshot).map(|row| (point_labels(row), row.served.untracked as f64)),
-    )?;
-    gauges(
-        encoder,
-        "narrows_served_active",
-        "1 while the workload is reached through the point in the window, or by open connections",
-        active(snapshot, OF, DESTINATION),
-    )?;
-    counters(
-        encoder,
-        "narrows_served_connections",
-        "TCP connections that the point opened to the workload",
+    encoder.write(&SERVED_ACTIVE, active(snapshot, OF, DESTINATION))?;
+    encoder.write(
+        &SERVED_CONNECTIONS,
         shares(snapshot, OF, DESTINATION).map(|(labels, share)| (labels, share.connections)),
     )?;
-    gauges(
-        encoder,
-        "narrows_served_open_connections",
-        "Those of them that are open now",
-        shares(snapshot, OF, DESTINATION).map(|(labels, share)| (labels, share.active as f64)),
+    encoder.write(
+        &SERVED_OPEN,
+        shares(snapshot, OF, DESTINATION).map(|(labels, share)| (labels, share.active)),
     )?;
-    counters(
-        encoder,
-        "narrows_served_failures",
-        "TCP connections of the point to the workload that failed, by how",
+    encoder.write(
+        &SERVED_FAILURES,
         shares(snapshot, OF, DESTINATION).flat_map(|(labels, share)| by_reason(labels, &share.failures)),
     )
 }
 
-fn counts(row: &PointRow, counts: Counts) -> [(Labels<'_>, f64); 3] {
+fn counts(row: &PointRow, counts: Counts) -> [(Labels<'_>, usize); 3] {
     [
         ("workload", counts.workloads),
         ("service_account", counts.service_accounts),
         ("namespace", counts.namespaces),
     ]
-    .map(|(scope, n)| (with(point_labels(row), [("scope", scope)]), n as f64))
+    .map(|(scope, n)| (with(point_labels(row), [("scope", scope)]), n))
 }
 
 fn names(names: Names, who: &Workload) -> [(&'static str, &str); 3] {
@@ -192,15 +150,10 @@ fn names(names: Names, who: &Workload) -> [(&'static str, &str); 3] {
     ]
 }
 
-fn active<'a>(snapshot: &'a Snapshot, of: Of, labels: Names) -> impl Iterator<Item = (Labels<'a>, f64)> {
+fn active<'a>(snapshot: &'a Snapshot, of: Of, labels: Names) -> impl Iterator<Item = (Labels<'a>, bool)> {
     snapshot.points.iter().flat_map(move |row| {
         let rows = of(row).rows.iter();
-        rows.map(move |party| {
-            (
-                with(point_labels(row), names(labels, &party.key)),
-                f64::from(u8::from(party.active)),
-            )
-        })
+        rows.map(move |party| (with(point_labels(row), names(labels, &party.key)), party.active))
     })
 }
 

@@ -4,18 +4,14 @@ mod boundary;
 mod collector;
 mod dependency;
 mod failures;
-mod families;
 mod http;
-mod inside;
 mod own;
 mod process;
 mod rows;
 mod saturation;
-mod series;
 mod snapshot;
 mod text;
 
 pub use collector::series;
 pub use http::router;
-pub use series::{Kept, Series, Value};
 pub use snapshot::{Bound, BoundaryRows, ClusterStatus, InventoryStatus, PartyRows, PointRow, Shared, Snapshot};

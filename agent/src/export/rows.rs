@@ -1,13 +1,8 @@
-//! What all metrics of points have in common: their labels, and which points they are about.
+//! What rows of several families have in common: their labels, and which points they are about.
 
-use super::{
-    families::Labels,
-    snapshot::{PointRow, Snapshot},
-};
+use super::snapshot::{PointRow, Snapshot};
+use crate::metrics::{Labels, with};
 use agent_common::Reason;
-
-/// What the length of accept queues rests on.
-pub(super) const ACCEPT_QUEUE: &[&str] = &["sock.sk_ack_backlog"];
 
 /// The labels of every series of a point.
 pub(super) fn point_labels(row: &PointRow) -> Labels<'_> {
@@ -20,12 +15,6 @@ pub(super) fn point_labels(row: &PointRow) -> Labels<'_> {
     ]
 }
 
-/// More labels.
-pub(super) fn with<'a>(mut labels: Labels<'a>, more: impl IntoIterator<Item = (&'static str, &'a str)>) -> Labels<'a> {
-    labels.extend(more.into_iter().map(|(name, value)| (name, value.into())));
-    labels
-}
-
 /// Points that run here.
 pub(super) fn local(snapshot: &Snapshot) -> impl Iterator<Item = &PointRow> {
     snapshot.points.iter().filter(|row| row.load.local)
@@ -34,7 +23,7 @@ pub(super) fn local(snapshot: &Snapshot) -> impl Iterator<Item = &PointRow> {
 /// A series for each reason that has occurred. `phase` tells the two kinds of time-out apart, and the others too.
 pub(super) fn by_reason<'a>(
     labels: Labels<'a>,
-    failures: &'a [u64; agent_common::REASONS],
+    failures: &'a [u64; Reason::COUNT],
 ) -> impl Iterator<Item = (Labels<'a>, u64)> {
     Reason::ALL
         .into_iter()

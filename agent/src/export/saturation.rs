@@ -2,14 +2,14 @@
 //! absent.
 
 use super::{
-    families::{Encoder, Labels, counters, counters_f64, gauges},
-    inside::{SCHEDULING, UNREAD},
-    rows::{ACCEPT_QUEUE, local, point_labels, with},
+    rows::{local, point_labels},
     snapshot::{PointRow, Snapshot},
 };
 use crate::{
+    metrics::{Encoder, Labels, load, resources, with},
     model::{PointLoad, Resources, saturation},
     node::resources::Pressure,
+    signals::{scheduling, sockets},
 };
 use std::{fmt, time::Duration};
 
@@ -17,10 +17,8 @@ use std::{fmt, time::Duration};
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     processor_time(snapshot, encoder)?;
     memory_and_files(snapshot, encoder)?;
-    gauges(
-        encoder,
-        "narrows_saturation_ratio",
-        "How full the resource is, from 0 (idle) to 1 (full)",
+    encoder.write(
+        &resources::SATURATION,
         local(snapshot).flat_map(|row| {
             let known = ratios(snapshot, &row.load)
                 .into_iter()
@@ -32,18 +30,23 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
 
 /// How full each resource of a point is, by the value of the `resource` label; `None` where it cannot be known.
 fn ratios(snapshot: &Snapshot, load: &PointLoad) -> [(&'static str, Option<f64>); 6] {
-    let has = |needs: &[&str]| needs.iter().all(|name| snapshot.has(name));
+    let offer = snapshot.offer();
     let (now, inside) = (&load.resources.now, &load.inside);
-    let waited = has(SCHEDULING).then(|| inside.waited());
+    let waited = offer
+        .has_all(scheduling::RUN_QUEUE.needs)
+        .then(|| inside.scheduling.waited());
     let open = load.downstream.active.max(0) + load.upstream.active.max(0);
-    let backlog = has(UNREAD).then(|| saturation::backlog(inside.unread(), open.cast_unsigned()));
+    let backlog = offer
+        .has_all(sockets::UNREAD_NEEDS)
+        .then(|| saturation::backlog(inside.sockets.unread(), open.cast_unsigned()));
     let listening = load.queues.values().filter(|queue| queue.listeners > 0);
     [
         ("cpu", load.resources.cpu_saturation(waited)),
         ("memory", now.memory_use),
         (
             "accept_queue",
-            has(ACCEPT_QUEUE)
+            offer
+                .has_all(load::QUEUE.needs)
                 .then(|| saturation::accept_queue(listening.map(|queue| queue.utilization)))
                 .flatten(),
         ),
@@ -55,7 +58,7 @@ fn ratios(snapshot: &Snapshot, load: &PointLoad) -> [(&'static str, Option<f64>)
         ("backlog", backlog.flatten()),
         (
             "ephemeral_ports",
-            saturation::ephemeral_ports(inside.ports_used, inside.ports),
+            saturation::ephemeral_ports(inside.sockets.ports_used, inside.sockets.ports),
         ),
     ]
 }
@@ -67,44 +70,32 @@ pub(super) fn worst_ratio(snapshot: &Snapshot, load: &PointLoad) -> Option<f64> 
 }
 
 fn processor_time(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
-    counters_f64(
-        encoder,
-        "narrows_cpu_seconds",
-        "Processor time used",
+    encoder.write(
+        &resources::CPU,
         rows(snapshot, |resources| resources.cpu.map(|time| time.as_secs_f64())),
     )?;
-    counters_f64(
-        encoder,
-        "narrows_cpu_throttled_seconds",
-        "Time that a quota held it back, summed over processors",
+    encoder.write(
+        &resources::CPU_THROTTLED,
         rows(snapshot, |resources| {
             resources.throttling.map(|it| it.throttled.as_secs_f64())
         }),
     )?;
-    counters(
-        encoder,
-        "narrows_cpu_periods",
-        "Periods of its quota in which it wanted to run",
+    encoder.write(
+        &resources::CPU_PERIODS,
         rows(snapshot, |resources| resources.throttling.map(|it| it.periods)),
     )?;
-    counters(
-        encoder,
-        "narrows_cpu_throttled_periods",
-        "Periods in which it used up its quota",
+    encoder.write(
+        &resources::CPU_THROTTLED_PERIODS,
         rows(snapshot, |resources| {
             resources.throttling.map(|it| it.throttled_periods)
         }),
     )?;
-    gauges(
-        encoder,
-        "narrows_cpu_limit_cores",
-        "Processors that it may use; absent when it may use all",
+    encoder.write(
+        &resources::CPU_LIMIT,
         rows(snapshot, |resources| resources.now.cpu_limit),
     )?;
-    counters_f64(
-        encoder,
-        "narrows_pressure_seconds",
-        "Time that some, or all, of its threads that wanted to go on waited for the resource (PSI)",
+    encoder.write(
+        &resources::PRESSURE,
         local(snapshot).flat_map(|row| {
             let resources = &row.load.resources;
             [("cpu", resources.cpu_pressure), ("memory", resources.memory_pressure)]
@@ -125,33 +116,18 @@ fn pressures<'a>(row: &'a PointRow, resource: &'a str, pressure: Pressure) -> [(
 }
 
 fn memory_and_files(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
-    gauges(
-        encoder,
-        "narrows_memory_bytes",
-        "Memory in use, without file pages that the kernel can take back at once (working set)",
-        rows(snapshot, |resources| resources.now.memory.map(|bytes| bytes as f64)),
+    encoder.write(&resources::MEMORY, rows(snapshot, |resources| resources.now.memory))?;
+    encoder.write(
+        &resources::MEMORY_LIMIT,
+        rows(snapshot, |resources| resources.now.memory_limit),
     )?;
-    gauges(
-        encoder,
-        "narrows_memory_limit_bytes",
-        "Memory that it may use; absent when it may use all of the machine's",
-        rows(snapshot, |resources| {
-            resources.now.memory_limit.map(|bytes| bytes as f64)
-        }),
+    encoder.write(
+        &resources::OPEN_FILES,
+        rows(snapshot, |resources| resources.now.files.map(|files| files.open)),
     )?;
-    gauges(
-        encoder,
-        "narrows_open_files",
-        "Open files of its process that is closest to its limit",
-        rows(snapshot, |resources| resources.now.files.map(|files| files.open as f64)),
-    )?;
-    gauges(
-        encoder,
-        "narrows_open_files_limit",
-        "Files that this process may open",
-        rows(snapshot, |resources| {
-            resources.now.files.map(|files| files.limit as f64)
-        }),
+    encoder.write(
+        &resources::OPEN_FILES_LIMIT,
+        rows(snapshot, |resources| resources.now.files.map(|files| files.limit)),
     )
 }
 

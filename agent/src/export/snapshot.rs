@@ -1,17 +1,19 @@
 //! What one tick found: immutable, shared by everything that shows it.
 
-use super::series::Series;
 use crate::{
     config::Scope,
+    histogram::Histogram,
     identity::{
         Workload,
         kubernetes::{Directory, Kubernetes, Millis, Sizes, SourceStatus},
     },
-    kernel::{Field, ProgramCost, ProgramStatus},
+    kernel::{FieldStatus, ProgramCost, ProgramStatus},
+    metrics::Series,
     model::{
-        Boundary, ByKind, Bypass, Called, CalledPoint, Connections, End, Found, Histogram, Mode, Pair, PointLoad, Row,
-        Share, Window,
+        Boundary, ByKind, Bypass, Called, CalledPoint, Connections, End, Found, Mode, Pair, PointLoad, Row, Share,
+        Window,
     },
+    program::Offer,
     signals::Signal,
 };
 use agent_common::Loss;
@@ -188,7 +190,7 @@ pub struct Snapshot {
     /// What depends on what this node offers.
     pub signals: Vec<Signal>,
     /// Kernel fields.
-    pub fields: Vec<Field>,
+    pub fields: Vec<FieldStatus>,
     /// The flow table.
     pub flows: Bound,
     /// The overflow table.
@@ -216,12 +218,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether a kernel program is active, or a kernel field (`structure.path`) is known: what rests on one that is not is
-    /// not shown, rather than shown as 0.
-    pub fn has(&self, program_or_field: &str) -> bool {
-        let program = |status: &ProgramStatus| status.program == program_or_field && status.active;
-        let field = |field: &Field| field.field == program_or_field && field.offset.is_some();
-        self.programs.iter().any(program) || self.fields.iter().any(field)
+    /// What this kernel offers: what rests on anything else is not shown, rather than shown as 0.
+    pub fn offer(&self) -> Offer {
+        let programs = self.programs.iter().filter(|status| status.active);
+        let fields = self.fields.iter().filter(|status| status.offset.is_some());
+        Offer {
+            programs: programs.map(|status| status.program).collect(),
+            fields: fields.map(|status| status.place).collect(),
+        }
     }
 }
 

@@ -20,7 +20,10 @@ use super::{
     control::{Controls, settle},
     pins::{EpochDir, LayoutDir},
     probes::Probes,
-    programs::{Hook, LIFE_CYCLE, PROGRAMS},
+};
+use crate::{
+    program::{Hook, LIFE_CYCLE},
+    signals,
 };
 use agent_common::Control;
 
@@ -33,11 +36,11 @@ pub fn hand_over(old: &EpochDir, new: &mut Probes, controls: &mut Controls, epoc
     controls.set(Control::HandsOver, true)?;
     settle();
     // What cannot be attached is tried once more, and said, when all are.
-    for name in LIFE_CYCLE {
-        let _later = new.attach(name);
+    for program in LIFE_CYCLE {
+        let _later = new.attach(program.name);
     }
     finish(&mut leaving)?;
-    for program in PROGRAMS.iter().filter(|program| !LIFE_CYCLE.contains(&program.name)) {
+    for program in signals::programs().filter(|program| !program.is_life_cycle()) {
         let was_attached = leaving.is_attached(program.name);
         leaving.detach(program.name)?;
         if was_attached || matches!(program.hook, Hook::Tracepoint(_)) {
@@ -51,8 +54,8 @@ pub fn hand_over(old: &EpochDir, new: &mut Probes, controls: &mut Controls, epoc
 
 /// Detaches the life-cycle programs that leave; returns when none of their runs is under way.
 fn finish(leaving: &mut Probes) -> anyhow::Result<()> {
-    for name in LIFE_CYCLE {
-        leaving.detach(name)?;
+    for program in LIFE_CYCLE {
+        leaving.detach(program.name)?;
     }
     settle();
     Ok(())
@@ -60,7 +63,7 @@ fn finish(leaving: &mut Probes) -> anyhow::Result<()> {
 
 fn resume(epoch: &EpochDir) -> Probes {
     let mut probes = Probes::new(Some(epoch.clone()));
-    for program in &PROGRAMS {
+    for program in signals::programs() {
         probes.resume(program.name);
     }
     probes
@@ -79,7 +82,7 @@ pub fn recover(layout: &LayoutDir, controls: &mut Controls) -> anyhow::Result<()
         .collect::<Vec<_>>()
     {
         let came = layout.epoch(epoch);
-        if !resume(&came).is_attached(twin) {
+        if !resume(&came).is_attached(twin.name) {
             // It was not to count yet.
             came.remove()?;
             continue;

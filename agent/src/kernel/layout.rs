@@ -1,7 +1,7 @@
 //! What tells one set of maps from another, and one set of programs from another.
 
 use super::{OBJECT, Options};
-use agent_common::{Control, FlowKey, LAYOUT, Offsets};
+use agent_common::{Control, Field, FlowKey, LAYOUT, Offsets};
 use anyhow::{Context, bail};
 use aya::maps::MapInfo;
 use aya_obj::{EbpfSectionKind, Object};
@@ -100,8 +100,8 @@ impl Layout {
 pub fn epoch(options: &Options, offsets: &Offsets) -> u32 {
     let mut hash = Hash::new();
     hash.add(OBJECT);
-    for &(name, ..) in Offsets::FIELDS {
-        hash.add(&offsets.get(name).unwrap_or_default().to_ne_bytes());
+    for field in Field::ALL {
+        hash.add(&offsets.get(*field).to_ne_bytes());
     }
     let settings = &options.settings;
     for number in [

@@ -26,15 +26,19 @@ pub use bytes::{bytes_of, split};
 pub use capabilities::{missing_capabilities, sees_processes};
 pub use cgroup::CgroupChange;
 pub use footprint::Footprint;
-pub use offsets::Field;
+pub use offsets::{FieldStatus, name as field_name};
 pub use pins::{PINS, Pins, Unusable};
 pub use points::{PointMaps, PointProcess};
-pub use programs::{Hook, LIFE_CYCLE, PROGRAMS, ProgramStatus};
+pub use programs::ProgramStatus;
 pub use restrictions::{LOCKDOWN, Lockdown, is_real_time, lockdown};
 pub use tables::Reading;
 pub use takeover::Start;
 pub(crate) use walk::next_walk;
 
+use crate::{
+    program::{AMEND, CGROUP_MKDIR, CGROUP_RMDIR, Hook, LIFE_CYCLE, Program, WALK},
+    signals::{self, accepts},
+};
 use agent_common::{CgroupEvent, Control, FailureEvent, ListenerSample, Loss, Settings};
 use anyhow::Context;
 use aya::{
@@ -105,7 +109,7 @@ pub struct Kernel {
     /// Where connections wait to be accepted, by network namespace and port.
     queues: HashSet<(u32, u16)>,
     programs: Vec<ProgramStatus>,
-    fields: Vec<Field>,
+    fields: Vec<FieldStatus>,
     start: Start,
     /// Where the state is kept.
     place: Option<(Pins, LayoutDir)>,
@@ -194,15 +198,15 @@ impl Kernel {
     }
 
     /// The kernel fields that were looked for.
-    pub fn fields(&self) -> &[Field] {
+    pub fn fields(&self) -> &[FieldStatus] {
         &self.fields
     }
 
     /// Whether a program is active.
-    pub fn is_active(&self, program: &str) -> bool {
+    pub fn is_active(&self, program: &Program) -> bool {
         self.programs
             .iter()
-            .any(|status| status.program == program && status.active)
+            .any(|status| status.program == program.name && status.active)
     }
 
     /// What is counted for points alone.
@@ -217,13 +221,10 @@ impl Kernel {
     /// What the kernel says.
     pub fn set_points(&mut self, cgroups: &HashSet<u64>) -> anyhow::Result<Vec<u64>> {
         let new = self.points.set(cgroups, &mut self.controls)?;
-        for program in PROGRAMS
-            .iter()
-            .filter(|program| matches!(program.hook, Hook::Points(_)))
-        {
+        for program in signals::programs().filter(|program| matches!(program.hook, Hook::Points(_))) {
             if cgroups.is_empty() {
                 self.probes.detach(program.name)?;
-            } else if let Some(status) = active_status(&mut self.programs, program.name)
+            } else if let Some(status) = active_status(&mut self.programs, program)
                 && let Err(error) = self.probes.attach(program.name)
             {
                 status.switch_off(format!("{error:#}"));
@@ -257,16 +258,16 @@ impl Kernel {
     /// # Errors
     /// What the kernel says.
     pub fn watch_accept(&mut self, on: bool) -> anyhow::Result<()> {
-        match self.is_active("accept_error") {
-            true if on => self.probes.attach("accept_error"),
-            true => self.probes.detach("accept_error"),
+        match self.is_active(&accepts::ERROR) {
+            true if on => self.probes.attach(accepts::ERROR.name),
+            true => self.probes.detach(accepts::ERROR.name),
             false => Ok(()),
         }
     }
 
     /// Whether the life cycle of connections is seen: without it there is nothing to count.
     pub fn sees_life_cycle(&self) -> bool {
-        LIFE_CYCLE.iter().any(|name| self.is_active(name))
+        LIFE_CYCLE.iter().any(|program| self.is_active(program))
     }
 
     /// Brings the flows of open connections up to date, and returns the listeners: those of all processes, or, where walking over
@@ -347,15 +348,14 @@ impl Kernel {
     /// Runs of programs that the kernel left out, as it does not run a program that it has just interrupted on the same
     /// processor: what they would have counted is missing. Those of the life-cycle program are [`Kernel::missed_changes`].
     pub fn skipped_runs(&self) -> u64 {
-        let others = self.programs.iter().filter(|status| status.active);
-        let others = others.filter(|status| !LIFE_CYCLE.contains(&status.program));
-        others.map(|status| self.recursion_misses(status.program)).sum()
+        let others = signals::programs().filter(|program| !program.is_life_cycle() && self.is_active(program));
+        others.map(|program| self.recursion_misses(program)).sum()
     }
 
     /// Changes of state that neither the life-cycle program nor its twin has handled.
     pub fn missed_changes(&self) -> u64 {
         let missed = self.skipped_changes();
-        let handled: u64 = match LIFE_CYCLE.iter().all(|name| self.is_active(name)) {
+        let handled: u64 = match LIFE_CYCLE.iter().all(|program| self.is_active(program)) {
             // Read after the other one: what is handled between the two is no loss.
             true => self.caught.get(&0, 0).map_or(0, |each| each.iter().sum()),
             false => 0,
@@ -365,12 +365,12 @@ impl Kernel {
 
     /// Runs of the life-cycle program that the kernel left out, whether or not its twin made up for them.
     fn skipped_changes(&self) -> u64 {
-        let active = LIFE_CYCLE.iter().find(|name| self.is_active(name));
-        active.map_or(0, |name| self.recursion_misses(name))
+        let active = LIFE_CYCLE.iter().find(|program| self.is_active(program));
+        active.map_or(0, |program| self.recursion_misses(program))
     }
 
-    fn recursion_misses(&self, program: &str) -> u64 {
-        let program = self.probes.program(program);
+    fn recursion_misses(&self, program: &Program) -> u64 {
+        let program = self.probes.program(program.name);
         program.map_or(0, |program| bpf::runs(program).map_or(0, |runs| runs.recursion_misses))
     }
 
@@ -380,8 +380,8 @@ impl Kernel {
         if fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() == "0") {
             return Vec::new();
         }
-        let walker = self.walker.iter().map(|walker| ("walk", walker.program()));
-        let amend = self.amend.iter().map(|program| ("amend", program.as_fd()));
+        let walker = self.walker.iter().map(|walker| (WALK.name, walker.program()));
+        let amend = self.amend.iter().map(|program| (AMEND.name, program.as_fd()));
         let probes = self
             .probes
             .names()
@@ -410,7 +410,7 @@ impl Kernel {
 
     /// Whether [`Kernel::cgroups`] tells of all cgroups.
     pub fn tells_cgroups(&self) -> bool {
-        self.is_active("cgroup_mkdir") && self.is_active("cgroup_rmdir")
+        self.is_active(&CGROUP_MKDIR) && self.is_active(&CGROUP_RMDIR)
     }
 
     /// Readable (poll) while there are failure events.
@@ -438,9 +438,9 @@ impl Kernel {
 }
 
 /// The status of a program that is active.
-fn active_status<'a>(programs: &'a mut [ProgramStatus], name: &str) -> Option<&'a mut ProgramStatus> {
+fn active_status<'a>(programs: &'a mut [ProgramStatus], program: &Program) -> Option<&'a mut ProgramStatus> {
     let mut all = programs.iter_mut();
-    all.find(|status| status.program == name && status.active)
+    all.find(|status| status.program == program.name && status.active)
 }
 
 /// Processors that per-processor maps have room for.

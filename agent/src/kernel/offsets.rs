@@ -4,13 +4,16 @@ use super::{
     btf::{Btf, NoPlace},
     restrictions::PROBED_FIELDS,
 };
-use agent_common::{ABSENT, Offsets};
+use agent_common::{ABSENT, Field, Offsets};
 use serde::Serialize;
 
-/// One field, found or not.
+/// A field, found or not.
 #[derive(Clone, Debug, Serialize)]
-pub struct Field {
-    /// `structure.path`, as in the kernel's sources.
+pub struct FieldStatus {
+    /// Which field.
+    #[serde(skip)]
+    pub place: Field,
+    /// Its name: `structure.path`, as in the kernel's sources.
     pub field: String,
     /// Bytes from the start of the structure; `None` when that is not known.
     pub offset: Option<u32>,
@@ -24,14 +27,20 @@ pub struct Field {
     pub reason: Option<String>,
 }
 
+/// The name of a field in configuration, messages and answers: `structure.path`, as in the kernel's sources.
+pub fn name(field: Field) -> String {
+    format!("{}.{}", field.structure(), field.path())
+}
+
 /// Looks all of them up, but for the optional ones that are switched off, as `structure.path`, and those that cannot be read where
 /// the kernel is `locked`.
-pub fn find(btf: &Btf, off: &[String], locked: bool) -> (Offsets, Vec<Field>) {
+pub fn find(btf: &Btf, off: &[String], locked: bool) -> (Offsets, Vec<FieldStatus>) {
     let mut offsets = Offsets::NONE;
-    let mut fields = Vec::with_capacity(Offsets::FIELDS.len());
-    for &(name, structure, path, required) in Offsets::FIELDS {
-        let field = format!("{structure}.{path}");
-        let found = btf.offset(structure, path);
+    let mut fields = Vec::with_capacity(Field::ALL.len());
+    for &place in Field::ALL {
+        let field = name(place);
+        let required = place.off_without().is_none();
+        let found = btf.offset(place.structure(), place.path());
         let hidden = match &found {
             Err(error) => Some(error.to_string()),
             _ if !required && off.contains(&field) => {
@@ -43,10 +52,11 @@ pub fn find(btf: &Btf, off: &[String], locked: bool) -> (Offsets, Vec<Field>) {
             _ => None,
         };
         let offset = found.ok().filter(|_| hidden.is_none());
-        offsets.set(name, offset.unwrap_or(ABSENT));
-        fields.push(Field {
+        offsets.set(place, offset.unwrap_or(ABSENT));
+        fields.push(FieldStatus {
+            place,
             reason: hidden,
-            off: offset.is_none().then(|| signal_without(&field)),
+            off: offset.is_none().then(|| place.off_without().unwrap_or("all")),
             field,
             offset,
             required,
@@ -56,8 +66,8 @@ pub fn find(btf: &Btf, off: &[String], locked: bool) -> (Offsets, Vec<Field>) {
 }
 
 /// What stands in the way of counting: required fields of which it is not known where they are.
-pub fn obstacle(fields: &[Field]) -> Option<String> {
-    let unknown = |field: &&Field| field.required && field.offset.is_none();
+pub fn obstacle(fields: &[FieldStatus]) -> Option<String> {
+    let unknown = |field: &&FieldStatus| field.required && field.offset.is_none();
     let (absent, others): (Vec<_>, Vec<_>) = (fields.iter().filter(unknown))
         .partition(|field| field.reason.as_deref() == Some(NoPlace::Absent.to_string().as_str()));
     let mut obstacles: Vec<_> = others.iter().filter_map(|field| field.reason.clone()).collect();
@@ -68,53 +78,14 @@ pub fn obstacle(fields: &[Field]) -> Option<String> {
     (!obstacles.is_empty()).then(|| format!("{}: Narrows does not know where to look on it", obstacles.join("; ")))
 }
 
-/// The signal that is off without an optional field.
-fn signal_without(field: &str) -> &'static str {
-    match field {
-        "sock.__sk_common.skc_v6_daddr" | "sock.__sk_common.skc_v6_rcv_saddr" => "IPv6 peers",
-        "sock.sk_ack_backlog" => "accept queue length",
-        "sock.sk_drops" => "accept queue drops",
-        "socket.sk" => "connections open before the start",
-        "sock.sk_bpf_storage" => "nothing: it saves the time of looking for records that are not there",
-        "sock.sk_txhash" => "telling interrupted programs' notes apart: counts drift under interrupts",
-        "tcp_sock.is_mptcp" => {
-            "nothing where the kernel has no Multipath TCP (else its connections end as never accepted)"
-        }
-        "tcp_sock.total_retrans" => "retransmits",
-        "tcp_sock.srtt_us" => "round trip, connect duration",
-        "tcp_sock.retrans_stamp" => "connect duration of handshakes with retransmits",
-        "sock.sk_socket" => "connections that were never accepted (else reset)",
-        "tcp_sock.rcv_nxt" | "tcp_sock.copied_seq" => "unread bytes, stalled connections that are not read; read delay",
-        "tcp_sock.write_seq" | "tcp_sock.snd_una" => "unacknowledged bytes, stalled connections",
-        "tcp_sock.snd_wnd" => "connections stalled by a closed window (else counted as unacknowledged)",
-        "tcp_sock.inet_conn.icsk_accept_queue.rskq_accept_head" | "request_sock.sk" | "tcp_request_sock.snt_synack" => {
-            "how long the first connection in an accept queue has waited"
-        }
-        "request_sock.rsk_timer.expires" => "telling accept queue drops from SYNs that came twice (counted as drops)",
-        "net.ipv4.ip_local_ports.range" => "ephemeral ports in use against their range",
-        "cfs_rq.throttle_count" | "task_struct.se.cfs_rq" => {
-            "telling a point's own quota from other processes that interrupt it"
-        }
-        "signal_struct.oom_mm" => "OOM kills (else counted as killed)",
-        "pt_regs.orig_ax" | "pt_regs.syscallno" => "failed accepts",
-        field
-            if field.starts_with("task_struct.")
-                || field.starts_with("signal_struct.")
-                || field.starts_with("css_set.") =>
-        {
-            "run-queue delay, starts and exits of points: see the programs"
-        }
-        _ => "all",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_required_field_that_is_not_known_is_named() {
-        let field = |field: &str, required, why: Option<NoPlace>| Field {
+        let field = |field: &str, required, why: Option<NoPlace>| FieldStatus {
+            place: Field::sk_err,
             field: field.to_owned(),
             offset: why.is_none().then_some(8),
             required,

@@ -6,18 +6,22 @@ use super::{
     control::Controls,
     handover,
     layout::{self, Layout},
-    offsets::{self, Field},
+    offsets::{self, FieldStatus},
     points::PointMaps,
     probes::Probes,
     processors,
-    programs::{Hook, LIFE_CYCLE, PROGRAMS, ProgramStatus},
+    programs::ProgramStatus,
     restrictions::{Lockdown, lockdown},
     tables::FlowTables,
     take,
     takeover::{self, Start},
     walk::Walker,
 };
-use crate::memory::give_back_memory;
+use crate::{
+    memory::give_back_memory,
+    program::{Hook, LIFE_CYCLE, Program, RESET, WALK},
+    signals::{self, delays},
+};
 use agent_common::{Control, Offsets, Settings};
 use anyhow::{Context, bail};
 use aya::{
@@ -50,7 +54,7 @@ impl Kernel {
     }
 
     /// [`Kernel::open`] with given offsets.
-    pub(super) fn open_with(options: &Options, offsets: Offsets, fields: Vec<Field>) -> anyhow::Result<Self> {
+    pub(super) fn open_with(options: &Options, offsets: Offsets, fields: Vec<FieldStatus>) -> anyhow::Result<Self> {
         let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let layout = Layout::of(options)?;
         let found = takeover::find(options.pins.as_deref(), &layout)?;
@@ -82,16 +86,14 @@ impl Kernel {
         }
 
         let mut probes = Probes::new(names);
-        let mut programs: Vec<ProgramStatus> = Vec::with_capacity(PROGRAMS.len());
+        let mut programs: Vec<ProgramStatus> = Vec::new();
         let (mut walk, mut amend) = (None, None);
-        for program in &PROGRAMS {
+        for program in signals::programs() {
             let outcome = match program.obstacle(options, &offsets, &programs) {
                 Some(obstacle) => Err(obstacle),
                 None if is_same && program.is_lasting() && probes.resume(program.name) => Ok(()),
                 // Another one at the same hook would count again what the one that is there has counted.
-                None if is_same && LIFE_CYCLE.contains(&program.name) => {
-                    Err("it was not attached when counting began".to_owned())
-                }
+                None if is_same && program.is_life_cycle() => Err("it was not attached when counting began".to_owned()),
                 None => program.load(&mut ebpf, &btf).and_then(|loaded| {
                     match program.hook {
                         Hook::Iterator(_) => walk = Some(loaded),
@@ -114,7 +116,7 @@ impl Kernel {
         };
         let mut caught: PerCpuArray<MapData, u64> = PerCpuArray::try_from(take(&mut ebpf, "CAUGHT")?)?;
         let [_, twin] = LIFE_CYCLE;
-        let has_twin = probes.program(twin).is_some();
+        let has_twin = probes.program(twin.name).is_some();
         if let (Start::Replaced, Some(directory)) = (&start, &directory) {
             controls.set(Control::TwinIsHere, has_twin)?;
             let before = directory.epoch(controls.epoch());
@@ -127,16 +129,23 @@ impl Kernel {
 
         let mut walker = None;
         let walks = Array::try_from(take(&mut ebpf, "WALK")?)?;
-        if let (Some(status), Some(program)) = (active_status(&mut programs, "walk"), walk) {
+        if let (Some(status), Some(program)) = (active_status(&mut programs, &WALK), walk) {
             match Walker::attach(program, walks) {
                 Ok(started) => walker = Some(started),
                 Err(error) => status.switch_off(format!("{error:#}")),
             }
         }
-        let active = |name: &str| programs.iter().any(|status| status.program == name && status.active);
+        let active = |program: &Program| {
+            programs
+                .iter()
+                .any(|status| status.program == program.name && status.active)
+        };
         controls.set(Control::TwinIsHere, has_twin)?;
-        controls.set(Control::ResetsAreSeen, active("reset"))?;
-        controls.set(Control::ExchangesAreSeen, active("data_read") && active("data_sent"))?;
+        controls.set(Control::ResetsAreSeen, active(&RESET))?;
+        controls.set(
+            Control::ExchangesAreSeen,
+            active(&delays::READ) && active(&delays::SENT),
+        )?;
         // From now on they count.
         controls.begin(epoch)?;
         let logger = match aya_log::EbpfLogger::init(&mut ebpf) {
@@ -187,7 +196,7 @@ impl Kernel {
             && let Err(error) = walker.walk(std::iter::empty())
         {
             self.walker = None;
-            if let Some(status) = active_status(&mut self.programs, "walk") {
+            if let Some(status) = active_status(&mut self.programs, &WALK) {
                 status.switch_off(format!("{error:#}"));
             }
         }
@@ -198,8 +207,8 @@ impl Kernel {
 /// Attaches what is to be attached now. `Hook::Points` and `Hook::OnDemand` programs are tried, as whether they can be attached is
 /// to be known before it is wanted; not where others that they replace may be attached.
 fn attach(probes: &mut Probes, programs: &mut [ProgramStatus], is_replacing: bool) {
-    for program in &PROGRAMS {
-        let Some(status) = active_status(programs, program.name) else {
+    for program in signals::programs() {
+        let Some(status) = active_status(programs, program) else {
             continue;
         };
         let attached = match program.hook {
@@ -223,6 +232,5 @@ fn loads_walk(options: &Options, offsets: &Offsets) -> anyhow::Result<bool> {
         .load(OBJECT)
         .context("cannot create the kernel maps")?;
     let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
-    let mut walk = PROGRAMS.iter().filter(|program| program.name == "walk");
-    Ok(walk.all(|walk| walk.obstacle(options, offsets, &[]).is_some() || walk.load(&mut ebpf, &btf).is_ok()))
+    Ok(WALK.obstacle(options, offsets, &[]).is_some() || WALK.load(&mut ebpf, &btf).is_ok())
 }

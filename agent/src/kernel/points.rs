@@ -1,7 +1,7 @@
 //! What the kernel counts for points alone: the agent says which cgroups and threads are theirs.
 
 use super::control::Controls;
-use agent_common::{BUCKETS, Backlog, Control, PointCounters, Preemption, Task};
+use agent_common::{Backlog, Control, Count, PointCounters, Preemption, Task};
 use anyhow::Context;
 use aya::{
     Ebpf,
@@ -224,7 +224,7 @@ impl PointMaps {
         let each = absent(self.counters.get(&cgroup, 0)).context("a point's counters cannot be read")?;
         let mut sum = PointCounters::ZERO;
         for one in each.iter().flat_map(|each| each.iter()) {
-            add(&mut sum, one);
+            sum = sum.plus(*one);
         }
         Ok(sum)
     }
@@ -242,28 +242,4 @@ impl PointMaps {
     pub fn preemptions(&self) -> impl Iterator<Item = (Preemption, u64)> {
         self.preemptions.iter().flatten()
     }
-}
-
-fn add(sum: &mut PointCounters, one: &PointCounters) {
-    fn each<const N: usize>(sum: &mut [u64; N], one: &[u64; N]) {
-        for (sum, one) in sum.iter_mut().zip(one) {
-            *sum = sum.wrapping_add(*one);
-        }
-    }
-    fn histogram(sum: &mut [u32; BUCKETS], one: &[u32; BUCKETS]) {
-        for (sum, one) in sum.iter_mut().zip(one) {
-            *sum = sum.wrapping_add(*one);
-        }
-    }
-    each(&mut sum.read_delay_ns, &one.read_delay_ns);
-    each(&mut sum.forward_delay_ns, &one.forward_delay_ns);
-    each(&mut sum.exits, &one.exits);
-    each(&mut sum.accept_errors, &one.accept_errors);
-    sum.run_queue_ns = sum.run_queue_ns.wrapping_add(one.run_queue_ns);
-    sum.starts = sum.starts.wrapping_add(one.starts);
-    for side in 0..2 {
-        histogram(&mut sum.read_delay[side], &one.read_delay[side]);
-        histogram(&mut sum.forward_delay[side], &one.forward_delay[side]);
-    }
-    histogram(&mut sum.run_queue, &one.run_queue);
 }

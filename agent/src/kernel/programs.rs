@@ -1,9 +1,10 @@
-//! The kernel programs: what they are for, and how each is loaded and attached.
+//! How each kernel program is loaded, and how it fared.
 
 use super::{
     Options, bpf,
     restrictions::{Lockdown, lockdown},
 };
+use crate::program::{Hook, Need, Program};
 use agent_common::{ABSENT, Offsets};
 use aya::{
     Btf, Ebpf,
@@ -11,179 +12,6 @@ use aya::{
 };
 use serde::Serialize;
 use std::os::fd::{AsFd, OwnedFd};
-
-/// Where a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    /// `tp_btf`: a tracepoint with typed arguments.
-    Tracepoint(&'static str),
-    /// The same, attached while there are points on this node: it is about nothing else.
-    Points(&'static str),
-    /// The same, attached while there is a reason to look: it would cost too much all the time.
-    OnDemand(&'static str),
-    /// `iter`: runs when the agent reads.
-    Iterator(&'static str),
-    /// Attached nowhere: the agent runs it itself.
-    Run,
-}
-
-/// A kernel program.
-pub struct Program {
-    /// Its name in the object.
-    pub name: &'static str,
-    /// Where it is attached.
-    pub hook: Hook,
-    /// What it is for, in the words of the metrics.
-    pub signal: &'static str,
-    /// What it cannot do without: kernel fields, by their names in [`Offsets`], and other programs.
-    pub needs: &'static [&'static str],
-}
-
-/// The programs of which one is enough to see connections begin and end: the twin handles what the kernel does not let the first
-/// one handle, and everything where the first one is not there.
-pub const LIFE_CYCLE: [&str; 2] = ["set_state", "set_state_twin"];
-
-/// All of them, in the order in which they are attached: the kernel runs those at the same hook in this order. The life cycle
-/// comes before the walk that takes in open sockets, so that none is missed in between.
-pub const PROGRAMS: [Program; 19] = [
-    Program {
-        name: "set_state",
-        hook: Hook::Tracepoint("inet_sock_set_state"),
-        signal: "connections opened, closed, failed; bytes; connect duration",
-        needs: &[],
-    },
-    Program {
-        name: "set_state_twin",
-        hook: Hook::Tracepoint("inet_sock_set_state"),
-        signal: "the same, where the kernel leaves out runs of set_state (else counts drift under interrupts, see \
-                 narrows_lost_total)",
-        needs: &[],
-    },
-    Program {
-        name: "reset",
-        hook: Hook::Tracepoint("tcp_send_reset"),
-        signal: "resets that this end sends, for certain (else inferred)",
-        needs: &[],
-    },
-    Program {
-        name: "retransmit",
-        hook: Hook::Tracepoint("tcp_retransmit_skb"),
-        signal: "retransmits as they happen (else once a tick); handshakes with a repeated SYN",
-        needs: &[],
-    },
-    Program {
-        name: "retransmit_synack",
-        hook: Hook::Tracepoint("tcp_retransmit_synack"),
-        signal: "SYN-ACK retransmits",
-        needs: &[],
-    },
-    Program {
-        name: "cgroup_mkdir",
-        hook: Hook::Tracepoint("cgroup_mkdir"),
-        signal: "names of containers that live for less than a tick",
-        needs: &[],
-    },
-    Program {
-        name: "cgroup_rmdir",
-        hook: Hook::Tracepoint("cgroup_rmdir"),
-        signal: "the moment a container is gone (else up to a tick later)",
-        needs: &[],
-    },
-    Program {
-        name: "walk",
-        hook: Hook::Iterator("task_file"),
-        signal: "open connections: bytes, round trip; accept queues; what was open before the start; cheap short connections \
-                 (else bytes are counted at the end of a connection)",
-        needs: &["socket_sk"],
-    },
-    Program {
-        name: "amend",
-        hook: Hook::Run,
-        signal: "idle flows leave the table (else it fills up, and later flows are counted by owner)",
-        needs: &[],
-    },
-    Program {
-        name: "process_fork",
-        hook: Hook::Points("sched_process_fork"),
-        signal: "new threads and processes of points",
-        needs: &["task_pid", "task_tgid"],
-    },
-    Program {
-        name: "process_exit",
-        hook: Hook::Points("sched_process_exit"),
-        signal: "exits and OOM kills of points",
-        needs: &[
-            "task_pid",
-            "task_signal",
-            "task_exit_code",
-            "signal_live",
-            "signal_group_exit_code",
-            "process_fork",
-        ],
-    },
-    Program {
-        name: "process_exec",
-        hook: Hook::Points("sched_process_exec"),
-        signal: "starts of points, also between two ticks",
-        needs: &[
-            "task_pid",
-            "task_tgid",
-            "task_flags",
-            "task_cgroups",
-            "css_set_dfl_cgrp",
-            "process_exit",
-        ],
-    },
-    Program {
-        name: "sched_wakeup",
-        hook: Hook::Points("sched_wakeup"),
-        signal: "run-queue delay of points that are woken up",
-        needs: &["task_pid", "task_on_cpu", "process_exit"],
-    },
-    Program {
-        name: "sched_wakeup_new",
-        hook: Hook::Points("sched_wakeup_new"),
-        signal: "run-queue delay of new threads of points",
-        needs: &["task_pid", "task_on_cpu", "process_exit"],
-    },
-    Program {
-        name: "sched_switch",
-        hook: Hook::Points("sched_switch"),
-        signal: "run-queue delay of points, and who has the processor meanwhile",
-        needs: &[
-            "task_pid",
-            "task_state",
-            "task_flags",
-            "task_cgroups",
-            "css_set_dfl_cgrp",
-            "process_exit",
-        ],
-    },
-    Program {
-        name: "data_arrived",
-        hook: Hook::Points("sk_data_ready"),
-        signal: "read delay of points (else only the bytes that are unread at a tick)",
-        needs: &["tp_rcv_nxt", "tp_copied_seq"],
-    },
-    Program {
-        name: "data_read",
-        hook: Hook::Points("sock_recv_length"),
-        signal: "read and forward delay of points; failed TLS handshakes among what was closed early",
-        needs: &["tp_rcv_nxt", "tp_copied_seq"],
-    },
-    Program {
-        name: "data_sent",
-        hook: Hook::Points("sock_send_length"),
-        signal: "forward delay of points; failed TLS handshakes among what was closed early",
-        needs: &["process_exit"],
-    },
-    Program {
-        name: "accept_error",
-        hook: Hook::OnDemand("sys_exit"),
-        signal: "failed accepts of points, while connections are stuck in their queues",
-        needs: &["regs_call", "process_exit"],
-    },
-];
 
 /// How a program fared.
 #[derive(Clone, Debug, Serialize)]
@@ -215,25 +43,23 @@ impl Program {
         if options.off.iter().any(|name| name == self.name) {
             return Some("it is switched off in the configuration (kernel.off)".to_owned());
         }
-        // The path of a new cgroup is a string in kernel memory.
-        if self.name == "cgroup_mkdir" && lockdown() == Lockdown::Confidentiality {
-            return Some("lockdown=confidentiality forbids programs to read kernel memory".to_owned());
-        }
-        // Threads are registered from here on; everything that needs them needs it.
-        if self.name == "process_fork" && !options.numbers {
-            return Some(
+        self.needs.iter().find_map(|need| match need {
+            Need::Program(other) => {
+                let found = earlier.iter().any(|status| status.program == other.name && status.active);
+                (!found).then(|| format!("it needs {}, which is not active", other.name))
+            }
+            Need::Field(field) if offsets.get(*field) == ABSENT => {
+                Some(format!("this kernel has no {}.{}", field.structure(), field.path()))
+            }
+            Need::KernelMemory if lockdown() == Lockdown::Confidentiality => {
+                Some("lockdown=confidentiality forbids programs to read kernel memory".to_owned())
+            }
+            Need::KernelNumbers if !options.numbers => Some(
                 "the agent has a process namespace of its own, in which threads have other numbers than in the kernel: run it in \
                  the node's (hostPID)"
                     .to_owned(),
-            );
-        }
-        self.needs.iter().find_map(|need| {
-            if let Some(other) = earlier.iter().find(|status| status.program == *need) {
-                return (!other.active).then(|| format!("it needs {need}, which is not active"));
-            }
-            let (_, structure, path, _) = Offsets::FIELDS.iter().find(|(name, ..)| name == need)?;
-            let missing = offsets.get(need) == Some(ABSENT);
-            missing.then(|| format!("this kernel has no {structure}.{path}"))
+            ),
+            Need::Field(_) | Need::KernelMemory | Need::KernelNumbers => None,
         })
     }
 
@@ -252,11 +78,6 @@ impl Program {
             reason,
             signal: self.signal,
         }
-    }
-
-    /// Whether it goes on while no agent runs: it counts by itself, and not at the agent's demand.
-    pub const fn is_lasting(&self) -> bool {
-        matches!(self.hook, Hook::Tracepoint(_) | Hook::Points(_))
     }
 
     /// Loads it.

@@ -6,8 +6,8 @@ use super::{
     handover,
     layout::Layout,
     pins::{LayoutDir, Pins, Unusable},
-    programs::LIFE_CYCLE,
 };
+use crate::program::LIFE_CYCLE;
 use agent_common::ControlBlock;
 use anyhow::bail;
 use aya::maps::{Array, Map, MapData};
@@ -103,8 +103,8 @@ fn check(directory: &LayoutDir, layout: &Layout) -> anyhow::Result<()> {
         );
     }
     // Of any epoch: an agent may have been ended while programs handed over.
-    let mut links =
-        (directory.epochs().into_iter()).flat_map(|epoch| LIFE_CYCLE.map(|name| directory.epoch(epoch).link(name)));
+    let mut links = (directory.epochs().into_iter())
+        .flat_map(|epoch| LIFE_CYCLE.map(|program| directory.epoch(epoch).link(program.name)));
     if !links.any(|link| link.exists()) {
         bail!("{path} has no program that counts");
     }

@@ -1,5 +1,9 @@
 use super::*;
-use agent_common::Offsets;
+use crate::{
+    program::{Need, RESET, SET_STATE, WALK},
+    signals::{accepts, delays, processes, scheduling},
+};
+use agent_common::{Field, Offsets};
 use std::path::Path;
 
 const OPTIONS: Options = Options {
@@ -11,7 +15,7 @@ const OPTIONS: Options = Options {
     pins: None,
 };
 
-fn offsets() -> (Offsets, Vec<Field>) {
+fn offsets() -> (Offsets, Vec<FieldStatus>) {
     offsets::find(
         &KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF"),
         &[],
@@ -29,7 +33,7 @@ fn a_refused_program_shows_the_end_of_the_verifiers_log() {
     let missing: Vec<_> = (kernel.programs().iter()).filter(|status| !status.active).collect();
     assert_eq!(
         missing.iter().map(|status| status.program).collect::<Vec<_>>(),
-        LIFE_CYCLE
+        LIFE_CYCLE.map(|program| program.name)
     );
     let reason = missing[0].reason.as_deref().expect("a reason");
     assert!(
@@ -64,7 +68,7 @@ fn a_program_that_is_switched_off_takes_along_only_what_needs_it() {
     assert_eq!(reason("process_exit"), "it needs process_fork, which is not active");
     assert_eq!(reason("sched_switch"), "it needs process_exit, which is not active");
     assert_eq!(reason("data_read"), "this kernel has no tcp_sock.rcv_nxt");
-    assert!(kernel.is_active("set_state") && kernel.is_active("walk") && kernel.is_active("reset"));
+    assert!(kernel.is_active(&SET_STATE) && kernel.is_active(&WALK) && kernel.is_active(&RESET));
 }
 
 #[test]
@@ -75,36 +79,31 @@ fn threads_with_other_numbers_are_not_watched() {
     };
     let (offsets, fields) = offsets();
     let kernel = Kernel::open_with(&options, offsets, fields).expect("it loads");
-    for name in [
-        "process_fork",
-        "process_exit",
-        "process_exec",
-        "sched_switch",
-        "accept_error",
+    for program in [
+        processes::FORK,
+        processes::EXIT,
+        processes::EXEC,
+        scheduling::SWITCH,
+        accepts::ERROR,
     ] {
-        assert!(!kernel.is_active(name), "{name}");
+        assert!(!kernel.is_active(&program), "{}", program.name);
     }
-    assert!(kernel.is_active("data_read") && kernel.is_active("data_arrived"));
+    assert!(kernel.is_active(&delays::READ) && kernel.is_active(&delays::ARRIVED));
 }
 
 #[test]
 fn an_absent_optional_field_switches_off_only_its_signal() {
     let (mut offsets, fields) = offsets();
-    for &(name, _, _, required) in Offsets::FIELDS {
-        if !required {
-            assert!(offsets.set(name, agent_common::ABSENT));
-        }
+    for field in Field::ALL.iter().filter(|field| field.off_without().is_some()) {
+        offsets.set(*field, agent_common::ABSENT);
     }
     let kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("it loads");
-    for (program, status) in PROGRAMS.iter().zip(kernel.programs()) {
+    for (program, status) in signals::programs().zip(kernel.programs()) {
         let reason = status.reason.as_deref().unwrap_or_default();
         // What cannot do without a field says so, and is not even loaded.
         let off = reason.starts_with("this kernel has no ") || reason.starts_with("it needs ");
-        assert_eq!(
-            (status.active, off),
-            (program.needs.is_empty(), !program.needs.is_empty()),
-            "{status:?}"
-        );
+        let needs_one = (program.needs.iter()).any(|need| matches!(need, Need::Field(_) | Need::Program(_)));
+        assert_eq!((status.active, off), (!needs_one, needs_one), "{status:?}");
     }
 }
 

@@ -39,7 +39,7 @@ pub fn advance(last: &mut Flow, now: &Flow) -> Flow {
     // Counted before `opened` where it is counted: what is ahead counts with it.
     delta.carried = now.carried.wrapping_sub(last.carried).min(delta.opened);
     last.carried += delta.carried;
-    for n in 0..agent_common::REASONS {
+    for n in 0..agent_common::Reason::COUNT {
         delta.failures[n] = step(&mut last.failures[n], now.failures[n]);
     }
     for n in 0..BUCKETS {

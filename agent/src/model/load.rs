@@ -1,8 +1,9 @@
 //! What a point carries, as its own sockets show it, and as its callers' sockets do.
 
-use super::{histogram::Histogram, inside::Inside, resources::Resources};
+use super::resources::Resources;
 use crate::points::Point;
-use agent_common::{Flow, ListenerSample, REASONS, Reason};
+use crate::{histogram::Histogram, signals::Inside};
+use agent_common::{Flow, ListenerSample, Reason};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// One side of a point.
@@ -23,7 +24,7 @@ pub struct Side {
     /// SYNs (upstream) or SYN-ACKs (downstream) retransmitted.
     pub syn_retransmits: u64,
     /// Failed connections by [`agent_common::Reason`].
-    pub failures: [u64; REASONS],
+    pub failures: [u64; Reason::COUNT],
     /// Handshake durations; upstream only.
     pub connect: Histogram,
     /// Smoothed round-trip times.
@@ -59,7 +60,7 @@ pub fn ended(delta: &Flow) -> u64 {
 }
 
 /// Failures before there was a connection.
-pub fn failed_attempts(failures: &[u64; REASONS]) -> u64 {
+pub fn failed_attempts(failures: &[u64; Reason::COUNT]) -> u64 {
     let attempts = Reason::ALL.into_iter().filter(|reason| reason.phase() == "handshake");
     attempts.map(|reason| failures[reason as usize]).sum()
 }
@@ -152,7 +153,7 @@ pub struct Called {
     /// Handshakes with it that completed.
     pub opened: u64,
     /// Failed connections to it by [`agent_common::Reason`].
-    pub failures: [u64; REASONS],
+    pub failures: [u64; Reason::COUNT],
     /// SYNs retransmitted.
     pub syn_retransmits: u64,
     /// Handshake durations.

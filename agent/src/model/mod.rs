@@ -18,8 +18,6 @@
 mod boundary;
 mod bounded;
 mod delta;
-mod histogram;
-mod inside;
 mod load;
 mod parties;
 mod reach;
@@ -32,8 +30,6 @@ mod ways;
 
 pub use boundary::{Boundary, ByKind, Bypass, Connections, Mode, Pair, Whom};
 pub use bounded::{Bounded, Row};
-pub use histogram::Histogram;
-pub use inside::{Culprit, Inside, STATE_LABELS};
 pub use load::{AcceptQueue, Called, PointLoad, Side};
 pub use parties::{Counts, Parties, Share};
 pub use reach::{Reach, Window};
@@ -44,6 +40,7 @@ use crate::{
     identity::{Binding, Party, Resolver, Span, Workload},
     node::resources::Reading,
     points::{Kind, Mesh, Point},
+    signals::Inside,
 };
 use agent_common::{Flow, FlowKey, ListenerSample, Role};
 use parties::handshake_failures;
@@ -340,7 +337,7 @@ impl Model {
                 load.queues.entry(sample.port).or_default().add(sample);
                 let ports = u64::from(sample.last_port.saturating_sub(sample.first_port));
                 // Both ends of the range are in it.
-                load.inside.ports = if ports == 0 { 0 } else { ports + 1 };
+                load.inside.sockets.ports = if ports == 0 { 0 } else { ports + 1 };
             }
         }
     }
@@ -365,7 +362,7 @@ impl Model {
             .collect();
         for (point, open) in most {
             if let Some(inside) = self.inside(point) {
-                inside.ports_used = inside.ports_used.max(open);
+                inside.sockets.ports_used = inside.sockets.ports_used.max(open);
             }
         }
     }

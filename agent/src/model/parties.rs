@@ -5,7 +5,7 @@ use super::{
     load,
 };
 use crate::identity::Workload;
-use agent_common::{Flow, REASONS, Reason};
+use agent_common::{Flow, Reason};
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -20,7 +20,7 @@ pub struct Share {
     /// Payload bytes, both ways.
     pub bytes: u64,
     /// Failed connections by [`agent_common::Reason`].
-    pub failures: [u64; REASONS],
+    pub failures: [u64; Reason::COUNT],
     /// Connections open now.
     pub active: i64,
     /// Connections that ended, and attempts that failed.
@@ -40,7 +40,7 @@ impl Share {
     }
 
     /// Failures alone.
-    pub fn of_failures(failures: [u64; REASONS]) -> Self {
+    pub fn of_failures(failures: [u64; Reason::COUNT]) -> Self {
         Self {
             failures,
             ended: load::failed_attempts(&failures),
@@ -108,7 +108,7 @@ impl Parties {
 }
 
 /// Failures of handshakes: the called point's own sockets do not show these.
-pub fn handshake_failures(delta: &Flow) -> [u64; REASONS] {
+pub fn handshake_failures(delta: &Flow) -> [u64; Reason::COUNT] {
     let mut failures = delta.failures;
     for reason in Reason::ALL {
         if reason.phase() == "established" {

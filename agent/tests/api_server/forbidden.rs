@@ -7,7 +7,10 @@ use crate::{
     },
     shop::{SOURCES, Shop, service},
 };
-use narrows_testbed::kubernetes::{Fault, Resource, Verb};
+use narrows_testbed::{
+    command,
+    kubernetes::{Fault, Resource, Verb},
+};
 use std::process::Command;
 
 const NEEDED: [Resource; 4] = [
@@ -139,11 +142,10 @@ fn a_watch_that_stays_forbidden_is_not_logged_again_when_the_list_is_read_again(
 
 /// The table of `narrows check`, and its exit code.
 fn check(cluster: &Cluster) -> (Vec<String>, Option<i32>) {
-    let output = Command::new(binary())
-        .args(["check", "--kubernetes", "on", "--node", NODE])
-        .env("KUBECONFIG", cluster.api.kubeconfig())
-        .output()
-        .expect("it runs");
+    let mut check = Command::new(binary());
+    check.args(["check", "--kubernetes", "on", "--node", NODE]);
+    check.env("KUBECONFIG", cluster.api.kubeconfig());
+    let output = command::output(&mut check).expect("it runs");
     let table = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     (table.lines().map(str::to_owned).collect(), output.status.code())

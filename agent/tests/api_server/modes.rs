@@ -5,7 +5,7 @@ use crate::common::{
     cluster::{Cluster, NODE},
     turn,
 };
-use narrows_testbed::{agent::Agent, kubernetes::Resource, wait};
+use narrows_testbed::{agent::Agent, command, kubernetes::Resource, wait};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -44,23 +44,20 @@ impl Files {
 
 /// Runs it to its end, where no cluster is.
 fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(binary());
-    command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
-    command.args(arguments).output().expect("it runs")
+    let mut narrows = Command::new(binary());
+    narrows.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
+    command::output(narrows.args(arguments)).expect("it runs")
 }
 
 /// Runs `narrows agent` to its end.
 fn fails(arguments: &[&str], kubeconfig: Option<&Path>) -> String {
-    let mut command = Command::new(binary());
-    command.env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBECONFIG");
+    let mut narrows = Command::new(binary());
+    narrows.env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBECONFIG");
     if let Some(file) = kubeconfig {
-        command.env("KUBECONFIG", file);
+        narrows.env("KUBECONFIG", file);
     }
-    let output = command
-        .args(["agent", "--listen", "127.0.0.1:0"])
-        .args(arguments)
-        .output();
-    let output = output.expect("it runs");
+    narrows.args(["agent", "--listen", "127.0.0.1:0"]).args(arguments);
+    let output = command::output(&mut narrows).expect("it runs");
     let text = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(!text.contains("panicked"), "{text}");

@@ -1,7 +1,7 @@
 //! Over TLS, with certificates made here.
 
 use super::{
-    failure, narrows, run,
+    command, failure, narrows, run,
     server::{Authority, NO_FAILURES, Server, file, path},
 };
 use std::{
@@ -76,11 +76,8 @@ fn an_agent_is_followed_over_tls() {
     let events = "event: start\ndata: {\"run\":1,\"next\":1}\n\n";
     let server = Server::tls(&authority, "127.0.0.1", "200 OK", events);
     let url = format!("https://{}", server.address);
-    let mut child = narrows(&["failures", "--follow", "--agent", &url, "--ca-file", path(&ca)])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
+    let mut follow = narrows(&["failures", "--follow", "--agent", &url, "--ca-file", path(&ca)]);
+    let mut child = command::spawn(follow.stdout(Stdio::piped()).stderr(Stdio::null())).expect("it starts");
     let stdout = child.stdout.take().expect("piped");
     let first = BufReader::new(stdout).lines().next();
     child.kill().expect("it runs until it is told otherwise");

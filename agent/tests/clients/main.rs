@@ -6,6 +6,7 @@ mod report;
 mod server;
 mod token;
 
+use narrows_testbed::command;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use std::{
     os::fd::{AsRawFd as _, OwnedFd},
@@ -29,13 +30,13 @@ fn narrows(arguments: &[&str]) -> Command {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    narrows(arguments).output().expect("it starts")
+    command::output(&mut narrows(arguments)).expect("it starts")
 }
 
 /// What it says on stderr, given that it ends with this code and shows nothing.
 #[track_caller]
 fn refusal(command: &mut Command, code: i32) -> String {
-    let output = command.output().expect("it starts");
+    let output = command::output(command).expect("it starts");
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(output.stdout.is_empty(), "nothing that looks like an answer");

@@ -1,7 +1,7 @@
 //! Tokens over plain http.
 
 use super::{
-    failure, narrows,
+    command, failure, narrows,
     server::{NO_FAILURES, Server, file, path},
 };
 
@@ -56,10 +56,7 @@ fn the_token_in_the_variable_is_for_prometheus_alone() {
     let server = Server::plain("127.0.0.1:0", "200 OK", NO_FAILURES);
     let url = format!("http://{}", server.address);
     let mut command = narrows(&["failures", "--agent", &url]);
-    let output = command
-        .env("NARROWS_PROMETHEUS_TOKEN", "secret")
-        .output()
-        .expect("it starts");
+    let output = command::output(command.env("NARROWS_PROMETHEUS_TOKEN", "secret")).expect("it starts");
     assert!(output.status.success());
     assert!(!server.question().contains("authorization"));
     let mut command = narrows(&["report", "--prometheus", &url]);

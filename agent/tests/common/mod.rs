@@ -8,7 +8,7 @@ pub mod everybody;
 pub mod pins;
 pub mod processes;
 
-use narrows_testbed::{agent::Agent, cgroup, isolate, netns::Fabric, scrape::Metrics, workload::Workload};
+use narrows_testbed::{agent::Agent, cgroup, command, isolate, netns::Fabric, scrape::Metrics, workload::Workload};
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn},
@@ -174,13 +174,13 @@ pub fn listen(to: SocketAddr, backlog: i32) -> OwnedFd {
 
 /// What promtool has against an exposition.
 pub fn promtool(exposition: &str) -> Option<String> {
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]);
+    promtool
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is there: `cargo xtask setup` installs it");
+        .stderr(Stdio::piped());
+    let mut promtool = command::spawn(&mut promtool).expect("promtool is there: `cargo xtask setup` installs it");
     let mut input = promtool.stdin.take().expect("piped");
     input.write_all(exposition.as_bytes()).expect("written");
     drop(input);

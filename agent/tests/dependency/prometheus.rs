@@ -8,6 +8,7 @@ use super::{
 use narrows_testbed::{
     actor::Actor,
     agent::Agent,
+    command,
     load::Plan,
     process::Placement,
     prometheus::{Options, Prometheus, Sample, Target},
@@ -205,11 +206,7 @@ fn reports(prometheus: &Prometheus, agent: &Agent) {
 
 #[track_caller]
 fn report(arguments: &[&str]) -> String {
-    let output = Command::new(binary())
-        .arg("report")
-        .args(arguments)
-        .output()
-        .expect("it starts");
+    let output = command::output(Command::new(binary()).arg("report").args(arguments)).expect("it starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {errors}");
     String::from_utf8(output.stdout).expect("UTF-8")

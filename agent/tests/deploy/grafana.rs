@@ -2,6 +2,7 @@
 //! `agent/tests/dependency`.
 
 use super::manifests::{deploy, succeed};
+use narrows::{catalogue, metrics::Family};
 use narrows_testbed::{
     exported,
     grafana::{dashboards, queries},
@@ -12,7 +13,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
-    path::Path,
     process::Command,
 };
 
@@ -102,7 +102,7 @@ fn links_lead_to_dashboards_that_there_are() {
 fn every_query_is_valid_and_about_series_that_there_are() {
     let rules = fs::read_to_string(deploy().join("prometheus/rules.yaml")).expect("rules");
     let mut known = exported::mentioned(&rules);
-    known.extend(exported::names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/export")).expect("sources"));
+    known.extend(catalogue::families().flat_map(Family::series));
     let mut file = String::from("groups:\n  - name: dashboards\n    rules:\n");
     for (n, query) in queries(&all()).into_iter().enumerate() {
         let expression = query.with(&values());

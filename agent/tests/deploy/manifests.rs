@@ -1,6 +1,6 @@
 //! The manifests as a real kustomize builds them, and the places in them that tests look at.
 
-use narrows_testbed::tools::tool;
+use narrows_testbed::{command, tools::tool};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -16,12 +16,12 @@ pub fn deploy() -> PathBuf {
 
 /// Runs a command that has to succeed.
 #[track_caller]
-pub fn succeed(command: &mut Command) -> Output {
-    let output = command.output().expect("it starts");
+pub fn succeed(program: &mut Command) -> Output {
+    let output = command::output(program).expect("it starts");
     let said = [&output.stdout[..], &output.stderr[..]].concat();
     assert!(
         output.status.success(),
-        "{command:?}: {}",
+        "{program:?}: {}",
         String::from_utf8_lossy(&said)
     );
     output

@@ -1,6 +1,7 @@
 //! The recording rules, the alerts and their pages: valid, tested, complete, and about series that there are.
 
 use super::manifests::{deploy, succeed};
+use narrows::{catalogue, metrics::Family};
 use narrows_testbed::{exported, tools::tool};
 use serde_json::Value;
 use std::{
@@ -141,7 +142,7 @@ fn all_series_are_exported_or_recorded() {
         .iter()
         .map(|rule| text(&rule["record"]).to_owned())
         .collect();
-    let exported = exported::names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/export")).expect("sources");
+    let exported: BTreeSet<String> = catalogue::families().flat_map(Family::series).collect();
     let mut documents: Vec<PathBuf> = files(&directory(), "yaml");
     documents.extend(files(&deploy().join("runbooks"), "md"));
     for document in documents {

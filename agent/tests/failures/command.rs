@@ -7,7 +7,7 @@ use super::{
 };
 use jiff::{Timestamp, Unit};
 use narrows::failures::Failure;
-use narrows_testbed::{agent::Agent, load::Plan, process};
+use narrows_testbed::{agent::Agent, command, load::Plan, process};
 use nix::sys::signal::Signal;
 use std::{
     io::{BufRead, BufReader, Read},
@@ -77,9 +77,9 @@ impl Follower {
 }
 
 fn run(agent: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(binary());
-    command.args(["failures", "--agent", agent]).args(arguments);
-    command.output().expect("it runs")
+    let mut narrows = Command::new(binary());
+    narrows.args(["failures", "--agent", agent]).args(arguments);
+    command::output(&mut narrows).expect("it runs")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -1,7 +1,8 @@
 //! Two builds of the agent and a peer, in turns: kernel time per connection, and connections per second.
 
 use super::{
-    Args, measure, peer,
+    args::Args,
+    measure, peer,
     programs::{self, Cost, Statistics},
     report::{Report, median},
 };

@@ -1,7 +1,8 @@
 //! The measurements.
 
 use super::{
-    Args, load, peer,
+    args::Args,
+    load, peer,
     programs::{self, Cost, Statistics},
     report::{Report, median},
 };

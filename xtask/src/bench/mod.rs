@@ -3,6 +3,7 @@
 //! Machines drift and are shared, so everything that is compared runs at the same time (programs on the same hook) or
 //! in turns (with and without the agent), and medians of the ratios are what counts.
 
+mod args;
 mod cluster;
 mod compare;
 mod dependents;
@@ -16,71 +17,18 @@ mod report;
 mod rollout;
 
 use crate::{
-    setup::{self, Purpose, recipe},
+    setup::{self, Purpose},
     workspace,
 };
 use anyhow::{Context as _, Result, bail};
+use args::Part;
 use clap::ValueEnum;
 use compare::Compared;
 use narrows_testbed::isolate;
 use report::Report;
-use std::{fs, path::PathBuf};
+use std::fs;
 
-/// Measure what the agent costs (as root).
-///
-/// Kernel time per short connection beside empty programs on the same hooks (and beside tcplife where libbpf-tools is
-/// installed), connections per second and bulk throughput with and without the agent, the time of a walk per open
-/// socket, the agent's processor time and memory, what it costs to keep 5,000 dependents of 200 points, and to know a cluster of
-/// 100,000 pods. Prints a table and writes it as JSON under target/bench/.
-///
-/// With --against, only an earlier build and this one are compared, with nothing, an empty program and tcplife beside them: each by
-/// itself, in turns. Kernel time is that of the kernel's statistics; connections per second are measured without them. Client and
-/// server are on different processors. tcplife is installed (on Debian: libbpf-tools) when it is missing.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Measure only this; may be given several times
-    #[arg(long, value_enum, value_name = "PART")]
-    only: Vec<Part>,
-    /// Compare with an earlier release build of `narrows`, kept somewhere else than where this one is built; measure nothing else
-    #[arg(long, value_name = "PATH", conflicts_with = "only")]
-    against: Option<PathBuf>,
-    /// Short connections in each round
-    #[arg(long, default_value_t = 20_000)]
-    connections: u32,
-    /// Rounds of each comparison; the median counts
-    #[arg(long, default_value_t = 7)]
-    rounds: u32,
-    /// Open connections for the large sampling (two sockets each)
-    #[arg(long, default_value_t = 25_000)]
-    open: u32,
-    /// Only hold so many connections open, until the standard input ends
-    #[arg(long, hide = true)]
-    hold: Option<u32>,
-    /// Which loopback network to hold them in
-    #[arg(long, hide = true, default_value_t = 1)]
-    island: u8,
-}
-
-/// What can be measured by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// Kernel time per short connection
-    KernelTime,
-    /// Kernel time for what is only looked at in points: per connection, per read and write, per context switch
-    Points,
-    /// Short connections per second
-    Connections,
-    /// Bytes per second
-    Bulk,
-    /// The time of a walk over open files per open socket
-    OpenSockets,
-    /// Processor time and memory with many flows
-    Flows,
-    /// Series, tick and memory with 200 points and 5,000 dependents
-    Dependents,
-    /// Processor time and memory with a large cluster
-    Identities,
-}
+pub(crate) use args::Args;
 
 /// Builds, measures, prints and writes.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -100,7 +48,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let agent = target_dir.join("release/narrows");
 
     let floor = || {
-        fs::read(recipe::object(&target_dir, std::env::consts::ARCH, "floor")).context("cannot read the empty programs")
+        fs::read(ebpf_build::object(&target_dir, std::env::consts::ARCH, "floor"))
+            .context("cannot read the empty programs")
     };
     let mut report = Report::default();
     if let Some(before) = &args.against {

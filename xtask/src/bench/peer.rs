@@ -2,7 +2,7 @@
 
 use super::programs;
 use crate::{
-    setup::{apt::Apt, system::Family},
+    system::{apt::Apt, family::Family},
     workspace::find_program,
 };
 use anyhow::{Context as _, Result, bail};

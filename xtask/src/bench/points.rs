@@ -1,7 +1,8 @@
 //! What it costs to look inside points: on a node without any, on a node with one, and for the point itself.
 
 use super::{
-    Args, load, measure,
+    args::Args,
+    load, measure,
     programs::{self, Cost, Statistics},
     report::{Report, median},
 };

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::TOP;
-use super::mesh::{CLIENTS, Member, SERVERS, WAYPOINT};
+use super::mesh::{CLIENTS, Member, SERVERS, TOP, WAYPOINT};
 
 /// The whole file.
 pub(super) fn text() -> String {

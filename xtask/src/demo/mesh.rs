@@ -12,7 +12,8 @@ use narrows_testbed::netns::{Fabric, Netns};
 use narrows_testbed::workload::Workload;
 use narrows_testbed::ztunnel::{Ztunnel, ZtunnelTally, exempt};
 
-use super::TOP;
+/// The cgroup below which everything of the demo lives.
+pub(super) const TOP: &str = "narrows-demo";
 
 /// Someone with an address in the mesh.
 pub(super) struct Member {

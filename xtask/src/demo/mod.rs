@@ -18,11 +18,8 @@ use narrows_testbed::scrape::Metrics;
 use narrows_testbed::signals::Stop;
 use narrows_testbed::{isolate, janitor, require_root, tools};
 
-use mesh::Mesh;
+use mesh::{Mesh, TOP};
 use table::Table;
-
-/// The cgroup below which everything of the demo lives.
-const TOP: &str = "narrows-demo";
 
 /// How often the table is printed.
 const REFRESH: Duration = Duration::from_secs(2);

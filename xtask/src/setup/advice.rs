@@ -1,6 +1,8 @@
 //! What to install by hand, where this machine's packages cannot be installed for the user.
 
-use super::{discover::Lack, system::Family};
+use crate::system::family::Family;
+
+use super::discover::Lack;
 
 /// Debian's packages for what is lacking. They are built for LLVM 22 today; a newer set makes itself known
 /// by asking for another `llvm-N-dev` once it is installed.

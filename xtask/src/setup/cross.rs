@@ -12,9 +12,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::workspace::{self, find_program, output};
+use crate::{
+    system::{apt::Apt, architecture::Architecture, family::Family},
+    workspace::{self, find_program, output},
+};
 
-use super::{apt::Apt, architecture::Architecture, discover::holds, rustc::Version, system::Family};
+use super::{discover::holds, rustc::Version};
 
 /// What there is to compile for an architecture with.
 pub(crate) struct Cross {

@@ -6,12 +6,11 @@ use std::{
     process::Command,
 };
 
+use ebpf_build::{BPF_TARGET, Kind};
+
 use crate::workspace::output;
 
-use super::{
-    recipe::{BPF_TARGET, Kind},
-    rustc::Version,
-};
+use super::rustc::Version;
 
 /// The LLVM releases that the pinned bpf-linker can be built for.
 const LLVM_MAJORS: [u32; 3] = [21, 22, 23];

@@ -7,26 +7,24 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use ebpf_build::{Toolchain, toolchain_dir};
 
 use crate::{progress::run_reduced, workspace};
 
-use super::{
-    discover::Found,
-    recipe::{self, Toolchain},
-};
+use super::discover::Found;
 
 /// The version whose output the kernel programs were tested with.
 pub(crate) const VERSION: &str = "0.13.0";
 
 /// The directory that holds the linker.
 fn directory(target_dir: &Path) -> PathBuf {
-    recipe::toolchain_dir(target_dir).join("bin")
+    toolchain_dir(target_dir).join("bin")
 }
 
 /// Whether the pinned version was built for this LLVM.
 pub(crate) fn fits(target_dir: &Path, llvm_major: u32) -> bool {
     // Where cargo notes what it installed, and with which features.
-    let record = recipe::toolchain_dir(target_dir).join(".crates2.json");
+    let record = toolchain_dir(target_dir).join(".crates2.json");
     let record = fs::read_to_string(record).unwrap_or_default();
     directory(target_dir).join("bpf-linker").is_file() && names(&record, llvm_major)
 }
@@ -56,7 +54,7 @@ pub(crate) fn build(target_dir: &Path, found: &Found) -> Result<()> {
         ])
         .arg(format!("--features=llvm-{}", found.llvm_major))
         .arg("--root")
-        .arg(recipe::toolchain_dir(target_dir));
+        .arg(toolchain_dir(target_dir));
     run_reduced(&mut cargo).context("bpf-linker does not build")?;
     // An LLVM whose libraries do not load is noticed here rather than in the middle of a build.
     workspace::output(Command::new(directory(target_dir).join("bpf-linker")).arg("--version"))

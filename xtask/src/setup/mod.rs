@@ -1,31 +1,31 @@
 //! `cargo xtask setup`: finds what builds and tests need, and installs what is missing.
 
 mod advice;
-pub(crate) mod apt;
-pub(crate) mod architecture;
 pub(crate) mod cross;
 mod discover;
 mod linker;
 mod part;
-#[allow(dead_code, reason = "shared with agent/build.rs, which uses the rest")]
-pub(crate) mod recipe;
+mod purpose;
 mod requirement;
 mod rustc;
 mod state;
-pub(crate) mod system;
 pub(crate) mod tools;
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use ebpf_build::toolchain_file;
 
-use crate::{progress::Steps, vm::guest::Guest, workspace};
+use crate::{
+    progress::Steps,
+    system::{apt::Apt, family::Family},
+    workspace,
+};
 
-use apt::Apt;
-use architecture::Architecture;
+pub(crate) use purpose::Purpose;
+
 use discover::Found;
 use state::{State, Tests};
-use system::Family;
 
 /// Find or install what builds and tests need.
 ///
@@ -42,48 +42,6 @@ pub(crate) struct Args {
     /// Say what is there and what is missing, install nothing; fails when something is missing
     #[arg(long)]
     check: bool,
-}
-
-/// What a task is going to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Compile the agent.
-    Build,
-    /// Compile it for machines of an architecture.
-    BuildFor(Architecture),
-    /// Compile it, and run it on a miniature mesh.
-    Demo,
-    /// The same, check the manifests, and run other kernels.
-    Tests,
-    /// The same on a single guest.
-    TestsOn(Guest),
-}
-
-impl Purpose {
-    /// The architecture to compile for, beside that of this machine.
-    fn target(self) -> Option<Architecture> {
-        match self {
-            Self::BuildFor(architecture) => Some(architecture),
-            _ => {
-                let mut architectures = self.guests().into_iter().map(|guest| guest.image().architecture);
-                architectures.find(|architecture| !architecture.is_here())
-            }
-        }
-    }
-
-    /// The machines to boot.
-    fn guests(self) -> Vec<Guest> {
-        match self {
-            Self::Build | Self::BuildFor(_) | Self::Demo => Vec::new(),
-            Self::Tests => Guest::ALWAYS.to_vec(),
-            Self::TestsOn(guest) => vec![guest],
-        }
-    }
-
-    /// Whether what is compiled is to run, with all that this needs.
-    fn is_run(self) -> bool {
-        !matches!(self, Self::Build | Self::BuildFor(_))
-    }
 }
 
 /// Runs `cargo xtask setup`.
@@ -160,7 +118,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     if !state.recorded {
         let toolchain = linker::toolchain(target_dir, &found);
         steps.next(&format!("recording the eBPF toolchain: {}", toolchain.stamp));
-        let file = recipe::toolchain_file(target_dir);
+        let file = toolchain_file(target_dir);
         toolchain
             .write(target_dir)
             .with_context(|| format!("cannot write {}", file.display()))?;

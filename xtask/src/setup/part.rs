@@ -4,13 +4,16 @@ use std::{fmt, path::Path};
 
 use anyhow::Result;
 
-use crate::vm::{
-    guest::Guest,
-    kernel::{self, Image},
-    root,
+use crate::{
+    guests::{
+        guest::Guest,
+        kernel::{self, Image},
+        root,
+    },
+    system::{architecture::Architecture, family::Family},
 };
 
-use super::{architecture::Architecture, system::Family, tools};
+use super::tools;
 
 /// A part that guests share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

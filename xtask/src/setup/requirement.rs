@@ -7,7 +7,7 @@ use std::{
 
 use crate::workspace::{find_program, output};
 
-use super::system::Family;
+use crate::system::family::Family;
 
 /// A program that comes from a package, and the package by family.
 #[derive(Clone, Copy, Debug)]

@@ -2,15 +2,17 @@
 
 use std::{fmt, path::Path};
 
+use ebpf_build::Toolchain;
+
+use crate::system::family::Family;
+
 use super::{
-    Purpose,
     cross::Cross,
     discover::{Found, Lack, discover},
     linker,
     part::Part,
-    recipe::Toolchain,
+    purpose::Purpose,
     requirement::{DEPMOD, HAPROXY, MESH, PYTHON, Requirement},
-    system::Family,
     tools,
 };
 

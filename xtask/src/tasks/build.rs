@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use crate::{
-    setup::{self, Purpose, architecture::Architecture, cross::Cross},
+    setup::{self, Purpose, cross::Cross},
+    system::architecture::Architecture,
     workspace,
 };
 

@@ -1,14 +1,23 @@
 //! `cargo xtask lint`.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
+use ebpf_build::BPF_PROFILE;
 
 use crate::{
+    circles,
     progress::Steps,
-    setup::{self, Purpose, recipe::BPF_PROFILE},
+    setup::{self, Purpose},
     workspace::{self, find_program},
 };
 
-/// Check format, lints, documentation and dependencies.
+/// The roots of the crates without modules that import each other. `agent`, `agent-common` and `agent-ebpf` still have some.
+const WITHOUT_CIRCLES: [&str; 3] = [
+    "xtask/ebpf-build/src/lib.rs",
+    "xtask/src/main.rs",
+    "xtask/testbed/src/lib.rs",
+];
+
+/// Check format, imports, lints, documentation and dependencies.
 ///
 /// Every warning is an error. The agent's build needs the eBPF toolchain, so it is set up first.
 #[derive(clap::Args)]
@@ -17,10 +26,13 @@ pub(crate) struct Args {}
 /// Runs every check, the fastest first.
 pub(crate) fn run(_args: &Args) -> Result<()> {
     setup::ensure(Purpose::Build)?;
-    let mut steps = Steps::new(5);
+    let mut steps = Steps::new(6);
 
     steps.next("format");
     workspace::run(workspace::cargo()?.args(["fmt", "--all", "--check"]))?;
+
+    steps.next("circles of imports");
+    imports()?;
 
     steps.next("lints");
     workspace::run(workspace::cargo()?.args(["clippy", "--all-targets", "--", "-D", "warnings"]))?;
@@ -42,6 +54,22 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
         println!("      not checked, because cargo-deny is not installed (`cargo install cargo-deny --locked`)");
     }
     println!("no complaints");
+    Ok(())
+}
+
+/// Looks for modules that import each other.
+fn imports() -> Result<()> {
+    let mut found = 0;
+    for file in WITHOUT_CIRCLES {
+        let circles = circles::in_crate(&workspace::root().join(file));
+        for circle in circles.with_context(|| format!("cannot read the modules of {file}"))? {
+            eprintln!("{file}: {circle}");
+            found += 1;
+        }
+    }
+    if found > 0 {
+        bail!("modules import each other, as said above: what they share belongs into a module of its own");
+    }
     Ok(())
 }
 

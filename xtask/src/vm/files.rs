@@ -11,7 +11,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{cpio::Archive, libraries, root::Root};
+use crate::guests::root::Root;
+
+use super::{cpio::Archive, libraries};
 
 /// How many symbolic links lead to a file at most, as in the kernel.
 const LINKS: usize = 40;
@@ -216,7 +218,7 @@ fn normal(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::architecture::Architecture;
+    use crate::system::architecture::Architecture;
     use std::os::unix::fs::symlink;
 
     #[test]

@@ -8,12 +8,17 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use narrows_testbed::guest::{Checks, ORDERS, Orders, Test};
 
-use crate::{setup::tools, workspace};
+use crate::{
+    guests::{
+        guest::Guest,
+        kernel::{self, Kernel},
+    },
+    setup::tools,
+    workspace,
+};
 
 use super::{
     files::Files,
-    guest::Guest,
-    kernel::{self, Kernel},
     machine::{Machine, PROCESSORS},
     modules,
     report::Verdicts,

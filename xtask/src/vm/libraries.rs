@@ -10,11 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    setup::architecture::Architecture,
+    guests::root::Root,
+    system::architecture::Architecture,
     workspace::{command_line, output},
 };
-
-use super::root::Root;
 
 /// The libraries of a program that lies on this machine, and what loads them: the paths that they have in a guest.
 ///

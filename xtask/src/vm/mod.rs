@@ -6,15 +6,12 @@
 
 mod cpio;
 mod files;
-pub(crate) mod guest;
 mod host;
-pub(crate) mod kernel;
 mod libraries;
 mod machine;
 mod modules;
 mod programs;
 mod report;
-pub(crate) mod root;
 mod suite;
 
 use std::{
@@ -29,15 +26,15 @@ use anyhow::{Context as _, Result, bail};
 use narrows_testbed::{pace, tools::ACTOR};
 
 use crate::{
-    setup::{self, Purpose, architecture::Architecture},
+    guests::{guest::Guest, root::Root},
+    setup::{self, Purpose},
+    system::architecture::Architecture,
     workspace,
 };
 
 use files::Files;
-use guest::Guest;
 use host::Host;
 use programs::Programs;
-use root::Root;
 
 /// Run the tests of the agent on other kernels, in virtual machines.
 ///

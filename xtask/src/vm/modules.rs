@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::kernel::{DEPENDENCIES, Kernel};
+use crate::guests::kernel::{DEPENDENCIES, Kernel};
 
 /// What the miniature mesh makes: networks, packet filters, disturbances; and what lists its sockets. A guest has no
 /// modprobe that would load them when they are needed.

@@ -12,14 +12,13 @@ use narrows_testbed::guest::Test;
 use serde_json::Value;
 
 use crate::{
-    setup::{architecture::Architecture, cross::Cross},
+    guests::guest::Guest,
+    setup::cross::Cross,
+    system::architecture::Architecture,
     workspace::{self, find_program, output},
 };
 
-use super::{
-    guest::Guest,
-    suite::{self, Entry, SUITE},
-};
+use super::suite::{self, Entry, SUITE};
 
 /// Programs that were built for machines of one architecture.
 pub(crate) struct Programs {

@@ -1,6 +1,6 @@
 //! What runs in the guests, and why.
 
-use super::guest::Guest;
+use crate::guests::guest::Guest;
 
 /// Tests of the agent that other kernels have to pass.
 ///

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -11,8 +10,9 @@ use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 
-use crate::process::{self, Child};
-use crate::{lock, require_root, wait};
+use crate::isolation::require_root;
+use crate::sync::lock;
+use crate::{fork, wait};
 
 /// How long killed processes may take to leave their cgroup.
 const EMPTY: Duration = Duration::from_secs(5);
@@ -115,7 +115,8 @@ impl Cgroup {
         &self.directory
     }
 
-    /// Runs `work` while this whole process is in the cgroup, then moves it back.
+    /// Runs `work` while this whole process is in the cgroup, then moves it back. Of what the testbed starts meanwhile, only what
+    /// belongs there is still inside when this returns.
     ///
     /// A socket belongs to the cgroup its creator was in, and an accepted one to that of its listener, so sockets
     /// made in `work` keep this owner. One thread at a time: do not nest.
@@ -125,11 +126,6 @@ impl Cgroup {
         move_here(&self.directory).expect("root may move its own process into a cgroup it made");
         let _back = Back(before);
         work()
-    }
-
-    /// Starts a process inside the cgroup.
-    pub fn spawn(&self, command: &mut Command) -> Result<Child> {
-        process::spawn(command, None, Some(self))
     }
 
     /// The processes inside.
@@ -196,6 +192,8 @@ struct Back(PathBuf);
 impl Drop for Back {
     fn drop(&mut self) {
         move_here(&self.0).expect("the process may return to the cgroup it came from");
+        // Those that other threads have begun meanwhile began in here.
+        fork::wait_for_exec();
     }
 }
 

@@ -9,7 +9,7 @@ use std::{fs, io};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::lock;
+use crate::sync::lock;
 
 /// Mount namespaces made by [`isolate`], by inode: a thread started from an isolated one is already inside.
 static ISOLATED: Mutex<Option<HashSet<u64>>> = Mutex::new(None);

@@ -21,7 +21,7 @@ use nix::unistd::{Pid, getppid};
 
 use crate::process::Child;
 use crate::signals::Stop;
-use crate::{cgroup, limits, wait};
+use crate::{cgroup, command, limits, wait};
 
 /// How often the janitor looks after its worker.
 const LOOK: Duration = Duration::from_millis(100);
@@ -87,7 +87,7 @@ fn watch_worker(worker: &mut Command) -> Result<ExitStatus> {
     };
     // SAFETY: `prepare` only makes system calls (sigprocmask, prctl, getppid) between fork and exec.
     unsafe { worker.pre_exec(prepare) };
-    let mut worker = Child::from(worker.spawn().context("start the worker")?);
+    let mut worker = Child::from(command::spawn(worker).context("start the worker")?);
     let mut asked = false;
     loop {
         if let Some(status) = worker.try_wait()? {

@@ -7,15 +7,18 @@
 //! All of it needs root. A guard's `Drop` undoes what its constructor did; processes also die with the thread that
 //! started them, and namespaces made after [`isolate`] vanish with the process even when it is killed.
 
+mod abort;
 pub mod actor;
 pub mod agent;
 pub mod authority;
 pub mod burden;
 pub mod busy;
 pub mod cgroup;
+pub mod command;
 pub mod confine;
 pub mod envoy;
 pub mod exported;
+mod fork;
 pub mod grafana;
 pub mod guest;
 pub mod haproxy;
@@ -32,16 +35,10 @@ pub mod process;
 pub mod prometheus;
 pub mod scrape;
 pub mod signals;
+mod sync;
 pub mod tools;
 pub mod wait;
 pub mod workload;
 pub mod ztunnel;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 pub use isolation::{isolate, require_root};
-
-/// Locks a mutex whose data stays sound when a holder panics, as all of this crate does.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

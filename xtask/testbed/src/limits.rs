@@ -17,7 +17,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cgroup::{self, Cgroup};
-use crate::{lock, wait};
+use crate::sync::lock;
+use crate::wait;
 
 /// Length of the periods that a share of processor time is given for, in microseconds (the kernel's default).
 const PERIOD: u64 = 100_000;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::process::output;
+use crate::command;
 
 /// The root of the checkout.
 fn workspace() -> &'static Path {
@@ -74,6 +74,6 @@ fn build_actor() -> Result<PathBuf> {
     if profile == "release" {
         build.arg("--release");
     }
-    output(&mut build, None).context("build the actors of the testbed")?;
+    command::run(&mut build, None).context("build the actors of the testbed")?;
     Ok(target_dir().join(profile).join("narrows-actor"))
 }

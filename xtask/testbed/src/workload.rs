@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cgroup::Cgroup;
 use crate::netns::{Fabric, Netns};
-use crate::process::{self, Child};
+use crate::process::{self, Child, Placement};
 
 /// One pod's worth of isolation.
 #[derive(Debug)]
@@ -49,5 +49,11 @@ impl Workload {
     /// Starts a process inside both.
     pub fn spawn(&self, command: &mut Command) -> Result<Child> {
         process::spawn(command, Some(&self.netns), Some(&self.cgroup))
+    }
+}
+
+impl<'a> From<&'a Workload> for Placement<'a> {
+    fn from(workload: &'a Workload) -> Self {
+        Self::new(Some(&workload.netns), Some(&workload.cgroup))
     }
 }

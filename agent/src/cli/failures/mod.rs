@@ -31,7 +31,7 @@ Examples:
   # What failed for a workload in the last hour
   narrows failures --workload shop/checkout --since 1h
   # How often for which reason, from an agent behind TLS
-  narrows failures --agent https://node-1:9798 --ca-file ca.pem --json | jq -r .reason | sort | uniq -c
+  narrows failures --agent https://node:9798 --ca-file ca.pem --json | jq .reason | sort | uniq -c
   # On a node of a cluster
   kubectl -n narrows exec POD -- narrows failures --follow
 

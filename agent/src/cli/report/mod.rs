@@ -35,7 +35,7 @@ Examples:
   # All nodes, the last 24 hours
   narrows report --prometheus http://127.0.0.1:9090
   # The last week as a page for the browser, from a Prometheus that asks for a token
-  narrows report --prometheus https://prometheus --token-file token --window 7d --format html --output week.html
+  narrows report --prometheus https://mimir --token-file token --window 7d --format html --output a.html
   # For programs
   narrows report --format json | jq '.findings.ranking[0]'
 

@@ -4,13 +4,14 @@
 //! host name and IPC are in namespaces of their own, and so is the network; of the node it sees the processes, as with
 //! `hostPID`.
 
+mod mount;
 mod privileges;
 mod step;
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -23,6 +24,7 @@ use crate::netns::Netns;
 use crate::process::{self, Child, Placement};
 use step::{Plan, Step};
 
+pub use mount::Mount;
 pub use privileges::mask;
 
 /// Where the root of the container is put together: over a directory of [`isolate`](crate::isolate) that it does not need.
@@ -49,17 +51,6 @@ const HIDDEN: [&str; 11] = [
     "/sys/firmware",
 ];
 const NOT_WRITTEN: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
-/// A file or directory of the node, at a place in the container.
-#[derive(Clone, Debug)]
-pub struct Mount {
-    /// Where it is on the node.
-    pub source: PathBuf,
-    /// Where the container has it.
-    pub target: PathBuf,
-    /// Whether the container may not write. As with Kubernetes, what is mounted below `source` is not concerned.
-    pub read_only: bool,
-}
 
 /// What a container is given.
 #[derive(Clone, Debug)]

@@ -13,7 +13,8 @@ use nix::sys::prctl;
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{chdir, mkdir, pivot_root, sethostname};
 
-use super::{Mount, privileges};
+use super::mount::Mount;
+use super::privileges;
 
 /// One system call, or few.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Listener, Options, Route, Tls};
+use super::listener::{Listener, Route};
+use super::options::{Options, Tls};
 
 /// All of it; the admin port is the Unix socket `admin`.
 pub(super) fn bootstrap(listeners: &[Listener], options: &Options<'_>, admin: &Path) -> Value {

@@ -1,9 +1,10 @@
 //! A real Envoy as a TCP proxy in a workload's namespace and cgroup.
 
 mod bootstrap;
+mod listener;
+mod options;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -12,63 +13,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::authority::{Authority, Identity};
 use crate::process::{Daemon, Placement};
 use crate::workload::Workload;
 use crate::{http, tools};
 
+pub use listener::{Listener, Route};
+pub use options::{Options, Tls};
+
 /// How long Envoy may take to start; it is a big program.
 const START: Duration = Duration::from_secs(30);
-
-/// Where a listener sends its connections.
-#[derive(Debug, Clone)]
-pub enum Route {
-    /// To these endpoints in turn.
-    To(Vec<SocketAddr>),
-    /// To the destination that a PROXY header at the start of the connection names, as a
-    /// [`Ztunnel`](crate::ztunnel::Ztunnel) sends it.
-    AsAsked,
-}
-
-/// A listener of the proxy.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Where its connections go.
-    pub route: Route,
-}
-
-/// What is not as usual.
-#[derive(Debug, Clone, Copy)]
-pub struct Options<'a> {
-    /// Worker threads, each with a listening socket of its own.
-    pub workers: u32,
-    /// The bound of each listening socket's queue; without one it is as large as the kernel allows.
-    pub backlog: Option<u32>,
-    /// TLS on all listeners, towards who connects to them.
-    pub tls: Option<Tls<'a>>,
-}
-
-/// TLS with a certificate for both ends.
-#[derive(Debug, Clone, Copy)]
-pub struct Tls<'a> {
-    /// What Envoy shows.
-    pub identity: &'a Identity,
-    /// Whose certificates of clients it accepts; without one nobody gets in.
-    pub trusted: &'a Authority,
-}
-
-impl Default for Options<'_> {
-    /// One worker, nothing else.
-    fn default() -> Self {
-        Self {
-            workers: 1,
-            backlog: None,
-            tls: None,
-        }
-    }
-}
 
 /// A running Envoy; killed when the guard goes away.
 #[derive(Debug)]

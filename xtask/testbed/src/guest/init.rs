@@ -16,7 +16,7 @@ use nix::sys::termios::{SetArg, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, sethostname};
 
 use super::{LINE, ORDERS, Orders, Report, check, run};
-use crate::process::output;
+use crate::command;
 
 /// Where the guest has its one hierarchy of cgroups, as on a modern distribution.
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -68,7 +68,7 @@ fn obey(line: &mut Line) -> Result<()> {
     enable_controllers()?;
     sethostname("guest")?;
     let loopback = ["link", "set", "lo", "up"];
-    output(
+    command::run(
         Command::new("ip")
             .args(loopback)
             .envs(orders.environment.iter().cloned()),

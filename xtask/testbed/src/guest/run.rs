@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use super::{Orders, Report, Test};
 use crate::process::Child;
-use crate::wait;
+use crate::{command, wait};
 
 /// Where a test's output goes. A file, because a process that outlives its test would keep a pipe open.
 const OUTPUT: &str = "/run/output";
@@ -39,9 +39,7 @@ pub(super) fn run(test: &Test, orders: &Orders) -> Result<Report> {
         .stderr(file)
         .process_group(0);
     let start = Instant::now();
-    let child = command
-        .spawn()
-        .with_context(|| format!("start {}", test.program.display()))?;
+    let child = command::spawn(&mut command).with_context(|| format!("start {}", test.program.display()))?;
     let ended = Child::from(child).ended(orders.limit);
     let seconds = start.elapsed().as_secs_f64();
     let mut output = end_of(Path::new(OUTPUT))?;

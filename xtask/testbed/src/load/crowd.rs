@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
 
 use super::Board;
-use crate::ztunnel::abort;
+use crate::abort::abort;
 
 /// What became of a crowd's handshakes: `attempts` is the sum of the others once none is under way.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

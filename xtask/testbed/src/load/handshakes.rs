@@ -12,8 +12,8 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
 use super::HEADER;
+use crate::abort::abort;
 use crate::authority::{Authority, Identity, NAME};
-use crate::ztunnel::abort;
 
 /// No handshake or reply takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::socket;
 
 use super::{Board, HEADER, ServerTally};
-use crate::ztunnel::abort;
+use crate::abort::abort;
 
 /// No client of the testbed is silent for longer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Netns, ip};
-use crate::process::output;
-use crate::{lock, wait};
+use crate::command;
+use crate::sync::lock;
+use crate::wait;
 
 /// How long the kernel may take to bring a link up.
 const LINK_UP: Duration = Duration::from_secs(5);
@@ -87,7 +88,7 @@ impl Fabric {
         ip(name, &batch)?;
         // Before this, the first packet is lost and the first connection takes a second longer.
         let listing = || {
-            output(
+            command::run(
                 Command::new("bridge").args(["-n", fabric, "link", "show", "dev", &port]),
                 None,
             )

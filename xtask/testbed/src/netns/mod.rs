@@ -18,8 +18,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 pub use fabric::Fabric;
 
+use crate::command;
 use crate::isolation::NETNS_DIRECTORY;
-use crate::process::output;
 
 /// A named network namespace; gone with its guard. Call [`isolate`](crate::isolate) first.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Netns {
         let enter = move || Ok(setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?);
         // SAFETY: setns is a plain system call, which is allowed between fork and exec.
         unsafe { command.pre_exec(enter) };
-        output(&mut command, None).map_err(|error| anyhow!("in namespace {}: {error:#}", self.name))
+        command::run(&mut command, None).map_err(|error| anyhow!("in namespace {}: {error:#}", self.name))
     }
 
     /// Writes a kernel setting of the namespace, e.g. `net/ipv4/tcp_syn_retries`.
@@ -139,6 +139,6 @@ impl Drop for MountPoint<'_> {
 
 /// Feeds `ip` a batch of commands for the namespace `name`.
 fn ip(name: &str, batch: &str) -> Result<()> {
-    output(Command::new("ip").args(["-n", name, "-batch", "-"]), Some(batch))?;
+    command::run(Command::new("ip").args(["-n", name, "-batch", "-"]), Some(batch))?;
     Ok(())
 }

@@ -4,12 +4,11 @@ use std::time::Duration;
 use std::{fs, io, ptr};
 
 use anyhow::{Context as _, Result};
-use nix::sched::sched_setaffinity;
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::Child;
-use super::placement::only;
+use super::child::Child;
 use crate::wait;
 
 /// How long the threads of a process may take to stop or to go on.
@@ -96,4 +95,11 @@ impl Child {
         // The name before it may hold anything, also parentheses.
         stat.rsplit_once(") ")?.1.chars().next()
     }
+}
+
+/// The set of one processor.
+pub(super) fn only(core: usize) -> Result<CpuSet> {
+    let mut cores = CpuSet::new();
+    cores.set(core).with_context(|| format!("processor {core}"))?;
+    Ok(cores)
 }

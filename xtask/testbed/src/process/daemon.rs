@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tempfile::TempDir;
 
-use super::{Child, Placement};
+use super::child::Child;
+use super::placement::Placement;
 use crate::wait;
 
 /// A running one, with a directory of its own for its configuration, its log and its sockets; killed when the guard goes away.

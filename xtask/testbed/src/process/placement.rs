@@ -7,22 +7,16 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
-use nix::sys::prctl;
+use nix::sched::{CloneFlags, sched_setaffinity, setns};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::stat::Mode;
-use nix::unistd::{Pid, getppid, setsid};
+use nix::unistd::Pid;
 
-use super::{Child, start};
+use super::child::Child;
+use super::control::only;
+use super::rank::Rank;
+use super::start::{start, tie};
 use crate::cgroup::{self, Cgroup};
 use crate::netns::Netns;
-use crate::workload::Workload;
-
-/// The lowest niceness.
-const WEIGHTIEST: &str = "-20";
 
 /// Where a process is to run, and with what; what is not said is as in this process itself, whatever its threads have
 /// entered meanwhile.
@@ -33,21 +27,6 @@ pub struct Placement<'a> {
     core: Option<usize>,
     open_files: Option<u64>,
     rank: Rank,
-}
-
-/// Whom it goes before.
-#[derive(Debug, Clone, Copy, Default)]
-enum Rank {
-    #[default]
-    Usual,
-    Ahead,
-    First,
-}
-
-impl<'a> From<&'a Workload> for Placement<'a> {
-    fn from(workload: &'a Workload) -> Self {
-        Self::new(Some(&workload.netns), Some(&workload.cgroup))
-    }
 }
 
 impl<'a> Placement<'a> {
@@ -132,11 +111,7 @@ impl<'a> Placement<'a> {
             if let Some(limit) = open_files {
                 setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
             }
-            match rank {
-                Rank::Usual => Ok(()),
-                Rank::Ahead => go_ahead(),
-                Rank::First => go_ahead().and_then(|()| go_first()),
-            }
+            rank.take()
         };
         // SAFETY: between fork and exec, `enter` only makes system calls (sigprocmask, prctl, getppid, close_range, write,
         // setns, sched_setaffinity, setrlimit, setsid, open, setpriority, sched_setscheduler) and does not allocate on its way.
@@ -145,15 +120,19 @@ impl<'a> Placement<'a> {
     }
 }
 
-/// A child's own side: it is open to signals, and ends with its parent.
-pub(super) fn tie(parent: Pid) -> io::Result<()> {
-    // A thread that waits for signals blocks them, and a child would inherit that and not end when asked to.
-    SigSet::empty().thread_set_mask()?;
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    if getppid() != parent {
-        return Err(io::Error::other("the parent ended first"));
+/// Starts `command` inside the namespace and the cgroup; where none is given, in those of this process itself,
+/// whatever its threads have entered meanwhile.
+///
+/// The placement stays with `command`: use a fresh one for each process.
+pub fn spawn(command: &mut Command, netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Child> {
+    Placement::new(netns, cgroup).spawn(command)
+}
+
+impl Cgroup {
+    /// Starts a process inside the cgroup.
+    pub fn spawn(&self, command: &mut Command) -> Result<Child> {
+        spawn(command, None, Some(self))
     }
-    Ok(())
 }
 
 /// Whoever runs the tests may have left files open, which would count as those of what is started.
@@ -164,48 +143,4 @@ fn keep_only_standard_files() -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
-}
-
-/// Gives this process, or its session where the kernel shares the processor among sessions (`CONFIG_SCHED_AUTOGROUP`), the
-/// greatest weight.
-fn go_ahead() -> io::Result<()> {
-    setsid()?;
-    match open(c"/proc/self/autogroup", OFlag::O_WRONLY, Mode::empty()) {
-        Ok(file) => File::from(file).write_all(WEIGHTIEST.as_bytes())?,
-        Err(Errno::ENOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
-    // SAFETY: a plain system call on the calling process.
-    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Makes this process one that gives way to nothing but others of its kind.
-fn go_first() -> io::Result<()> {
-    schedule(libc::SCHED_FIFO, 1)
-}
-
-/// Makes this process one that gives way to everything else.
-pub(super) fn go_last() -> io::Result<()> {
-    schedule(libc::SCHED_IDLE, 0)
-}
-
-fn schedule(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
-    let priority = libc::sched_param {
-        sched_priority: priority,
-    };
-    // SAFETY: `priority` outlives the call.
-    match unsafe { libc::sched_setscheduler(0, policy, &raw const priority) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// The set of one processor.
-pub(super) fn only(core: usize) -> Result<CpuSet> {
-    let mut cores = CpuSet::new();
-    cores.set(core).with_context(|| format!("processor {core}"))?;
-    Ok(cores)
 }

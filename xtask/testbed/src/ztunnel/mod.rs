@@ -8,11 +8,10 @@
 mod relay;
 mod serve;
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use nix::sys::socket::{setsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 
 pub use serve::{Tunnel, serve};
@@ -136,15 +135,4 @@ pub fn exempt(netns: &Netns, port: u16) -> Result<()> {
     let rule = |program: &str| format!("{program} -w -t nat -I OUTPUT -p tcp --dport {port} -j RETURN\n");
     netns.exec(&(rule("iptables") + &rule("ip6tables")))?;
     Ok(())
-}
-
-/// Closes a connection with a reset instead of an orderly end.
-pub(crate) fn abort(stream: TcpStream) {
-    let linger = libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
-    // On a socket that is already gone there is nothing left to reset.
-    let _gone = setsockopt(&stream, sockopt::Linger, &linger);
-    drop(stream);
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::abort;
+use crate::abort::abort;
 
 /// What one direction holds at most.
 const BUFFER: usize = 64 * 1024;

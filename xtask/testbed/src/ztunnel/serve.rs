@@ -14,7 +14,8 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
-use super::{CAPTURE_PORT, Config, MARK, ZtunnelTally, abort, relay};
+use super::{CAPTURE_PORT, Config, MARK, ZtunnelTally, relay};
+use crate::abort::abort;
 use crate::load::Board;
 
 /// How long a real ztunnel waits for an upstream handshake.

@@ -13,8 +13,7 @@ use tokio::sync::mpsc;
 use super::answer::{Content, Link, Status, stream};
 use super::question::Question;
 use super::resource::Resource;
-use super::selector::Selector;
-use super::serve::Shared;
+use super::shared::Shared;
 use super::store::Snapshot;
 
 /// A long list is sent in pieces of about this many bytes.
@@ -90,7 +89,7 @@ pub(super) fn list(
 /// The state that a new list shows.
 fn first(shared: &Shared, resource: Resource, question: &Question) -> Result<Arc<Snapshot>, Status> {
     let bad = |message| Status::new(400, message);
-    let selector = selector(resource, question)?;
+    let selector = question.selector(resource).map_err(bad)?;
     if question.parameter("resourceVersionMatch") == Some("Exact") {
         let message = "resourceVersionMatch: Unsupported value: \"Exact\": this server keeps no old states";
         return Err(bad(message.to_owned()));
@@ -107,14 +106,6 @@ fn first(shared: &Shared, resource: Resource, question: &Question) -> Result<Arc
         return Err(Status::new(504, message).with_details(details));
     }
     Ok(Arc::new(snapshot))
-}
-
-/// What a list or a watch is limited to.
-pub(super) fn selector(resource: Resource, question: &Question) -> Result<Selector, Status> {
-    let text = |name| question.parameter(name).unwrap_or_default();
-    let namespace = question.namespace.as_deref();
-    Selector::parse(resource, namespace, text("fieldSelector"), text("labelSelector"))
-        .map_err(|message| Status::new(400, message))
 }
 
 /// All up to the first item.

@@ -12,6 +12,8 @@ mod question;
 mod resource;
 mod selector;
 mod serve;
+mod shared;
+mod signals;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -33,8 +35,10 @@ pub use fault::{Fault, FaultKind};
 pub use question::Asked;
 pub use resource::{Resource, Verb};
 
-use crate::{lock, wait};
-use serve::{Running, Shared};
+use crate::sync::lock;
+use crate::wait;
+use serve::Running;
+use shared::Shared;
 
 /// How often a watch gets a bookmark when nothing else is set.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(10);

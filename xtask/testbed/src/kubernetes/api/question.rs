@@ -5,6 +5,7 @@ use std::time::Instant;
 use hyper::{Method, Uri};
 
 use super::resource::{Resource, Verb};
+use super::selector::Selector;
 
 /// A request as the API server understood it.
 #[derive(Debug, Clone)]
@@ -93,6 +94,13 @@ impl Question {
         number
             .map(Some)
             .map_err(|_| format!("{name}: Invalid value: \"{text}\": must be a number"))
+    }
+
+    /// What a list or a watch of a resource is limited to.
+    pub fn selector(&self, resource: Resource) -> Result<Selector, String> {
+        let text = |name| self.parameter(name).unwrap_or_default();
+        let namespace = self.namespace.as_deref();
+        Selector::parse(resource, namespace, text("fieldSelector"), text("labelSelector"))
     }
 
     pub fn asked(&self) -> Asked {

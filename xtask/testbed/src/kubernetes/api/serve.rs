@@ -3,8 +3,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -24,13 +23,12 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::{Content, Link, Status, whole};
-use super::fault::{self, Fault, FaultKind};
+use super::fault::{self, FaultKind};
 use super::list::list;
-use super::question::{Asked, Question};
+use super::question::Question;
 use super::resource::{Resource, Verb};
-use super::store::Store;
-use super::watch::{Signals, error, watch};
-use crate::lock;
+use super::shared::Shared;
+use super::watch::{error, watch};
 
 /// A client that takes longer for its handshake is gone.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -38,75 +36,11 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long work that is under way may delay the end of the server.
 const END: Duration = Duration::from_secs(2);
 
-/// What outlives the connections.
-#[derive(Debug)]
-pub(super) struct Shared {
-    token: String,
-    store: Mutex<Store>,
-    faults: Mutex<Vec<Fault>>,
-    asked: Mutex<Vec<Asked>>,
-    watches: [AtomicUsize; Resource::ALL.len()],
-    pub signals: Signals,
-}
-
-/// A watch among those that are open.
-pub(super) struct Counted {
-    shared: Arc<Shared>,
-    resource: Resource,
-}
-
 /// A running server.
 #[derive(Debug)]
 pub(super) struct Running {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
-}
-
-impl Shared {
-    pub fn new(token: String, bookmark_every: Duration) -> Self {
-        Self {
-            token,
-            store: Mutex::new(Store::new()),
-            faults: Mutex::default(),
-            asked: Mutex::default(),
-            watches: Default::default(),
-            signals: Signals::new(bookmark_every),
-        }
-    }
-
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
-    pub fn store(&self) -> MutexGuard<'_, Store> {
-        lock(&self.store)
-    }
-
-    pub fn faults(&self) -> MutexGuard<'_, Vec<Fault>> {
-        lock(&self.faults)
-    }
-
-    pub fn asked(&self) -> MutexGuard<'_, Vec<Asked>> {
-        lock(&self.asked)
-    }
-
-    pub fn watches(&self, resource: Resource) -> usize {
-        self.watches[resource.index()].load(Ordering::Relaxed)
-    }
-
-    pub fn count_watch(self: &Arc<Self>, resource: Resource) -> Counted {
-        self.watches[resource.index()].fetch_add(1, Ordering::Relaxed);
-        Counted {
-            shared: self.clone(),
-            resource,
-        }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.shared.watches[self.resource.index()].fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Running {

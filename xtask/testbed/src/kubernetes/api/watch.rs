@@ -12,12 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::answer::{Content, Link, Status, stream};
-use super::list::selector;
 use super::object::Object;
 use super::question::Question;
 use super::resource::Resource;
 use super::selector::Selector;
-use super::serve::{Counted, Shared};
+use super::shared::{Counted, Shared};
 use super::store::{Event, TooOld};
 
 /// Events that are taken from the store at once.
@@ -25,21 +24,6 @@ const BATCH: usize = 256;
 
 /// The first state of a large cluster is sent in pieces of about this many bytes.
 const PIECE: usize = 256 * 1024;
-
-/// What the outside tells all open watches.
-#[derive(Debug)]
-pub(super) struct Signals {
-    /// There may be something new.
-    pub changed: watch::Sender<()>,
-    /// Send a bookmark.
-    pub bookmark: watch::Sender<()>,
-    /// Send a bookmark so often.
-    pub bookmark_every: watch::Sender<Duration>,
-    /// Say that the version is too old, and end.
-    pub expire: watch::Sender<()>,
-    /// End at once.
-    pub drop: watch::Sender<()>,
-}
 
 /// One watch.
 struct Watch {
@@ -74,18 +58,6 @@ enum Start {
 /// The stream cannot go on.
 struct Ended;
 
-impl Signals {
-    pub fn new(bookmark_every: Duration) -> Self {
-        Self {
-            changed: watch::Sender::new(()),
-            bookmark: watch::Sender::new(()),
-            bookmark_every: watch::Sender::new(bookmark_every),
-            expire: watch::Sender::new(()),
-            drop: watch::Sender::new(()),
-        }
-    }
-}
-
 /// Opens a watch. `cut` ends the connection within the first event.
 pub(super) fn watch(
     shared: &Arc<Shared>,
@@ -95,7 +67,7 @@ pub(super) fn watch(
     cut: bool,
 ) -> Result<Response<Content>, Status> {
     let bad = |message| Status::new(400, message);
-    let selector = selector(resource, question)?;
+    let selector = question.selector(resource).map_err(bad)?;
     let start = match question.number("resourceVersion").map_err(bad)? {
         _ if question.flag("sendInitialEvents") => Start::StateWithEnd,
         None | Some(0) => Start::State,

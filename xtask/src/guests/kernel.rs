@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    setup::{apt::Apt, architecture::Architecture, system::Family},
+    system::{apt::Apt, architecture::Architecture, family::Family},
     workspace::{find_program, output},
 };
 

@@ -9,11 +9,11 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    setup::{apt::Apt, architecture::Architecture, system::Family},
+    system::{apt::Apt, architecture::Architecture, family::Family},
     workspace::find_program,
 };
 
-/// Debian's packages with what [`super::suite`] names, for a guest of another architecture.
+/// Debian's packages with what [`crate::vm`] names, for a guest of another architecture.
 const PACKAGES: [&str; 4] = ["dash", "coreutils", "iproute2", "iptables"];
 
 /// What update-alternatives would link to when iptables was installed.

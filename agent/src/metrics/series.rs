@@ -1,7 +1,7 @@
 //! Counters and histograms by name and labels, apart from any format: what the agent has exported, so that the next one goes on from
 //! there.
 
-use super::families::Labels;
+use super::encoder::Labels;
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -10,11 +10,11 @@ use std::{
 /// A series that nobody has added to is shown for so long by the agents that come after.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a series has counted.
+/// What a series has.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// A counter.
-    Counter(f64),
+    /// That of a counter or a gauge.
+    Number(f64),
     /// The sum of a histogram, and its buckets: upper bound, and how many lie between it and the one before.
     Histogram(f64, Vec<(f64, u64)>),
 }
@@ -82,7 +82,7 @@ impl Value {
     /// The same with what was counted before; a histogram whose buckets are others begins anew.
     pub fn after(mut self, before: Option<&Self>) -> Self {
         match (&mut self, before) {
-            (Self::Counter(now), Some(Self::Counter(before))) => *now += before,
+            (Self::Number(now), Some(Self::Number(before))) => *now += before,
             (Self::Histogram(sum, buckets), Some(Self::Histogram(sum_before, before)))
                 if buckets.len() == before.len() && buckets.iter().zip(before).all(|(one, other)| one.0 == other.0) =>
             {
@@ -112,14 +112,14 @@ mod tests {
 
     #[test]
     fn values_go_on_from_those_before() {
-        let counter = Value::Counter(2.0).after(Some(&Value::Counter(3.0)));
-        assert_eq!(counter, Value::Counter(5.0));
+        let counter = Value::Number(2.0).after(Some(&Value::Number(3.0)));
+        assert_eq!(counter, Value::Number(5.0));
         let histogram = |sum, n| Value::Histogram(sum, vec![(0.5, n), (f64::INFINITY, 1)]);
         assert_eq!(
             histogram(1.5, 2).after(Some(&histogram(0.5, 3))),
             Value::Histogram(2.0, vec![(0.5, 5), (f64::INFINITY, 2)])
         );
-        assert_eq!(Value::Counter(2.0).after(None), Value::Counter(2.0));
+        assert_eq!(Value::Number(2.0).after(None), Value::Number(2.0));
         let other = Value::Histogram(1.0, vec![(0.25, 9)]);
         assert_eq!(histogram(1.5, 2).after(Some(&other)), histogram(1.5, 2));
     }
@@ -129,7 +129,7 @@ mod tests {
         let mut series = Series::default();
         let family = series.families.entry("narrows_x".to_owned()).or_default();
         let at = |at| Kept {
-            value: Value::Counter(1.0),
+            value: Value::Number(1.0),
             at,
         };
         let point = |name: &'static str| key(&vec![("point", name.into())]);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use crate::setup::architecture::Architecture;
+use crate::system::architecture::Architecture;
 
 use super::kernel::Image;
 

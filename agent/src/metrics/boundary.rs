@@ -1,0 +1,31 @@
+//! Where policy is enforced, and what passes it by.
+
+use super::{
+    families,
+    labels::{EXPECTED_POINT, PAIR, label},
+};
+
+families! {
+    ENFORCED: counter(
+        "narrows_enforced_connections",
+        "TCP connections that workloads of this node accepted, by the kind of point that carried them to the workload"
+    )
+        .by(&[PAIR, &[label("enforced_by", "The kind of point; none: no point carried the connection")]]);
+
+    BYPASSED: counter(
+        "narrows_bypassed_connections",
+        "TCP connections that did not pass a point that was expected on their way: a waypoint that the called workload, its \
+         service or its namespace names, the called workload's sidecar, or the zone's egress"
+    )
+        .by(&[EXPECTED_POINT, PAIR]);
+
+    MODE: gauge(
+        "narrows_workload_mode",
+        "1 for the way in which the workload takes part in its mesh, as its pods on this node show it"
+    )
+        .by(&[&[
+            label("workload_namespace", "The namespace of the workload"),
+            label("workload", "The workload"),
+            label("mode", "sidecar, ambient, ambient_waypoint, none or mixed")
+        ]]);
+}

@@ -1,0 +1,99 @@
+//! Who depends on points, who is reached through them, and how near they are to being everybody's problem.
+
+use super::{
+    families,
+    labels::{DESTINATION, POINT, REASON, SCOPE, SOURCE},
+};
+
+families! {
+    DEPENDENTS: gauge(
+        "narrows_dependents",
+        "Distinct workloads, service accounts or namespaces with traffic through the point in the window, or with connections open"
+    )
+        .by(&[POINT, SCOPE]);
+
+    DEPENDENTS_UNTRACKED: gauge(
+        "narrows_dependents_untracked",
+        "Dependents of the point in the window that have no series of their own, because there are more than limits.dependents"
+    )
+        .by(&[POINT]);
+
+    DEPENDENT_ACTIVE: gauge(
+        "narrows_dependent_active",
+        "1 while the dependent has traffic through the point in the window, or connections open"
+    )
+        .by(&[POINT, SOURCE]);
+
+    DEPENDENT_SHARE: gauge(
+        "narrows_dependent_share_ratio",
+        "Share of the dependent's connections in the window that pass the point; at 1 it has no other way out"
+    )
+        .by(&[POINT, SOURCE])
+        .caveat("Of connections, not of requests; known on the node where the dependent runs");
+
+    DEPENDENT_CONNECTIONS: counter("narrows_dependent_connections", "TCP connections that the point accepted from the dependent")
+        .by(&[POINT, SOURCE]);
+
+    DEPENDENT_OPEN: gauge("narrows_dependent_open_connections", "Open TCP connections from the dependent through the point")
+        .by(&[POINT, SOURCE]);
+
+    DEPENDENT_BYTES: counter("narrows_dependent_bytes", "Payload bytes between the dependent and the point, both ways")
+        .by(&[POINT, SOURCE]);
+
+    DEPENDENT_FAILURES: counter("narrows_dependent_failures", "TCP connections of the dependent to the point that failed")
+        .by(&[POINT, SOURCE, REASON]);
+
+    SERVED: gauge(
+        "narrows_served",
+        "Distinct workloads, service accounts or namespaces that were reached through the point in the window, or by open \
+         connections"
+    )
+        .by(&[POINT, SCOPE]);
+
+    SERVED_UNTRACKED: gauge(
+        "narrows_served_untracked",
+        "Workloads served by the point in the window that have no series of their own, because there are more than \
+         limits.dependents"
+    )
+        .by(&[POINT]);
+
+    SERVED_ACTIVE: gauge(
+        "narrows_served_active",
+        "1 while the workload is reached through the point in the window, or by open connections"
+    )
+        .by(&[POINT, DESTINATION]);
+
+    SERVED_CONNECTIONS: counter("narrows_served_connections", "TCP connections that the point opened to the workload")
+        .by(&[POINT, DESTINATION]);
+
+    SERVED_OPEN: gauge("narrows_served_open_connections", "Open TCP connections from the point to the workload")
+        .by(&[POINT, DESTINATION]);
+
+    SERVED_FAILURES: counter("narrows_served_failures", "TCP connections of the point to the workload that failed")
+        .by(&[POINT, DESTINATION, REASON]);
+
+    CONCENTRATION: gauge(
+        "narrows_dependent_concentration_ratio",
+        "How unevenly the point's connections in the window are spread over its dependents: the sum of the squares of their \
+         shares (Herfindahl index); at 1 all are of one dependent"
+    )
+        .by(&[POINT]);
+
+    TRAFFIC_SHARE: gauge(
+        "narrows_traffic_share_ratio",
+        "The point's share of the connections in the window that points of this node accepted"
+    )
+        .by(&[POINT]);
+
+    CHOKE_RISK: gauge(
+        "narrows_choke_risk_ratio",
+        "Saturation of the point's fullest resource, times the share of the workloads with traffic on this node that depend on \
+         the point"
+    )
+        .by(&[POINT]);
+
+    ACTIVE_WORKLOADS: gauge(
+        "narrows_active_workloads",
+        "Workloads with traffic in the window, at either end of a connection that this node has seen"
+    );
+}

@@ -1,0 +1,43 @@
+//! Connections that fail, as the point's own sockets and its callers see them, and the callers' view as a whole.
+
+use super::{
+    families,
+    labels::{CALLED_POINT, POINT, REASON, SIDE},
+};
+
+families! {
+    FAILURES: counter(
+        "narrows_connection_failures",
+        "TCP connections of the point that failed, as the point's own sockets show it"
+    )
+        .by(&[POINT, SIDE, REASON])
+        .caveat(
+            "never_accepted also counts callers that reset before the proxy accepted, as TCP health checks do; closed_early is a \
+             heuristic"
+        );
+
+    CALLER_OPENED: counter(
+        "narrows_client_connections_opened",
+        "TCP connections to the point whose handshake completed, as its callers on this node see it"
+    )
+        .by(&[CALLED_POINT]);
+
+    CALLER_FAILURES: counter(
+        "narrows_client_connection_failures",
+        "TCP connections to the point that failed, as its callers on this node see it"
+    )
+        .by(&[CALLED_POINT, REASON])
+        .caveat("closed_early is a heuristic");
+
+    CALLER_SYN_RETRANSMITS: counter(
+        "narrows_client_syn_retransmits",
+        "SYNs to the point that its callers on this node retransmitted"
+    )
+        .by(&[CALLED_POINT]);
+
+    CALLER_CONNECT_DURATION: histogram(
+        "narrows_client_connect_duration_seconds",
+        "Time from the first SYN to the established connection, as the point's callers on this node see it"
+    )
+        .by(&[CALLED_POINT]);
+}

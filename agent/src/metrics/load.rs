@@ -1,0 +1,83 @@
+//! How much points carry, and how full their accept queues are.
+
+use super::{
+    Label, families,
+    labels::{POINT, SIDE, label},
+};
+use crate::program::Need;
+use agent_common::Field;
+
+const PORT: &[Label] = &[label("port", "The port that the point listens on")];
+
+families! {
+    OPENED: counter("narrows_connections_opened", "TCP connections of the point whose handshake completed")
+        .by(&[POINT, SIDE]);
+
+    CLOSED: counter("narrows_connections_closed", "Established TCP connections of the point that ended, in whatever way")
+        .by(&[POINT, SIDE]);
+
+    ACTIVE: gauge("narrows_connections_active", "TCP connections of the point that are open now")
+        .by(&[POINT, SIDE]);
+
+    RECEIVED: counter("narrows_received_bytes", "Payload bytes that the point received over TCP")
+        .by(&[POINT, SIDE])
+        .caveat("Of an open connection, as it was at the last tick");
+
+    SENT: counter("narrows_sent_bytes", "Payload bytes that the point sent over TCP, without retransmissions")
+        .by(&[POINT, SIDE])
+        .caveat("Of an open connection, as it was at the last tick");
+
+    RETRANSMITS: counter("narrows_retransmitted_segments", "Segments that the point retransmitted on established connections")
+        .by(&[POINT, SIDE]);
+
+    SYN_RETRANSMITS: counter("narrows_syn_retransmits", "SYNs (upstream) and SYN-ACKs (downstream) that the point retransmitted")
+        .by(&[POINT, SIDE]);
+
+    CONNECT_DURATION: histogram(
+        "narrows_connect_duration_seconds",
+        "Time from the first SYN to the established connection, for connections that the point opened"
+    )
+        .by(&[POINT, SIDE]);
+
+    ROUND_TRIP: histogram(
+        "narrows_round_trip_seconds",
+        "Smoothed TCP round-trip time of the point's open connections with traffic, one sample per connection and tick"
+    )
+        .by(&[POINT, SIDE])
+        .caveat("Sampled: connections that end within a tick are not in it");
+
+    QUEUE: gauge(
+        "narrows_accept_queue_connections",
+        "Connections whose handshake completed and that wait for the point to accept them, over all listeners of the port"
+    )
+        .by(&[POINT, PORT])
+        .needs(&[Need::Field(Field::sk_ack_backlog)]);
+
+    QUEUE_LIMIT: gauge(
+        "narrows_accept_queue_limit_connections",
+        "Connections that the accept queues of the port have room for (the backlog given to listen), over all its listeners"
+    )
+        .by(&[POINT, PORT]);
+
+    QUEUE_UTILIZATION: gauge(
+        "narrows_accept_queue_utilization_ratio",
+        "How full the fullest accept queue of the port is; at 1 the next handshake is dropped"
+    )
+        .by(&[POINT, PORT])
+        .needs(&[Need::Field(Field::sk_ack_backlog)]);
+
+    QUEUE_OLDEST: gauge(
+        "narrows_accept_queue_oldest_seconds",
+        "How long the connection that has waited the longest in an accept queue of the port has waited; 0 when none waits"
+    )
+        .by(&[POINT, PORT])
+        .caveat("Absent when a waiting connection does not tell, as after a SYN cookie")
+        .needs(&[Need::Field(Field::sk_ack_backlog)]);
+
+    QUEUE_DROPS: counter(
+        "narrows_accept_queue_drops",
+        "Handshakes that listeners of the port dropped, as when their accept queue was full"
+    )
+        .by(&[POINT, PORT])
+        .needs(&[Need::Field(Field::sk_drops)]);
+}

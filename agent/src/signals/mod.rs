@@ -1,0 +1,141 @@
+//! What is counted and measured inside points, where their own clocks and counters do not look: a room for each signal, with its
+//! kernel programs, what these need, how their counters are read, and the metrics that come of them. A new signal is a file here,
+//! one beside it in `agent-ebpf/src/hooks`, and a line in each of the lists below.
+
+pub mod accepts;
+pub mod delays;
+pub mod processes;
+pub mod scheduling;
+mod sides;
+pub mod sockets;
+mod status;
+
+pub use scheduling::Culprit;
+pub use status::Signal;
+
+use crate::{
+    metrics::{Encoder, Family, Labels},
+    program::{CORE, Program},
+};
+use agent_common::{Accepts, Count, PointCounters, Processes};
+use delays::Delays;
+use scheduling::Scheduling;
+use sockets::Sockets;
+use std::fmt;
+
+/// The programs of all signals. Those that others need come before them.
+const SIGNALS: [&[&Program]; 4] = [
+    &processes::PROGRAMS,
+    &scheduling::PROGRAMS,
+    &delays::PROGRAMS,
+    &accepts::PROGRAMS,
+];
+
+/// The families of all signals.
+pub const FAMILIES: &[&[&Family]] = &[
+    delays::FAMILIES,
+    scheduling::FAMILIES,
+    processes::FAMILIES,
+    accepts::FAMILIES,
+    sockets::FAMILIES,
+];
+
+/// All kernel programs, in the order in which they are attached.
+pub fn programs() -> impl Iterator<Item = &'static Program> {
+    CORE.iter().chain(SIGNALS.iter().copied().flatten()).copied()
+}
+
+/// What happens inside a point: sums, and what was found last.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// How long data waits.
+    pub delays: Delays,
+    /// How long threads wait.
+    pub scheduling: Scheduling,
+    /// Processes that begin and end.
+    pub processes: Processes,
+    /// Failed accepts.
+    pub accepts: Accepts,
+    /// Open sockets.
+    pub sockets: Sockets,
+}
+
+impl Default for Inside {
+    fn default() -> Self {
+        Self {
+            delays: Delays::default(),
+            scheduling: Scheduling::default(),
+            processes: Processes::ZERO,
+            accepts: Accepts::ZERO,
+            sockets: Sockets::default(),
+        }
+    }
+}
+
+impl Inside {
+    /// Adds what the kernel has counted between two readings.
+    pub fn add(&mut self, new: &PointCounters) {
+        self.delays.add(&new.delays);
+        self.scheduling.add(&new.scheduling);
+        self.processes = self.processes.plus(new.processes);
+        self.accepts = self.accepts.plus(new.accepts);
+    }
+
+    /// Begins a new look at sockets and threads.
+    pub const fn begin(&mut self) {
+        self.sockets.begin();
+        self.scheduling.begin();
+    }
+}
+
+/// Writes the metrics of all signals, for the points that run here.
+///
+/// # Errors
+/// What the encoder says.
+pub fn encode<'a>(points: &'a [(Labels<'a>, &'a Inside)], encoder: &mut Encoder<'_>) -> fmt::Result {
+    let all = points.iter();
+    delays::encode(all.clone().map(|(labels, inside)| (labels, &inside.delays)), encoder)?;
+    scheduling::encode(
+        all.clone().map(|(labels, inside)| (labels, &inside.scheduling)),
+        encoder,
+    )?;
+    processes::encode(all.clone().map(|(labels, inside)| (labels, &inside.processes)), encoder)?;
+    accepts::encode(all.clone().map(|(labels, inside)| (labels, &inside.accepts)), encoder)?;
+    sockets::encode(all.map(|(labels, inside)| (labels, &inside.sockets)), encoder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_common::Exit;
+
+    #[test]
+    fn only_what_is_new_is_added() {
+        let mut last = PointCounters::ZERO;
+        last.delays.read[1][3] = u32::MAX;
+        last.processes.exits[Exit::Killed as usize] = 2;
+        let mut now = last;
+        now.delays.read[1][3] = 1;
+        now.delays.read_ns[1] = 20_000;
+        now.processes.exits[Exit::Killed as usize] = 3;
+        let mut inside = Inside::default();
+        inside.add(&now.since(last));
+        assert_eq!(inside.delays.read[1].buckets[3], 2);
+        assert_eq!(inside.delays.read[1].sum_us, 20);
+        assert_eq!(inside.processes.exits, [0, 1, 0]);
+    }
+
+    #[test]
+    fn programs_come_after_those_that_they_need() {
+        let mut earlier: Vec<&Program> = Vec::new();
+        for program in programs() {
+            for need in program.needs {
+                if let crate::program::Need::Program(other) = need {
+                    assert!(earlier.contains(other), "{} needs {}", program.name, other.name);
+                }
+            }
+            assert!(!earlier.contains(&program), "{} is there twice", program.name);
+            earlier.push(program);
+        }
+    }
+}

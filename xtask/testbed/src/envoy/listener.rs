@@ -1,0 +1,22 @@
+//! What Envoy listens for.
+
+use std::net::SocketAddr;
+
+/// Where a listener sends its connections.
+#[derive(Debug, Clone)]
+pub enum Route {
+    /// To these endpoints in turn.
+    To(Vec<SocketAddr>),
+    /// To the destination that a PROXY header at the start of the connection names, as a
+    /// [`Ztunnel`](crate::ztunnel::Ztunnel) sends it.
+    AsAsked,
+}
+
+/// A listener of the proxy.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its connections go.
+    pub route: Route,
+}
