@@ -10,7 +10,7 @@ mod report;
 mod settings;
 mod uninstall;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// What `--help` says after the commands.
@@ -59,7 +59,7 @@ impl Cli {
             Command::Failures(options) => failures::run(&options),
             Command::Report(options) => report::run(&options),
             Command::Uninstall(options) => uninstall::run(&options),
-            Command::Completions(options) => completions::run(&options),
+            Command::Completions(options) => completions::run(&options, &mut Self::command()),
         }
     }
 }
@@ -67,7 +67,8 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
+    use clap::ValueEnum as _;
+    use clap_complete::Shell;
 
     /// The examples in a help text, as the words that the program gets: without what runs it, and without what happens to its output.
     fn examples(help: &str) -> Vec<Vec<&str>> {
@@ -114,6 +115,21 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{} {argument}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_shell_completes_every_command_and_its_flags() {
+        for shell in Shell::value_variants() {
+            let script = completions::script(*shell, &mut Cli::command());
+            let script = String::from_utf8(script).expect("UTF-8");
+            for command in Cli::command().get_subcommands() {
+                let name = command.get_name();
+                assert!(script.contains(name), "{shell}: {name}");
+                for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+                    assert!(script.contains(flag), "{shell}: {name} --{flag}");
+                }
             }
         }
     }

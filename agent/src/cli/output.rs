@@ -1,4 +1,4 @@
-//! What a command writes to stdout.
+//! What commands write: to stdout what was asked for, to stderr what is to be said beside it.
 
 use anyhow::Context as _;
 use std::io::{self, ErrorKind, Write as _};
@@ -13,4 +13,9 @@ pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to stdout"),
     }
+}
+
+/// Says something beside what is asked for. Whoever has closed stderr does not want to know.
+pub fn remark(text: std::fmt::Arguments<'_>) {
+    let _closed = writeln!(io::stderr(), "narrows: {text}");
 }

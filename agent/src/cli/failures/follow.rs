@@ -1,13 +1,15 @@
 //! `narrows failures --follow`: shows failures as they come, and goes on where it was when the agent was unreachable.
 
 use super::{
-    Options,
+    options::Options,
     printer::Printer,
-    remark,
     sse::{Event, Parser},
 };
 use crate::{
-    cli::http::{Client, Error},
+    cli::{
+        http::{Client, Error},
+        output::remark,
+    },
     failures::{Dropped, Lost, Start},
 };
 use anyhow::bail;

@@ -1,6 +1,6 @@
 //! How a service is asked: with which token, and trusting whom.
 
-use super::{Service, Url};
+use super::{service::Service, url::Url};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{Args, ValueHint};
 use hyper::header::HeaderValue;

@@ -1,6 +1,6 @@
 //! Why there is no answer, as a sentence: what was tried, at which address, why it failed, what to do.
 
-use super::{Service, Url, access::Token};
+use super::{access::Token, service::Service, url::Url};
 use rustls::CertificateError;
 use std::{
     error::Error as StdError,

@@ -4,13 +4,15 @@ use super::{
     facts::FACTS,
     text::{self, Sample},
 };
-use crate::{cli::http::Client, duration};
+use crate::{
+    cli::{http::Client, output::remark},
+    duration,
+};
 use anyhow::bail;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     fmt,
-    io::{self, Write as _},
     time::{Duration, Instant},
 };
 
@@ -75,13 +77,12 @@ impl Source {
                 let mut all = Vec::new();
                 for (n, fact) in FACTS.iter().enumerate() {
                     if begin.elapsed() > QUIET {
-                        let _closed = writeln!(
-                            io::stderr(),
-                            "narrows: asking for {} ({} of {})",
+                        remark(format_args!(
+                            "asking for {} ({} of {})",
                             fact.series,
                             n + 1,
                             FACTS.len()
-                        );
+                        ));
                     }
                     all.extend(query(client, fact.series, &fact.query(&window)).await?);
                 }
