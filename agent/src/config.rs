@@ -1,6 +1,7 @@
 //! The agent's configuration: a YAML file, overridden by flags and `NARROWS_*` variables.
 
 use crate::{
+    duration,
     kernel::{PINS, field_name},
     points::Rule,
     program::LIFE_CYCLE,
@@ -22,14 +23,17 @@ use std::{
 pub struct Config {
     /// Where HTTP is served.
     pub listen: SocketAddr,
-    /// Seconds between two ticks.
-    pub interval: f64,
+    /// The time between two ticks.
+    #[serde(with = "duration")]
+    pub interval: Duration,
     /// Who is who on this node, without Kubernetes.
     pub inventory: Option<PathBuf>,
-    /// Seconds without traffic after which a workload is no dependent of a point any more.
-    pub dependency_window: f64,
-    /// Seconds after which an idle flow is taken out of the kernel's table.
-    pub flow_idle: f64,
+    /// The time without traffic after which a workload no longer is a dependent of a point.
+    #[serde(with = "duration")]
+    pub dependency_window: Duration,
+    /// The time after which an idle flow is taken out of the kernel's table.
+    #[serde(with = "duration")]
+    pub flow_idle: Duration,
     /// Failure events that one flow may send in a second.
     pub failure_events_per_second: u32,
     /// Whether each failed connection is written to stdout.
@@ -54,10 +58,12 @@ pub struct Identity {
     pub trust_domain: Option<String>,
     /// Kuma's zone: with it, the principals of Kuma's workloads are those of MeshIdentity.
     pub kuma_zone: Option<String>,
-    /// Seconds that a connection waits for the identities of its ends.
-    pub wait: f64,
-    /// Seconds that news about an address may be late: connections are attributed to its holder after them.
-    pub settle: f64,
+    /// How long a connection waits for the identities of its ends.
+    #[serde(with = "duration")]
+    pub wait: Duration,
+    /// How late news about an address may be: connections are attributed to its holder after that.
+    #[serde(with = "duration")]
+    pub settle: Duration,
 }
 
 /// Whether the cluster's objects are read.
@@ -196,8 +202,8 @@ impl Default for Identity {
         Self {
             trust_domain: None,
             kuma_zone: None,
-            wait: 30.0,
-            settle: 2.0,
+            wait: Duration::from_secs(30),
+            settle: Duration::from_secs(2),
         }
     }
 }
@@ -214,10 +220,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9797)),
-            interval: 5.0,
+            interval: Duration::from_secs(5),
             inventory: None,
-            dependency_window: 900.0,
-            flow_idle: 60.0,
+            dependency_window: Duration::from_secs(900),
+            flow_idle: Duration::from_secs(60),
             failure_events_per_second: 10,
             log_failures: false,
             identity: Identity::default(),
@@ -267,22 +273,24 @@ impl Config {
     /// # Errors
     /// A sentence that names the field.
     pub fn validate(&self) -> Result<(), String> {
-        let within = |field: &str, value: f64, from: f64, to: f64| {
+        let within = |field: &str, value: Duration, from: u64, to: u64| {
+            let [from, to] = [from, to].map(Duration::from_millis);
+            let [shown, least, most] = [value, from, to].map(duration::format);
             (from..=to)
                 .contains(&value)
                 .then_some(())
-                .ok_or_else(|| format!("{field} is {value}, but must lie between {from} and {to} seconds"))
+                .ok_or_else(|| format!("{field} is {shown}, but must be between {least} and {most}"))
         };
-        within("interval", self.interval, 0.05, 3600.0)?;
-        within("dependency_window", self.dependency_window, 1.0, 86_400.0)?;
-        within("flow_idle", self.flow_idle, 0.1, 86_400.0)?;
-        within("identity.wait", self.identity.wait, 0.0, 600.0)?;
-        within("identity.settle", self.identity.settle, 0.0, 60.0)?;
+        within("interval", self.interval, 50, 3_600_000)?;
+        within("dependency_window", self.dependency_window, 1_000, 86_400_000)?;
+        within("flow_idle", self.flow_idle, 100, 86_400_000)?;
+        within("identity.wait", self.identity.wait, 0, 600_000)?;
+        within("identity.settle", self.identity.settle, 0, 60_000)?;
         let count = |field: &str, value: usize, to: usize| {
             (1..=to)
                 .contains(&value)
                 .then_some(())
-                .ok_or_else(|| format!("{field} is {value}, but must lie between 1 and {to}"))
+                .ok_or_else(|| format!("{field} is {value}, but must be between 1 and {to}"))
         };
         count("limits.flows", self.limits.flows as usize, 1 << 22)?;
         count("limits.flows_per_owner", self.limits.flows_per_owner as usize, 1 << 22)?;
@@ -299,15 +307,10 @@ impl Config {
         rules.try_for_each(|(n, rule)| rule.validate().map_err(|what| format!("points.rules[{n}] {what}")))
     }
 
-    /// Time between two ticks.
-    pub fn tick(&self) -> Duration {
-        Duration::from_secs_f64(self.interval)
-    }
-
     /// Readings without news after which a flow is taken out of the kernel's table.
     pub fn idle_readings(&self) -> u32 {
         // At least two, so that a flow is not retired in the tick after its last count.
-        (self.flow_idle / self.interval).ceil().clamp(2.0, 1e9) as u32
+        self.flow_idle.div_duration_f64(self.interval).ceil().clamp(2.0, 1e9) as u32
     }
 }
 
@@ -349,9 +352,46 @@ mod tests {
     }
 
     #[test]
+    fn durations_have_units_or_are_in_seconds() {
+        let text = "interval: 250ms\ndependency_window: '1h30m'\nflow_idle: 90\nidentity: { wait: 0.5, settle: 1m }\n";
+        let config = parse(text).expect("valid");
+        let found = [
+            config.interval,
+            config.dependency_window,
+            config.flow_idle,
+            config.identity.wait,
+            config.identity.settle,
+        ];
+        assert_eq!(found.map(|it| it.as_millis()), [250, 5_400_000, 90_000, 500, 60_000]);
+        for (text, what) in [
+            (
+                "listen: 127.0.0.1:1\ninterval: 5 parsecs\n",
+                "\"5 parsecs\" is not a valid duration, e.g. 90s, 1h30m or 7d",
+            ),
+            ("\ninterval: -1\n", "-1 is not a valid duration, e.g. 90s, 1h30m or 7d"),
+            (
+                "\ninterval: -0.5\n",
+                "-0.5 is not a valid duration, e.g. 90s, 1h30m or 7d",
+            ),
+            (
+                "\ninterval: [1s]\n",
+                "a duration, e.g. 90s, 1h30m or 7d, or a number of seconds",
+            ),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert_eq!(error.line, Some(2), "{error}");
+            assert!(error.what.contains(what), "{error}");
+        }
+    }
+
+    #[test]
     fn impossible_values_are_refused() {
         let config = parse("interval: 0\n").expect("valid YAML");
-        assert!(config.validate().expect_err("too small").starts_with("interval is 0"));
+        let error = config.validate().expect_err("too small");
+        assert_eq!(error, "interval is 0s, but must be between 50ms and 1h");
+        let config = parse("flow_idle: 2d\n").expect("valid YAML");
+        let error = config.validate().expect_err("too large");
+        assert_eq!(error, "flow_idle is 2d, but must be between 100ms and 1d");
         let config = parse("limits: { flows: 0 }\n").expect("valid YAML");
         assert!(config.validate().expect_err("too small").contains("limits.flows"));
     }

@@ -2,14 +2,14 @@
 //!
 //! Data flows one way: `kernel` reads what the kernel programs counted, `identity` and `points` say who it was, with
 //! what `node` and the inventory know, `model` adds it up, `export` shows it. `agent` turns the wheel, once a tick. Failed
-//! connections also go one by one, and at once, through `failures`. `client` and `report` are for people: they ask a running agent, or a
-//! Prometheus that scrapes many.
+//! connections also go one by one, and at once, through `failures`. `cli` is the command line over all of it; `narrows failures` and
+//! `narrows report` are for people: they ask a running agent, or a Prometheus that scrapes many.
 
 pub mod agent;
 pub mod catalogue;
-pub mod check;
-pub mod client;
+pub mod cli;
 pub mod config;
+pub mod duration;
 pub mod export;
 pub mod failures;
 pub mod histogram;
@@ -21,7 +21,6 @@ pub mod model;
 pub mod node;
 pub mod points;
 pub mod program;
-pub mod report;
 pub mod signals;
 pub mod uninstall;
 mod yaml;

@@ -1,7 +1,7 @@
-//! `narrows uninstall`: removes what agents have left in the kernel.
+//! Removing what agents have left in the kernel.
 
 use crate::kernel::{Pins, Unusable};
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use std::path::Path;
 
 /// Removes the directory and everything in it, and says so.
@@ -9,17 +9,23 @@ use std::path::Path;
 /// # Errors
 /// An agent still runs, or what the file system says.
 pub fn run(root: &Path) -> anyhow::Result<String> {
-    let exists = root.try_exists();
-    if !exists.with_context(|| format!("cannot look for {} (are you root?)", root.display()))? {
-        return Ok(format!("nothing to remove: there is no {}", root.display()));
+    let exists = root.try_exists().map_err(|error| {
+        let shown = root.display();
+        anyhow!("cannot look for {shown}: {error}; run as root, or as the owner of the directory above it")
+    })?;
+    if !exists {
+        return Ok(format!("nothing to remove: {} does not exist", root.display()));
     }
     match Pins::open(root) {
         Ok(pins) => pins.remove()?,
-        Err(Unusable::Busy(_)) => bail!("an agent is running, and uses {}: end it first", root.display()),
+        Err(Unusable::Busy(_)) => bail!(
+            "cannot remove {}: a running agent uses it; stop the agent first",
+            root.display()
+        ),
         Err(Unusable::Refused(why)) => bail!(why),
     }
     Ok(format!(
-        "removed {}: its programs are detached, and what they had counted is gone",
+        "removed {}: its kernel programs are detached, and what they had counted is gone",
         root.display()
     ))
 }

@@ -8,7 +8,7 @@ use narrows_testbed::{command, http};
 use std::{
     fs,
     os::unix::process::CommandExt,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 fn run(arguments: &[&str]) -> Output {
@@ -211,8 +211,21 @@ fn bad_files_and_flags_are_refused_with_their_place() {
             "--inventory",
             "file.yaml:2: unknown field `port`",
         ),
-        ("interval: soon\n", "--config", "file.yaml:1: "),
-        ("flow_idle: -1\n", "--config", "file.yaml: flow_idle is -1"),
+        (
+            "interval: soon\n",
+            "--config",
+            "file.yaml:1: \"soon\" is not a valid duration, e.g. 90s, 1h30m or 7d",
+        ),
+        (
+            "\nflow_idle: -1\n",
+            "--config",
+            "file.yaml:2: -1 is not a valid duration, e.g. 90s, 1h30m or 7d",
+        ),
+        (
+            "flow_idle: 2d\n",
+            "--config",
+            "file.yaml: flow_idle is 2d, but must be between 100ms and 1d",
+        ),
         (
             "points:\n  rules:\n    - { process: x }\n",
             "--config",
@@ -238,6 +251,26 @@ fn bad_files_and_flags_are_refused_with_their_place() {
         output.status.code() == Some(2) && text.contains("'nowhere' for '--listen"),
         "{text}"
     );
+}
+
+#[test]
+fn who_has_read_enough_is_no_error() {
+    for arguments in [
+        &["completions", "bash"][..],
+        &["uninstall", "--pins", "/no/such/directory"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut narrows = Command::new(binary());
+        narrows.args(arguments).stdout(writer).stderr(Stdio::piped());
+        let child = command::spawn(&mut narrows).expect("it starts");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
 }
 
 /// Runs the agent where a part of the system is not to be seen.

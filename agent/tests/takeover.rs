@@ -480,7 +480,10 @@ fn one_agent_at_a_time() {
         &run(&["agent", "--listen", "127.0.0.1:0", "--pins", pins]),
         "another agent uses",
     );
-    fails_with(&run(&["uninstall", "--pins", pins]), "an agent is running");
+    fails_with(
+        &run(&["uninstall", "--pins", pins]),
+        &format!("cannot remove {pins}: a running agent uses it; stop the agent first"),
+    );
     relay.connections(10);
     all_are_counted(&first, 10);
     first.stop().expect("it ends");

@@ -39,6 +39,7 @@ enum Task {
     VmTest(vm::Args),
     Lint(tasks::lint::Args),
     Bench(bench::Args),
+    Man(tasks::man::Args),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +59,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test(args) => tasks::test::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Lint(args) => tasks::lint::run(&args),
+        Task::Man(args) => tasks::man::run(&args),
         Task::Demo(args) => {
             setup::ensure(Purpose::Demo)?;
             demo::run(args)

@@ -85,7 +85,7 @@ async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures:
         false => None,
     };
     let (stopped, stop) = std::io::pipe().context("cannot make a pipe")?;
-    let interval = config.tick();
+    let interval = config.interval;
     let publish = shared.clone();
     let thread = std::thread::Builder::new()
         .name("tick".to_owned())
@@ -228,7 +228,7 @@ fn setup(config: &Config, rules: &Rules) -> kubernetes::Setup {
             kuma_zone: config.identity.kuma_zone.clone(),
         },
         pods: config.limits.pods,
-        settle: (config.identity.settle * 1000.0) as kubernetes::Millis,
+        settle: config.identity.settle.as_millis() as kubernetes::Millis,
     }
 }
 

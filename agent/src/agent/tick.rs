@@ -66,7 +66,7 @@ impl Ticker {
         });
         let shared = cluster.as_ref().map(|cluster| cluster.shared.clone());
         // An inventory says at once what it has to say.
-        let seconds = |seconds: f64| Duration::from_secs_f64(if cluster.is_some() { seconds } else { 0.0 });
+        let in_a_cluster = |time: Duration| if cluster.is_some() { time } else { Duration::ZERO };
         let mut ticker = Self {
             kernel,
             resources: Reader::find(cgroups.mount()),
@@ -78,9 +78,9 @@ impl Ticker {
                 dependents: config.limits.dependents,
                 points: config.limits.points,
                 pairs: config.limits.pairs,
-                window: Duration::from_secs_f64(config.dependency_window),
-                wait: seconds(config.identity.wait),
-                settle: seconds(config.identity.settle),
+                window: config.dependency_window,
+                wait: in_a_cluster(config.identity.wait),
+                settle: in_a_cluster(config.identity.settle),
                 waiting: config.limits.waiting,
             }),
             intake: Intake::new(failures, config.limits.failure_events, patience),

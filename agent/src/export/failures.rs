@@ -1,10 +1,8 @@
 //! `/api/v1/failures`: failed connections one by one, as a list, or as they come (server-sent events).
 
 use crate::{
-    failures::{
-        Batch, Dropped, Filter, List, Lost, Reader, Record, Ring, Since, Start, parse_reason, parse_since,
-        parse_workload,
-    },
+    duration,
+    failures::{Batch, Dropped, Filter, List, Lost, Reader, Record, Ring, Since, Start, parse_reason, parse_workload},
     identity::kubernetes,
 };
 use axum::{
@@ -108,7 +106,7 @@ impl Question {
             "point" => self.filter.point = Some(value.to_owned()),
             "workload" => self.filter.workload = Some(parse_workload(value)?),
             "reason" => self.filter.reason = Some(parse_reason(value)?),
-            "since" => self.since = Some(parse_since(value)?),
+            "since" => self.since = Some(duration::parse(value)?),
             "limit" if value == "0" => return Err("it is 0: nothing would be told".to_owned()),
             "limit" => self.limit = Some(usize::try_from(number()?).unwrap_or(usize::MAX)),
             "from" => self.from = Some(number()?),
@@ -274,9 +272,15 @@ mod tests {
         for (query, sentence) in [
             ("pont=a", "pont: there is no such parameter; there are point, workload"),
             ("point=", "point: it is empty"),
-            ("workload=checkout", "workload: \"checkout\" is no <namespace>/<name>"),
-            ("reason=refuse", "reason: \"refuse\" is no reason: there are refused"),
-            ("since=5", "since: \"5\" is no duration"),
+            (
+                "workload=checkout",
+                "workload: \"checkout\" is not a <namespace>/<name>",
+            ),
+            (
+                "reason=refuse",
+                "reason: \"refuse\" is not a reason, expected one of refused",
+            ),
+            ("since=5", "since: \"5\" is not a valid duration"),
             ("limit=-1", "limit: \"-1\" is no number"),
             ("limit=0", "limit: it is 0"),
             ("from=x", "from: \"x\" is no number"),

@@ -136,6 +136,8 @@ fn commands(page: &Page) -> BTreeSet<(&'static str, Vec<String>)> {
     for line in lines.chain(page.spans()) {
         let line = line.split(" #").next().unwrap_or_default();
         for part in line.split(['|', ';', '&']) {
+            // Where its output goes is the shell's business.
+            let part = part.split(" > ").next().unwrap_or(part);
             if let Some((program, arguments)) = command(part) {
                 found.insert((program, arguments.into_iter().map(str::to_owned).collect()));
             }

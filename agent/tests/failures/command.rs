@@ -168,7 +168,7 @@ fn it_waits_for_an_agent_that_is_restarted() {
         _world,
     } = mesh;
     agent.stop().expect("it ends");
-    follower.says(&format!("narrows: the agent at http://{address} is away ("));
+    follower.says(&format!("narrows: the agent at http://{address} is unreachable ("));
     let inventory = inventory(&[&checkout], &[&waypoint]);
     let agent = Agent::start_on(binary(), &inventory, address, &["--interval", "60"]).expect("it starts");
     // This one may have happened before the command has found the agent again.
@@ -216,7 +216,7 @@ fn without_an_agent_it_says_what_to_do() {
         let said = text(&output.stderr);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
         assert!(
-            said.starts_with(&format!("narrows: no agent answers at {agent}: ")) && said.lines().count() == 1,
+            said.starts_with(&format!("narrows: cannot reach the agent at {agent}: ")) && said.lines().count() == 1,
             "{said}"
         );
         for word in ["refused", "start `narrows agent`", "--agent"] {

@@ -224,10 +224,13 @@ fn a_bad_question_is_answered_with_a_sentence() {
     for (query, sentence) in [
         (
             "reason=refuse",
-            "reason: \"refuse\" is no reason: there are refused, timed_out",
+            "reason: \"refuse\" is not a reason, expected one of refused, timed_out",
         ),
-        ("since=5", "since: \"5\" is no duration: say 90s, 5m or 1h30m"),
-        ("workload=checkout", "workload: \"checkout\" is no <namespace>/<name>"),
+        ("since=5", "since: \"5\" is not a valid duration, e.g. 90s, 1h30m or 7d"),
+        (
+            "workload=checkout",
+            "workload: \"checkout\" is not a <namespace>/<name>",
+        ),
         ("limit=many", "limit: \"many\" is no number"),
         ("follow=perhaps", "follow: \"perhaps\" is neither true nor false"),
         ("poin=a", "poin: there is no such parameter"),

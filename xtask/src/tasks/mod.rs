@@ -2,4 +2,5 @@
 
 pub(crate) mod build;
 pub(crate) mod lint;
+pub(crate) mod man;
 pub(crate) mod test;

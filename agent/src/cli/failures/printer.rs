@@ -36,8 +36,9 @@ impl<W: Write> Printer<W> {
         if self.json {
             return self.say(json);
         }
-        let failure: Failure = serde_json::from_str(json)
-            .with_context(|| format!("the agent tells of a failure that this version does not understand: {json}"))?;
+        let failure: Failure = serde_json::from_str(json).with_context(|| {
+            format!("cannot parse a failure sent by the agent, which may be of another version: {json}")
+        })?;
         self.say(&line(&failure))
     }
 

@@ -1,14 +1,19 @@
-//! `narrows failures --follow`: shows failures as they come, and goes on where it was when the agent has been away.
+//! `narrows failures --follow`: shows failures as they come, and goes on where it was when the agent was unreachable.
 
 use super::{
-    Options,
-    http::{self, Trouble},
+    options::Options,
     printer::Printer,
-    remark,
     sse::{Event, Parser},
 };
-use crate::failures::{Dropped, Lost, Start};
+use crate::{
+    cli::{
+        http::{Client, Error},
+        output::remark,
+    },
+    failures::{Dropped, Lost, Start},
+};
 use anyhow::bail;
+use hyper::header::{ACCEPT, HeaderName};
 use std::{io::Write, time::Duration};
 
 /// The agent says something every 15 s. When it has been silent for so long, it is gone.
@@ -17,6 +22,9 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// The waits between two attempts to reach an agent that has gone.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// The standard name of the header by which a reader goes on where it was.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Where it is in the stream.
 #[derive(Debug, Default)]
@@ -31,28 +39,26 @@ struct Position {
 ///
 /// # Errors
 /// When there is no agent at the beginning, when it refuses, or when nothing can be written.
-pub async fn follow(options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
+pub async fn follow(client: &Client, options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
     let mut position = Position::default();
     let mut wait = FIRST_WAIT;
-    let mut away = false;
+    let mut unreachable = false;
     // Until it is interrupted; the waits in it are bounded below.
     loop {
         let before = position.last;
-        let outcome = read(options, printer, &mut position, &mut away).await;
+        let outcome = read(client, options, printer, &mut position, &mut unreachable).await;
         let why = match outcome {
             Ok(()) => "it ended the connection".to_owned(),
-            Err(error) => match error.downcast::<Trouble>() {
-                Ok(trouble @ Trouble::Refused { .. }) => bail!(trouble),
-                Ok(trouble) if position.last.is_none() => bail!(trouble),
-                Ok(trouble) => trouble.why().to_owned(),
+            Err(error) => match error.downcast::<Error>() {
+                Ok(error @ (Error::Unreachable { .. } | Error::Unavailable { .. })) if position.last.is_some() => {
+                    error.why().to_owned()
+                }
+                Ok(error) => bail!(error),
                 Err(other) => return Err(other),
             },
         };
-        if !std::mem::replace(&mut away, true) {
-            remark(format_args!(
-                "the agent at {} is away ({why}); waiting for it",
-                options.agent
-            ));
+        if !std::mem::replace(&mut unreachable, true) {
+            remark(format_args!("{client} is unreachable ({why}); waiting for it"));
         }
         if position.last != before {
             wait = FIRST_WAIT;
@@ -64,27 +70,25 @@ pub async fn follow(options: &Options, printer: &mut Printer<impl Write>) -> any
 
 /// Reads one stream to its end.
 async fn read(
+    client: &Client,
     options: &Options,
     printer: &mut Printer<impl Write>,
     position: &mut Position,
-    away: &mut bool,
+    unreachable: &mut bool,
 ) -> anyhow::Result<()> {
-    let mut headers = vec![("accept", "text/event-stream".to_owned())];
+    let mut headers = vec![(ACCEPT, "text/event-stream".to_owned())];
     let mut more = vec![("follow", "true".to_owned())];
     if let Some((run, last)) = position.last {
-        headers.push(("last-event-id", last.to_string()));
+        headers.push((LAST_EVENT_ID, last.to_string()));
         more.push(("run", run.to_string()));
     }
-    let mut answer = http::get(&options.agent, &options.path(&more), &headers).await?;
+    let mut answer = client.get(&options.path(&more), &headers).await?.ok().await?;
     let mut parser = Parser::default();
     while let Some(piece) = answer.piece(SILENCE).await? {
-        let events = parser.take(&piece).map_err(|why| Trouble::Refused {
-            url: options.agent.clone(),
-            why,
-        })?;
+        let events = parser.take(&piece).map_err(|why| client.asked().unexpected(why))?;
         for event in events {
             if event.name == "start" {
-                begin(options, printer, position, away, &event)?;
+                begin(client, printer, position, unreachable, &event)?;
             } else {
                 show(printer, position, &event)?;
             }
@@ -95,26 +99,23 @@ async fn read(
 
 /// The agent is there.
 fn begin(
-    options: &Options,
+    client: &Client,
     printer: &mut Printer<impl Write>,
     position: &mut Position,
-    away: &mut bool,
+    unreachable: &mut bool,
     event: &Event,
 ) -> anyhow::Result<()> {
     let Start { run, next } = understood(event)?;
     match position.last {
         None => printer.header()?,
         Some((before, _)) if before != run => {
-            remark(format_args!(
-                "the agent at {} is back; it has been restarted",
-                options.agent
-            ));
+            remark(format_args!("{client} is back; it has been restarted"));
             position.untold = None;
         }
-        Some(_) if *away => remark(format_args!("the agent at {} is back", options.agent)),
+        Some(_) if *unreachable => remark(format_args!("{client} is back")),
         Some(_) => {}
     }
-    *away = false;
+    *unreachable = false;
     position.last = Some((run, next.saturating_sub(1)));
     Ok(())
 }
@@ -130,7 +131,7 @@ fn show(printer: &mut Printer<impl Write>, position: &mut Position, event: &Even
         "lost" => {
             let Lost { missed } = understood(event)?;
             remark(format_args!(
-                "{missed} failures are not shown: they came faster than they were read here"
+                "{missed} failures are not shown: they came faster than they were read"
             ));
         }
         "dropped" => {
@@ -142,8 +143,8 @@ fn show(printer: &mut Printer<impl Write>, position: &mut Position, event: &Even
                 .map_or(0, |before| now.saturating_sub(before));
             if new > 0 {
                 remark(format_args!(
-                    "{new} more failures on this node were not told one by one, as there were too many at a time; the counters \
-                     of points have them all the same"
+                    "{new} more failures on this node are not listed, as there were too many at a time; the counters of points \
+                     include them"
                 ));
             }
         }
@@ -157,7 +158,7 @@ fn understood<T: serde::de::DeserializeOwned>(event: &Event) -> anyhow::Result<T
     let read = serde_json::from_str(&event.data);
     read.map_err(|_| {
         anyhow::anyhow!(
-            "the agent says something that this version does not understand: {}",
+            "cannot parse an event of the agent, which may be of another version: {}",
             event.data
         )
     })

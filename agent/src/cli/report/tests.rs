@@ -175,7 +175,16 @@ fn all_forms_say_the_same_and_are_well_formed() {
 #[test]
 fn windows_have_units() {
     assert_eq!(window("24h").map(|it| it.as_secs()), Ok(86_400));
-    for wrong in ["", "h", "1", "30s", "2y", "9999d", "ä"] {
-        assert!(window(wrong).is_err(), "{wrong}");
+    assert_eq!(window("1d12h").map(|it| it.as_secs()), Ok(129_600));
+    for wrong in ["", "h", "1", "2y", "ä", "-1h"] {
+        let error = window(wrong).expect_err(wrong);
+        assert!(
+            error.ends_with("is not a valid duration, e.g. 90s, 1h30m or 7d"),
+            "{error}"
+        );
+    }
+    for wrong in ["0", "30s", "9999d", "90.5s", "60001ms"] {
+        let error = window(wrong).expect_err(wrong);
+        assert!(error.ends_with("expected whole seconds between 1m and 365d"), "{error}");
     }
 }

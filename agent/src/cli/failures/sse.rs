@@ -32,11 +32,11 @@ impl Parser {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(part);
             if self.line.len().max(self.event.data.len()) > LONGEST {
-                return Err("it sends no events".to_owned());
+                return Err("not a stream of events".to_owned());
             }
             if self.line.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
-                let line = String::from_utf8(line).map_err(|_| "it sends no text".to_owned())?;
+                let line = String::from_utf8(line).map_err(|_| "not text in UTF-8".to_owned())?;
                 events.extend(self.line(line.trim_end_matches(['\r', '\n'])));
             }
         }

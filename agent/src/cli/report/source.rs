@@ -1,17 +1,18 @@
 //! Where the facts come from: a Prometheus, or one agent.
 
 use super::{
-    ask::Api,
     facts::FACTS,
     text::{self, Sample},
 };
-use anyhow::{Context as _, bail};
-use hyper::StatusCode;
+use crate::{
+    cli::{http::Client, output::remark},
+    duration,
+};
+use anyhow::bail;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     fmt,
-    io::{self, Write as _},
     time::{Duration, Instant},
 };
 
@@ -20,14 +21,14 @@ pub enum Source {
     /// A Prometheus, about this time.
     Prometheus {
         /// It.
-        api: Api,
+        client: Client,
         /// How far back.
         window: Duration,
     },
     /// An agent.
     Agent {
         /// It.
-        api: Api,
+        client: Client,
     },
 }
 
@@ -47,8 +48,7 @@ pub struct About {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Prometheus { api, .. } => write!(f, "Prometheus at {api}"),
-            Self::Agent { api } => write!(f, "the agent at {api}"),
+            Self::Prometheus { client, .. } | Self::Agent { client } => client.fmt(f),
         }
     }
 }
@@ -61,34 +61,30 @@ impl Source {
     ///
     /// # Errors
     /// When it does not answer as it should.
-    pub fn samples(&self) -> anyhow::Result<Vec<Sample>> {
+    pub async fn samples(&self) -> anyhow::Result<Vec<Sample>> {
         match self {
-            Self::Agent { api } => {
-                let (status, body) = api.get("/metrics")?;
-                if status != StatusCode::OK {
-                    bail!("{self} answers /metrics with {status}: is it an agent of Narrows?");
-                }
-                let text = std::str::from_utf8(&body).with_context(|| format!("{self} does not answer with text"))?;
+            Self::Agent { client } => {
+                let body = client.get("/metrics", &[]).await?.ok().await?.whole().await?;
+                let text = std::str::from_utf8(&body).map_err(|_| client.asked().unexpected("not text in UTF-8"))?;
                 let samples = text::parse(text);
                 Ok(samples
                     .into_iter()
                     .filter(|sample| FACTS.iter().any(|fact| fact.series == sample.series))
                     .collect())
             }
-            Self::Prometheus { api, window } => {
-                let (begin, window) = (Instant::now(), prometheus_duration(*window));
+            Self::Prometheus { client, window } => {
+                let (begin, window) = (Instant::now(), duration::format(*window));
                 let mut all = Vec::new();
                 for (n, fact) in FACTS.iter().enumerate() {
                     if begin.elapsed() > QUIET {
-                        let _closed = writeln!(
-                            io::stderr(),
-                            "narrows: asking for {} ({} of {})",
+                        remark(format_args!(
+                            "asking for {} ({} of {})",
                             fact.series,
                             n + 1,
                             FACTS.len()
-                        );
+                        ));
                     }
-                    all.extend(query(api, fact.series, &fact.query(&window))?);
+                    all.extend(query(client, fact.series, &fact.query(&window)).await?);
                 }
                 Ok(all)
             }
@@ -100,11 +96,11 @@ impl Source {
         match self {
             Self::Prometheus { window, .. } => About {
                 source: self.to_string(),
-                window: format!("the last {}", prometheus_duration(*window)),
+                window: format!("the last {}", duration::format(*window)),
                 limits: vec![
                     "Shares are those of the agents' own sliding window (15 minutes by default), as last seen.",
                 ],
-                queries: Some(prometheus_duration(*window)),
+                queries: Some(duration::format(*window)),
             },
             Self::Agent { .. } => About {
                 source: self.to_string(),
@@ -119,18 +115,6 @@ impl Source {
             },
         }
     }
-}
-
-/// As Prometheus writes it: in the largest unit that fits.
-fn prometheus_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (number, unit) = match seconds {
-        s if s % 86_400 == 0 => (s / 86_400, 'd'),
-        s if s % 3_600 == 0 => (s / 3_600, 'h'),
-        s if s % 60 == 0 => (s / 60, 'm'),
-        s => (s, 's'),
-    };
-    format!("{number}{unit}")
 }
 
 /// What Prometheus answers (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
@@ -155,22 +139,21 @@ struct Series {
     value: (f64, String),
 }
 
-fn query(api: &Api, series: &str, query: &str) -> anyhow::Result<Vec<Sample>> {
+async fn query(client: &Client, series: &str, query: &str) -> anyhow::Result<Vec<Sample>> {
     let parameters = form_urlencoded::Serializer::new(String::new())
         .append_pair("query", query)
         .finish();
-    let (status, body) = api.get(&format!("/api/v1/query?{parameters}"))?;
-    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        bail!("{api} refuses ({status}): give a token by --token-file or NARROWS_PROMETHEUS_TOKEN");
-    }
-    let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
-        bail!(
-            "{api} does not answer as a Prometheus does (status {status}): is --prometheus right? A Prometheus behind a path needs it: \
-             http://HOST/prometheus"
-        );
-    };
+    let answer = client.get(&format!("/api/v1/query?{parameters}"), &[]).await?;
+    let status = answer.status();
+    let body = answer.whole().await?;
+    // Prometheus says in the same form what is wrong with a query.
+    let answer: Answer = serde_json::from_slice(&body).map_err(|_| {
+        client.asked().unexpected(format!(
+            "{status}, and not in the form of Prometheus' API (a path prefix belongs to the URL: https://HOST/prometheus)"
+        ))
+    })?;
     if answer.status != "success" {
-        bail!("{api} refuses the query {query}: {} ({status})", answer.error);
+        bail!("{client} rejected the query {query}: {} ({status})", answer.error);
     }
     let found = answer.data.map(|data| data.result).unwrap_or_default();
     let sample = |found: Series| {
@@ -184,15 +167,4 @@ fn query(api: &Api, series: &str, query: &str) -> anyhow::Result<Vec<Sample>> {
         })
     };
     Ok(found.into_iter().filter_map(sample).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_written_in_the_largest_unit() {
-        let written = [60, 90, 5_400, 86_400, 604_800].map(|s| prometheus_duration(Duration::from_secs(s)));
-        assert_eq!(written, ["1m", "90s", "90m", "1d", "7d"]);
-    }
 }

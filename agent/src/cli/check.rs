@@ -1,16 +1,18 @@
 //! `narrows check`: what this kernel and these privileges allow.
 
+use super::{output::print, settings::Settings};
 use crate::{
     agent::InventoryFile,
     config::Config,
     identity::{Resolver, kubernetes},
-    kernel::{self, Kernel, KernelTypes, Lockdown, Options, Pins, Unusable},
+    kernel::{self, Kernel, KernelTypes, Lockdown, Pins, Unusable},
     node::{self, Cgroups, resources::Reader},
     points::Rules,
     program::LIFE_CYCLE,
 };
-use agent_common::Settings;
-use std::{fmt::Write as _, path::Path};
+use agent_common::Settings as KernelSettings;
+use clap::Args;
+use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 /// One line of the table.
 struct Row {
@@ -28,8 +30,42 @@ enum State {
     Missing,
 }
 
+/// What `--help` says after the flags.
+const HELP: &str = "\
+Examples:
+  # What works on this node
+  narrows check
+  # Only what does not
+  narrows check | grep -v ' ok '
+  # Whether a configuration and an inventory are valid, and what of the inventory exists
+  narrows check --config /etc/narrows/config.yaml --inventory /etc/narrows/inventory.yaml
+  # Whether the service account may read what the agent needs
+  kubectl -n narrows exec POD -- narrows check --kubernetes on";
+
+/// Check what this kernel, these privileges and these settings allow
+///
+/// Loads every kernel program for a moment, reads the configuration and the inventory, and asks the Kubernetes API for everything that
+/// the agent needs. Prints a line for each: ok, off (something optional is missing) or MISSING. Takes the flags of `narrows agent` and
+/// needs the same privileges; an agent may be running. Exit code 1 when something is missing that nothing works without.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
+pub struct Options {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Prints what it finds. Exit code 1 when something is missing that nothing works without.
+///
+/// # Errors
+/// When a setting is wrong.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let (table, complete) = examine(&options.settings.config()?);
+    print(table)?;
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Tries everything out and returns the table, and whether all that is required is there.
-pub fn run(config: &Config) -> (String, bool) {
+fn examine(config: &Config) -> (String, bool) {
     let mut rows = Vec::new();
     rows.push(Row {
         what: "kernel".into(),
@@ -87,7 +123,7 @@ pub fn run(config: &Config) -> (String, bool) {
 fn restrictions(rows: &mut Vec<Row>) {
     let (state, detail) = match kernel::lockdown() {
         Lockdown::Open => (State::Good, "programs may read kernel memory".to_owned()),
-        Lockdown::Unknown => (State::Good, format!("not known: there is no {}", kernel::LOCKDOWN)),
+        Lockdown::Unknown => (State::Good, format!("unknown, as {} does not exist", kernel::LOCKDOWN)),
         Lockdown::Confidentiality => (
             State::Off,
             "confidentiality: programs may not read kernel memory, so some fields are not used (see below)".to_owned(),
@@ -169,9 +205,9 @@ fn takeover(rows: &mut Vec<Row>, config: &Config) {
 
 /// Loads and attaches all programs for a moment.
 fn programs(rows: &mut Vec<Row>, config: &Config) {
-    let kernel = match Kernel::open(&Options {
+    let kernel = match Kernel::open(&kernel::Options {
         flows: 64,
-        settings: Settings::DEFAULT,
+        settings: KernelSettings::DEFAULT,
         off: config.kernel.off.clone(),
         idle_readings: config.idle_readings(),
         numbers: node::has_the_kernels_numbers(),

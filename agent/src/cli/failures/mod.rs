@@ -1,0 +1,99 @@
+//! `narrows failures`: asks a running agent for failed connections, and shows them.
+
+mod follow;
+mod options;
+mod printer;
+mod sse;
+
+pub use options::Options;
+
+use super::{
+    http::{self, Client, Service},
+    output::remark,
+};
+use crate::failures::List;
+use anyhow::Context as _;
+use hyper::header::ACCEPT;
+use printer::Printer;
+use serde_json::value::RawValue;
+use std::{
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+};
+
+/// Records that are asked for; an agent that keeps more than this is told otherwise in its configuration.
+const LIMIT: usize = 1_000_000;
+
+/// Shows what is asked for, until it is done, SIGINT comes, or nobody reads any more.
+///
+/// # Errors
+/// When the agent cannot be asked, with a sentence that says what to do.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let client = Client::new(Service::Agent, &options.agent, &options.access)?;
+    http::block_on(async {
+        let interrupted = tokio::signal::ctrl_c();
+        let shown = async {
+            let mut printer = Printer::new(io::stdout(), options.json);
+            let shown = if options.follow {
+                follow::follow(&client, options, &mut printer).await
+            } else {
+                list(&client, options, &mut printer).await
+            };
+            match shown {
+                // `narrows failures | head`: it was enough.
+                Err(error) if is_closed_pipe(&error) => Ok(()),
+                shown => shown,
+            }
+        };
+        tokio::select! {
+            shown = shown => shown,
+            interrupted = interrupted => interrupted.context("cannot handle SIGINT"),
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+async fn list(client: &Client, options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
+    let path = options.path(&[("limit", LIMIT.to_string())]);
+    let answer = client.get(&path, &[(ACCEPT, "application/json".to_owned())]).await?;
+    let body = answer.ok().await?.whole().await?;
+    let list: List<Box<RawValue>> = serde_json::from_slice(&body).map_err(|_| {
+        client
+            .asked()
+            .unexpected("not a list of failures, so it is not an agent of Narrows")
+    })?;
+    if !list.failures.is_empty() {
+        printer.header()?;
+    }
+    for failure in &list.failures {
+        printer.failure(failure.get())?;
+    }
+    if list.failures.is_empty() {
+        let fitting = if options.parameters().is_empty() {
+            ""
+        } else {
+            " of this kind"
+        };
+        remark(format_args!("{client} knows of no failed connection{fitting}"));
+    }
+    let (untold, gone) = (list.dropped.untold(), list.dropped.overwritten);
+    if untold > 0 {
+        remark(format_args!(
+            "{untold} more failures since the agent's start are not listed, as there were too many at a time; the counters of points \
+             include them"
+        ));
+    }
+    if gone > 0 {
+        remark(format_args!(
+            "{gone} older failures were replaced by newer ones; limits.failure_events in the agent's configuration says how many \
+             are kept"
+        ));
+    }
+    Ok(())
+}

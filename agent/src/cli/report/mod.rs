@@ -1,0 +1,148 @@
+//! `narrows report`: where policy lives, where traffic is observed, where failures will concentrate; on one page.
+//!
+//! `source` asks for samples of a fixed list of facts; `evidence` makes them one picture; `findings` concludes from it;
+//! `page` writes that down, and `controls` what it is evidence for. Only `source` does I/O.
+
+mod controls;
+mod evidence;
+mod facts;
+mod findings;
+mod html;
+mod json;
+mod markdown;
+mod page;
+mod percent;
+mod source;
+mod text;
+
+use super::{
+    http::{self, Access, Client, Service, Url},
+    output::print,
+};
+use crate::duration;
+use anyhow::Context as _;
+use clap::{Args, ValueEnum, ValueHint};
+use evidence::Evidence;
+use findings::Findings;
+use source::Source;
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+
+/// What `--help` says after the flags.
+const HELP: &str = "\
+Examples:
+  # What the agent of this node knows
+  narrows report
+  # All nodes, the last 24 hours
+  narrows report --prometheus http://127.0.0.1:9090
+  # The last week as a page for the browser, from a Prometheus that asks for a token
+  narrows report --prometheus https://mimir --token-file token --window 7d --format html --output a.html
+  # For programs
+  narrows report --format json | jq '.findings.ranking[0]'
+
+Sections: where policy lives (workloads, modes, points); where traffic is observed (attribution, blind spots); where failures will \
+concentrate (points by dependents without another way out, saturation and missing redundancy); what happens if one of them fails; \
+what bypasses policy; and an appendix that maps the figures to controls of NIST CSF 2.0, OWASP NHI Top 10, CSA MAESTRO and NIST AI \
+RMF, each with its query. What was not measured is reported as not known.
+
+NARROWS_PROMETHEUS_TOKEN can hold the bearer token for Prometheus itself; --bearer-token-file takes precedence over it.";
+
+/// Report on one page where policy lives, where traffic is observed, and where failures will concentrate
+///
+/// Queries a Prometheus that scrapes the agents, or reads the metrics of a single agent, over http or https. Needs no privileges. Exit
+/// code 1 when there is nothing to report on.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
+pub struct Options {
+    /// URL of a Prometheus (or Thanos, or Mimir) that scrapes the agents: the report covers all of them. Takes precedence over
+    /// --agent
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    prometheus: Option<Url>,
+    /// URL of one agent: the report covers its node, and the time since the agent's start
+    #[arg(
+        long,
+        env = "NARROWS_AGENT",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9797",
+        value_hint = ValueHint::Url
+    )]
+    agent: Url,
+    /// Format of the report
+    #[arg(long, value_enum, default_value = "markdown", value_name = "FORMAT")]
+    format: Format,
+    /// How far to look back with --prometheus, from 1m to 365d, e.g. 90s, 24h or 7d
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = window)]
+    window: Duration,
+    /// Write to this file instead of stdout
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people, in a terminal or a wiki
+    Markdown,
+    /// One page for a browser or a printer
+    Html,
+    /// For programs
+    Json,
+}
+
+/// How far back, as Prometheus can be asked for it.
+fn window(text: &str) -> Result<Duration, String> {
+    let window = duration::parse(text)?;
+    let (least, most) = (Duration::from_secs(60), Duration::from_secs(365 * 86_400));
+    let is_possible = (least..=most).contains(&window) && window.subsec_nanos() == 0;
+    is_possible.then_some(window).ok_or_else(|| {
+        format!(
+            "{text:?} is out of range, expected whole seconds between {} and {}",
+            duration::format(least),
+            duration::format(most)
+        )
+    })
+}
+
+/// Makes the report.
+///
+/// # Errors
+/// When nobody answers, or when there is nothing to report on: a report without data would be one without findings.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let source = match &options.prometheus {
+        Some(url) => Source::Prometheus {
+            client: Client::new(Service::Prometheus, url, &options.access)?,
+            window: options.window,
+        },
+        None => Source::Agent {
+            client: Client::new(Service::Agent, &options.agent, &options.access)?,
+        },
+    };
+    let samples = http::block_on(source.samples())?;
+    let evidence = Evidence::of(&samples);
+    anyhow::ensure!(
+        !evidence.is_empty(),
+        "{} has nothing to report on: {}",
+        source,
+        if samples.is_empty() {
+            "it has no series of Narrows; check its address, and that it scrapes the agents"
+        } else {
+            "the agents have seen no enforcement point and no workload yet; try again later"
+        }
+    );
+    let findings = Findings::of(&evidence);
+    let about = source.about();
+    let text = match options.format {
+        Format::Markdown => markdown::render(&page::page(&about, &evidence, &findings)),
+        Format::Html => html::render(&page::page(&about, &evidence, &findings)),
+        Format::Json => json::render(&about, &evidence, &findings)?,
+    };
+    match &options.output {
+        Some(file) => fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?,
+        None => print(text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests;
