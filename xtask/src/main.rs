@@ -39,6 +39,7 @@ enum Task {
     VmTest(vm::Args),
     Lint(tasks::lint::Args),
     Bench(bench::Args),
+    Docs(tasks::docs::Args),
     Man(tasks::man::Args),
 }
 
@@ -59,6 +60,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test(args) => tasks::test::run(&args),
         Task::VmTest(args) => vm::run(&args),
         Task::Lint(args) => tasks::lint::run(&args),
+        Task::Docs(args) => tasks::docs::run(&args),
         Task::Man(args) => tasks::man::run(&args),
         Task::Demo(args) => {
             setup::ensure(Purpose::Demo)?;

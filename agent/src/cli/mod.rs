@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod failures;
 mod http;
+mod metrics;
 mod output;
 mod report;
 mod settings;
@@ -43,6 +44,7 @@ enum Command {
     Check(check::Options),
     Failures(failures::Options),
     Report(report::Options),
+    Metrics(metrics::Options),
     Uninstall(uninstall::Options),
     Completions(completions::Options),
 }
@@ -58,6 +60,7 @@ impl Cli {
             Command::Check(options) => check::run(&options),
             Command::Failures(options) => failures::run(&options),
             Command::Report(options) => report::run(&options),
+            Command::Metrics(options) => metrics::run(&options),
             Command::Uninstall(options) => uninstall::run(&options),
             Command::Completions(options) => completions::run(&options, &mut Self::command()),
         }

@@ -56,32 +56,32 @@ families! {
         .by(&[&[label("signal", "The signal")]]);
 
     PROGRAM_RUNS: own_counter(
-        "narrows_program_runs",
+        "narrows_program_runs_total",
         "Runs of the kernel program, while the kernel counts them (sysctl kernel.bpf_stats_enabled)"
     )
         .by(&[PROGRAM]);
 
     PROGRAM_SECONDS: own_counter(
-        "narrows_program_seconds",
+        "narrows_program_seconds_total",
         "CPU time spent in the kernel program, while the kernel measures it (sysctl kernel.bpf_stats_enabled)"
     )
         .by(&[PROGRAM]);
 
-    LOST: own_counter("narrows_lost", "Things that the agent did not count, or not in full detail")
+    LOST: own_counter("narrows_lost_total", "Things that the agent did not count, or not in full detail")
         .by(&[&[label("what", "What was lost")]]);
 
     MENDED: counter(
-        "narrows_mended_connections",
+        "narrows_mended_connections_total",
         "Connections counted as ended because no walk over open files found them for as long as an idle flow stays, and only \
          program runs that the kernel left out explain that they were open"
     );
 
     FAILURE_EVENTS: counter(
-        "narrows_failure_events",
+        "narrows_failure_events_total",
         "Failed connections that the kernel reported one by one; narrows_lost_total counts those that it did not"
     );
 
-    ATTRIBUTED: counter("narrows_attributed_connections", "Connections opened on this node, by who each end was found to be")
+    ATTRIBUTED: counter("narrows_attributed_connections_total", "Connections opened on this node, by who each end was found to be")
         .by(&[&[
             label("end", "local: the end on this node; remote: the other end"),
             label("result", "workload, point, node, external or unknown")
@@ -99,13 +99,13 @@ families! {
     LIST_OBJECTS: gauge("narrows_identity_objects", "Objects of the list that are known")
         .by(&[LIST]);
 
-    LISTS: counter("narrows_identity_lists", "Times the list was read from the beginning to the end")
+    LISTS: counter("narrows_identity_lists_total", "Times the list was read from the beginning to the end")
         .by(&[LIST]);
 
-    LIST_FAILURES: counter("narrows_identity_failures", "Requests for the list that failed; the log and /api/v1/status say why")
+    LIST_FAILURES: counter("narrows_identity_failures_total", "Requests for the list that failed; the log and /api/v1/status say why")
         .by(&[LIST]);
 
-    UNREADABLE: counter("narrows_identity_unreadable_objects", "Objects of the list that could not be read, and were left out")
+    UNREADABLE: counter("narrows_identity_unreadable_objects_total", "Objects of the list that could not be read, and were left out")
         .by(&[LIST]);
 
     ADDRESSES: gauge("narrows_addresses", "Addresses of pods that are known, with those that were given up lately");
@@ -124,7 +124,7 @@ families! {
 
     TICK: histogram("narrows_tick_seconds", "How long a tick of the agent takes: sampling, reading, attributing, adding up");
 
-    PROCESS_CPU: own_counter("process_cpu_seconds", "CPU time used by the agent, in user and kernel mode");
+    PROCESS_CPU: own_counter("process_cpu_seconds_total", "CPU time used by the agent, in user and kernel mode");
 
     PROCESS_RESIDENT: gauge("process_resident_memory_bytes", "Resident memory of the agent");
 

@@ -7,13 +7,13 @@ use super::{
 
 families! {
     ENFORCED: counter(
-        "narrows_enforced_connections",
+        "narrows_enforced_connections_total",
         "TCP connections that workloads of this node accepted, by the kind of point that carried them to the workload"
     )
         .by(&[PAIR, &[label("enforced_by", "The kind of point; none: no point carried the connection")]]);
 
     BYPASSED: counter(
-        "narrows_bypassed_connections",
+        "narrows_bypassed_connections_total",
         "TCP connections that did not pass a point that was expected on their way: a waypoint that the called workload, its \
          service or its namespace names, the called workload's sidecar, or the zone's egress"
     )

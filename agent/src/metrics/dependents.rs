@@ -31,16 +31,16 @@ families! {
         .by(&[POINT, SOURCE])
         .caveat("Of connections, not of requests; known on the node where the dependent runs");
 
-    DEPENDENT_CONNECTIONS: counter("narrows_dependent_connections", "TCP connections that the point accepted from the dependent")
+    DEPENDENT_CONNECTIONS: counter("narrows_dependent_connections_total", "TCP connections that the point accepted from the dependent")
         .by(&[POINT, SOURCE]);
 
     DEPENDENT_OPEN: gauge("narrows_dependent_open_connections", "Open TCP connections from the dependent through the point")
         .by(&[POINT, SOURCE]);
 
-    DEPENDENT_BYTES: counter("narrows_dependent_bytes", "Payload bytes between the dependent and the point, both ways")
+    DEPENDENT_BYTES: counter("narrows_dependent_bytes_total", "Payload bytes between the dependent and the point, both ways")
         .by(&[POINT, SOURCE]);
 
-    DEPENDENT_FAILURES: counter("narrows_dependent_failures", "TCP connections of the dependent to the point that failed")
+    DEPENDENT_FAILURES: counter("narrows_dependent_failures_total", "TCP connections of the dependent to the point that failed")
         .by(&[POINT, SOURCE, REASON]);
 
     SERVED: gauge(
@@ -63,13 +63,13 @@ families! {
     )
         .by(&[POINT, DESTINATION]);
 
-    SERVED_CONNECTIONS: counter("narrows_served_connections", "TCP connections that the point opened to the workload")
+    SERVED_CONNECTIONS: counter("narrows_served_connections_total", "TCP connections that the point opened to the workload")
         .by(&[POINT, DESTINATION]);
 
     SERVED_OPEN: gauge("narrows_served_open_connections", "Open TCP connections from the point to the workload")
         .by(&[POINT, DESTINATION]);
 
-    SERVED_FAILURES: counter("narrows_served_failures", "TCP connections of the point to the workload that failed")
+    SERVED_FAILURES: counter("narrows_served_failures_total", "TCP connections of the point to the workload that failed")
         .by(&[POINT, DESTINATION, REASON]);
 
     CONCENTRATION: gauge(

@@ -157,7 +157,7 @@ impl<'a> Encoder<'a> {
         let before = self.before.as_ref().and_then(|series| series.families.get(family.name));
         let (mut text, mut kept) = match &mut self.out {
             Out::Text(encoder) => (
-                Some(encoder.encode_descriptor(family.name, family.help, None, kind)?),
+                Some(encoder.encode_descriptor(bare(family), family.help, None, kind)?),
                 None,
             ),
             Out::Kept(series, now) => {
@@ -212,7 +212,7 @@ impl<'a> Encoder<'a> {
         let Out::Text(encoder) = &mut self.out else {
             return Ok(());
         };
-        let mut text = encoder.encode_descriptor(family.name, family.help, None, kind)?;
+        let mut text = encoder.encode_descriptor(bare(family), family.help, None, kind)?;
         for (labels, value) in rows {
             with_labels(&mut text, &labels, labels.is_empty(), |metric| {
                 encode(metric, family.kind, &value)
@@ -220,6 +220,11 @@ impl<'a> Encoder<'a> {
         }
         Ok(())
     }
+}
+
+/// The name that the encoder wants: it adds `_total` by itself.
+fn bare(family: &Family) -> &'static str {
+    family.name.strip_suffix("_total").unwrap_or(family.name)
 }
 
 /// Encodes the value of a series.

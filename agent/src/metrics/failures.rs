@@ -7,7 +7,7 @@ use super::{
 
 families! {
     FAILURES: counter(
-        "narrows_connection_failures",
+        "narrows_connection_failures_total",
         "TCP connections of the point that failed, as the point's own sockets show it"
     )
         .by(&[POINT, SIDE, REASON])
@@ -17,20 +17,20 @@ families! {
         );
 
     CALLER_OPENED: counter(
-        "narrows_client_connections_opened",
+        "narrows_client_connections_opened_total",
         "TCP connections to the point whose handshake completed, as its callers on this node see it"
     )
         .by(&[CALLED_POINT]);
 
     CALLER_FAILURES: counter(
-        "narrows_client_connection_failures",
+        "narrows_client_connection_failures_total",
         "TCP connections to the point that failed, as its callers on this node see it"
     )
         .by(&[CALLED_POINT, REASON])
         .caveat("closed_early is a heuristic");
 
     CALLER_SYN_RETRANSMITS: counter(
-        "narrows_client_syn_retransmits",
+        "narrows_client_syn_retransmits_total",
         "SYNs to the point that its callers on this node retransmitted"
     )
         .by(&[CALLED_POINT]);

@@ -5,7 +5,7 @@ use crate::program::Need;
 /// A family of metrics. Names, labels and units are a contract with users' dashboards and alerts.
 #[derive(Debug)]
 pub struct Family {
-    /// Its name; a counter's without `_total`.
+    /// Its name; a counter's ends in `_total`, and a histogram's series in `_bucket`, `_sum` and `_count`.
     pub name: &'static str,
     /// What kind of numbers it has.
     pub kind: Kind,
@@ -44,7 +44,7 @@ pub struct Label {
 }
 
 impl Family {
-    /// A counter; `name` without `_total`.
+    /// A counter.
     pub const fn counter(name: &'static str, help: &'static str) -> Self {
         Self::new(Kind::Counter, name, help)
     }
@@ -109,18 +109,10 @@ impl Family {
     /// The names that its series have in queries; of a histogram also that of a native one.
     pub fn series(&self) -> Vec<String> {
         match self.kind {
-            Kind::Counter | Kind::OwnCounter | Kind::Gauge => vec![self.exported()],
+            Kind::Counter | Kind::OwnCounter | Kind::Gauge => vec![self.name.to_owned()],
             Kind::Histogram | Kind::FineHistogram => ["", "_bucket", "_sum", "_count"]
                 .map(|end| format!("{}{end}", self.name))
                 .into(),
-        }
-    }
-
-    /// The name that queries use: with `_total` for counters. A histogram's series end in `_bucket`, `_sum` and `_count`.
-    pub fn exported(&self) -> String {
-        match self.kind {
-            Kind::Counter | Kind::OwnCounter => format!("{}_total", self.name),
-            _ => self.name.to_owned(),
         }
     }
 }

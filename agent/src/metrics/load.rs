@@ -10,27 +10,27 @@ use agent_common::Field;
 const PORT: &[Label] = &[label("port", "The port that the point listens on")];
 
 families! {
-    OPENED: counter("narrows_connections_opened", "TCP connections of the point whose handshake completed")
+    OPENED: counter("narrows_connections_opened_total", "TCP connections of the point whose handshake completed")
         .by(&[POINT, SIDE]);
 
-    CLOSED: counter("narrows_connections_closed", "Established TCP connections of the point that ended, in whatever way")
+    CLOSED: counter("narrows_connections_closed_total", "Established TCP connections of the point that ended, in whatever way")
         .by(&[POINT, SIDE]);
 
     ACTIVE: gauge("narrows_connections_active", "TCP connections of the point that are open now")
         .by(&[POINT, SIDE]);
 
-    RECEIVED: counter("narrows_received_bytes", "Payload bytes that the point received over TCP")
+    RECEIVED: counter("narrows_received_bytes_total", "Payload bytes that the point received over TCP")
         .by(&[POINT, SIDE])
         .caveat("Of an open connection, as it was at the last tick");
 
-    SENT: counter("narrows_sent_bytes", "Payload bytes that the point sent over TCP, without retransmissions")
+    SENT: counter("narrows_sent_bytes_total", "Payload bytes that the point sent over TCP, without retransmissions")
         .by(&[POINT, SIDE])
         .caveat("Of an open connection, as it was at the last tick");
 
-    RETRANSMITS: counter("narrows_retransmitted_segments", "Segments that the point retransmitted on established connections")
+    RETRANSMITS: counter("narrows_retransmitted_segments_total", "Segments that the point retransmitted on established connections")
         .by(&[POINT, SIDE]);
 
-    SYN_RETRANSMITS: counter("narrows_syn_retransmits", "SYNs (upstream) and SYN-ACKs (downstream) that the point retransmitted")
+    SYN_RETRANSMITS: counter("narrows_syn_retransmits_total", "SYNs (upstream) and SYN-ACKs (downstream) that the point retransmitted")
         .by(&[POINT, SIDE]);
 
     CONNECT_DURATION: histogram(
@@ -75,7 +75,7 @@ families! {
         .needs(&[Need::Field(Field::sk_ack_backlog)]);
 
     QUEUE_DROPS: counter(
-        "narrows_accept_queue_drops",
+        "narrows_accept_queue_drops_total",
         "Handshakes that listeners of the port dropped, as when their accept queue was full"
     )
         .by(&[POINT, PORT])

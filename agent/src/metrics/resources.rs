@@ -7,26 +7,26 @@ use super::{
 };
 
 families! {
-    CPU: counter("narrows_cpu_seconds", "CPU time used by the point, in user and kernel mode")
+    CPU: counter("narrows_cpu_seconds_total", "CPU time used by the point, in user and kernel mode")
         .by(&[POINT]);
 
     CPU_THROTTLED: counter(
-        "narrows_cpu_throttled_seconds",
+        "narrows_cpu_throttled_seconds_total",
         "CPU time for which the point was throttled by its CFS quota, summed over processors"
     )
         .by(&[POINT]);
 
-    CPU_PERIODS: counter("narrows_cpu_periods", "Periods of the point's CFS quota in which it wanted to run")
+    CPU_PERIODS: counter("narrows_cpu_periods_total", "Periods of the point's CFS quota in which it wanted to run")
         .by(&[POINT]);
 
-    CPU_THROTTLED_PERIODS: counter("narrows_cpu_throttled_periods", "Periods of the point's CFS quota in which it was throttled")
+    CPU_THROTTLED_PERIODS: counter("narrows_cpu_throttled_periods_total", "Periods of the point's CFS quota in which it was throttled")
         .by(&[POINT]);
 
     CPU_LIMIT: gauge("narrows_cpu_limit_cores", "Processors that the point may use; absent when it may use all")
         .by(&[POINT]);
 
     PRESSURE: counter(
-        "narrows_pressure_seconds",
+        "narrows_pressure_seconds_total",
         "Time in which threads of the point that wanted to run waited for the resource (pressure stall information)"
     )
         .by(&[POINT, &[label("resource", "cpu or memory"), label("scope", "some: at least one thread waited; full: all did")]]);

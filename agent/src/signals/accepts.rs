@@ -24,7 +24,7 @@ pub const ERROR: Program = Program {
 pub const PROGRAMS: [&Program; 1] = [&ERROR];
 
 families! {
-    ERRORS: counter("narrows_accept_errors", "Calls of accept by the point that failed")
+    ERRORS: counter("narrows_accept_errors_total", "Calls of accept by the point that failed")
         .by(&[POINT, &[label("error", "EMFILE, ENFILE, ENOMEM, ENOBUFS, ECONNABORTED, EPERM or other")]])
         .caveat("Counted only while connections are stuck in an accept queue of the point: the first of them for more than a second at a tick")
         .needs(&[Need::Program(&ERROR)]);

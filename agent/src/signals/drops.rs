@@ -38,7 +38,7 @@ pub const REASONS: &str = "skb_drop_reason";
 
 families! {
     PACKETS: counter(
-        "narrows_dropped_packets",
+        "narrows_dropped_packets_total",
         "Packets that the kernel dropped on their way to or from sockets of the point, TCP and others"
     )
         .by(&[POINT, &[

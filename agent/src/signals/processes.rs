@@ -57,12 +57,12 @@ pub const EXEC: Program = Program {
 pub const PROGRAMS: [&Program; 3] = [&FORK, &EXIT, &EXEC];
 
 families! {
-    STARTS: counter("narrows_point_starts", "Processes that began as the point since the agent runs")
+    STARTS: counter("narrows_point_starts_total", "Processes that began as the point since the agent runs")
         .by(&[POINT])
         .needs(&[Need::Program(&EXIT)]);
 
     EXITS: counter(
-        "narrows_point_exits",
+        "narrows_point_exits_total",
         "Processes of the point that ended; those that it had started itself only when they were killed"
     )
         .by(&[POINT, &[label("reason", "exited, killed (by a signal) or oom_killed (by the kernel, as memory ran out)")]])

@@ -64,14 +64,14 @@ families! {
         .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)]);
 
     CPU_WAIT: counter(
-        "narrows_cpu_wait_seconds",
+        "narrows_cpu_wait_seconds_total",
         "Time that threads of the point were ready to run and waited for a processor, in all"
     )
         .by(&[POINT])
         .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)]);
 
     PREEMPTIONS: counter(
-        "narrows_preemptions",
+        "narrows_preemptions_total",
         "Times that a thread of the point was ready to run and another one ran: it was interrupted, or had to wait after it was \
          woken up"
     )

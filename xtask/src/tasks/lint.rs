@@ -7,6 +7,7 @@ use crate::{
     circles,
     progress::Steps,
     setup::{self, Purpose},
+    tasks::docs,
     workspace::{self, find_program},
 };
 
@@ -26,7 +27,7 @@ pub(crate) struct Args {}
 /// Runs every check, the fastest first.
 pub(crate) fn run(_args: &Args) -> Result<()> {
     setup::ensure(Purpose::Build)?;
-    let mut steps = Steps::new(6);
+    let mut steps = Steps::new(7);
 
     steps.next("format");
     workspace::run(workspace::cargo()?.args(["fmt", "--all", "--check"]))?;
@@ -46,6 +47,9 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
             .env("RUSTDOCFLAGS", "-D warnings")
             .args(["doc", "--no-deps"]),
     )?;
+
+    steps.next("generated documents");
+    docs::check()?;
 
     steps.next("dependencies");
     if find_program("cargo-deny").is_some() {

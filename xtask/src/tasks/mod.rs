@@ -1,6 +1,7 @@
 //! Tasks that are mostly calls of cargo.
 
 pub(crate) mod build;
+pub(crate) mod docs;
 pub(crate) mod lint;
 pub(crate) mod man;
 pub(crate) mod test;

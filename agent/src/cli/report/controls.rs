@@ -1,7 +1,7 @@
 //! What the report is evidence for. It is evidence, and not compliance: each row says what was measured, and by which query it can
 //! be had again.
 
-use super::{evidence::Evidence, findings::Findings, percent::percent};
+use super::{evidence::Evidence, facts, findings::Findings, percent::percent};
 use serde::Serialize;
 
 /// A row of the appendix.
@@ -29,11 +29,17 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
         .iter()
         .filter(|rank| rank.without_another_way.is_some_and(|without| without > 0) && rank.missing_redundancy >= 1.0);
     let bypassed = evidence.bypassed();
+    let names = [
+        ("{window}", window),
+        ("{attributed}", facts::ATTRIBUTED),
+        ("{enforced}", facts::ENFORCED),
+        ("{dependent_active}", facts::DEPENDENT_ACTIVE),
+    ];
     let row = |control, asks, figure: String, query: &str| Control {
         control,
         asks,
         figure,
-        query: query.replace("{window}", window),
+        query: (names.iter()).fold(query.to_owned(), |query, (name, value)| query.replace(name, value)),
     };
     vec![
         row(
@@ -44,7 +50,7 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
                 known(findings.attributed, "of the ends of connections have a name"),
                 evidence.agents.len()
             ),
-            "sum(increase(narrows_attributed_connections_total{result!=\"unknown\"}[{window}])) / sum(increase(narrows_attributed_connections_total[{window}]))",
+            "sum(increase({attributed}{result!=\"unknown\"}[{window}])) / sum(increase({attributed}[{window}]))",
         ),
         row(
             "NIST CSF 2.0 PR.AA (formerly PR.AC-4)",
@@ -53,7 +59,7 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
                 "{}; {bypassed:.0} connections passed by a point that was expected",
                 known(findings.enforced, "of the connections that workloads accepted were carried by an enforcement point")
             ),
-            "1 - sum(increase(narrows_enforced_connections_total{enforced_by=\"none\"}[{window}])) / sum(increase(narrows_enforced_connections_total[{window}]))",
+            "1 - sum(increase({enforced}{enforced_by=\"none\"}[{window}])) / sum(increase({enforced}[{window}]))",
         ),
         row(
             "NIST CSF 2.0 GV.RM-01",
@@ -72,7 +78,7 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
                 "{} workload identities had traffic; those that should have gone are to be looked for among them",
                 findings.policy.len()
             ),
-            "group by (source_principal) (max_over_time(narrows_dependent_active[{window}]) == 1)",
+            "group by (source_principal) (max_over_time({dependent_active}[{window}]) == 1)",
         ),
         row(
             "OWASP NHI Top 10 NHI3:2025",
@@ -81,7 +87,7 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
                 "{} workloads accepted connections that no point had carried",
                 evidence.unenforced.len()
             ),
-            "sum by (source_workload_namespace, source_workload, destination_workload_namespace, destination_workload) (increase(narrows_enforced_connections_total{enforced_by=\"none\"}[{window}])) > 0",
+            "sum by (source_workload_namespace, source_workload, destination_workload_namespace, destination_workload) (increase({enforced}{enforced_by=\"none\"}[{window}])) > 0",
         ),
         row(
             "CSA MAESTRO layers 4 and 6",
@@ -99,7 +105,7 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
             "which identities each workload reaches, and through which points, is measured continuously; what is said within the connections \
              is not looked at"
                 .to_owned(),
-            "sum by (source_workload_namespace, source_workload, destination_workload_namespace, destination_workload, enforced_by) (increase(narrows_enforced_connections_total[{window}]))",
+            "sum by (source_workload_namespace, source_workload, destination_workload_namespace, destination_workload, enforced_by) (increase({enforced}[{window}]))",
         ),
     ]
 }

@@ -1,6 +1,6 @@
 //! One picture of all samples: points, workloads, agents. What several agents know of the same is known once.
 
-use super::text::Sample;
+use super::{facts, text::Sample};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -166,39 +166,39 @@ impl Evidence {
     fn add(&mut self, sample: &Sample) {
         let value = sample.value;
         match sample.series.as_str() {
-            "up" => {
+            facts::UP => {
                 let agent = self.agent(sample);
                 agent.up = Some(value > 0.0);
             }
-            "narrows_build_info" => {
+            facts::BUILD_INFO => {
                 self.agent(sample);
             }
-            "narrows_program_active" if value == 0.0 => {
+            facts::PROGRAM_ACTIVE if value == 0.0 => {
                 let program = sample.label("program").to_owned();
                 self.agent(sample).inactive.insert(program);
             }
-            "narrows_signal_active" if value == 0.0 => {
+            facts::SIGNAL_ACTIVE if value == 0.0 => {
                 let signal = sample.label("signal").to_owned();
                 self.agent(sample).signals_off.insert(signal);
             }
-            "narrows_lost_total" if value > 0.0 && !HARMLESS.contains(&sample.label("what")) => {
+            facts::LOST if value > 0.0 && !HARMLESS.contains(&sample.label("what")) => {
                 let what = sample.label("what").to_owned();
                 *self.agent(sample).lost.entry(what).or_default() += value;
             }
-            "narrows_identity_age_seconds" if value > STALE => {
+            facts::LIST_AGE if value > STALE => {
                 let source = sample.label("source").to_owned();
                 self.agent(sample).stale.insert(source);
             }
-            "narrows_identity_synced" if value == 0.0 => {
+            facts::LIST_SYNCED if value == 0.0 => {
                 let source = sample.label("source").to_owned();
                 self.agent(sample).stale.insert(source);
             }
-            "narrows_workload_mode" if value > 0.0 => {
+            facts::MODE if value > 0.0 => {
                 let name = workload(sample, "workload_namespace", "workload");
                 let mode = sample.label("mode").to_owned();
                 self.modes.entry(name).or_default().insert(mode);
             }
-            "narrows_enforced_connections_total" if value > 0.0 => {
+            facts::ENFORCED if value > 0.0 => {
                 let by = sample.label("enforced_by").to_owned();
                 if by == "none" {
                     let destination = workload(sample, "destination_workload_namespace", "destination_workload");
@@ -206,8 +206,8 @@ impl Evidence {
                 }
                 *self.enforced.entry(by).or_default() += value;
             }
-            "narrows_bypassed_connections_total" if value > 0.0 => self.add_bypass(sample),
-            "narrows_attributed_connections_total" => {
+            facts::BYPASSED if value > 0.0 => self.add_bypass(sample),
+            facts::ATTRIBUTED => {
                 *self.attributed.entry(sample.label("result").to_owned()).or_default() += value;
             }
             _ => self.add_to_point(sample),
@@ -236,7 +236,7 @@ impl Evidence {
         let Some(point) = self.point(sample) else { return };
         let in_handshake = sample.label("phase") == "handshake";
         match sample.series.as_str() {
-            "narrows_connections_active" if sample.label("side") == "downstream" => {
+            facts::ACTIVE if sample.label("side") == "downstream" => {
                 let (instance, node) = (sample.label("instance_pod"), sample.label("instance"));
                 point.instances.insert(format!(
                     "{instance}{}",
@@ -248,17 +248,17 @@ impl Evidence {
                 ));
                 point.nodes.insert(node.to_owned());
             }
-            "narrows_connections_opened_total" => point.own.attempts += value,
-            "narrows_connection_failures_total" => {
+            facts::OPENED => point.own.attempts += value,
+            facts::FAILURES => {
                 point.own.failures += value;
                 point.own.attempts += if in_handshake { value } else { 0.0 };
             }
-            "narrows_client_connections_opened_total" => point.callers.attempts += value,
-            "narrows_client_connection_failures_total" => {
+            facts::CALLER_OPENED => point.callers.attempts += value,
+            facts::CALLER_FAILURES => {
                 point.callers.failures += value;
                 point.callers.attempts += if in_handshake { value } else { 0.0 };
             }
-            "narrows_saturation_ratio" => {
+            facts::SATURATION => {
                 let resource = sample.label("resource");
                 let more = point
                     .saturation
@@ -268,22 +268,22 @@ impl Evidence {
                     point.saturation = Some((value, resource.to_owned()));
                 }
             }
-            "narrows_dependent_active" if value > 0.0 => {
+            facts::DEPENDENT_ACTIVE if value > 0.0 => {
                 let name = workload(sample, "source_workload_namespace", "source_workload");
                 point.dependents.entry(name).or_default();
             }
-            "narrows_dependent_share_ratio" => {
+            facts::DEPENDENT_SHARE => {
                 let name = workload(sample, "source_workload_namespace", "source_workload");
                 let share = point.dependents.entry(name).or_default();
                 // On one of its nodes it has another way.
                 *share = Some(share.map_or(value, |known| known.min(value)));
             }
-            "narrows_dependents_untracked" => point.untracked = point.untracked.max(value as u64),
-            "narrows_served_active" if value > 0.0 => {
+            facts::DEPENDENTS_UNTRACKED => point.untracked = point.untracked.max(value as u64),
+            facts::SERVED_ACTIVE if value > 0.0 => {
                 let name = workload(sample, "destination_workload_namespace", "destination_workload");
                 point.served.insert(name);
             }
-            "narrows_point_exits_total" if sample.label("reason") == "oom_killed" => point.oom_kills += value,
+            facts::EXITS if sample.label("reason") == "oom_killed" => point.oom_kills += value,
             _ => {}
         }
     }

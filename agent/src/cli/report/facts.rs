@@ -1,5 +1,10 @@
 //! What is asked for: series, and what of them in the window.
 
+use crate::{
+    metrics::{agent, boundary, dependents, failures, load, resources},
+    signals::processes,
+};
+
 /// What counts of a series in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -20,42 +25,55 @@ pub struct Fact {
     pub what: What,
 }
 
-const fn fact(series: &'static str, what: What) -> Fact {
-    Fact { series, what }
+/// What everybody has: whether a target answers.
+pub const UP: &str = "up";
+
+/// Declares the facts: each by its family, under a name that patterns can use.
+macro_rules! facts {
+    ($($name:ident: $family:path, $what:ident;)*) => {
+        $(
+            #[doc = concat!("The name of [`", stringify!($family), "`].")]
+            pub const $name: &str = $family.name;
+        )*
+
+        /// All of them.
+        pub const FACTS: &[Fact] = &[
+            Fact { series: UP, what: What::Last },
+            $(Fact { series: $name, what: What::$what },)*
+        ];
+    };
 }
 
-/// All of them.
-pub const FACTS: [Fact; 22] = [
-    fact("up", What::Last),
-    fact("narrows_build_info", What::Last),
-    fact("narrows_connections_active", What::Most),
-    fact("narrows_connections_opened_total", What::Growth),
-    fact("narrows_connection_failures_total", What::Growth),
-    fact("narrows_client_connections_opened_total", What::Growth),
-    fact("narrows_client_connection_failures_total", What::Growth),
-    fact("narrows_saturation_ratio", What::Most),
-    fact("narrows_dependent_active", What::Most),
-    fact("narrows_dependent_share_ratio", What::Last),
-    fact("narrows_dependents_untracked", What::Most),
-    fact("narrows_served_active", What::Most),
-    fact("narrows_point_exits_total", What::Growth),
-    fact("narrows_workload_mode", What::Last),
-    fact("narrows_enforced_connections_total", What::Growth),
-    fact("narrows_bypassed_connections_total", What::Growth),
-    fact("narrows_attributed_connections_total", What::Growth),
-    fact("narrows_program_active", What::Last),
-    fact("narrows_signal_active", What::Last),
-    fact("narrows_lost_total", What::Growth),
-    fact("narrows_identity_age_seconds", What::Last),
-    fact("narrows_identity_synced", What::Last),
-];
+facts! {
+    BUILD_INFO: agent::BUILD_INFO, Last;
+    ACTIVE: load::ACTIVE, Most;
+    OPENED: load::OPENED, Growth;
+    FAILURES: failures::FAILURES, Growth;
+    CALLER_OPENED: failures::CALLER_OPENED, Growth;
+    CALLER_FAILURES: failures::CALLER_FAILURES, Growth;
+    SATURATION: resources::SATURATION, Most;
+    DEPENDENT_ACTIVE: dependents::DEPENDENT_ACTIVE, Most;
+    DEPENDENT_SHARE: dependents::DEPENDENT_SHARE, Last;
+    DEPENDENTS_UNTRACKED: dependents::DEPENDENTS_UNTRACKED, Most;
+    SERVED_ACTIVE: dependents::SERVED_ACTIVE, Most;
+    EXITS: processes::EXITS, Growth;
+    MODE: boundary::MODE, Last;
+    ENFORCED: boundary::ENFORCED, Growth;
+    BYPASSED: boundary::BYPASSED, Growth;
+    ATTRIBUTED: agent::ATTRIBUTED, Growth;
+    PROGRAM_ACTIVE: agent::PROGRAM_ACTIVE, Last;
+    SIGNAL_ACTIVE: agent::SIGNAL_ACTIVE, Last;
+    LOST: agent::LOST, Growth;
+    LIST_AGE: agent::LIST_AGE, Last;
+    LIST_SYNCED: agent::LIST_SYNCED, Last;
+}
 
 impl Fact {
     /// The query for a window, such as `24h`, as Prometheus writes it.
     pub fn query(&self, window: &str) -> String {
         let series = match self.series {
             // Everybody has this one: those of agents are known by what else they say.
-            "up" => "up{job=~\"narrows|.*/narrows\"}",
+            UP => "up{job=~\"narrows|.*/narrows\"}",
             series => series,
         };
         match self.what {
