@@ -12,6 +12,7 @@ mod listener;
 mod loss;
 mod offsets;
 mod point;
+mod reason;
 mod settings;
 
 /// The number of what lies in the maps: to be raised when the same bytes mean something else than before. (What differs in size or
@@ -23,7 +24,7 @@ pub const THREADS: u32 = 1 << 22;
 
 pub use cgroup::{CGROUP_PATH, CgroupEvent};
 pub use declare::Count;
-pub use failure::{EARLY_NS, FailureEvent, Reason};
+pub use failure::FailureEvent;
 pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket, one_more_seen};
 pub use listener::ListenerSample;
 pub use loss::Loss;
@@ -31,6 +32,7 @@ pub use offsets::{ABSENT, Field, Offsets};
 pub use point::{
     AcceptError, Accepts, Backlog, Delays, Drop, Exit, PointCounters, Processes, STATES, Scheduling, Tally, Task,
 };
+pub use reason::{EARLY_NS, Reason};
 pub use settings::{Amendment, Control, ControlBlock, Settings};
 
 /// Marks shared types as plain old data, so that aya may copy them to and from kernel memory.

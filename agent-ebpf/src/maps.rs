@@ -1,12 +1,11 @@
 //! What lasts between events.
 
-use crate::{cell::Cell, record::Socket};
+use crate::cell::Cell;
 use agent_common::{Control, FlowKey, Loss, Offsets, Role, Settings};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::SkStorage,
     helpers::bpf_ktime_get_ns,
-    macros::{btf_map, map},
+    macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use core::ptr::read_volatile;
@@ -14,11 +13,7 @@ use core::ptr::read_volatile;
 /// A flow's counters as the programs write them.
 pub(crate) type Flow = agent_common::Flow<Cell<u64>, Cell<u32>>;
 
-/// Records of open sockets.
-#[btf_map]
-pub(crate) static SOCKETS: SkStorage<Socket> = SkStorage::new();
-
-/// How many of them are about an open socket.
+/// How many records of sockets (`record`) are about an open one.
 #[map]
 static RECORDS: Array<Cell<u64>> = Array::with_max_entries(1, 0);
 

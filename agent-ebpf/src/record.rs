@@ -2,12 +2,18 @@
 
 use crate::{
     cell::Cell,
-    maps::{SOCKETS, control, lost, offset, records, settings},
+    maps::{control, lost, offset, records, settings},
     sock::{Sock, load},
 };
 use agent_common::{ABSENT, Control, FlowKey, Loss};
-use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get};
+use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE, btf_maps::SkStorage, helpers::generated::bpf_sk_storage_get, macros::btf_map,
+};
 use core::{ffi::c_void, ptr::null_mut};
+
+/// Records of open sockets.
+#[btf_map]
+static SOCKETS: SkStorage<Socket> = SkStorage::new();
 
 /// What is kept with an open socket; the kernel frees it with the socket.
 ///
