@@ -102,7 +102,7 @@ mod tests {
         super::record::tests::{binding, event, point, record, workload},
         *,
     };
-    use crate::{identity::Party, points::Kind};
+    use crate::{identity::Endpoint, points::Kind};
     use agent_common::{Reason, Role};
 
     #[test]
@@ -177,9 +177,9 @@ mod tests {
     #[test]
     fn either_end_and_whoever_is_acted_for_can_be_asked_for() {
         let ends = binding(
-            Party::Point(point("istio-system/ztunnel", Kind::Ztunnel)),
+            Endpoint::Point(point("istio-system/ztunnel", Kind::Ztunnel)),
             Some(workload("cart")),
-            Party::Point(point("shop/waypoint", Kind::Waypoint)),
+            Endpoint::Point(point("shop/waypoint", Kind::Waypoint)),
         );
         let record = Record::new(&event(Role::Client, Reason::Refused), 0, &ends).expect("an event");
         for name in ["istio-system/ztunnel", "shop/waypoint"] {

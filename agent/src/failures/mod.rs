@@ -22,7 +22,7 @@ pub use answer::{Dropped, List, Lost, Start};
 pub use clock::Clock;
 pub use failure::{End, Failure, PointName, Side, Vantage, WorkloadName};
 pub use filter::{Filter, REASONS, Since, parse_reason, parse_since, parse_workload};
-pub use intake::{Identities, Intake, Patience};
+pub use intake::{Intake, Patience};
 pub use line::{HEADER, line, printable};
 pub use log::Log;
 pub use record::Record;

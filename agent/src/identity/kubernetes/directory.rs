@@ -189,7 +189,7 @@ impl Directory {
             pods_limit: self.setup.pods,
             local_pods: self.local.len(),
             addresses: self.addresses.len(),
-            workloads: self.workloads.len(),
+            workloads: self.workloads.len() + self.services_by_themselves(),
             turned_away: self.turned_away,
             late: self.late,
         }
@@ -211,7 +211,7 @@ impl Directory {
     }
 
     /// Who held an address from `from` to `to`.
-    pub fn address(&mut self, address: IpAddr, from: Millis, to: Millis) -> Held<Identity> {
+    pub fn address(&self, address: IpAddr, from: Millis, to: Millis) -> Held<Identity> {
         match self.addresses.at(&address, from, to) {
             Held::Nobody => {}
             found => return found,
@@ -491,7 +491,7 @@ impl Directory {
         self.addresses.forget(before);
         self.local
             .retain(|_, local| local.gone.is_none_or(|gone| gone >= before));
-        self.groups.retain(|_, groups| !groups.groups.is_empty());
+        self.groups.retain(|_, groups| !groups.is_empty());
         self.workloads.retain(|workload| Arc::strong_count(workload) > 1);
         self.strings.retain(|string| Arc::strong_count(string) > 1);
     }
