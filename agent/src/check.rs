@@ -2,6 +2,7 @@
 
 use crate::{
     agent::InventoryFile,
+    clock,
     config::Config,
     identity::{Observer, kubernetes},
     kernel::{self, Kernel, KernelTypes, LIFE_CYCLE, Lockdown, Options, Pins, Unusable},
@@ -262,7 +263,7 @@ fn inventory(rows: &mut Vec<Row>, config: &Config, cgroups: Option<Cgroups>) {
         observer.set_inventory(inventory);
         entries
     });
-    observer.refresh(kubernetes::now(), true);
+    observer.refresh(clock::now(), true);
     rows.push(Row {
         what: "inventory".into(),
         state: State::Good,

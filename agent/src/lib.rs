@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod check;
 pub mod client;
+pub mod clock;
 pub mod config;
 pub mod export;
 pub mod failures;

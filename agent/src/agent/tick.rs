@@ -4,13 +4,11 @@ mod succession;
 
 use super::{inside::InsideWatch, inventory_file::InventoryFile};
 use crate::{
+    clock::{self, BootClock},
     config::{Config, Scope},
     export::{Bound, BoundaryRows, ClusterStatus, PartyRows, PointRow, Series, Snapshot},
-    failures::{Clock, Intake, Patience, Ring, Untold},
-    identity::{
-        Observer, Question, Span,
-        kubernetes::{self, Kubernetes},
-    },
+    failures::{Intake, Patience, Ring, Untold},
+    identity::{Observer, Question, Span, kubernetes::Kubernetes},
     kernel::{Kernel, OVERFLOW_LIMIT, Reading},
     model::{Bounds, Histogram, Model, Moment, Parties, PointLoad, Share, Window},
     node::{Cgroups, resources::Reader},
@@ -71,7 +69,7 @@ impl Ticker {
             observer: Observer::new(cgroups, rules, shared, config.limits.cgroups),
             inventory,
             inside: InsideWatch::new(),
-            before: kubernetes::now(),
+            before: clock::now(),
             model: Model::new(Bounds {
                 dependents: config.limits.dependents,
                 points: config.limits.points,
@@ -101,7 +99,7 @@ impl Ticker {
     /// snapshot says so. `None` when it is not to be shown, as it could not be kept for the next agent.
     pub fn tick(&mut self) -> Option<Snapshot> {
         let begin = Instant::now();
-        let now = kubernetes::now();
+        let now = clock::now();
         let beat = self.kernel.beat();
         if let Some(inventory) = self.inventory.changed() {
             self.observer.set_inventory(inventory);
@@ -149,7 +147,7 @@ impl Ticker {
     }
 
     fn drain(&mut self) -> bool {
-        let (clock, now) = (Clock::now(), Instant::now());
+        let (clock, now) = (BootClock::now(), Instant::now());
         let directory = self.observer.directory();
         let intake = &mut self.intake;
         let more = self
@@ -203,7 +201,7 @@ impl Ticker {
     fn read(&mut self, now: Instant) -> anyhow::Result<()> {
         let span = Span {
             from: self.before,
-            to: kubernetes::now(),
+            to: clock::now(),
         };
         self.before = span.to;
         let when = Moment { at: now, span };
@@ -344,7 +342,7 @@ impl Ticker {
             inventory: self.inventory.status(self.observer.missing()),
             cluster: self.cluster.as_ref().map(|cluster| {
                 let directory = cluster.shared.directory();
-                ClusterStatus::of(cluster, &directory, kubernetes::now())
+                ClusterStatus::of(cluster, &directory, clock::now())
             }),
             waiting: {
                 let (used, limit, flushed_early) = self.model.waiting();

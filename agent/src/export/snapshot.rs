@@ -2,10 +2,11 @@
 
 use super::series::Series;
 use crate::{
+    clock::Millis,
     config::Scope,
     identity::{
         Workload,
-        kubernetes::{Directory, Kubernetes, Millis, Sizes, SourceStatus},
+        kubernetes::{Directory, Kubernetes, Sizes, SourceStatus},
     },
     kernel::{Field, ProgramCost, ProgramStatus},
     model::{

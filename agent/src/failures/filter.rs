@@ -1,7 +1,7 @@
 //! Which failures somebody wants to see, and how that is said.
 
 use super::record::Record;
-use crate::identity::Millis;
+use crate::clock::Millis;
 use jiff::SignedDuration;
 use std::time::Duration;
 

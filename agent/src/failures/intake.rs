@@ -4,7 +4,10 @@ use super::{
     record::{Record, moment},
     ring::Ring,
 };
-use crate::identity::{Binding, Endpoint, Identities, Lane, Millis, Questions, Queue, Span, Waiting};
+use crate::{
+    clock::Millis,
+    identity::{Binding, Endpoint, Identities, Lane, Questions, Queue, Span, Waiting},
+};
 use agent_common::{FailureEvent, FlowKey};
 use std::{
     sync::Arc,

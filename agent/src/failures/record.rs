@@ -1,11 +1,9 @@
 //! A failed connection as it is kept: small, with the identities shared.
 
-use super::{
-    clock::rfc3339,
-    failure::{End, Failure, PointName, Side, Vantage, WorkloadName},
-};
+use super::failure::{End, Failure, PointName, Side, Vantage, WorkloadName};
 use crate::{
-    identity::{Binding, Endpoint, Millis, RESOLUTION, Span, Workload, address_of},
+    clock::{Millis, rfc3339},
+    identity::{Binding, Endpoint, RESOLUTION, Span, Workload, address_of},
     points::Point,
 };
 use agent_common::{FailureEvent, Reason, Role};

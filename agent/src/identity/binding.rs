@@ -1,7 +1,7 @@
 //! The ends of a flow, and what is not known of them yet.
 
-use super::{Identity, Workload, history::Millis};
-use crate::points::Point;
+use super::{Identity, Workload};
+use crate::{clock::Millis, points::Point};
 use std::{collections::HashSet, sync::Arc};
 
 /// One end of a flow.

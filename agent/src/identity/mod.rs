@@ -20,22 +20,19 @@ mod inventory;
 pub mod kubernetes;
 mod namespaces;
 mod observer;
-mod owner;
 mod owners;
-mod principal;
 mod waiting;
 
 pub use address::address_of;
 pub use binding::{Binding, Endpoint, Neighbourhood, Question, Questions, Span};
 pub use directory::{Directory, NodeDirectory};
 pub use entries::Entries;
-pub use history::{Held, Millis, RESOLUTION};
+pub use history::{Held, RESOLUTION};
 pub use identities::Identities;
 pub use inventory::{Entry, Inventory};
 pub use namespaces::{Namespaces, Place};
 pub use observer::Observer;
 pub use owners::{Cgroup, CgroupOwners, Named, Owner};
-pub use principal::Meshes;
 pub use waiting::{Lane, Queue, Waiting};
 
 use crate::points::Point;

@@ -2,10 +2,11 @@
 
 use super::{
     Workload,
-    history::{Held, History, Millis},
+    history::{Held, History},
     kubernetes::LocalPod,
     owners::{CgroupOwners, LOOK_AGAIN},
 };
+use crate::clock::Millis;
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
 /// Namespaces that were asked about in vain, at most: far more than any node has.

@@ -7,12 +7,12 @@ mod recognition;
 use super::{
     Directory, Identity, Inventory, NodeDirectory, Question, Questions,
     entries::Entries,
-    history::Millis,
     kubernetes::{self, LocalPod, REMEMBERED},
     namespaces::Namespaces,
     owners::{CgroupOwners, Owner},
 };
 use crate::{
+    clock::Millis,
     kernel::CgroupChange,
     node::{self, Cgroups},
     points::Rules,

@@ -3,10 +3,7 @@ use super::{
     *,
 };
 use crate::{
-    identity::{
-        Meshes,
-        kubernetes::{LocalPod, Setup, Shared, Source, objects::Pod},
-    },
+    identity::kubernetes::{LocalPod, Meshes, Setup, Shared, Source, objects::Pod},
     points::Rules,
 };
 use narrows_testbed::kubernetes::manifests::Pod as Manifest;

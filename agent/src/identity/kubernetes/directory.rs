@@ -8,13 +8,14 @@ mod services;
 use super::{
     objects::{ConfigMap, Meta, Namespace, Node, Pod},
     pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid},
+    principal::{Meshes, principal_of, service_account, trust_domain_of_mesh_config},
     source::{Source, SourceStatus},
 };
 use crate::{
+    clock::Millis,
     identity::{
         Identity, Workload,
-        history::{End, Held, History, Millis},
-        principal::{Meshes, principal_of, service_account, trust_domain_of_mesh_config},
+        history::{End, Held, History},
     },
     node::{ContainerId, PodUid},
     points::{Kind, PodFacts, Point, Rules},
@@ -134,7 +135,7 @@ pub struct Sizes {
     pub workloads: usize,
     /// Pods and other objects that found no place.
     pub turned_away: u64,
-    /// Addresses whose change of hands was told too late.
+    /// Addresses whose reassignment was told too late.
     pub late: u64,
 }
 
@@ -237,7 +238,7 @@ impl Directory {
         let key = key_of(&pod.metadata);
         let known = self.records.get(&key);
         // Two lists have the pods of this node and all others. A pod that gets its node moves from one to the other, and the
-        // older news may come later.
+        // older update may come later.
         if source == Source::ClusterPods && known.is_some_and(|known| known.source == Source::NodePods) {
             return key;
         }

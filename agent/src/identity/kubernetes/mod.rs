@@ -1,25 +1,29 @@
 //! Kubernetes: who the pods, services and nodes of the cluster are.
 //!
 //! `access` finds the cluster, `source` names the lists, `reflector` keeps each up to date, `objects` and `pod` read what comes,
-//! `directory` keeps it, `trouble` says what goes wrong.
+//! `workload` and `principal` say whose a pod is, `directory` keeps it, `trouble` says what goes wrong.
 
 mod access;
 mod backoff;
 pub mod directory;
 pub mod objects;
 mod pod;
+mod principal;
 mod reflector;
 mod source;
 mod trouble;
 mod try_out;
+mod workload;
 
-pub use crate::identity::history::Millis;
 pub use directory::{Directory, LocalPod, REMEMBERED, Setup, Sizes};
-pub use reflector::now;
+pub use principal::Meshes;
 pub use source::{Source, SourceStatus};
 pub use try_out::try_out;
 
-use crate::config::{self, Scope};
+use crate::{
+    clock::now,
+    config::{self, Scope},
+};
 use access::Access;
 use anyhow::Context;
 use kube::Client;

@@ -9,7 +9,7 @@ use super::{
     source::{Place, Source, Verb},
     trouble::{Trouble, broken},
 };
-use crate::{identity::history::Millis, memory::give_back_memory};
+use crate::{clock::now, memory::give_back_memory};
 use futures_util::{AsyncBufRead, AsyncBufReadExt};
 use kube::{
     Client,
@@ -390,11 +390,6 @@ async fn read_line(stream: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>)
             return Err(std::io::Error::other("an event of more than 16 MiB"));
         }
     }
-}
-
-/// Milliseconds since 1970.
-pub fn now() -> Millis {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 /// Waits until everything must be listed again.

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
     identity::{
-        CgroupOwners, Directory, Entries, Identity, Meshes, Named, Namespaces, NodeDirectory, Owner, Question,
-        kubernetes::{LocalPod, Setup, Shared, Source, objects::Pod},
+        CgroupOwners, Directory, Entries, Identity, Named, Namespaces, NodeDirectory, Owner, Question,
+        kubernetes::{LocalPod, Meshes, Setup, Shared, Source, objects::Pod},
     },
     model::{Bounds, End, Found},
     node::PodUid,
@@ -193,7 +193,7 @@ fn a_count_waits_for_its_other_end_but_the_point_has_it_at_once() {
 }
 
 #[test]
-fn a_count_whose_end_is_known_waits_for_late_news_only() {
+fn a_count_whose_end_is_known_waits_for_late_updates_only() {
     let mut scene = Scene::new(30, 2, 10);
     scene.caller("deployment");
     scene.accepted(0, 5, 5);

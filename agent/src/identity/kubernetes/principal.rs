@@ -5,10 +5,8 @@
 //! `spiffe://<mesh>.<zone>.mesh.local/ns/<namespace>/sa/<service account>`. Linkerd:
 //! `<service account>.<namespace>.serviceaccount.identity.<control plane's namespace>.<trust domain>`.
 
-use super::{
-    kubernetes::objects::{Meta, Pod},
-    spiffe,
-};
+use super::objects::{Meta, Pod};
+use crate::identity::spiffe;
 
 /// What the meshes of this cluster are called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
