@@ -18,6 +18,8 @@ mod memory;
 pub mod model;
 pub mod node;
 pub mod points;
+#[cfg(test)]
+mod purity;
 pub mod report;
 pub mod signals;
 pub mod uninstall;
