@@ -198,3 +198,6 @@ impl<L: Hash + Eq + Copy, T: Waiting> Queue<L, T> {
         std::mem::take(&mut self.questions)
     }
 }
+
+#[cfg(test)]
+mod tests;
