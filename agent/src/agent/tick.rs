@@ -218,14 +218,7 @@ impl Ticker {
         self.observer.answer(self.model.take_questions());
         // Those that were recognised only now.
         self.local_points(now);
-        // Asked for after the flows: an opening without detail was counted as such before its end.
-        self.lost = self.kernel.loss()?;
-        let without_detail = [Loss::FlowDetail, Loss::FlowQuota];
-        let detail = (self.lost.iter()).all(|(what, n)| !without_detail.contains(what) || *n == 0);
-        let directory = self.observer.final_directory();
-        self.model.unseen_flows(detail, &directory, when);
-        self.model.settle(&directory, now);
-        drop(directory);
+        self.settle(when)?;
         self.drain();
         // After them: what is missing among them is known when they are.
         let lost = |which| {
@@ -271,6 +264,18 @@ impl Ticker {
             Reading::Now(flow) => model.flow(key, flow, false, &directory, when),
             Reading::Gone(flow) => model.flow(key, flow, true, &directory, when),
         })
+    }
+
+    /// Counts what has waited, with what the observer has found out by now.
+    fn settle(&mut self, when: Moment) -> anyhow::Result<()> {
+        // Asked for after the flows: an opening without detail was counted as such before its end.
+        self.lost = self.kernel.loss()?;
+        let without_detail = [Loss::FlowDetail, Loss::FlowQuota];
+        let detail = (self.lost.iter()).all(|(what, n)| !without_detail.contains(what) || *n == 0);
+        let directory = self.observer.final_directory();
+        self.model.unseen_flows(detail, &directory, when);
+        self.model.settle(&directory, when.at);
+        Ok(())
     }
 
     fn row(&self, load: &PointLoad, windows: &HashMap<Arc<Point>, Window>, now: Instant) -> PointRow {

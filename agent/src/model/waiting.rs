@@ -34,6 +34,24 @@ impl Known {
     pub(super) fn open(&self) -> u64 {
         self.last.open()
     }
+
+    /// Connections have begun, and are counted under these ends.
+    fn open_under(&mut self, binding: &Binding, connections: u64, span: Span) {
+        if connections == 0 {
+            return;
+        }
+        match self.open.back_mut() {
+            Some(last) if last.binding.same_ends(binding) => {
+                last.connections += connections;
+                last.span.to = span.to;
+            }
+            _ => self.open.push_back(Open {
+                binding: binding.clone(),
+                connections,
+                span,
+            }),
+        }
+    }
 }
 
 /// Open connections that were counted under the same ends.
@@ -93,28 +111,34 @@ impl Model {
         }
         known.gone = gone;
         self.move_open(key, &mut known, identities, when.at);
+        let delta = self.advance(key, &mut known, now);
+        self.submit(key, &mut known, delta, identities, when);
+        self.keep(*key, known);
+        delta != Flow::ZERO
+    }
+
+    /// What a flow has counted since the last time.
+    fn advance(&mut self, key: &FlowKey, known: &mut Known, now: &Flow) -> Flow {
+        let role = Role::from_u8(key.role);
         let before = known.last.carrier;
         let mut delta = delta::advance(&mut known.last, now);
-        if gone && Role::from_u8(key.role) != Some(Role::Listener) {
+        let begun = known.last.opened + known.last.adopted + known.unseen;
+        if known.gone && role != Some(Role::Listener) {
             // The kernel takes out no flow with open connections: what is open here had begun unseen, and its end was not seen, either.
-            let begun = known.last.opened + known.last.adopted + known.unseen;
             let left = begun.saturating_sub(known.last.closed);
             delta.closed += left;
             known.last.closed += left;
             self.mended += left;
         }
-        if before == 0 && known.last.carrier != 0 && Role::from_u8(key.role) == Some(Role::Client) {
+        if before == 0 && known.last.carrier != 0 && role == Some(Role::Client) {
             for open in &known.open {
                 self.ways.taken_in(&open.binding, open.connections);
             }
         }
-        let begun = known.last.opened + known.last.adopted + known.unseen;
-        if known.last.closed > begun && Role::from_u8(key.role) != Some(Role::Listener) {
+        if known.last.closed > begun && role != Some(Role::Listener) {
             self.deficits.push(*key);
         }
-        self.submit(key, &mut known, delta, identities, when);
-        self.keep(*key, known);
-        delta != Flow::ZERO
+        delta
     }
 
     /// Looks at the flows of this tick that ended more connections than they had begun. While every flow has had its place
@@ -277,20 +301,7 @@ impl Model {
             carrier: known.last.carrier,
             ..*delta
         };
-        let begun = delta.opened + delta.adopted;
-        if begun > 0 {
-            match known.open.back_mut() {
-                Some(last) if last.binding.same_ends(binding) => {
-                    last.connections += begun;
-                    last.span.to = when.span.to;
-                }
-                _ => known.open.push_back(Open {
-                    binding: binding.clone(),
-                    connections: begun,
-                    span: when.span,
-                }),
-            }
-        }
+        known.open_under(binding, delta.opened + delta.adopted, when.span);
         let mut closed = delta.closed;
         while closed > 0
             && let Some(earlier) = known.open.front_mut()

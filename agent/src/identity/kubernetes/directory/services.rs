@@ -177,18 +177,7 @@ impl Directory {
             return key;
         }
         self.delete_service(key);
-        let spec = &service.spec;
-        let from_outside = service.status.load_balancer.ingress.iter().map(|ingress| &ingress.ip);
-        let addresses: BTreeSet<IpAddr> = spec
-            .cluster_ips
-            .iter()
-            .chain([&spec.cluster_ip])
-            .chain(&spec.external_ips)
-            .chain(from_outside)
-            // "None" and "" are no addresses.
-            .filter_map(|text| text.parse::<IpAddr>().ok())
-            .map(|address| address.to_canonical())
-            .collect();
+        let (spec, addresses) = (&service.spec, addresses_of(service));
         for address in &addresses {
             self.service_addresses.insert(*address, key);
         }
@@ -260,6 +249,19 @@ impl Directory {
         }
         self.generation += 1;
     }
+}
+
+/// The addresses that a service is reached at.
+fn addresses_of(service: &Service) -> BTreeSet<IpAddr> {
+    let spec = &service.spec;
+    let from_outside = service.status.load_balancer.ingress.iter().map(|ingress| &ingress.ip);
+    let all = spec.cluster_ips.iter().chain([&spec.cluster_ip]);
+    all.chain(&spec.external_ips)
+        .chain(from_outside)
+        // "None" and "" are no addresses.
+        .filter_map(|text| text.parse::<IpAddr>().ok())
+        .map(|address| address.to_canonical())
+        .collect()
 }
 
 impl Groups {
