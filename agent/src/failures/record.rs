@@ -326,11 +326,11 @@ pub(super) mod tests {
     #[test]
     fn an_event_that_is_not_understood_is_none() {
         let ends = binding(Endpoint::Unknown, None, Endpoint::Unknown);
-        let mut strange = event(Role::Client, Reason::Refused);
-        strange.reason = 200;
-        assert!(Record::new(&strange, 0, &ends).is_none());
-        let strange = event(Role::Listener, Reason::Refused);
-        assert!(Record::new(&strange, 0, &ends).is_none());
+        let mut unrecognized = event(Role::Client, Reason::Refused);
+        unrecognized.reason = 200;
+        assert!(Record::new(&unrecognized, 0, &ends).is_none());
+        let unrecognized = event(Role::Listener, Reason::Refused);
+        assert!(Record::new(&unrecognized, 0, &ends).is_none());
     }
 
     #[test]

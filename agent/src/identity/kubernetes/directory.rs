@@ -112,7 +112,7 @@ pub struct Directory {
     groups: HashMap<Arc<str>, Groups>,
     strings: HashSet<Arc<str>>,
     workloads: HashSet<Arc<Workload>>,
-    turned_away: u64,
+    rejected: u64,
     late: u64,
     trust_domain_is_given: bool,
     /// The config map said something new, so all principals must be made again.
@@ -161,7 +161,7 @@ impl Directory {
             groups: HashMap::new(),
             strings: HashSet::new(),
             workloads: HashSet::new(),
-            turned_away: 0,
+            rejected: 0,
             late: 0,
             relist_pods: false,
             statuses,
@@ -191,7 +191,7 @@ impl Directory {
             local_pods: self.local.len(),
             addresses: self.addresses.len(),
             workloads: self.workloads.len() + self.services_by_themselves(),
-            turned_away: self.turned_away,
+            turned_away: self.rejected,
             late: self.late,
         }
     }
@@ -375,7 +375,7 @@ impl Directory {
     /// Whether an object that is new finds no place any more. Each kind has as many as there are for pods.
     fn is_full(&mut self, objects: usize, known: bool) -> bool {
         let full = !known && objects >= self.setup.pods;
-        self.turned_away += u64::from(full);
+        self.rejected += u64::from(full);
         full
     }
 

@@ -64,7 +64,7 @@ impl Shared {
         }
     }
 
-    /// The objects as they are now, and as they stay while this is held. The holder must not ask for them again meanwhile. (A
+    /// The objects as they are now, and as they stay while this is held. Whoever holds it must not ask for them again meanwhile. (A
     /// directory whose writer panicked between two objects is still sound.)
     pub fn directory(&self) -> RwLockReadGuard<'_, Directory> {
         self.directory.read().unwrap_or_else(PoisonError::into_inner)
