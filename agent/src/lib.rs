@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod catalogue;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod duration;
 pub mod export;
@@ -21,6 +22,8 @@ pub mod model;
 pub mod node;
 pub mod points;
 pub mod program;
+#[cfg(test)]
+mod purity;
 pub mod signals;
 pub mod uninstall;
 mod yaml;

@@ -1,7 +1,7 @@
 //! Looking inside points: tells the kernel which cgroups and threads are theirs, and takes what it has counted for them.
 
 use crate::{
-    identity::{Party, Resolver},
+    identity::{Endpoint, Observer},
     kernel::{Kernel, PointProcess},
     model::Model,
     node,
@@ -80,16 +80,16 @@ impl InsideWatch {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn before(&mut self, kernel: &mut Kernel, resolver: &Resolver, model: &mut Model) -> anyhow::Result<()> {
-        let now: HashMap<u64, (&str, &Arc<Point>)> = resolver
-            .holders()
-            .point_cgroups()
+    pub fn before(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) -> anyhow::Result<()> {
+        let now: HashMap<u64, (&str, &Arc<Point>)> = observer
+            .owners()
+            .points()
             .map(|(id, path, point)| (id, (path, point)))
             .collect();
         let gone: Vec<u64> = (self.points.keys().copied())
             .filter(|id| !now.contains_key(id))
             .collect();
-        self.count_tallies(kernel, resolver, model);
+        self.count_tallies(kernel, observer, model);
         for id in gone {
             self.count(id, kernel, model)?;
             self.points.remove(&id);
@@ -107,7 +107,7 @@ impl InsideWatch {
             });
             // It may have become another one: a new inventory, another program in the same cgroup.
             last.0.clone_from(point);
-            let pids = resolver.holders().cgroups().pids(path);
+            let pids = observer.cgroups().pids(path);
             self.enlist(id, &pids, point, new.contains(&id), kernel, model)?;
             self.processes.extend(pids);
         }
@@ -161,7 +161,7 @@ impl InsideWatch {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn after(&mut self, kernel: &mut Kernel, resolver: &Resolver, model: &mut Model) -> anyhow::Result<()> {
+    pub fn after(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) -> anyhow::Result<()> {
         model.look_inside();
         let ids: Vec<u64> = self.points.keys().copied().collect();
         for id in ids {
@@ -173,7 +173,7 @@ impl InsideWatch {
                 inside.sockets.find(&found);
             }
         }
-        self.count_tallies(kernel, resolver, model);
+        self.count_tallies(kernel, observer, model);
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl InsideWatch {
         Ok(())
     }
 
-    fn count_tallies(&mut self, kernel: &mut Kernel, resolver: &Resolver, model: &mut Model) {
+    fn count_tallies(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) {
         let tables: Vec<_> = kernel.points().tallies().collect();
         for ((signal, last), now) in TALLIES.into_iter().zip(&mut self.tallies).zip(tables) {
             for (key, count) in now {
@@ -214,7 +214,7 @@ impl InsideWatch {
                 let new = count.saturating_sub(last.insert(key, count).unwrap_or(0));
                 if let Some(inside) = model.inside(point) {
                     let meaning = Meaning {
-                        culprit: &|cgroup| culprit(cgroup, point, resolver),
+                        culprit: &|cgroup| culprit(cgroup, point, observer),
                         enumerator: &|enumeration, value| kernel.enumerator(enumeration, value),
                     };
                     inside.tally(signal, key.what, new, &meaning);
@@ -225,21 +225,17 @@ impl InsideWatch {
 }
 
 /// Who a cgroup is to a point whose thread had to wait for it.
-fn culprit(by: u64, point: &Arc<Point>, resolver: &Resolver) -> Culprit {
-    let holders = resolver.holders();
+fn culprit(by: u64, point: &Arc<Point>, observer: &Observer) -> Culprit {
+    let owners = observer.owners();
     // 0 is the kernel, and the root has what nobody put anywhere.
-    if by == 0 || by == holders.cgroups().root() {
+    if by == 0 || owners.is_root(by) {
         return Culprit::System;
     }
-    match holders.known_party(by) {
-        Some(Party::Point(other)) if other == *point => Culprit::Itself,
-        Some(Party::Node) => Culprit::System,
-        _ if holders
-            .path(by)
-            .is_some_and(|path| SYSTEM.iter().any(|system| path.starts_with(system))) =>
-        {
-            Culprit::System
-        }
+    let is_system = |path: &str| SYSTEM.iter().any(|system| path.starts_with(system));
+    match owners.endpoint(by) {
+        Some(Endpoint::Point(other)) if other == *point => Culprit::Itself,
+        Some(Endpoint::Node) => Culprit::System,
+        _ if owners.get(by).is_some_and(|cgroup| is_system(&cgroup.path)) => Culprit::System,
         _ => Culprit::Workload,
     }
 }

@@ -9,10 +9,11 @@ mod wake;
 pub use inventory_file::InventoryFile;
 
 use crate::{
+    clock::{self, Millis},
     config::{Config, Scope},
     export::{Shared, Snapshot, router},
     failures::{Log, Ring},
-    identity::{Meshes, kubernetes},
+    identity::kubernetes::{self, Meshes},
     kernel::{self, Kernel, Options},
     node::{self, Cgroups},
     points::Rules,
@@ -56,7 +57,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     listener
         .set_nonblocking(true)
         .context("cannot prepare the HTTP server")?;
-    let failures = Arc::new(Ring::new(config.limits.failure_events, kubernetes::now()));
+    let failures = Arc::new(Ring::new(config.limits.failure_events, clock::now()));
     let ticker = begin(config, failures.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -228,7 +229,7 @@ fn setup(config: &Config, rules: &Rules) -> kubernetes::Setup {
             kuma_zone: config.identity.kuma_zone.clone(),
         },
         pods: config.limits.pods,
-        settle: config.identity.settle.as_millis() as kubernetes::Millis,
+        settle: config.identity.settle.as_millis() as Millis,
     }
 }
 

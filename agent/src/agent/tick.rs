@@ -4,21 +4,19 @@ mod succession;
 
 use super::{inside::InsideWatch, inventory_file::InventoryFile};
 use crate::{
+    clock::{self, BootClock},
     config::{Config, Scope},
     export::{Bound, BoundaryRows, ClusterStatus, PartyRows, PointRow, Snapshot},
-    failures::{Clock, Intake, Patience, Ring, Untold},
+    failures::{Intake, Patience, Ring, Untold},
     histogram::Histogram,
-    identity::{
-        Resolver, Span,
-        kubernetes::{self, Kubernetes, lock},
-    },
+    identity::{Observer, Question, Span, kubernetes::Kubernetes},
     kernel::{Kernel, OVERFLOW_LIMIT, Reading},
     metrics::Series,
     model::{Bounds, Model, Moment, Parties, PointLoad, Share, Window},
     node::{Cgroups, resources::Reader},
     points::{Point, Rules},
 };
-use agent_common::Loss;
+use agent_common::{ListenerSample, Loss};
 use std::{
     collections::{HashMap, HashSet},
     os::fd::BorrowedFd,
@@ -29,7 +27,7 @@ use std::{
 /// Everything that a tick works on.
 pub struct Ticker {
     kernel: Kernel,
-    resolver: Resolver,
+    observer: Observer,
     inventory: InventoryFile,
     cluster: Option<Kubernetes>,
     model: Model,
@@ -70,10 +68,10 @@ impl Ticker {
         let mut ticker = Self {
             kernel,
             resources: Reader::find(cgroups.mount()),
-            resolver: Resolver::new(cgroups, rules, shared, config.limits.cgroups),
+            observer: Observer::new(cgroups, rules, shared, config.limits.cgroups),
             inventory,
             inside: InsideWatch::new(),
-            before: kubernetes::now(),
+            before: clock::now(),
             model: Model::new(Bounds {
                 dependents: config.limits.dependents,
                 points: config.limits.points,
@@ -82,6 +80,7 @@ impl Ticker {
                 wait: in_a_cluster(config.identity.wait),
                 settle: in_a_cluster(config.identity.settle),
                 waiting: config.limits.waiting,
+                this_node_only: patience.is_some_and(|patience| patience.this_node_only),
             }),
             intake: Intake::new(failures, config.limits.failure_events, patience),
             cluster,
@@ -102,15 +101,15 @@ impl Ticker {
     /// snapshot says so. `None` when it is not to be shown, as it could not be kept for the next agent.
     pub fn tick(&mut self) -> Option<Snapshot> {
         let begin = Instant::now();
-        let now = kubernetes::now();
+        let now = clock::now();
         let beat = self.kernel.beat();
         if let Some(inventory) = self.inventory.changed() {
-            self.resolver.set_inventory(inventory);
+            self.observer.set_inventory(inventory);
         }
-        let resolver = &mut self.resolver;
-        self.kernel.cgroups(|change| resolver.cgroup(&change));
+        let observer = &mut self.observer;
+        self.kernel.cgroups(|change| observer.cgroup(&change));
         let told = self.kernel.tells_cgroups() && self.all_cgroup_events_came();
-        self.resolver.refresh(now, told);
+        self.observer.refresh(now, told);
         let error = beat
             .and_then(|()| self.read(begin))
             .err()
@@ -119,7 +118,7 @@ impl Ticker {
             tracing::error!("{error}");
         }
         self.model.expire(begin);
-        let cgroups = self.resolver.holders().point_cgroups();
+        let cgroups = self.observer.owners().points();
         let readings = self.resources.read(cgroups.map(|(_, path, point)| (path, point)));
         self.model.resources(&readings);
         self.ticks += 1;
@@ -143,19 +142,22 @@ impl Ticker {
     /// Takes in the failures that the kernel has told of; called between ticks. What they need is brought up to date first: a
     /// cgroup may be younger than the last tick. Returns whether there may be more of them.
     pub fn failures(&mut self) -> bool {
-        let resolver = &mut self.resolver;
-        self.kernel.cgroups(|change| resolver.cgroup(&change));
-        resolver.catch_up();
+        let observer = &mut self.observer;
+        self.kernel.cgroups(|change| observer.cgroup(&change));
+        observer.catch_up();
         self.drain()
     }
 
     fn drain(&mut self) -> bool {
-        let (clock, now) = (Clock::now(), Instant::now());
-        let (intake, resolver) = (&mut self.intake, &mut self.resolver);
+        let (clock, now) = (BootClock::now(), Instant::now());
+        let directory = self.observer.directory();
+        let intake = &mut self.intake;
         let more = self
             .kernel
-            .drain(|event| intake.take(event, clock.millis(event.time_ns), resolver, now));
-        intake.settle(resolver, now);
+            .drain(|event| intake.take(event, clock.millis(event.time_ns), &directory, now));
+        drop(directory);
+        self.observer.answer(self.intake.take_questions());
+        self.intake.settle(&self.observer.final_directory(), now);
         more
     }
 
@@ -201,32 +203,24 @@ impl Ticker {
     fn read(&mut self, now: Instant) -> anyhow::Result<()> {
         let span = Span {
             from: self.before,
-            to: kubernetes::now(),
+            to: clock::now(),
         };
         self.before = span.to;
         let when = Moment { at: now, span };
-        self.inside.before(&mut self.kernel, &self.resolver, &mut self.model)?;
+        self.inside.before(&mut self.kernel, &self.observer, &mut self.model)?;
         let listeners = self.kernel.sample(self.inside.processes())?;
-        self.model.local_points(self.resolver.points(), now);
-        self.inside.after(&mut self.kernel, &self.resolver, &mut self.model)?;
-        let (model, resolver) = (&mut self.model, &mut self.resolver);
-        model.listeners(&listeners, resolver, when);
-        let read = self.kernel.collect(|key, reading| match reading {
-            Reading::Now(flow) => model.flow(key, flow, false, resolver, when),
-            Reading::Gone(flow) => model.flow(key, flow, true, resolver, when),
-        });
+        self.local_points(now);
+        self.inside.after(&mut self.kernel, &self.observer, &mut self.model)?;
+        self.look_around(&listeners, now);
+        let read = self.count(&listeners, when);
         if read.is_ok() {
-            model.end_recall();
+            self.model.end_recall();
         }
-        self.inside.conclude(&mut self.kernel, model)?;
+        self.inside.conclude(&mut self.kernel, &mut self.model)?;
+        self.observer.answer(self.model.take_questions());
         // Those that were recognised only now.
-        model.local_points(resolver.points(), now);
-        // Asked for after the flows: an opening without detail was counted as such before its end.
-        self.lost = self.kernel.loss()?;
-        let without_detail = [Loss::FlowDetail, Loss::FlowQuota];
-        let detail = (self.lost.iter()).all(|(what, n)| !without_detail.contains(what) || *n == 0);
-        model.unseen_flows(detail, resolver, when);
-        model.settle(resolver, now);
+        self.local_points(now);
+        self.settle(when)?;
         self.drain();
         // After them: what is missing among them is known when they are.
         let lost = |which| {
@@ -239,6 +233,51 @@ impl Ticker {
         });
         // What was read is counted, also when the reading broke off.
         read
+    }
+
+    /// The model learns which points have a process here.
+    fn local_points(&mut self, now: Instant) {
+        let points = self.observer.owners().points().map(|(_, _, point)| point);
+        self.model.local_points(points, now);
+    }
+
+    /// The model learns who is where. What listens is looked at first, as it does not wait.
+    fn look_around(&mut self, listeners: &[ListenerSample], now: Instant) {
+        let sockets = listeners.iter().map(|sample| Question {
+            cgroup: sample.cgroup,
+            netns: sample.netns,
+        });
+        self.observer.look_at(sockets);
+        let directory = self.observer.directory();
+        let points = self.observer.owners().points();
+        self.model.look_around(
+            directory.neighbourhoods(),
+            directory.zone_egress(),
+            points.map(|(cgroup, _, point)| (cgroup, point)),
+            now,
+        );
+    }
+
+    /// Takes in listeners and flows, with what is known at this moment.
+    fn count(&mut self, listeners: &[ListenerSample], when: Moment) -> anyhow::Result<()> {
+        let (model, directory) = (&mut self.model, self.observer.directory());
+        model.listeners(listeners, &directory, when);
+        self.kernel.collect(|key, reading| match reading {
+            Reading::Now(flow) => model.flow(key, flow, false, &directory, when),
+            Reading::Gone(flow) => model.flow(key, flow, true, &directory, when),
+        })
+    }
+
+    /// Counts what has waited, with what the observer has found out by now.
+    fn settle(&mut self, when: Moment) -> anyhow::Result<()> {
+        // Asked for after the flows: an opening without detail was counted as such before its end.
+        self.lost = self.kernel.loss()?;
+        let without_detail = [Loss::FlowDetail, Loss::FlowQuota];
+        let detail = (self.lost.iter()).all(|(what, n)| !without_detail.contains(what) || *n == 0);
+        let directory = self.observer.final_directory();
+        self.model.unseen_flows(detail, &directory, when);
+        self.model.settle(&directory, when.at);
+        Ok(())
     }
 
     fn row(&self, load: &PointLoad, windows: &HashMap<Arc<Point>, Window>, now: Instant) -> PointRow {
@@ -286,13 +325,13 @@ impl Ticker {
             attributed: self.model.attributed().clone(),
             boundary: BoundaryRows::of(self.model.boundary(), self.model.window(), now),
             workloads: self.model.workloads(),
-            parties_turned_away: self.model.parties_turned_away(),
+            parties_turned_away: self.model.rejected_endpoints(),
             loss: self.lost.clone(),
             skipped: self.kernel.skipped_runs(),
             missed_changes: self.kernel.missed_changes(),
             mended: self.kernel.mended() + self.model.mended(),
             unseen: self.model.unseen(),
-            points_turned_away: self.model.points_turned_away(),
+            points_turned_away: self.model.rejected_points(),
             programs: self.kernel.programs().to_vec(),
             signals: self.resources.signals().to_vec(),
             costs: self.kernel.costs(),
@@ -307,25 +346,25 @@ impl Ticker {
             },
             tick_seconds: self.tick_seconds.clone(),
             tick_error,
-            inventory: self.inventory.status(self.resolver.missing()),
+            inventory: self.inventory.status(self.observer.missing()),
             cluster: self.cluster.as_ref().map(|cluster| {
-                let directory = lock(&cluster.shared.directory);
-                ClusterStatus::of(cluster, &directory, kubernetes::now())
+                let directory = cluster.shared.directory();
+                ClusterStatus::of(cluster, &directory, clock::now())
             }),
             waiting: {
-                let (used, limit, hurried) = self.model.waiting();
-                (Bound { used, limit }, hurried)
+                let (used, limit, flushed_early) = self.model.waiting();
+                (Bound { used, limit }, flushed_early)
             },
             cgroups: {
-                let (used, limit, turned_away) = self.resolver.holders().sizes();
-                (Bound { used, limit }, turned_away)
+                let (used, limit, rejected) = self.observer.owners().sizes();
+                (Bound { used, limit }, rejected)
             },
             failure_events: {
                 let (used, limit) = self.intake.ring().size();
                 (self.intake.ring().next() - 1, Bound { used, limit })
             },
             before: self.former.clone(),
-            strange_cgroup: self.resolver.holders().strange().map(str::to_owned),
+            strange_cgroup: self.observer.unrecognized().map(str::to_owned),
         }
     }
 }

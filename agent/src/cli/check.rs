@@ -3,8 +3,9 @@
 use super::{output::print, settings::Settings};
 use crate::{
     agent::InventoryFile,
+    clock,
     config::Config,
-    identity::{Resolver, kubernetes},
+    identity::{Observer, kubernetes},
     kernel::{self, Kernel, KernelTypes, Lockdown, Pins, Unusable},
     node::{self, Cgroups, resources::Reader},
     points::Rules,
@@ -295,19 +296,19 @@ fn inventory(rows: &mut Vec<Row>, config: &Config, cgroups: Option<Cgroups>) {
         Ok(rules) => rules,
         Err(error) => return outcome(rows, "rules", Err(error.to_string())),
     };
-    let mut resolver = Resolver::new(cgroups, rules, None, config.limits.cgroups);
+    let mut observer = Observer::new(cgroups, rules, None, config.limits.cgroups);
     let entries = read.changed().map_or(0, |inventory| {
         let entries = inventory.entries.len();
-        resolver.set_inventory(inventory);
+        observer.set_inventory(inventory);
         entries
     });
-    resolver.refresh(kubernetes::now(), true);
+    observer.refresh(clock::now(), true);
     rows.push(Row {
         what: "inventory".into(),
         state: State::Good,
         detail: format!("{}: {entries} workloads and points", file.display()),
     });
-    for missing in resolver.missing() {
+    for missing in observer.missing() {
         rows.push(Row {
             what: "inventory".into(),
             state: State::Off,

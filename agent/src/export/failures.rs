@@ -1,9 +1,8 @@
 //! `/api/v1/failures`: failed connections one by one, as a list, or as they come (server-sent events).
 
 use crate::{
-    duration,
+    clock, duration,
     failures::{Batch, Dropped, Filter, List, Lost, Reader, Record, Ring, Since, Start, parse_reason, parse_workload},
-    identity::kubernetes,
 };
 use axum::{
     Json,
@@ -127,7 +126,7 @@ impl Question {
         let since = self.since.map(|since| {
             let age = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
             Since {
-                time: kubernetes::now().saturating_sub(age),
+                time: clock::now().saturating_sub(age),
                 new_from,
             }
         });

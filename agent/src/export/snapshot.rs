@@ -1,11 +1,12 @@
 //! What one tick found: immutable, shared by everything that shows it.
 
 use crate::{
+    clock::Millis,
     config::Scope,
     histogram::Histogram,
     identity::{
         Workload,
-        kubernetes::{Directory, Kubernetes, Millis, Sizes, SourceStatus},
+        kubernetes::{Directory, Kubernetes, Sizes, SourceStatus},
     },
     kernel::{FieldStatus, ProgramCost, ProgramStatus},
     metrics::Series,

@@ -1,7 +1,7 @@
 //! Which failures somebody wants to see, and how that is said.
 
 use super::record::Record;
-use crate::identity::Millis;
+use crate::clock::Millis;
 
 /// The reasons that can be asked for: the values of the `reason` label.
 pub const REASONS: [&str; 9] = [
@@ -89,7 +89,7 @@ mod tests {
         super::record::tests::{binding, event, point, record, workload},
         *,
     };
-    use crate::{identity::Party, points::Kind};
+    use crate::{identity::Endpoint, points::Kind};
     use agent_common::{Reason, Role};
 
     #[test]
@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn either_end_and_whoever_is_acted_for_can_be_asked_for() {
         let ends = binding(
-            Party::Point(point("istio-system/ztunnel", Kind::Ztunnel)),
+            Endpoint::Point(point("istio-system/ztunnel", Kind::Ztunnel)),
             Some(workload("cart")),
-            Party::Point(point("shop/waypoint", Kind::Waypoint)),
+            Endpoint::Point(point("shop/waypoint", Kind::Waypoint)),
         );
         let record = Record::new(&event(Role::Client, Reason::Refused), 0, &ends).expect("an event");
         for name in ["istio-system/ztunnel", "shop/waypoint"] {

@@ -4,45 +4,29 @@ use super::{
     record::{Record, moment},
     ring::Ring,
 };
-use crate::identity::{Binding, Millis, Party, Resolver, Span};
+use crate::{
+    clock::Millis,
+    identity::{Binding, Endpoint, Identities, Lane, Questions, Queue, Span, Waiting},
+};
 use agent_common::{FailureEvent, FlowKey};
 use std::{
-    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// An event waits so long for an identity: longer than the API server's news take as a rule, and no longer than a reader who
+/// An event waits so long for an identity: longer than the API server's updates take as a rule, and no longer than a reader who
 /// wants to see a failure at once can bear.
 const WAIT: Duration = Duration::from_millis(500);
-
-/// Answers who somebody was. The resolver's part in it.
-pub trait Identities {
-    /// Changes whenever somebody new may be known.
-    fn generation(&self) -> u64;
-    /// Who it was.
-    fn bind(&mut self, key: &FlowKey, span: Span) -> Binding;
-}
-
-impl Identities for Resolver {
-    fn generation(&self) -> u64 {
-        Self::generation(self)
-    }
-
-    fn bind(&mut self, key: &FlowKey, span: Span) -> Binding {
-        Self::bind(self, key, span)
-    }
-}
 
 /// Takes events in, and puts records into the ring in the order in which their events came.
 #[derive(Debug)]
 pub struct Intake {
     ring: Arc<Ring>,
-    held: VecDeque<Held>,
-    limit: usize,
+    /// One lane: a later event does not overtake an earlier one.
+    waiting: Queue<(), Told>,
     /// What waits for an identity; with an inventory all that will be known is known.
     patience: Option<Patience>,
-    strange: u64,
+    unrecognized: u64,
 }
 
 /// Whose identities may come late.
@@ -52,12 +36,22 @@ pub struct Patience {
     pub this_node_only: bool,
 }
 
+/// A failure that the kernel has told of.
 #[derive(Debug)]
-struct Held {
+struct Told {
     event: FailureEvent,
     time: Millis,
     until: Instant,
-    binding: Binding,
+}
+
+impl Waiting for Told {
+    fn key(&self) -> &FlowKey {
+        &self.event.key
+    }
+
+    fn span(&self) -> Span {
+        moment(&self.event, self.time)
+    }
 }
 
 impl Intake {
@@ -65,10 +59,9 @@ impl Intake {
     pub fn new(ring: Arc<Ring>, limit: usize, patience: Option<Patience>) -> Self {
         Self {
             ring,
-            held: VecDeque::new(),
-            limit,
+            waiting: Queue::new(limit),
             patience,
-            strange: 0,
+            unrecognized: 0,
         }
     }
 
@@ -79,88 +72,92 @@ impl Intake {
 
     /// Whether events wait for an identity.
     pub fn waits(&self) -> bool {
-        !self.held.is_empty()
+        !self.waiting.is_empty()
     }
 
     /// Takes in a connection that failed at `time`, in milliseconds since 1970. It is in the ring after the next
     /// [`Intake::settle`], or a moment later.
-    pub fn take(&mut self, event: FailureEvent, time: Millis, identities: &mut impl Identities, now: Instant) {
-        if event.corrects != 0 {
-            self.correct(&event);
-            return;
+    pub fn take(&mut self, event: FailureEvent, time: Millis, identities: &dyn Identities, now: Instant) {
+        let mut lane = self.waiting.take(&());
+        if event.corrects == 0 {
+            let until = now + WAIT;
+            lane.push(Told { event, time, until });
+            self.waiting.bind_last(&mut lane, identities);
+            if self.waiting.excess(&lane) > 0 {
+                // As far as it is known: a storm of unknown ones must not cost more than this.
+                let first = lane.pop_if(|_, _| true);
+                self.give(first);
+            }
+        } else {
+            correct(&mut lane, &event);
         }
-        let binding = identities.bind(&event.key, moment(&event, time));
-        self.held.push_back(Held {
-            event,
-            time,
-            until: now + WAIT,
-            binding,
-        });
-        if self.held.len() > self.limit {
-            // As far as it is known: a storm of unknown ones must not cost more than this.
-            let first = self.held.pop_front();
-            self.give(first);
-        }
+        self.waiting.put((), lane);
     }
 
-    /// A second look at a failure that came a moment ago. One that was one too many for its flow has not come, and nor has one
-    /// that is in the ring already: the kernel tells of both within microseconds.
-    fn correct(&mut self, event: &FailureEvent) {
-        let same = |held: &&mut Held| {
-            let told = &held.event;
-            (told.key, told.local, told.local_port, told.peer_port)
-                == (event.key, event.local, event.local_port, event.peer_port)
-        };
-        if let Some(held) = self.held.iter_mut().rev().find(same) {
-            held.event.reason = event.reason;
-        }
+    /// What the observer is to look at before [`Intake::settle`].
+    pub fn take_questions(&mut self) -> Questions {
+        self.waiting.take_questions()
     }
 
     /// Puts into the ring what is known by now, or has waited long enough. A later event does not overtake an earlier one.
-    pub fn settle(&mut self, identities: &mut impl Identities, now: Instant) {
-        let generation = identities.generation();
+    pub fn settle(&mut self, identities: &dyn Identities, now: Instant) {
+        let patience = self.patience;
+        let mut lane = self.waiting.take(&());
         let mut ready = Vec::new();
-        while let Some(first) = self.held.front_mut() {
-            let expired = now >= first.until;
-            if waits(self.patience, &first.binding) && (expired || first.binding.generation != generation) {
-                first.binding = identities.bind(&first.event.key, moment(&first.event, first.time));
+        loop {
+            self.waiting.bind_first(&mut lane, identities);
+            let first = lane.pop_if(|told, binding| now >= told.until || !waits(patience, binding));
+            match first {
+                Some(first) => ready.push(first),
+                None => break,
             }
-            if !expired && waits(self.patience, &first.binding) {
-                break;
-            }
-            ready.extend(self.held.pop_front());
         }
+        self.waiting.put((), lane);
         self.give(ready);
     }
 
     /// The end: everything goes into the ring as it is known, and nothing comes after it.
     pub fn close(&mut self) {
-        let rest = std::mem::take(&mut self.held);
+        let mut lane = self.waiting.take(&());
+        let rest: Vec<_> = std::iter::from_fn(|| lane.pop_if(|_, _| true)).collect();
         self.give(rest);
         self.ring.close();
     }
 
-    fn give(&mut self, held: impl IntoIterator<Item = Held>) {
-        let mut strange = 0;
-        let records = held.into_iter().filter_map(|held| {
-            let record = Record::new(&held.event, held.time, &held.binding);
-            strange += u64::from(record.is_none());
+    fn give(&mut self, told: impl IntoIterator<Item = (Told, Binding)>) {
+        let mut unrecognized = 0;
+        let records = told.into_iter().filter_map(|(told, binding)| {
+            let record = Record::new(&told.event, told.time, &binding);
+            unrecognized += u64::from(record.is_none());
             record
         });
         self.ring.push(records);
-        if strange > 0 && self.strange == 0 {
+        if unrecognized > 0 && self.unrecognized == 0 {
             tracing::error!(
                 "the kernel programs tell of failures that this agent does not understand; they are left out"
             );
         }
-        self.strange += strange;
+        self.unrecognized += unrecognized;
+    }
+}
+
+/// A second look at a failure that came a moment ago. One that was one too many for its flow has not come, and nor has one
+/// that is in the ring already: the kernel tells of both within microseconds.
+fn correct(lane: &mut Lane<Told>, event: &FailureEvent) {
+    let is_same = |told: &&mut Told| {
+        let told = &told.event;
+        (told.key, told.local, told.local_port, told.peer_port)
+            == (event.key, event.local, event.local_port, event.peer_port)
+    };
+    if let Some(told) = lane.iter_mut().rev().find(is_same) {
+        told.event.reason = event.reason;
     }
 }
 
 /// Whether an identity is missing that may still come.
 fn waits(patience: Option<Patience>, binding: &Binding) -> bool {
     patience.is_some_and(|patience| {
-        let peer = binding.peer == Party::Unknown && !binding.sure && !patience.this_node_only;
+        let peer = binding.peer == Endpoint::Unknown && !binding.sure && !patience.this_node_only;
         peer || !binding.knows_local()
     })
 }
@@ -176,12 +173,13 @@ mod tests {
         *,
     };
     use agent_common::{Reason, Role};
+    use std::cell::Cell;
 
     /// Callers by their cgroup, as far as they are known.
     struct Callers {
         known: Vec<u64>,
         sure: bool,
-        asked: u64,
+        asked: Cell<u64>,
     }
 
     impl Identities for Callers {
@@ -189,18 +187,18 @@ mod tests {
             self.known.len() as u64
         }
 
-        fn bind(&mut self, key: &FlowKey, _: Span) -> Binding {
-            self.asked += 1;
+        fn bind(&self, key: &FlowKey, _: Span) -> Binding {
+            self.asked.set(self.asked.get() + 1);
             let known = self.known.contains(&key.cgroup);
-            let holder = if known {
-                Party::Workload(workload(&format!("w{}", key.cgroup)))
+            let owner = if known {
+                Endpoint::Workload(workload(&format!("w{}", key.cgroup)))
             } else {
-                Party::Unknown
+                Endpoint::Unknown
             };
             Binding {
                 sure: self.sure,
                 generation: self.generation(),
-                ..binding(holder, None, Party::External)
+                ..binding(owner, None, Endpoint::External)
             }
         }
     }
@@ -218,7 +216,7 @@ mod tests {
                 callers: Callers {
                     known: Vec::new(),
                     sure: false,
-                    asked: 0,
+                    asked: Cell::new(0),
                 },
                 begin: Instant::now(),
             }
@@ -232,13 +230,13 @@ mod tests {
             let mut event = event(Role::Client, Reason::Refused);
             event.key.cgroup = cgroup;
             let now = self.begin + Duration::from_millis(after_ms);
-            self.intake.take(event, 0, &mut self.callers, now);
+            self.intake.take(event, 0, &self.callers, now);
         }
 
         /// Who is in the ring after so long, in order.
         fn settled(&mut self, after_ms: u64) -> Vec<String> {
             let now = self.begin + Duration::from_millis(after_ms);
-            self.intake.settle(&mut self.callers, now);
+            self.intake.settle(&self.callers, now);
             let page = self.intake.ring.read(1, 100, &Filter::ALL);
             let names = page.records.iter().map(|record| match record.shown().owner {
                 End::Workload(workload) => workload.name,
@@ -256,11 +254,11 @@ mod tests {
         test.take(2, 0);
         assert_eq!(test.settled(0), ["shop/w1", "shop/w2"]);
         assert!(!test.intake.waits());
-        assert_eq!(test.callers.asked, 2);
+        assert_eq!(test.callers.asked.get(), 2);
     }
 
     #[test]
-    fn news_within_a_moment_are_not_too_late() {
+    fn updates_within_a_moment_are_not_too_late() {
         let mut test = Test::in_cluster();
         test.callers.known = vec![2];
         test.take(1, 0);
@@ -268,9 +266,13 @@ mod tests {
         // The second one is known, but came later.
         assert!(test.settled(100).is_empty());
         assert!(test.intake.waits());
-        let asked = test.callers.asked;
+        let asked = test.callers.asked.get();
         assert!(test.settled(150).is_empty());
-        assert_eq!(test.callers.asked, asked, "without news, nobody is asked again");
+        assert_eq!(
+            test.callers.asked.get(),
+            asked,
+            "without updates, nobody is asked again"
+        );
         test.callers.known.push(1);
         assert_eq!(test.settled(200), ["shop/w1", "shop/w2"]);
         assert!(!test.intake.waits());
@@ -300,15 +302,15 @@ mod tests {
         for port in [1, 2] {
             let mut event = event(Role::Server, Reason::ResetByPeer);
             event.peer_port = port;
-            test.intake.take(event, 0, &mut test.callers, test.begin);
+            test.intake.take(event, 0, &test.callers, test.begin);
         }
         let mut better = event(Role::Server, Reason::ResetBySelf);
         (better.peer_port, better.corrects) = (1, 1);
-        test.intake.take(better, 0, &mut test.callers, test.begin);
+        test.intake.take(better, 0, &test.callers, test.begin);
         // Nobody was told of this one.
         better.peer_port = 3;
-        test.intake.take(better, 0, &mut test.callers, test.begin);
-        test.intake.settle(&mut test.callers, test.begin);
+        test.intake.take(better, 0, &test.callers, test.begin);
+        test.intake.settle(&test.callers, test.begin);
         let page = test.intake.ring.read(1, 100, &Filter::ALL);
         let reasons: Vec<_> = page.records.iter().map(|record| record.shown().reason).collect();
         assert_eq!(reasons, ["reset_by_self", "reset_by_peer"]);
@@ -326,18 +328,18 @@ mod tests {
 
     #[test]
     fn an_unknown_peer_waits_only_while_it_may_become_known() {
-        let of = |peer: Party, sure| Binding {
+        let of = |peer: Endpoint, sure| Binding {
             sure,
-            ..binding(Party::Workload(workload("a")), None, peer)
+            ..binding(Endpoint::Workload(workload("a")), None, peer)
         };
         let cluster = Some(Patience { this_node_only: false });
         let node = Some(Patience { this_node_only: true });
         for (patience, peer, sure, expected) in [
-            (cluster, Party::Unknown, false, true),
-            (cluster, Party::Unknown, true, false),
-            (cluster, Party::External, false, false),
-            (node, Party::Unknown, false, false),
-            (None, Party::Unknown, false, false),
+            (cluster, Endpoint::Unknown, false, true),
+            (cluster, Endpoint::Unknown, true, false),
+            (cluster, Endpoint::External, false, false),
+            (node, Endpoint::Unknown, false, false),
+            (None, Endpoint::Unknown, false, false),
         ] {
             assert_eq!(
                 waits(patience, &of(peer.clone(), sure)),

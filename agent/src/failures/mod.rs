@@ -9,7 +9,6 @@
 //! number of those; a record that leaves a full ring is no loss of counting, and no loss to who follows, who has had it.
 
 mod answer;
-mod clock;
 mod failure;
 mod filter;
 mod intake;
@@ -19,10 +18,9 @@ mod record;
 mod ring;
 
 pub use answer::{Dropped, List, Lost, Start};
-pub use clock::Clock;
 pub use failure::{End, Failure, PointName, Side, Vantage, WorkloadName};
 pub use filter::{Filter, REASONS, Since, parse_reason, parse_workload};
-pub use intake::{Identities, Intake, Patience};
+pub use intake::{Intake, Patience};
 pub use line::{HEADER, line, printable};
 pub use log::Log;
 pub use record::Record;

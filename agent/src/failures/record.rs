@@ -1,11 +1,9 @@
 //! A failed connection as it is kept: small, with the identities shared.
 
-use super::{
-    clock::rfc3339,
-    failure::{End, Failure, PointName, Side, Vantage, WorkloadName},
-};
+use super::failure::{End, Failure, PointName, Side, Vantage, WorkloadName};
 use crate::{
-    identity::{Binding, Millis, Party, RESOLUTION, Span, Workload, address_of},
+    clock::{Millis, rfc3339},
+    identity::{Binding, Endpoint, RESOLUTION, Span, Workload, address_of},
     points::Point,
 };
 use agent_common::{FailureEvent, Reason, Role};
@@ -24,10 +22,10 @@ pub struct Record {
     /// Why.
     pub reason: Reason,
     role: Role,
-    holder: Party,
+    owner: Endpoint,
     /// Whose network namespace the socket was in.
     place: Option<Arc<Workload>>,
-    peer: Party,
+    peer: Endpoint,
     local_address: Option<SocketAddr>,
     peer_address: Option<SocketAddr>,
     service_port: u16,
@@ -38,7 +36,7 @@ pub struct Record {
 }
 
 /// The moment that the ends of a connection are looked for at, given that it failed at `time` (milliseconds since 1970): its
-/// beginning as far as that is known, as an address may have changed hands since. Times in objects are cut to the second, and
+/// beginning as far as that is known, as an address may have been reassigned since. Times in objects are cut to the second, and
 /// clocks of nodes differ.
 pub fn moment(event: &FailureEvent, time: Millis) -> Span {
     let duration = i64::try_from(event.duration_ns / 1_000_000).unwrap_or(i64::MAX);
@@ -59,9 +57,9 @@ impl Record {
             time,
             reason: *Reason::ALL.get(usize::from(event.reason))?,
             role: Role::from_u8(event.key.role).filter(|role| *role != Role::Listener)?,
-            holder: bounded_party(&binding.holder),
+            owner: bounded_endpoint(&binding.owner),
             place: binding.place.as_ref().map(bounded),
-            peer: bounded_party(&binding.peer),
+            peer: bounded_endpoint(&binding.peer),
             local_address: socket(event.local, event.local_port),
             peer_address: socket(event.key.peer, event.peer_port),
             service_port: event.key.port,
@@ -74,30 +72,30 @@ impl Record {
 
     /// The point that it is about, and who saw it.
     fn point(&self) -> Option<(&Arc<Point>, Vantage)> {
-        match (&self.holder, self.role, &self.peer) {
-            (Party::Point(own), ..) => Some((own, Vantage::Own)),
-            (_, Role::Client, Party::Point(called)) => Some((called, Vantage::Client)),
+        match (&self.owner, self.role, &self.peer) {
+            (Endpoint::Point(own), ..) => Some((own, Vantage::Own)),
+            (_, Role::Client, Endpoint::Point(called)) => Some((called, Vantage::Client)),
             _ => None,
         }
     }
 
     /// Whether a point of this name was at either end.
     pub fn is_of_point(&self, name: &str) -> bool {
-        let named = |party: &Party| matches!(party, Party::Point(point) if point.name == name);
-        named(&self.holder) || named(&self.peer)
+        let named = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Point(point) if point.name == name);
+        named(&self.owner) || named(&self.peer)
     }
 
     /// Whether a workload was at either end, by itself or as whom a point acted for.
     pub fn is_of_workload(&self, namespace: &str, name: &str) -> bool {
         let is = |workload: &Workload| workload.namespace == namespace && workload.name == name;
-        let named = |party: &Party| matches!(party, Party::Workload(workload) if is(workload));
-        named(&self.holder) || named(&self.peer) || self.acted_for().is_some_and(is)
+        let named = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Workload(workload) if is(workload));
+        named(&self.owner) || named(&self.peer) || self.acted_for().is_some_and(is)
     }
 
     /// The workload in whose network namespace somebody else's socket was.
     fn acted_for(&self) -> Option<&Workload> {
-        match self.holder {
-            Party::Point(_) | Party::Unknown => self.place.as_deref(),
+        match self.owner {
+            Endpoint::Point(_) | Endpoint::Unknown => self.place.as_deref(),
             _ => None,
         }
     }
@@ -114,14 +112,14 @@ impl Record {
                 Role::Server => Side::Downstream,
                 Role::Client | Role::Listener => Side::Upstream,
             },
-            owner: match (&self.holder, self.acted_for()) {
-                (Party::Point(point), acts_for) => End::Point {
+            owner: match (&self.owner, self.acted_for()) {
+                (Endpoint::Point(point), acts_for) => End::Point {
                     point: point_name(point),
                     acts_for: acts_for.map(workload_name),
                 },
                 // Nobody knows the cgroup; but the network namespace is a workload's.
-                (Party::Unknown, Some(workload)) => End::Workload(workload_name(workload)),
-                (party, _) => end(party),
+                (Endpoint::Unknown, Some(workload)) => End::Workload(workload_name(workload)),
+                (endpoint, _) => end(endpoint),
             },
             peer: end(&self.peer),
             local_address: self.local_address,
@@ -137,16 +135,16 @@ impl Record {
     }
 }
 
-fn end(party: &Party) -> End {
-    match party {
-        Party::Workload(workload) => End::Workload(workload_name(workload)),
-        Party::Point(point) => End::Point {
+fn end(endpoint: &Endpoint) -> End {
+    match endpoint {
+        Endpoint::Workload(workload) => End::Workload(workload_name(workload)),
+        Endpoint::Point(point) => End::Point {
             point: point_name(point),
             acts_for: None,
         },
-        Party::Node => End::Node,
-        Party::External => End::External,
-        Party::Unknown => End::Unknown,
+        Endpoint::Node => End::Node,
+        Endpoint::External => End::External,
+        Endpoint::Unknown => End::Unknown,
     }
 }
 
@@ -167,11 +165,11 @@ fn workload_name(workload: &Workload) -> WorkloadName {
     }
 }
 
-fn bounded_party(party: &Party) -> Party {
-    match party {
-        Party::Workload(workload) => Party::Workload(bounded(workload)),
-        Party::Point(point) if [&point.name, &point.instance].iter().any(|text| text.len() > LONGEST) => {
-            Party::Point(Arc::new(Point {
+fn bounded_endpoint(endpoint: &Endpoint) -> Endpoint {
+    match endpoint {
+        Endpoint::Workload(workload) => Endpoint::Workload(bounded(workload)),
+        Endpoint::Point(point) if [&point.name, &point.instance].iter().any(|text| text.len() > LONGEST) => {
+            Endpoint::Point(Arc::new(Point {
                 name: cut(&point.name),
                 instance: cut(&point.instance),
                 ..**point
@@ -275,13 +273,14 @@ pub(super) mod tests {
         })
     }
 
-    pub(in crate::failures) fn binding(holder: Party, place: Option<Arc<Workload>>, peer: Party) -> Binding {
+    pub(in crate::failures) fn binding(owner: Endpoint, place: Option<Arc<Workload>>, peer: Endpoint) -> Binding {
         Binding {
-            holder,
+            owner,
             place,
             peer,
             expected: false,
             sure: true,
+            question: None,
             generation: 0,
         }
     }
@@ -289,9 +288,9 @@ pub(super) mod tests {
     /// A refused call of a workload to a waypoint.
     pub(crate) fn record(caller: &str, called: &str, reason: Reason) -> Record {
         let ends = binding(
-            Party::Workload(workload(caller)),
+            Endpoint::Workload(workload(caller)),
             None,
-            Party::Point(point(called, Kind::Waypoint)),
+            Endpoint::Point(point(called, Kind::Waypoint)),
         );
         Record::new(&event(Role::Client, reason), 1_763_889_123_045, &ends).expect("an event")
     }
@@ -318,7 +317,7 @@ pub(super) mod tests {
             local: [0; 4],
             ..event(Role::Client, Reason::HandshakeTimedOut)
         };
-        let nobody = binding(Party::Unknown, None, Party::External);
+        let nobody = binding(Endpoint::Unknown, None, Endpoint::External);
         let failure = Record::new(&long, 0, &nobody).expect("an event").shown();
         assert_eq!((failure.duration_seconds, failure.local_address), (Some(1.5), None));
         assert_eq!((&*failure.reason, &*failure.phase), ("timed_out", "handshake"));
@@ -326,20 +325,20 @@ pub(super) mod tests {
 
     #[test]
     fn an_event_that_is_not_understood_is_none() {
-        let ends = binding(Party::Unknown, None, Party::Unknown);
-        let mut strange = event(Role::Client, Reason::Refused);
-        strange.reason = 200;
-        assert!(Record::new(&strange, 0, &ends).is_none());
-        let strange = event(Role::Listener, Reason::Refused);
-        assert!(Record::new(&strange, 0, &ends).is_none());
+        let ends = binding(Endpoint::Unknown, None, Endpoint::Unknown);
+        let mut unrecognized = event(Role::Client, Reason::Refused);
+        unrecognized.reason = 200;
+        assert!(Record::new(&unrecognized, 0, &ends).is_none());
+        let unrecognized = event(Role::Listener, Reason::Refused);
+        assert!(Record::new(&unrecognized, 0, &ends).is_none());
     }
 
     #[test]
     fn a_point_sees_itself_and_is_seen_by_its_callers() {
-        let checkout = Party::Workload(workload("checkout"));
-        let waypoint = Party::Point(point("shop/waypoint", Kind::Waypoint));
-        let ztunnel = Party::Point(point("istio-system/ztunnel", Kind::Ztunnel));
-        for (holder, role, peer, expected) in [
+        let checkout = Endpoint::Workload(workload("checkout"));
+        let waypoint = Endpoint::Point(point("shop/waypoint", Kind::Waypoint));
+        let ztunnel = Endpoint::Point(point("istio-system/ztunnel", Kind::Ztunnel));
+        for (owner, role, peer, expected) in [
             (
                 &waypoint,
                 Role::Server,
@@ -365,7 +364,7 @@ pub(super) mod tests {
                 Some(("shop/waypoint", Vantage::Client)),
             ),
             (
-                &Party::Unknown,
+                &Endpoint::Unknown,
                 Role::Client,
                 &waypoint,
                 Some(("shop/waypoint", Vantage::Client)),
@@ -374,12 +373,12 @@ pub(super) mod tests {
             (&checkout, Role::Server, &waypoint, None),
             (&checkout, Role::Client, &checkout, None),
         ] {
-            let failure = shown(role, &binding(holder.clone(), None, peer.clone()));
+            let failure = shown(role, &binding(owner.clone(), None, peer.clone()));
             let found = failure.point.as_ref().map(|point| point.name.as_str());
             assert_eq!(
                 found.zip(failure.vantage),
                 expected,
-                "{holder:?} {role:?} {peer:?}: {failure:?}"
+                "{owner:?} {role:?} {peer:?}: {failure:?}"
             );
         }
     }
@@ -387,8 +386,8 @@ pub(super) mod tests {
     #[test]
     fn a_proxy_in_a_workloads_namespace_acts_for_it() {
         let place = Some(workload("cart"));
-        let ztunnel = Party::Point(point("istio-system/ztunnel", Kind::Ztunnel));
-        let failure = shown(Role::Client, &binding(ztunnel, place.clone(), Party::Unknown));
+        let ztunnel = Endpoint::Point(point("istio-system/ztunnel", Kind::Ztunnel));
+        let failure = shown(Role::Client, &binding(ztunnel, place.clone(), Endpoint::Unknown));
         let End::Point {
             point,
             acts_for: Some(acts_for),
@@ -402,12 +401,15 @@ pub(super) mod tests {
         );
         assert_eq!(point.instance, None, "an empty one is not known");
         // An unknown cgroup in the namespace of a workload is the workload's; a known one is not.
-        let failure = shown(Role::Client, &binding(Party::Unknown, place.clone(), Party::External));
+        let failure = shown(
+            Role::Client,
+            &binding(Endpoint::Unknown, place.clone(), Endpoint::External),
+        );
         assert!(
             matches!(&failure.owner, End::Workload(cart) if cart.name == "shop/cart"),
             "{failure:?}"
         );
-        let failure = shown(Role::Server, &binding(Party::Node, place, Party::Unknown));
+        let failure = shown(Role::Server, &binding(Endpoint::Node, place, Endpoint::Unknown));
         assert_eq!((failure.owner, failure.peer), (End::Node, End::Unknown));
     }
 
@@ -422,12 +424,12 @@ pub(super) mod tests {
     #[test]
     fn long_names_are_cut_and_others_are_shared() {
         let short = workload("checkout");
-        let Party::Workload(kept) = bounded_party(&Party::Workload(short.clone())) else {
+        let Endpoint::Workload(kept) = bounded_endpoint(&Endpoint::Workload(short.clone())) else {
             panic!("a workload")
         };
         assert!(Arc::ptr_eq(&short, &kept));
-        let long = Party::Workload(workload(&"ü".repeat(100_000)));
-        let Party::Workload(kept) = bounded_party(&long) else {
+        let long = Endpoint::Workload(workload(&"ü".repeat(100_000)));
+        let Endpoint::Workload(kept) = bounded_endpoint(&long) else {
             panic!("a workload")
         };
         assert!(
@@ -436,7 +438,7 @@ pub(super) mod tests {
             kept.name.len()
         );
         assert!(kept.principal.len() <= LONGEST, "{} bytes", kept.principal.len());
-        let Party::Point(kept) = bounded_party(&Party::Point(point(&"x".repeat(1000), Kind::Sidecar))) else {
+        let Endpoint::Point(kept) = bounded_endpoint(&Endpoint::Point(point(&"x".repeat(1000), Kind::Sidecar))) else {
             panic!("a point")
         };
         assert_eq!((kept.name.len(), kept.kind), (LONGEST, Kind::Sidecar));

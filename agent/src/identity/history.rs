@@ -1,13 +1,10 @@
 //! Who held something over time: an address, a network namespace. Both are used again.
 //!
-//! What is known of a change of hands comes late, in any order, and with times of one second's resolution. So a question is
+//! What is known of a reassignment comes late, in any order, and with times of one second's resolution. So a question is
 //! about an interval, and the answer says when it has no single one.
 
+use crate::clock::Millis;
 use std::{collections::HashMap, hash::Hash};
-
-/// Milliseconds since 1970. Times of Kubernetes objects are compared with times of this node, so clocks of nodes that differ
-/// by more than a second blur the moment of a change.
-pub type Millis = i64;
 
 /// Times in Kubernetes objects are cut to the second.
 pub const RESOLUTION: Millis = 1_000;
@@ -232,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_news_does_not_matter() {
+    fn the_order_of_the_updates_does_not_matter() {
         let (a, b) = ((1, "a", 10_000), (2, "b", 60_000));
         let questions = [
             (0, 5_000),
@@ -248,7 +245,7 @@ mod tests {
             Held::One("b"),
             Held::One("b"),
         ];
-        let news: [Tell; 3] = [
+        let updates: [Tell; 3] = [
             |history, a, b| {
                 history.hold(&1, a.0, a.1, a.2);
                 history.release(&1, a.0, End::At(40_000));
@@ -266,7 +263,7 @@ mod tests {
                 history.release(&1, a.0, End::By(99_000));
             },
         ];
-        for tell in news {
+        for tell in updates {
             let mut history = history();
             tell(&mut history, a, b);
             for ((from, to), expected) in questions.iter().zip(&expected) {
@@ -320,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_change_of_hands_is_noticed() {
+    fn a_late_reassignment_is_noticed() {
         let mut history = history();
         history.hold(&1, 1, "a", 10_000);
         assert!(history.spoilt(&1, 2, 50_000, 60_000));
@@ -331,7 +328,7 @@ mod tests {
     }
 
     proptest! {
-        /// Holders that follow each other with a gap are told apart whatever order the news comes in.
+        /// Holders that follow each other with a gap are told apart whatever order the updates come in.
         #[test]
         fn any_order_gives_the_same_answers(
             gaps in prop::collection::vec((3..50_i64, 3..50_i64), 1..6),
@@ -343,20 +340,20 @@ mod tests {
                 lives.push((time * 1000, (time + life) * 1000));
                 time += life + gap;
             }
-            let mut news: Vec<(usize, bool)> = (0..lives.len()).flat_map(|n| [(n, true), (n, false)]).collect();
-            for (place, index) in order.iter().enumerate().take(news.len()) {
-                let other = index.index(news.len());
-                news.swap(place, other);
+            let mut updates: Vec<(usize, bool)> = (0..lives.len()).flat_map(|n| [(n, true), (n, false)]).collect();
+            for (place, index) in order.iter().enumerate().take(updates.len()) {
+                let other = index.index(updates.len());
+                updates.swap(place, other);
             }
             let mut history: History<u8, usize> = History::default();
-            for &(n, begins) in &news {
+            for &(n, begins) in &updates {
                 // The end of one that is not known tells who it was, too.
                 history.hold(&1, n as u128, n, lives[n].0);
                 if !begins {
                     history.release(&1, n as u128, End::At(lives[n].1));
                 }
             }
-            for (n, _) in &news {
+            for (n, _) in &updates {
                 history.release(&1, *n as u128, End::At(lives[*n].1));
             }
             for (n, (begin, end)) in lives.iter().enumerate() {

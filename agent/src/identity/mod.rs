@@ -1,21 +1,39 @@
-//! Who an address, a network namespace or a cgroup is.
+//! Who an address, a network namespace or a cgroup is, in two halves.
+//!
+//! The [`Observer`] looks: it walks the tree of cgroups, reads processes and namespaces, and takes what the inventory and the cluster
+//! say. What it knows, it lends as a [`Directory`], whose answers are functions of what is in there. An answer that is not known
+//! comes with a [`Question`], which whoever asked hands back to the observer.
+//!
+//! ```text
+//! /sys/fs/cgroup, /proc, cgroup events, inventory, cluster ──▶ Observer ──lends──▶ Directory ──bind──▶ model, failures
+//!                                                                  ▲                                        │
+//!                                                                  └───────────────questions────────────────┘
+//! ```
 
 mod address;
+mod binding;
+mod directory;
+mod entries;
 mod history;
-mod holders;
+mod identities;
 mod inventory;
 pub mod kubernetes;
-mod owner;
-mod party;
-mod principal;
-mod resolver;
+mod namespaces;
+mod observer;
+mod owners;
+mod waiting;
 
 pub use address::address_of;
-pub use history::{Held, Millis, RESOLUTION};
+pub use binding::{Binding, Endpoint, Neighbourhood, Question, Questions, Span};
+pub use directory::{Directory, NodeDirectory};
+pub use entries::Entries;
+pub use history::{Held, RESOLUTION};
+pub use identities::Identities;
 pub use inventory::{Entry, Inventory};
-pub use party::{Binding, Neighbourhood, Party, Span};
-pub use principal::Meshes;
-pub use resolver::Resolver;
+pub use namespaces::{Namespaces, Place};
+pub use observer::Observer;
+pub use owners::{Cgroup, CgroupOwners, Named, Owner};
+pub use waiting::{Lane, Queue, Waiting};
 
 use crate::points::Point;
 use serde::Serialize;

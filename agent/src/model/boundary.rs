@@ -8,7 +8,7 @@ use super::{
     bounded::{Bounded, Tally},
 };
 use crate::{
-    identity::{Binding, Neighbourhood, Party, Workload},
+    identity::{Binding, Endpoint, Neighbourhood, Workload},
     points::{Kind, Mesh, Point},
 };
 use agent_common::{Flow, FlowKey, Role};
@@ -26,7 +26,7 @@ const CARRIERS: usize = 10_000;
 
 /// An end of a connection, as pairs name it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Whom {
+pub enum PairEnd {
     /// A workload.
     Workload(Arc<Workload>),
     /// A point, by name.
@@ -37,7 +37,7 @@ pub enum Whom {
     Unknown,
 }
 
-impl Whom {
+impl PairEnd {
     /// The values of the labels for namespace and name.
     pub fn labels(&self) -> (&str, &str) {
         match self {
@@ -49,13 +49,13 @@ impl Whom {
     }
 
     /// `None` for the node itself: its probes are no traffic of the mesh.
-    fn of(party: &Party) -> Option<Self> {
-        match party {
-            Party::Workload(workload) => Some(Self::Workload(workload.clone())),
-            Party::Point(point) => Some(Self::Point(point.name.clone())),
-            Party::External => Some(Self::External),
-            Party::Unknown => Some(Self::Unknown),
-            Party::Node => None,
+    fn of(endpoint: &Endpoint) -> Option<Self> {
+        match endpoint {
+            Endpoint::Workload(workload) => Some(Self::Workload(workload.clone())),
+            Endpoint::Point(point) => Some(Self::Point(point.name.clone())),
+            Endpoint::External => Some(Self::External),
+            Endpoint::Unknown => Some(Self::Unknown),
+            Endpoint::Node => None,
         }
     }
 }
@@ -64,9 +64,9 @@ impl Whom {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pair {
     /// Who called.
-    pub source: Whom,
+    pub source: PairEnd,
     /// Who was called.
-    pub destination: Whom,
+    pub destination: PairEnd,
 }
 
 /// Who called whom, and the point that was expected on the way.
@@ -264,11 +264,13 @@ impl Boundary {
 
     fn accepted(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
         let Some(who) = binding.workload() else { return };
-        let Some(source) = Whom::of(&binding.peer) else { return };
-        let is_own = matches!(&source, Whom::Workload(peer) if peer == who);
+        let Some(source) = PairEnd::of(&binding.peer) else {
+            return;
+        };
+        let is_own = matches!(&source, PairEnd::Workload(peer) if peer == who);
         let pair = Pair {
             source,
-            destination: Whom::Workload(who.clone()),
+            destination: PairEnd::Workload(who.clone()),
         };
         // Of those that no point handed over inside the namespace.
         let mut from_outside = delta.opened;
@@ -282,7 +284,7 @@ impl Boundary {
                 };
                 from_outside -= carried;
                 let peer = match &binding.peer {
-                    Party::Point(point) => Some(point.kind),
+                    Endpoint::Point(point) => Some(point.kind),
                     _ => None,
                 };
                 // What a sidecar hands over was counted when the sidecar accepted it; what comes from the workload itself and
@@ -309,7 +311,7 @@ impl Boundary {
         let Some(around) = self.around.get(&key.netns) else {
             return;
         };
-        let passed = |name: &String| matches!(&pair.source, Whom::Point(source) if source == name);
+        let passed = |name: &String| matches!(&pair.source, PairEnd::Point(source) if source == name);
         let expected = match (&around.sidecar, around.who.waypoints.first()) {
             // Its sidecar hands over from within.
             (Some(sidecar), _) if binding.point().is_none() => CalledPoint::from(&**sidecar),
@@ -330,19 +332,19 @@ impl Boundary {
         };
         // To the outside, or to another zone.
         let leaves = match &binding.peer {
-            Party::External => true,
-            Party::Point(called) => called.kind == Kind::ZoneIngress,
+            Endpoint::External => true,
+            Endpoint::Point(called) => called.kind == Kind::ZoneIngress,
             _ => false,
         };
         if point.mesh == Mesh::Kuma
             && point.kind == Kind::Sidecar
             && leaves
             && let Some(egress) = &self.egress
-            && let Some(destination) = Whom::of(&binding.peer)
+            && let Some(destination) = PairEnd::of(&binding.peer)
         {
             let expected = CalledPoint::from(&**egress);
             let pair = Pair {
-                source: Whom::Workload(who.clone()),
+                source: PairEnd::Workload(who.clone()),
                 destination,
             };
             self.bypass(expected, pair, delta.opened, now, step);
@@ -361,8 +363,8 @@ impl Boundary {
     }
 
     /// Times that a pair found no place, not even among those that are only summed, since this was last asked.
-    pub fn take_turned_away(&mut self) -> u64 {
-        self.enforced.take_turned_away() + self.bypassed.take_turned_away()
+    pub fn take_rejected(&mut self) -> u64 {
+        self.enforced.take_rejected() + self.bypassed.take_rejected()
     }
 
     /// How each workload with a network namespace on this node takes part.

@@ -71,7 +71,7 @@ pub struct Bounded<K, T> {
     former: T,
     unknown: T,
     /// Times that somebody found no place even there.
-    turned_away: u64,
+    rejected: u64,
     /// The step in which places were last given to busier ones.
     changed: u32,
 }
@@ -92,7 +92,7 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
             other: T::default(),
             former: T::default(),
             unknown: T::default(),
-            turned_away: 0,
+            rejected: 0,
             changed: 0,
         }
     }
@@ -128,7 +128,7 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
                 life.add(tally, now, step);
                 self.beyond.insert(who.clone(), life);
             } else {
-                self.turned_away += 1;
+                self.rejected += 1;
             }
         }
     }
@@ -250,8 +250,8 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
     }
 
     /// Times that somebody was not even remembered among those, since this was last asked.
-    pub fn take_turned_away(&mut self) -> u64 {
-        std::mem::take(&mut self.turned_away)
+    pub fn take_rejected(&mut self) -> u64 {
+        std::mem::take(&mut self.rejected)
     }
 
     /// What is not in detail, by the value of its label: the others, those that were in detail, nobody known.
@@ -358,7 +358,7 @@ mod tests {
         for n in 0..60 {
             bounded.add(Some(&n), &ended(1), now, 0);
         }
-        assert_eq!((bounded.untracked(), bounded.take_turned_away()), (REMEMBERED, 9));
+        assert_eq!((bounded.untracked(), bounded.take_rejected()), (REMEMBERED, 9));
     }
 
     #[test]

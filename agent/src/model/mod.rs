@@ -2,7 +2,7 @@
 //!
 //! Who is counted where:
 //!
-//! - a flow whose sockets a point holds is that point's load, on the side that its role says;
+//! - a flow whose sockets a point owns is that point's load, on the side that its role says;
 //! - an outgoing flow to an address of a point is what that point's callers see of it, and one of its caller's ways out;
 //! - a flow that a point accepted is its dependent's: the workload at the other end, or, for a proxy that listens inside
 //!   the workload's network namespace, the workload of that namespace;
@@ -11,8 +11,8 @@
 //! - a flow that a point opened is the workload's at its other end, which is reached through the point (*served*). Of a proxy that
 //!   listens inside a workload's network namespace, only its deliveries to that workload are: others have ways of their own.
 //!
-//! In a cluster, who somebody is may become known late, and an address may have changed hands. So what a flow counted is held
-//! back: a point's own load only until its cgroup is known, and what concerns the other end until both ends are known and news
+//! In a cluster, who somebody is may become known late, and an address may have been reassigned. So what a flow counted
+//! waits: a point's own load only until its cgroup is known, and what concerns the other end until both ends are known and updates
 //! about them would have come; at the longest for a bounded time, and then it counts as unknown.
 
 mod boundary;
@@ -28,7 +28,7 @@ pub mod saturation;
 mod waiting;
 mod ways;
 
-pub use boundary::{Boundary, ByKind, Bypass, Connections, Mode, Pair, Whom};
+pub use boundary::{Boundary, ByKind, Bypass, Connections, Mode, Pair, PairEnd};
 pub use bounded::{Bounded, Row};
 pub use load::{AcceptQueue, Called, PointLoad, Side};
 pub use parties::{Counts, Parties, Share};
@@ -37,7 +37,7 @@ pub use recall::Remembered;
 pub use resources::Resources;
 
 use crate::{
-    identity::{Binding, Party, Resolver, Span, Workload},
+    identity::{Binding, Endpoint, Identities, Neighbourhood, Queue, Span, Workload},
     node::resources::Reading,
     points::{Kind, Mesh, Point},
     signals::Inside,
@@ -51,7 +51,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use waiting::Known;
+use waiting::{Held, Known};
 use ways::Ways;
 
 /// A point as its callers know it: by name, not by instance.
@@ -99,14 +99,14 @@ pub enum Found {
     Unknown,
 }
 
-impl From<&Party> for Found {
-    fn from(party: &Party) -> Self {
-        match party {
-            Party::Workload(_) => Self::Workload,
-            Party::Point(_) => Self::Point,
-            Party::Node => Self::Node,
-            Party::External => Self::External,
-            Party::Unknown => Self::Unknown,
+impl From<&Endpoint> for Found {
+    fn from(endpoint: &Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Workload(_) => Self::Workload,
+            Endpoint::Point(_) => Self::Point,
+            Endpoint::Node => Self::Node,
+            Endpoint::External => Self::External,
+            Endpoint::Unknown => Self::Unknown,
         }
     }
 }
@@ -124,10 +124,12 @@ pub struct Bounds {
     pub window: Duration,
     /// How long a count waits for the identities of both ends.
     pub wait: Duration,
-    /// How long news about an address may be late.
+    /// How long an update about an address may be late.
     pub settle: Duration,
     /// Counts that may wait at a time.
     pub waiting: usize,
+    /// Pods of other nodes are never known, so nothing waits for them.
+    pub this_node_only: bool,
 }
 
 /// The moment of a reading.
@@ -151,22 +153,23 @@ pub struct Model {
     boundary: Boundary,
     /// Workloads that are known by their traffic, with its last time.
     workloads: HashMap<Arc<Workload>, Instant>,
-    parties_turned_away: u64,
-    pairs_turned_away: u64,
+    rejected_endpoints: u64,
+    rejected_pairs: u64,
     called: BTreeMap<CalledPoint, Called>,
     attributed: BTreeMap<(End, Found), u64>,
     local_names: HashSet<String>,
-    turned_away: HashSet<Arc<Point>>,
+    rejected: HashSet<Arc<Point>>,
     unseen: u64,
     mended: u64,
     deficits: Vec<FlowKey>,
-    /// Flows with something held back, and how much there is of it altogether.
-    waiting: HashSet<FlowKey>,
+    /// What flows have counted, and nobody knows yet for whom.
+    waiting: Queue<FlowKey, Held>,
+    /// Flows among them with something that the observer is to look at in this tick.
+    deferred: Vec<FlowKey>,
     /// Flows with open connections that were counted as somebody unknown's.
     unknown: HashSet<FlowKey>,
     settled_generation: u64,
-    held: usize,
-    hurried: u64,
+    flushed_early: u64,
 }
 
 impl Model {
@@ -182,20 +185,20 @@ impl Model {
             ways: Ways::default(),
             boundary: Boundary::new(bounds.pairs),
             workloads: HashMap::new(),
-            parties_turned_away: 0,
-            pairs_turned_away: 0,
+            rejected_endpoints: 0,
+            rejected_pairs: 0,
             called: BTreeMap::new(),
             attributed: BTreeMap::new(),
             local_names: HashSet::new(),
-            turned_away: HashSet::new(),
+            rejected: HashSet::new(),
             unseen: 0,
             mended: 0,
             deficits: Vec::new(),
-            waiting: HashSet::new(),
+            waiting: Queue::new(bounds.waiting),
+            deferred: Vec::new(),
             unknown: HashSet::new(),
             settled_generation: 0,
-            held: 0,
-            hurried: 0,
+            flushed_early: 0,
         }
     }
 
@@ -221,7 +224,7 @@ impl Model {
             reach.add(role, delta, binding, at, step);
         }
         if role == Role::Client
-            && let Party::Point(called) = &binding.peer
+            && let Endpoint::Point(called) = &binding.peer
         {
             self.called.entry(CalledPoint::from(&**called)).or_default().add(delta);
             // Its own sockets do not show these: the calls that never became a connection of its.
@@ -246,7 +249,7 @@ impl Model {
             return;
         }
         let peer = match &binding.peer {
-            Party::Workload(workload) => Some(workload),
+            Endpoint::Workload(workload) => Some(workload),
             _ => None,
         };
         for who in [binding.workload(), peer].into_iter().flatten() {
@@ -270,7 +273,7 @@ impl Model {
         if n == 0 {
             return;
         }
-        let local = match (Found::from(&binding.holder), &binding.place) {
+        let local = match (Found::from(&binding.owner), &binding.place) {
             (Found::Unknown, Some(_)) => Found::Workload,
             (found, _) => found,
         };
@@ -283,8 +286,8 @@ impl Model {
         if !self.points.contains_key(point) {
             if self.points.len() >= self.bounds.points {
                 // Bounded as the points themselves are.
-                if self.turned_away.len() < self.bounds.points {
-                    self.turned_away.insert(point.clone());
+                if self.rejected.len() < self.bounds.points {
+                    self.rejected.insert(point.clone());
                 }
                 return None;
             }
@@ -307,14 +310,22 @@ impl Model {
         }
     }
 
+    /// Begins a new look at who is where: the network namespaces of this node's workloads, the zone's egress, and the cgroups of this
+    /// node's points.
+    pub fn look_around<'a>(
+        &mut self,
+        neighbourhoods: Vec<(u32, Neighbourhood)>,
+        egress: Option<Arc<Point>>,
+        points: impl Iterator<Item = (u64, &'a Arc<Point>)>,
+        now: Instant,
+    ) {
+        self.boundary.look(neighbourhoods, egress, now);
+        self.boundary.carriers(points);
+    }
+
     /// Takes in the listening sockets as they are now. Before the flows of a tick: what listens in a network namespace says what is
     /// expected of the connections in there.
-    pub fn listeners(&mut self, samples: &[ListenerSample], resolver: &mut Resolver, when: Moment) {
-        self.boundary
-            .look(resolver.neighbourhoods(), resolver.zone_egress(), when.at);
-        let cgroups = resolver.holders().point_cgroups();
-        self.boundary
-            .carriers(cgroups.map(|(cgroup, _, point)| (cgroup, point)));
+    pub fn listeners(&mut self, samples: &[ListenerSample], identities: &dyn Identities, when: Moment) {
         for load in self.points.values_mut() {
             for queue in load.queues.values_mut() {
                 *queue = AcceptQueue {
@@ -329,7 +340,7 @@ impl Model {
                 netns: sample.netns,
                 ..FlowKey::default()
             };
-            let Some(point) = resolver.bind(&key, when.span).point().cloned() else {
+            let Some(point) = identities.bind(&key, when.span).point().cloned() else {
                 continue;
             };
             self.boundary.listens(key.netns, &point);
@@ -395,7 +406,7 @@ impl Model {
         for (point, reach) in &mut self.reach {
             for parties in [&mut reach.dependents, &mut reach.served] {
                 parties.expire(window, now, step);
-                self.parties_turned_away += parties.take_turned_away();
+                self.rejected_endpoints += parties.take_rejected();
             }
             if reach.dependents.active(window, now).next().is_none() {
                 idle.insert(point.clone());
@@ -406,7 +417,7 @@ impl Model {
         self.reach.retain(|point, _| self.points.contains_key(point));
         self.ways.expire(step);
         self.boundary.expire(window, now, step);
-        self.pairs_turned_away += self.boundary.take_turned_away();
+        self.rejected_pairs += self.boundary.take_rejected();
         self.workloads
             .retain(|_, last| now.saturating_duration_since(*last) <= window);
         let points = &self.points;
@@ -452,8 +463,8 @@ impl Model {
     }
 
     /// Times that somebody found no place, not even among those that are only summed: dependents and served, pairs.
-    pub fn parties_turned_away(&self) -> (u64, u64) {
-        (self.parties_turned_away, self.pairs_turned_away)
+    pub fn rejected_endpoints(&self) -> (u64, u64) {
+        (self.rejected_endpoints, self.rejected_pairs)
     }
 
     /// What callers on this node see, by point.
@@ -480,8 +491,8 @@ impl Model {
     }
 
     /// Points that are not counted because of the bound.
-    pub fn points_turned_away(&self) -> u64 {
-        self.turned_away.len() as u64
+    pub fn rejected_points(&self) -> u64 {
+        self.rejected.len() as u64
     }
 
     /// Connections that ended and had never been seen to begin.
@@ -496,7 +507,7 @@ impl Model {
 
     /// Counts that wait for an identity, how many may, and the connections that could not wait because of that bound.
     pub fn waiting(&self) -> (usize, usize, u64) {
-        (self.held, self.bounds.waiting, self.hurried)
+        (self.waiting.len(), self.waiting.limit(), self.flushed_early)
     }
 
     /// The window for dependents.

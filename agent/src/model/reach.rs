@@ -5,7 +5,7 @@ use super::{
     parties::{Counts, Parties, Share},
     recent::Use,
 };
-use crate::identity::{Binding, Party, Workload};
+use crate::identity::{Binding, Endpoint, Workload};
 use agent_common::{Flow, Role};
 use std::{
     sync::Arc,
@@ -79,7 +79,7 @@ pub struct Window {
 /// Whose share a flow of a point's own sockets is, and how much of it: `Some(None)` when it is nobody's known.
 fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
     let peer = match &binding.peer {
-        Party::Workload(workload) => Some(workload),
+        Endpoint::Workload(workload) => Some(workload),
         _ => None,
     };
     match role {
@@ -104,11 +104,11 @@ fn served_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(O
         return None;
     }
     match (&binding.peer, &binding.place) {
-        (Party::Workload(peer), place) => place
+        (Endpoint::Workload(peer), place) => place
             .as_ref()
             .is_none_or(|place| place == peer)
             .then(|| (Some(peer), Share::of(delta))),
-        (Party::Unknown, None) => Some((None, Share::of(delta))),
+        (Endpoint::Unknown, None) => Some((None, Share::of(delta))),
         // Another point, the node, the outside: not behind it.
         _ => None,
     }

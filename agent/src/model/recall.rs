@@ -4,9 +4,9 @@ use super::{
     Model, Moment,
     waiting::{Held, Known, PointHas},
 };
-use crate::identity::Span;
+use crate::identity::Lane;
 use agent_common::{Flow, FlowKey};
-use std::{collections::HashMap, time::Instant};
+use std::collections::HashMap;
 
 /// How far a flow has been counted.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Remembered {
 
 /// What was remembered, until all flows have been read once.
 pub(super) struct Recall {
-    flows: HashMap<FlowKey, Known>,
+    flows: HashMap<FlowKey, (Known, Lane<Held>)>,
     /// Flows that are not in there have been counted up to now, for all that is known; else, they are new.
     all_counted: bool,
 }
@@ -38,7 +38,7 @@ impl Model {
         let flows = self
             .flows
             .iter()
-            .filter(|(_, known)| !known.gone || !known.held.is_empty());
+            .filter(|(key, known)| !known.gone || self.waiting.lane(key).is_some());
         let remembered = flows.map(|(key, known)| Remembered {
             key: *key,
             last: Flow {
@@ -46,7 +46,7 @@ impl Model {
                 ..known.last
             },
             unseen: known.unseen,
-            held: (known.held.iter())
+            held: (self.waiting.lane(key).into_iter().flat_map(Lane::iter))
                 .map(|held| (held.delta, held.point_has != PointHas::Nothing))
                 .collect(),
         });
@@ -74,28 +74,23 @@ impl Model {
     pub(super) fn recalled(&mut self, key: &FlowKey, now: &Flow) -> Option<Known> {
         let recall = self.recall.as_mut()?;
         match recall.flows.remove(key) {
-            Some(mut known) => {
+            Some((mut known, lane)) => {
                 // It had been taken out: this is a new one.
                 if known.last.retired != 0 && now.retired == 0 {
                     known.last = Flow::ZERO;
                     known.unseen = 0;
                 }
-                self.held += known.held.len();
+                self.waiting.put(*key, lane);
                 Some(known)
             }
-            None if recall.all_counted => Some(known(
-                &Remembered {
-                    key: *key,
-                    last: *now,
-                    // What had never been seen to begin is not told of again.
-                    unseen: now.closed.saturating_sub(now.opened + now.adopted),
-                    held: Vec::new(),
-                },
-                Moment {
-                    at: Instant::now(),
-                    span: Span { from: 0, to: 0 },
-                },
-            )),
+            None if recall.all_counted => {
+                let mut known = Known::new();
+                known.last = *now;
+                // What had never been seen to begin is not told of again.
+                known.unseen = now.closed.saturating_sub(now.opened + now.adopted);
+                take_in_open(&mut known, 0);
+                Some(known)
+            }
             None => None,
         }
     }
@@ -103,30 +98,26 @@ impl Model {
     /// All flows have been read: those that are remembered and were not read have left the kernel's table.
     pub fn end_recall(&mut self) {
         let Some(recall) = self.recall.take() else { return };
-        for (key, mut known) in recall.flows {
-            if !known.held.is_empty() {
+        for (key, (mut known, lane)) in recall.flows {
+            if !lane.is_empty() {
                 known.gone = true;
-                self.held += known.held.len();
+                self.waiting.put(key, lane);
                 self.keep(key, known);
             }
         }
     }
 }
 
-/// A flow that goes on from there. Its open connections are taken in anew: this agent has not counted them for anybody yet.
-fn known(flow: &Remembered, when: Moment) -> Known {
-    let net =
-        |flow: &Flow, unseen: u64| (flow.opened + flow.adopted + unseen).cast_signed() - flow.closed.cast_signed();
-    let held: i64 = flow.held.iter().map(|(delta, _)| net(delta, 0)).sum();
-    let open = (net(&flow.last, flow.unseen) - held).max(0).cast_unsigned();
+/// A flow that goes on from there, and what still waits of it.
+fn known(flow: &Remembered, when: Moment) -> (Known, Lane<Held>) {
     let mut known = Known::new();
-    known.last = Flow {
-        adopted: flow.last.adopted.wrapping_sub(open),
-        ..flow.last
-    };
+    known.last = flow.last;
     known.unseen = flow.unseen;
-    known.held = (flow.held.iter())
-        .map(|(delta, point_has_it)| Held {
+    take_in_open(&mut known, flow.held.iter().map(|(delta, _)| net(delta)).sum());
+    let mut lane = Lane::default();
+    for (delta, point_has_it) in &flow.held {
+        lane.push(Held {
+            key: flow.key,
             delta: *delta,
             when,
             point_has: if *point_has_it {
@@ -134,7 +125,21 @@ fn known(flow: &Remembered, when: Moment) -> Known {
             } else {
                 PointHas::Nothing
             },
-        })
-        .collect();
-    known
+        });
+    }
+    (known, lane)
+}
+
+/// Open connections are taken in anew: this agent has not counted them for anybody yet. Of them, those that `wait` are still to be
+/// counted as opened.
+fn take_in_open(known: &mut Known, wait: i64) {
+    let open = (net(&known.last) + known.unseen.cast_signed() - wait)
+        .max(0)
+        .cast_unsigned();
+    known.last.adopted = known.last.adopted.wrapping_sub(open);
+}
+
+/// How many more connections began than ended.
+fn net(flow: &Flow) -> i64 {
+    (flow.opened + flow.adopted).cast_signed() - flow.closed.cast_signed()
 }

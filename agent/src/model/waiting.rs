@@ -1,7 +1,7 @@
 //! From what flows count to who it was: at once where that is certain, else held back for a bounded time.
 
 use super::{Model, Moment, delta};
-use crate::identity::{Binding, Party, Resolver, Span};
+use crate::identity::{Binding, Endpoint, Identities, Lane, Questions, Span, Waiting};
 use agent_common::{Flow, FlowKey, Role};
 use std::{collections::VecDeque, time::Instant};
 
@@ -12,9 +12,6 @@ pub(super) struct Known {
     pub(super) unseen: u64,
     /// Connections that are open, by who they were counted under; the oldest first.
     open: VecDeque<Open>,
-    /// What is not counted yet, in the order in which it happened, and in which it is counted: connections must begin before
-    /// they end.
-    pub(super) held: VecDeque<Held>,
     /// Its other end stayed unknown for as long as is waited for; so the next count of it does not wait again.
     gave_up: bool,
     /// It will not come again.
@@ -28,7 +25,6 @@ impl Known {
             last: Flow::ZERO,
             unseen: 0,
             open: VecDeque::new(),
-            held: VecDeque::new(),
             gave_up: false,
             gone: false,
         }
@@ -37,6 +33,24 @@ impl Known {
     /// Connections that are open.
     pub(super) fn open(&self) -> u64 {
         self.last.open()
+    }
+
+    /// Connections have begun, and are counted under these ends.
+    fn open_under(&mut self, binding: &Binding, connections: u64, span: Span) {
+        if connections == 0 {
+            return;
+        }
+        match self.open.back_mut() {
+            Some(last) if last.binding.same_ends(binding) => {
+                last.connections += connections;
+                last.span.to = span.to;
+            }
+            _ => self.open.push_back(Open {
+                binding: binding.clone(),
+                connections,
+                span,
+            }),
+        }
     }
 }
 
@@ -50,9 +64,20 @@ struct Open {
 
 /// What a flow has counted, and nobody knows yet for whom.
 pub(super) struct Held {
+    pub(super) key: FlowKey,
     pub(super) delta: Flow,
     pub(super) when: Moment,
     pub(super) point_has: PointHas,
+}
+
+impl Waiting for Held {
+    fn key(&self) -> &FlowKey {
+        &self.key
+    }
+
+    fn span(&self) -> Span {
+        self.when.span
+    }
 }
 
 /// What the point whose sockets they are has of it already.
@@ -66,7 +91,7 @@ pub(super) enum PointHas {
 
 impl Model {
     /// Takes in a flow as it stands now; `gone` when it will not come again. Whether it has changed since the last time.
-    pub fn flow(&mut self, key: &FlowKey, now: &Flow, gone: bool, resolver: &mut Resolver, when: Moment) -> bool {
+    pub fn flow(&mut self, key: &FlowKey, now: &Flow, gone: bool, identities: &dyn Identities, when: Moment) -> bool {
         // Most flows rest at most times.
         if !gone
             && self
@@ -80,40 +105,46 @@ impl Model {
             .or_else(|| self.recalled(key, now))
             .unwrap_or_else(Known::new);
         if known.gone {
-            // It had left, and only what it holds back has kept it: this is another one with its key.
+            // It had left, and only what still waits has kept it: this is another one with its key.
             known.last = Flow::ZERO;
             known.unseen = 0;
         }
         known.gone = gone;
-        self.move_open(key, &mut known, resolver, when.at);
+        self.move_open(key, &mut known, identities, when.at);
+        let delta = self.advance(key, &mut known, now);
+        self.submit(key, &mut known, delta, identities, when);
+        self.keep(*key, known);
+        delta != Flow::ZERO
+    }
+
+    /// What a flow has counted since the last time.
+    fn advance(&mut self, key: &FlowKey, known: &mut Known, now: &Flow) -> Flow {
+        let role = Role::from_u8(key.role);
         let before = known.last.carrier;
         let mut delta = delta::advance(&mut known.last, now);
-        if gone && Role::from_u8(key.role) != Some(Role::Listener) {
+        let begun = known.last.opened + known.last.adopted + known.unseen;
+        if known.gone && role != Some(Role::Listener) {
             // The kernel takes out no flow with open connections: what is open here had begun unseen, and its end was not seen, either.
-            let begun = known.last.opened + known.last.adopted + known.unseen;
             let left = begun.saturating_sub(known.last.closed);
             delta.closed += left;
             known.last.closed += left;
             self.mended += left;
         }
-        if before == 0 && known.last.carrier != 0 && Role::from_u8(key.role) == Some(Role::Client) {
+        if before == 0 && known.last.carrier != 0 && role == Some(Role::Client) {
             for open in &known.open {
                 self.ways.taken_in(&open.binding, open.connections);
             }
         }
-        let begun = known.last.opened + known.last.adopted + known.unseen;
-        if known.last.closed > begun && Role::from_u8(key.role) != Some(Role::Listener) {
+        if known.last.closed > begun && role != Some(Role::Listener) {
             self.deficits.push(*key);
         }
-        self.submit(key, &mut known, delta, resolver, when);
-        self.keep(*key, known);
-        delta != Flow::ZERO
+        delta
     }
 
     /// Looks at the flows of this tick that ended more connections than they had begun. While every flow has had its place
     /// in the kernel's table (`detail`), these were open, but in no file table, at the start. Without, their beginning may
     /// have been counted under their owner alone.
-    pub fn unseen_flows(&mut self, detail: bool, resolver: &mut Resolver, when: Moment) {
+    pub fn unseen_flows(&mut self, detail: bool, identities: &dyn Identities, when: Moment) {
         for key in std::mem::take(&mut self.deficits) {
             let Some(mut known) = detail.then(|| self.flows.remove(&key)).flatten() else {
                 continue;
@@ -125,85 +156,101 @@ impl Model {
                 adopted: unseen,
                 ..Flow::ZERO
             };
-            self.submit(&key, &mut known, adopted, resolver, when);
+            self.submit(&key, &mut known, adopted, identities, when);
             self.keep(key, known);
         }
     }
 
+    /// Puts a flow back, unless it has left and nothing of it waits any more.
     pub(super) fn keep(&mut self, key: FlowKey, known: Known) {
         if known.open.iter().any(|open| open.binding.incomplete()) {
             self.unknown.insert(key);
         } else {
             self.unknown.remove(&key);
         }
-        if known.held.is_empty() {
-            self.waiting.remove(&key);
-            if known.gone {
-                self.unknown.remove(&key);
-                return;
-            }
-        } else {
-            self.waiting.insert(key);
+        if known.gone && self.waiting.lane(&key).is_none() {
+            self.unknown.remove(&key);
+            return;
         }
         self.flows.insert(key, known);
     }
 
+    /// What the observer is to look at. When it has, [`Model::settle`] counts what waits for that only.
+    pub fn take_questions(&mut self) -> Questions {
+        self.waiting.take_questions()
+    }
+
     /// Counts what has waited long enough, or is known by now.
-    pub fn settle(&mut self, resolver: &mut Resolver, at: Instant) {
+    pub fn settle(&mut self, identities: &dyn Identities, at: Instant) {
         // Only when somebody new may be known.
-        let generation = resolver.generation();
-        let news = std::mem::replace(&mut self.settled_generation, generation) != generation;
-        let unknown: Vec<_> = self.unknown.iter().filter(|_| news).copied().collect();
+        let generation = identities.generation();
+        let is_new = std::mem::replace(&mut self.settled_generation, generation) != generation;
+        let unknown: Vec<_> = self.unknown.iter().filter(|_| is_new).copied().collect();
         for key in unknown {
             if let Some(mut known) = self.flows.remove(&key) {
-                self.move_open(&key, &mut known, resolver, at);
+                self.move_open(&key, &mut known, identities, at);
                 self.keep(key, known);
             }
         }
-        let waiting: Vec<_> = self.waiting.iter().copied().collect();
-        for key in waiting {
-            let Some(mut known) = self.flows.remove(&key) else {
-                self.waiting.remove(&key);
-                continue;
-            };
-            self.count_held(&key, &mut known, resolver, at, false);
-            self.keep(key, known);
+        for key in self.waiting.names() {
+            self.settle_flow(&key, identities, at, false);
+        }
+        // Of those that could not be counted because of a question, as many as are too many must not wait any longer.
+        for key in std::mem::take(&mut self.deferred) {
+            if self.waiting.len() > self.waiting.limit() {
+                self.settle_flow(&key, identities, at, true);
+            }
         }
     }
 
-    /// Counts what a flow has counted, or holds it back.
-    fn submit(&mut self, key: &FlowKey, known: &mut Known, delta: Flow, resolver: &mut Resolver, when: Moment) {
+    fn settle_flow(&mut self, key: &FlowKey, identities: &dyn Identities, at: Instant, at_once: bool) {
+        let mut lane = self.waiting.take(key);
+        let Some(mut known) = self.flows.remove(key) else {
+            return;
+        };
+        self.waiting.bind(&mut lane, identities);
+        self.count_lane(key, &mut known, &mut lane, at, at_once);
+        self.waiting.put(*key, lane);
+        self.keep(*key, known);
+    }
+
+    /// Counts what a flow has counted, or lets it wait.
+    fn submit(&mut self, key: &FlowKey, known: &mut Known, delta: Flow, identities: &dyn Identities, when: Moment) {
         if delta == Flow::ZERO || Role::from_u8(key.role).is_none() {
             return;
         }
-        self.held += 1;
-        known.held.push_back(Held {
+        let mut lane = self.waiting.take(key);
+        lane.push(Held {
+            key: *key,
             delta,
             when,
             point_has: PointHas::Nothing,
         });
-        let too_many = self.held > self.bounds.waiting;
-        self.count_held(key, known, resolver, when.at, too_many);
+        self.waiting.bind(&mut lane, identities);
+        // What waits for the observer does so for the rest of this tick, and takes nobody's place.
+        if lane.has_question() {
+            self.deferred.push(*key);
+        }
+        let is_too_many = self.waiting.excess(&lane) > self.deferred.len();
+        self.count_lane(key, known, &mut lane, when.at, is_too_many);
+        self.waiting.put(*key, lane);
     }
 
-    /// Counts what a flow has held back, as far as it is known by now, or all of it (`at_once`).
-    fn count_held(&mut self, key: &FlowKey, known: &mut Known, resolver: &mut Resolver, at: Instant, at_once: bool) {
+    /// Counts what waits of a flow, as far as it is known by now, or all of it (`at_once`); but nothing that the observer has yet to
+    /// look at.
+    fn count_lane(&mut self, key: &FlowKey, known: &mut Known, lane: &mut Lane<Held>, at: Instant, at_once: bool) {
         let Some(role) = Role::from_u8(key.role) else { return };
-        let mut in_order = true;
-        for mut held in std::mem::take(&mut known.held) {
-            let binding = resolver.bind(key, held.when.span);
-            self.count_for_the_point(key.port, role, &mut held, &binding);
-            in_order &= at_once || self.may_count(role, known, &held, &binding, resolver, at);
-            if !in_order {
-                known.held.push_back(held);
-                continue;
-            }
-            self.held -= 1;
-            if at_once && !self.may_count(role, known, &held, &binding, resolver, at) {
-                self.hurried += held.delta.opened;
+        for (held, binding) in lane.bound_mut() {
+            self.count_for_the_point(key.port, role, held, binding);
+        }
+        while let Some((held, binding)) = lane.pop_if(|held, binding| {
+            binding.question.is_none() && (at_once || self.may_count(role, known, held, binding, at))
+        }) {
+            if at_once && !self.may_count(role, known, &held, &binding, at) {
+                self.flushed_early += held.delta.opened;
             }
             if role != Role::Listener {
-                known.gave_up = binding.peer == Party::Unknown;
+                known.gave_up = binding.peer == Endpoint::Unknown;
                 self.count_ends(key, known, &held.delta, &binding, Moment { at, ..held.when });
             }
         }
@@ -232,20 +279,12 @@ impl Model {
     }
 
     /// Whether both ends are known for certain, or have been waited for.
-    fn may_count(
-        &self,
-        role: Role,
-        known: &Known,
-        held: &Held,
-        binding: &Binding,
-        resolver: &Resolver,
-        at: Instant,
-    ) -> bool {
+    fn may_count(&self, role: Role, known: &Known, held: &Held, binding: &Binding, at: Instant) -> bool {
         let waited = at.duration_since(held.when.at);
         let is_known = match role {
             Role::Listener => binding.knows_local(),
             _ if binding.incomplete() => {
-                let hopeless = known.gave_up || resolver.knows_this_node_only();
+                let hopeless = known.gave_up || self.bounds.this_node_only;
                 hopeless && binding.knows_local() && waited >= self.bounds.settle
             }
             _ => binding.sure || waited >= self.bounds.settle,
@@ -254,28 +293,15 @@ impl Model {
     }
 
     /// Counts for whoever is at both ends. Connections that end are taken off whom they were counted under when they began:
-    /// the other end's address may have changed hands since. The oldest end first, which is approximate: those of a former
-    /// holder cannot outlive it for long.
+    /// the other end's address may have been reassigned since. The oldest end first, which is approximate: those of a former owner
+    /// cannot outlive it for long.
     fn count_ends(&mut self, key: &FlowKey, known: &mut Known, delta: &Flow, binding: &Binding, when: Moment) {
         // Who carries a flow becomes known a moment after its first connection.
         let mut delta = Flow {
             carrier: known.last.carrier,
             ..*delta
         };
-        let begun = delta.opened + delta.adopted;
-        if begun > 0 {
-            match known.open.back_mut() {
-                Some(last) if last.binding.same_ends(binding) => {
-                    last.connections += begun;
-                    last.span.to = when.span.to;
-                }
-                _ => known.open.push_back(Open {
-                    binding: binding.clone(),
-                    connections: begun,
-                    span: when.span,
-                }),
-            }
-        }
+        known.open_under(binding, delta.opened + delta.adopted, when.span);
         let mut closed = delta.closed;
         while closed > 0
             && let Some(earlier) = known.open.front_mut()
@@ -301,15 +327,19 @@ impl Model {
     }
 
     /// The identity of a flow's ends became known after it was counted: its open connections now count there.
-    fn move_open(&mut self, key: &FlowKey, known: &mut Known, resolver: &mut Resolver, at: Instant) {
-        let generation = resolver.generation();
+    fn move_open(&mut self, key: &FlowKey, known: &mut Known, identities: &dyn Identities, at: Instant) {
+        let generation = identities.generation();
         let carrier = known.last.carrier;
         for open in &mut known.open {
             let binding = &open.binding;
             if !binding.incomplete() || binding.generation == generation {
                 continue;
             }
-            let better = resolver.bind(key, open.span);
+            let better = identities.bind(key, open.span);
+            if better.question.is_some() {
+                self.waiting.ask(better.question);
+                continue;
+            }
             if !better.same_ends(binding) {
                 let one = |closed, adopted| Flow {
                     closed,

@@ -6,7 +6,7 @@
 //! proxy sends those of many callers over one (HBONE), that is one.
 
 use super::{CalledPoint, load, recent::Use};
-use crate::identity::{Binding, Party, Workload};
+use crate::identity::{Binding, Endpoint, Workload};
 use agent_common::{Flow, Role};
 use std::{collections::HashMap, sync::Arc};
 
@@ -33,7 +33,7 @@ impl Ways {
     /// Adds what a flow has counted.
     pub fn add(&mut self, role: Role, delta: &Flow, binding: &Binding, step: u32) {
         let Some(who) = binding.workload() else { return };
-        let is_own = matches!(&binding.peer, Party::Workload(peer) if peer == who);
+        let is_own = matches!(&binding.peer, Endpoint::Workload(peer) if peer == who);
         let (open, ended) = (load::change(delta), load::ended(delta));
         if open == 0 && ended == 0 {
             return;
@@ -47,9 +47,9 @@ impl Ways {
                     .or_default()
                     .add(open, ended, step);
             }
-            (Role::Client, holder) if !is_own => {
+            (Role::Client, owner) if !is_own => {
                 let way = self.by.entry(who.clone()).or_default();
-                if holder.is_none() {
+                if owner.is_none() {
                     way.own.add(open, ended, step);
                     // Taken in by the proxy, whatever address it was for.
                     if delta.carrier != 0 {
@@ -57,7 +57,7 @@ impl Ways {
                     }
                 }
                 way.out.add(open, ended, step);
-                if let Party::Point(called) = &binding.peer {
+                if let Endpoint::Point(called) = &binding.peer {
                     let to = way.to.entry(CalledPoint::from(&**called)).or_default();
                     to.add(open, ended, step);
                 }
@@ -69,13 +69,13 @@ impl Ways {
     /// Connections that are open, and that counted as having left, turn out to be taken in by a proxy.
     pub fn taken_in(&mut self, binding: &Binding, connections: u64) {
         let Some(who) = binding.workload() else { return };
-        let is_own = matches!(&binding.peer, Party::Workload(peer) if peer == who);
+        let is_own = matches!(&binding.peer, Endpoint::Workload(peer) if peer == who);
         let Some(way) = self.by.get_mut(who).filter(|_| !is_own && binding.point().is_none()) else {
             return;
         };
         let open = i64::try_from(connections).unwrap_or(i64::MAX);
         way.out.open -= open;
-        if let Party::Point(called) = &binding.peer
+        if let Endpoint::Point(called) = &binding.peer
             && let Some(to) = way.to.get_mut(&CalledPoint::from(&**called))
         {
             to.open -= open;
@@ -130,20 +130,21 @@ mod tests {
             }
         }
 
-        fn binding(&self, holder: Option<&Arc<Point>>, peer: Party) -> Binding {
+        fn binding(&self, owner: Option<&Arc<Point>>, peer: Endpoint) -> Binding {
             let who = self.who.clone();
             Binding {
-                holder: holder.map_or(Party::Workload(who.clone()), |point| Party::Point(point.clone())),
+                owner: owner.map_or(Endpoint::Workload(who.clone()), |point| Endpoint::Point(point.clone())),
                 place: Some(who),
                 peer,
                 expected: false,
                 sure: true,
+                question: None,
                 generation: 0,
             }
         }
 
-        fn opened(&mut self, role: Role, holder: Option<&Arc<Point>>, peer: Party, n: u64, carrier: u64) {
-            let binding = self.binding(holder, peer);
+        fn opened(&mut self, role: Role, owner: Option<&Arc<Point>>, peer: Endpoint, n: u64, carrier: u64) {
+            let binding = self.binding(owner, peer);
             let delta = Flow {
                 opened: n,
                 closed: n,
@@ -171,10 +172,10 @@ mod tests {
     fn who_calls_two_points_directly_has_two_ways_out() {
         let (one, two) = (point("shop/one", Kind::Waypoint), point("shop/two", Kind::Waypoint));
         let mut scene = Scene::new();
-        scene.opened(Role::Client, None, Party::Point(one.clone()), 30, 0);
+        scene.opened(Role::Client, None, Endpoint::Point(one.clone()), 30, 0);
         assert_eq!(scene.shares([&one, &two]), [Some(1.0), None]);
-        scene.opened(Role::Client, None, Party::Point(two.clone()), 10, 0);
-        scene.opened(Role::Client, None, Party::External, 10, 0);
+        scene.opened(Role::Client, None, Endpoint::Point(two.clone()), 10, 0);
+        scene.opened(Role::Client, None, Endpoint::External, 10, 0);
         assert_eq!(scene.shares([&one, &two]), [Some(0.6), Some(0.2)]);
     }
 
@@ -182,7 +183,7 @@ mod tests {
     fn what_turns_out_to_be_taken_in_has_never_left() {
         let point = point("shop/w", Kind::Waypoint);
         let mut scene = Scene::new();
-        let binding = scene.binding(None, Party::Point(point.clone()));
+        let binding = scene.binding(None, Endpoint::Point(point.clone()));
         let flow = |opened, closed, carrier| Flow {
             opened,
             closed,
@@ -208,15 +209,15 @@ mod tests {
             point("shop/w", Kind::Waypoint),
         );
         let mut scene = Scene::new();
-        let own = Party::Workload(scene.who.clone());
+        let own = Endpoint::Workload(scene.who.clone());
         // 40 taken in, one of them for the waypoint's own address; 10 that the proxy leaves alone.
-        scene.opened(Role::Client, None, Party::Unknown, 39, 7);
-        scene.opened(Role::Client, None, Party::Point(waypoint.clone()), 1, 7);
-        scene.opened(Role::Client, None, Party::External, 10, 0);
+        scene.opened(Role::Client, None, Endpoint::Unknown, 39, 7);
+        scene.opened(Role::Client, None, Endpoint::Point(waypoint.clone()), 1, 7);
+        scene.opened(Role::Client, None, Endpoint::External, 10, 0);
         scene.opened(Role::Server, Some(&ztunnel), own.clone(), 40, 0);
         // A few connections carry them on.
-        scene.opened(Role::Client, Some(&ztunnel), Party::Point(waypoint.clone()), 6, 0);
-        scene.opened(Role::Client, Some(&ztunnel), Party::Unknown, 4, 0);
+        scene.opened(Role::Client, Some(&ztunnel), Endpoint::Point(waypoint.clone()), 6, 0);
+        scene.opened(Role::Client, Some(&ztunnel), Endpoint::Unknown, 4, 0);
         // Deliveries and calls to itself are no way out.
         scene.opened(Role::Client, Some(&ztunnel), own.clone(), 100, 0);
         scene.opened(Role::Client, None, own, 100, 0);

@@ -209,6 +209,11 @@ mod tests {
     }
 
     #[test]
+    fn errors_in_the_table_of_rules_would_be_found() {
+        assert!(yaml::parse::<Vec<Rule>>(Path::new("x"), "- { process: a, kind: b }").is_err());
+    }
+
+    #[test]
     fn every_process_of_the_table_is_recognised() {
         for (line, kind, mesh) in [
             ("ztunnel proxy ztunnel", Kind::Ztunnel, Mesh::Istio),

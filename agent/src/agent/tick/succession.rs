@@ -3,8 +3,9 @@
 use super::Ticker;
 use crate::{
     agent::state::State,
+    clock,
     export::{self, Snapshot},
-    identity::{Span, kubernetes},
+    identity::Span,
     kernel::Start,
     model::Moment,
     signals::Signal,
@@ -21,7 +22,7 @@ const STATE_SHARE: u32 = 20;
 impl Ticker {
     /// Goes on where the agent before this one has stopped, as far as that is known.
     pub(super) fn recall(&mut self) {
-        let now = kubernetes::now();
+        let now = clock::now();
         let state = self.kernel.take_state().map(|state| State::decode(&state));
         let goes_on = matches!(self.kernel.start(), Start::Resumed | Start::Replaced);
         let since = |state: &State| Duration::from_millis(u64::try_from(now - state.at).unwrap_or(0)).as_secs_f64();
@@ -105,7 +106,7 @@ impl Ticker {
             return true;
         };
         let (points, tallies) = (self.inside.counted(), self.inside.tallied());
-        let at = kubernetes::now();
+        let at = clock::now();
         let kept = export::series(snapshot, at)
             .map_err(anyhow::Error::from)
             .and_then(|series| {

@@ -8,13 +8,14 @@ mod services;
 use super::{
     objects::{ConfigMap, Meta, Namespace, Node, Pod},
     pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid},
+    principal::{Meshes, principal_of, service_account, trust_domain_of_mesh_config},
     source::{Source, SourceStatus},
 };
 use crate::{
+    clock::Millis,
     identity::{
         Identity, Workload,
-        history::{End, Held, History, Millis},
-        principal::{Meshes, principal_of, service_account, trust_domain_of_mesh_config},
+        history::{End, Held, History},
     },
     node::{ContainerId, PodUid},
     points::{Kind, PodFacts, Point, Rules},
@@ -111,7 +112,7 @@ pub struct Directory {
     groups: HashMap<Arc<str>, Groups>,
     strings: HashSet<Arc<str>>,
     workloads: HashSet<Arc<Workload>>,
-    turned_away: u64,
+    rejected: u64,
     late: u64,
     trust_domain_is_given: bool,
     /// The config map said something new, so all principals must be made again.
@@ -134,7 +135,7 @@ pub struct Sizes {
     pub workloads: usize,
     /// Pods and other objects that found no place.
     pub turned_away: u64,
-    /// Addresses whose change of hands was told too late.
+    /// Addresses whose reassignment was told too late.
     pub late: u64,
 }
 
@@ -160,7 +161,7 @@ impl Directory {
             groups: HashMap::new(),
             strings: HashSet::new(),
             workloads: HashSet::new(),
-            turned_away: 0,
+            rejected: 0,
             late: 0,
             relist_pods: false,
             statuses,
@@ -189,8 +190,8 @@ impl Directory {
             pods_limit: self.setup.pods,
             local_pods: self.local.len(),
             addresses: self.addresses.len(),
-            workloads: self.workloads.len(),
-            turned_away: self.turned_away,
+            workloads: self.workloads.len() + self.services_by_themselves(),
+            turned_away: self.rejected,
             late: self.late,
         }
     }
@@ -211,7 +212,7 @@ impl Directory {
     }
 
     /// Who held an address from `from` to `to`.
-    pub fn address(&mut self, address: IpAddr, from: Millis, to: Millis) -> Held<Identity> {
+    pub fn address(&self, address: IpAddr, from: Millis, to: Millis) -> Held<Identity> {
         match self.addresses.at(&address, from, to) {
             Held::Nobody => {}
             found => return found,
@@ -237,7 +238,7 @@ impl Directory {
         let key = key_of(&pod.metadata);
         let known = self.records.get(&key);
         // Two lists have the pods of this node and all others. A pod that gets its node moves from one to the other, and the
-        // older news may come later.
+        // older update may come later.
         if source == Source::ClusterPods && known.is_some_and(|known| known.source == Source::NodePods) {
             return key;
         }
@@ -374,7 +375,7 @@ impl Directory {
     /// Whether an object that is new finds no place any more. Each kind has as many as there are for pods.
     fn is_full(&mut self, objects: usize, known: bool) -> bool {
         let full = !known && objects >= self.setup.pods;
-        self.turned_away += u64::from(full);
+        self.rejected += u64::from(full);
         full
     }
 
@@ -491,7 +492,7 @@ impl Directory {
         self.addresses.forget(before);
         self.local
             .retain(|_, local| local.gone.is_none_or(|gone| gone >= before));
-        self.groups.retain(|_, groups| !groups.groups.is_empty());
+        self.groups.retain(|_, groups| !groups.is_empty());
         self.workloads.retain(|workload| Arc::strong_count(workload) > 1);
         self.strings.retain(|string| Arc::strong_count(string) > 1);
     }

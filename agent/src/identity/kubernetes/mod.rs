@@ -1,31 +1,35 @@
 //! Kubernetes: who the pods, services and nodes of the cluster are.
 //!
 //! `access` finds the cluster, `source` names the lists, `reflector` keeps each up to date, `objects` and `pod` read what comes,
-//! `directory` keeps it, `trouble` says what goes wrong.
+//! `workload` and `principal` say whose a pod is, `directory` keeps it, `trouble` says what goes wrong.
 
 mod access;
 mod backoff;
 pub mod directory;
 pub mod objects;
 mod pod;
+mod principal;
 mod reflector;
 mod source;
 mod trouble;
 mod try_out;
+mod workload;
 
-pub use crate::identity::history::Millis;
-pub use directory::{Directory, LocalPod, Setup, Sizes};
-pub use reflector::now;
+pub use directory::{Directory, LocalPod, REMEMBERED, Setup, Sizes};
+pub use principal::Meshes;
 pub use source::{Source, SourceStatus};
 pub use try_out::try_out;
 
-use crate::config::{self, Scope};
+use crate::{
+    clock::now,
+    config::{self, Scope},
+};
 use access::Access;
 use anyhow::Context;
 use kube::Client;
 use reflector::{Reflector, wait_for};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 use tokio::{
@@ -41,16 +45,12 @@ const TIDY: Duration = Duration::from_secs(30);
 
 /// What the lists and the tick share.
 pub struct Shared {
-    /// The objects.
-    pub directory: Mutex<Directory>,
+    /// Read-locked for a whole pass over the flows, and not copied for it: of a hundred thousand pods, all but a few are the same
+    /// from tick to tick, and the lists, which wait meanwhile, are behind by far more than the tenth of a second that a pass takes.
+    directory: RwLock<Directory>,
     synced: Notify,
     /// How often it was found that all pods must be read again.
     relist_pods: watch::Sender<u64>,
-}
-
-/// A directory whose holder panicked between two objects is still sound.
-pub fn lock(directory: &Mutex<Directory>) -> MutexGuard<'_, Directory> {
-    directory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
@@ -58,18 +58,26 @@ impl Shared {
     pub fn new(setup: Setup, sources: &[Source]) -> Self {
         let statuses = sources.iter().map(|source| SourceStatus::new(*source, now())).collect();
         Self {
-            directory: Mutex::new(Directory::new(setup, statuses)),
+            directory: RwLock::new(Directory::new(setup, statuses)),
             synced: Notify::new(),
             relist_pods: watch::Sender::new(0),
         }
     }
 
+    /// The objects as they are now, and as they stay while this is held. Whoever holds it must not ask for them again meanwhile. (A
+    /// directory whose writer panicked between two objects is still sound.)
+    pub fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The objects, to be changed.
+    pub fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.directory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a list is among those that are read.
     pub fn reads(&self, source: Source) -> bool {
-        lock(&self.directory)
-            .statuses()
-            .iter()
-            .any(|status| status.source == source)
+        self.directory().statuses().iter().any(|status| status.source == source)
     }
 
     fn apply(&self, source: Source, raw: &str, now: i64) -> Result<u128, String> {
@@ -80,23 +88,23 @@ impl Shared {
         match source {
             Source::NodePods | Source::ClusterPods => {
                 let pod: objects::Pod = read(raw)?;
-                Ok(lock(&self.directory).apply_pod(source, &pod, now))
+                Ok(self.directory_mut().apply_pod(source, &pod, now))
             }
             Source::Services => {
                 let service = read(raw)?;
-                Ok(lock(&self.directory).apply_service(&service))
+                Ok(self.directory_mut().apply_service(&service))
             }
             Source::Namespaces => {
                 let namespace = read(raw)?;
-                Ok(lock(&self.directory).apply_namespace(namespace))
+                Ok(self.directory_mut().apply_namespace(namespace))
             }
             Source::Nodes => {
                 let node = read(raw)?;
-                Ok(lock(&self.directory).apply_node(&node))
+                Ok(self.directory_mut().apply_node(&node))
             }
             Source::MeshConfig => {
                 let map = read(raw)?;
-                let mut directory = lock(&self.directory);
+                let mut directory = self.directory_mut();
                 let key = directory.apply_config_map(&map)?;
                 if directory.take_relist_pods() {
                     self.relist_pods.send_modify(|times| *times += 1);
@@ -111,7 +119,7 @@ impl Shared {
         let key = pod::key_of_reference(&reference);
         // When it ended, if that can be read.
         let pod: Option<objects::Pod> = serde_json::from_str(raw).ok();
-        let mut directory = lock(&self.directory);
+        let mut directory = self.directory_mut();
         match source {
             Source::NodePods | Source::ClusterPods => directory.delete_pod(source, key, pod.as_ref(), now),
             _ => directory.delete(source, key, now),
@@ -174,7 +182,7 @@ impl Kubernetes {
         runtime.spawn(async move {
             loop {
                 tokio::time::sleep(TIDY).await;
-                lock(&tidied.directory).tidy(now());
+                tidied.directory_mut().tidy(now());
             }
         });
         Ok(Some(Self {

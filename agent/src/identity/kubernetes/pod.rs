@@ -1,11 +1,12 @@
 //! What a pod's object says about time, addresses and containers.
 
-use super::objects::{Meta, Pod, Reference};
+use super::{
+    objects::{Meta, Pod, Reference},
+    workload::workload_of,
+};
 use crate::{
-    identity::{
-        history::{End, Millis},
-        owner::workload_of,
-    },
+    clock::Millis,
+    identity::history::End,
     node::{ContainerId, PodUid},
     points::PodFacts,
 };

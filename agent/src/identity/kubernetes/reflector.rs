@@ -4,13 +4,12 @@
 use super::{
     Shared,
     backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT},
-    lock,
     objects::Reference,
     pod::key_of_reference,
     source::{Place, Source, Verb},
     trouble::{Trouble, broken},
 };
-use crate::{identity::history::Millis, memory::give_back_memory};
+use crate::{clock::now, memory::give_back_memory};
 use futures_util::{AsyncBufRead, AsyncBufReadExt};
 use kube::{
     Client,
@@ -215,7 +214,7 @@ impl Reflector {
                 }
             }
         }
-        let mut directory = lock(&self.shared.directory);
+        let mut directory = self.shared.directory_mut();
         if let Some(status) = directory.status_mut(self.place.source) {
             status.contact = now;
             status.unreadable += unreadable;
@@ -224,7 +223,7 @@ impl Reflector {
     }
 
     fn complete(&self, listed: &HashSet<u128>, begin: Instant) {
-        let mut directory = lock(&self.shared.directory);
+        let mut directory = self.shared.directory_mut();
         directory.retain(self.place.source, listed, now());
         let objects = directory.count(self.place.source);
         if let Some(status) = directory.status_mut(self.place.source) {
@@ -264,7 +263,7 @@ impl Reflector {
             Ok(Ok(stream)) => stream,
         };
         {
-            let mut directory = lock(&self.shared.directory);
+            let mut directory = self.shared.directory_mut();
             if let Some(status) = directory.status_mut(self.place.source) {
                 status.watches += 1;
                 status.contact = now();
@@ -292,7 +291,7 @@ impl Reflector {
             if !works {
                 works = true;
                 worked.store(true, Ordering::Relaxed);
-                if let Some(status) = lock(&self.shared.directory).status_mut(self.place.source) {
+                if let Some(status) = self.shared.directory_mut().status_mut(self.place.source) {
                     status.works(Verb::Watch);
                 }
             }
@@ -332,7 +331,7 @@ impl Reflector {
         {
             *version = object.metadata.resource_version;
         }
-        let mut directory = lock(&self.shared.directory);
+        let mut directory = self.shared.directory_mut();
         if let Some(status) = directory.status_mut(self.place.source) {
             status.contact = now;
             status.unreadable += u64::from(!readable);
@@ -357,7 +356,7 @@ impl Reflector {
     /// Says what is wrong, once.
     fn note(&self, trouble: &Trouble) {
         let sentence = trouble.to_string();
-        let mut directory = lock(&self.shared.directory);
+        let mut directory = self.shared.directory_mut();
         let Some(status) = directory.status_mut(self.place.source) else {
             return;
         };
@@ -393,11 +392,6 @@ async fn read_line(stream: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>)
     }
 }
 
-/// Milliseconds since 1970.
-pub fn now() -> Millis {
-    jiff::Timestamp::now().as_millisecond()
-}
-
 /// Waits until everything must be listed again.
 async fn changed(relist: &mut Option<watch::Receiver<u64>>) {
     if let Some(relist) = relist
@@ -416,7 +410,8 @@ pub async fn wait_for(shared: &Shared, first: &[Source], longest: Duration) {
         let mut notified = pin!(notified);
         // From here on no notice is missed.
         notified.as_mut().enable();
-        let there = lock(&shared.directory)
+        let there = shared
+            .directory()
             .statuses()
             .iter()
             .all(|status| status.synced || status.forbidden || !first.contains(&status.source));

@@ -1,6 +1,6 @@
 //! The lists that the agent keeps up to date, and how each of them fares.
 
-use crate::identity::history::Millis;
+use crate::clock::Millis;
 use kube::core::params::ListParams;
 use serde::Serialize;
 

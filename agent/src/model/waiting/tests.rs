@@ -1,20 +1,20 @@
 use super::*;
 use crate::{
     identity::{
-        Meshes,
-        kubernetes::{Setup, Shared, Source, lock, objects::Pod},
+        CgroupOwners, Directory, Entries, Identity, Named, Namespaces, NodeDirectory, Owner, Question,
+        kubernetes::{LocalPod, Meshes, Setup, Shared, Source, objects::Pod},
     },
     model::{Bounds, End, Found},
-    node::Cgroups,
+    node::PodUid,
     points::Rules,
 };
 use narrows_testbed::kubernetes::manifests::Pod as Manifest;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// The node: one waypoint that runs on it, known by its cgroup, in a cluster.
 struct Scene {
     model: Model,
-    resolver: Resolver,
+    node: NodeDirectory,
     shared: Arc<Shared>,
     begin: Instant,
 }
@@ -32,10 +32,6 @@ impl Scene {
             settle: 2_000,
         };
         let shared = Arc::new(Shared::new(setup, &[Source::NodePods, Source::ClusterPods]));
-        let cgroups = Cgroups::find().expect("cgroup2");
-        let mut resolver = Resolver::new(cgroups, rules, Some(shared.clone()), 100);
-        let path = format!("/kubepods/burstable/pod{POINT}/{:064x}", 1);
-        resolver.cgroup(&crate::kernel::CgroupChange::Made(CGROUP, Some(&path)));
         let model = Model::new(Bounds {
             dependents: 10,
             points: 10,
@@ -44,15 +40,45 @@ impl Scene {
             wait: Duration::from_secs(wait),
             settle: Duration::from_secs(settle),
             waiting,
+            this_node_only: false,
         });
         let mut scene = Self {
             model,
-            resolver,
+            node: NodeDirectory {
+                owners: CgroupOwners::new(1, 100),
+                namespaces: Namespaces::new(None),
+                entries: Entries::default(),
+                addresses: HashSet::new(),
+                generation: 0,
+            },
             shared,
             begin: Instant::now(),
         };
         scene.pod(Source::NodePods, "istio-waypoint", POINT, "10.0.0.2");
+        scene.node.owners.insert(CGROUP, "/waypoint".into());
+        scene.look();
         scene
+    }
+
+    /// The waypoint's pod, as it was last told of.
+    fn waypoint(&self) -> Arc<LocalPod> {
+        let uid = PodUid::parse(POINT).expect("a uid");
+        self.shared.directory().local(uid).expect("it is on this node").clone()
+    }
+
+    /// What the observer finds: the cgroup is the waypoint's only container, and its sockets are in its own network namespace.
+    fn look(&mut self) {
+        let pod = self.waypoint();
+        let identity = Identity::Point(pod.point.clone().expect("a waypoint is a point"));
+        self.node.namespaces.see(1, CGROUP, &pod);
+        let named = Named {
+            pod,
+            identity,
+            since: self.begin,
+            settled: true,
+        };
+        self.node.owners.set(CGROUP, Owner::Container(named));
+        self.node.generation += 1;
     }
 
     fn pod(&mut self, source: Source, manifest: &str, uid: &str, address: &str) {
@@ -61,7 +87,7 @@ impl Scene {
             .ip(&[address])
             .started("2026-11-16T09:00:00Z");
         let pod: Pod = serde_json::from_value(manifest.into_value()).expect("a pod");
-        lock(&self.shared.directory).apply_pod(source, &pod, 2_000_000_000_000);
+        self.shared.directory_mut().apply_pod(source, &pod, 2_000_000_000_000);
     }
 
     /// A caller becomes known, `manifest`'s workload at 10.0.0.7.
@@ -103,12 +129,14 @@ impl Scene {
             ..Flow::ZERO
         };
         let when = self.when(seconds);
-        self.model.flow(&key, &flow, false, &mut self.resolver, when);
+        let directory = Directory::new(&self.node, Some(&self.shared), false);
+        self.model.flow(&key, &flow, false, &directory, when);
     }
 
     fn settle(&mut self, seconds: u64) {
         let at = self.when(seconds).at;
-        self.model.settle(&mut self.resolver, at);
+        let directory = Directory::new(&self.node, Some(&self.shared), true);
+        self.model.settle(&directory, at);
     }
 
     /// Connections of each dependent, and how many it has open.
@@ -165,7 +193,7 @@ fn a_count_waits_for_its_other_end_but_the_point_has_it_at_once() {
 }
 
 #[test]
-fn a_count_whose_end_is_known_waits_for_late_news_only() {
+fn a_count_whose_end_is_known_waits_for_late_updates_only() {
     let mut scene = Scene::new(30, 2, 10);
     scene.caller("deployment");
     scene.accepted(0, 5, 5);
@@ -219,7 +247,10 @@ fn what_happened_first_is_counted_first() {
         .ip(&["10.0.0.7"]);
     let began = jiff::Timestamp::from_millisecond(1_900_000_000_000 + 5_000).expect("a time");
     let late: Pod = serde_json::from_value(late.started(&began.to_string()).into_value()).expect("a pod");
-    lock(&scene.shared.directory).apply_pod(Source::ClusterPods, &late, 2_000_000_000_000);
+    scene
+        .shared
+        .directory_mut()
+        .apply_pod(Source::ClusterPods, &late, 2_000_000_000_000);
     scene.accepted(8, 3, 3);
     scene.settle(20);
     assert_eq!(scene.dependents(), vec![], "the end does not come before the beginning");
@@ -249,7 +280,9 @@ fn a_flow_that_is_gone_is_kept_until_it_is_counted() {
         closed: 6,
         ..Flow::ZERO
     };
-    scene.model.flow(&key, &last, true, &mut scene.resolver, when);
+    let directory = Directory::new(&scene.node, Some(&scene.shared), false);
+    scene.model.flow(&key, &last, true, &directory, when);
+    drop(directory);
     assert_eq!(scene.model.flows(), 1);
     scene.caller("deployment");
     scene.settle(5);
@@ -268,7 +301,9 @@ fn a_flow_that_comes_again_while_its_last_count_is_held_back_begins_at_0() {
         closed: 5,
         ..Flow::ZERO
     };
-    scene.model.flow(&key, &last, true, &mut scene.resolver, when);
+    let directory = Directory::new(&scene.node, Some(&scene.shared), false);
+    scene.model.flow(&key, &last, true, &directory, when);
+    drop(directory);
     // As many as had been counted of the one before, and then one more.
     scene.accepted(2, 5, 5);
     scene.accepted(3, 6, 5);
@@ -296,12 +331,13 @@ fn what_is_open_when_its_flow_leaves_has_ended() {
         closed,
         ..Flow::ZERO
     };
+    let directory = Directory::new(&scene.node, Some(&scene.shared), true);
     // Three begin unseen, and of three more the ends are missed.
-    scene.model.flow(&key, &flow(5, 8), false, &mut scene.resolver, when);
-    scene.model.unseen_flows(true, &mut scene.resolver, when);
-    scene.model.flow(&key, &flow(8, 8), false, &mut scene.resolver, when);
+    scene.model.flow(&key, &flow(5, 8), false, &directory, when);
+    scene.model.unseen_flows(true, &directory, when);
+    scene.model.flow(&key, &flow(8, 8), false, &directory, when);
     assert_eq!(scene.model.mended(), 0);
-    scene.model.flow(&key, &flow(8, 8), true, &mut scene.resolver, when);
+    scene.model.flow(&key, &flow(8, 8), true, &directory, when);
     assert_eq!((scene.model.unseen(), scene.model.mended()), (3, 3));
     let active: i64 = scene.model.points().map(|load| load.downstream.active).sum();
     assert_eq!(active, 0);
@@ -368,4 +404,37 @@ fn without_a_state_nothing_is_counted_twice() {
     assert_eq!((scene.opened(), scene.open(), scene.model.unseen()), (0, 0, 0));
     scene.accepted(1, 7, 9);
     assert_eq!((scene.opened(), scene.open()), (2, 1));
+}
+
+#[test]
+fn what_the_observer_is_to_look_at_is_counted_when_it_has() {
+    let mut scene = Scene::new(0, 0, 1);
+    scene.caller("deployment");
+    scene.node.owners.set(CGROUP, Owner::NotAsked);
+    scene.accepted(0, 5, 5);
+    let question = Question {
+        cgroup: CGROUP,
+        netns: 1,
+    };
+    assert_eq!(scene.model.take_questions(), [question].into());
+    // There is one place to wait, and it is not taken by what waits for the observer; but all of the flow waits behind it.
+    scene.accepted(0, 8, 8);
+    assert_eq!((scene.opened(), scene.model.waiting().0), (0, 2));
+    scene.look();
+    scene.settle(0);
+    assert_eq!((scene.opened(), scene.model.waiting()), (8, (0, 1, 0)));
+    assert_eq!(scene.dependents(), rows(&[("inventory", 8, 0)]));
+}
+
+#[test]
+fn what_the_observer_does_not_find_waits_only_while_there_is_room() {
+    let mut scene = Scene::new(30, 2, 1);
+    scene.node.owners.set(CGROUP, Owner::NotAsked);
+    scene.accepted(0, 5, 5);
+    scene.settle(0);
+    assert_eq!(scene.model.waiting(), (1, 1, 0));
+    scene.accepted(1, 8, 8);
+    assert_eq!(scene.model.waiting(), (2, 1, 0));
+    scene.settle(1);
+    assert_eq!(scene.model.waiting(), (0, 1, 8));
 }

@@ -1,7 +1,7 @@
 //! Services, and who is behind them. Pods with the same labels and the same identity are one group, so that finding who is
 //! behind a service means to look at the groups of its namespace, and not at its pods.
 
-use super::{Directory, LocalPod, intern};
+use super::{Directory, LocalPod};
 use crate::{
     identity::{
         Identity, Workload,
@@ -16,8 +16,11 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashSet},
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
+
+/// The kind of a service that stands for itself.
+const SERVICE: &str = "Service";
 
 /// What pods with the same labels and the same identity share.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -38,8 +41,8 @@ pub(super) struct ServiceRecord {
     /// What it says of its waypoint.
     waypoint: Choice,
     addresses: Vec<IpAddr>,
-    /// Who is behind it, and the state of its namespace in which that was found.
-    behind: Option<(u64, Identity)>,
+    /// Who is behind it, once somebody has asked; forgotten when a group of its namespace comes or goes.
+    behind: OnceLock<Identity>,
 }
 
 /// What an object says of the waypoint that stands before it.
@@ -70,50 +73,53 @@ impl Choice {
     }
 }
 
-/// Pods of a namespace, by what they share.
+/// What a namespace has in it: its pods, by what they share, and its services.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    pub(super) groups: HashSet<Arc<Group>>,
-    /// Changes whenever a group comes or goes.
-    version: u64,
+    groups: HashSet<Arc<Group>>,
+    services: HashSet<u128>,
+    /// Set once it was found who is behind one of the services: only then is there anything to forget.
+    is_asked: OnceLock<()>,
+}
+
+impl Groups {
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.services.is_empty()
+    }
 }
 
 impl Directory {
-    /// Who is behind a service: one workload, one point, or when there are several or none, the service itself.
-    pub(super) fn behind(&mut self, key: u128) -> Option<Identity> {
+    /// Who is behind a service: one workload, one point, or when there are several or none, the service itself. Found when it is
+    /// first asked for, as most services are never called from this node.
+    pub(super) fn behind(&self, key: u128) -> Option<Identity> {
         let service = self.services.get(&key)?;
-        let groups = self.groups.get(service.namespace.as_str());
-        let version = groups.map_or(0, |groups| groups.version);
-        if let Some((known, identity)) = &service.behind
-            && *known == version
-        {
-            return Some(identity.clone());
-        }
-        let mut found: Option<&Identity> = None;
-        let mut several = false;
-        if !service.selector.is_empty() {
-            for group in groups.into_iter().flat_map(|groups| &groups.groups) {
-                if group.has(&service.selector) {
-                    several |= found.is_some_and(|found| *found != group.identity);
-                    found = Some(&group.identity);
+        let groups = self.groups.get(service.namespace.as_str())?;
+        let identity = service.behind.get_or_init(|| {
+            groups.is_asked.get_or_init(|| ());
+            groups.behind(service)
+        });
+        Some(identity.clone())
+    }
+
+    /// Services that stand for themselves, as far as somebody has asked: they are workloads that no pod belongs to.
+    pub(super) fn services_by_themselves(&self) -> usize {
+        let found = self.services.values().filter_map(|service| service.behind.get());
+        let is_service = |identity: &&Identity| matches!(identity, Identity::Workload(who) if who.kind == SERVICE);
+        found.filter(is_service).count()
+    }
+
+    /// A group of this namespace has come or gone: who is behind its services is found anew.
+    fn forget_behind(&mut self, namespace: &str) {
+        let Some(groups) = self.groups.get_mut(namespace) else {
+            return;
+        };
+        if groups.is_asked.take().is_some() {
+            for key in &groups.services {
+                if let Some(service) = self.services.get_mut(key) {
+                    service.behind.take();
                 }
             }
         }
-        let identity = match found {
-            Some(identity) if !several => identity.clone(),
-            _ => {
-                let workload = Workload {
-                    namespace: service.namespace.clone(),
-                    kind: Cow::Borrowed("Service"),
-                    name: service.name.clone(),
-                    service_account: String::new(),
-                    principal: String::new(),
-                };
-                Identity::Workload(intern(&mut self.workloads, workload))
-            }
-        };
-        self.services.get_mut(&key)?.behind = Some((version, identity.clone()));
-        Some(identity)
     }
 
     pub(super) fn group(&mut self, facts: &PodFacts, workload: &Arc<Workload>, point: Option<&Point>) -> Arc<Group> {
@@ -143,13 +149,13 @@ impl Directory {
             labels,
             identity,
         };
-        let groups = self.groups.entry(namespace).or_default();
+        let groups = self.groups.entry(namespace.clone()).or_default();
         if let Some(known) = groups.groups.get(&group) {
             return known.clone();
         }
         let group = Arc::new(group);
         groups.groups.insert(group.clone());
-        groups.version += 1;
+        self.forget_behind(&namespace);
         group
     }
 
@@ -160,7 +166,7 @@ impl Directory {
             && let Some(groups) = self.groups.get_mut(&group.namespace)
         {
             groups.groups.remove(group);
-            groups.version += 1;
+            self.forget_behind(&group.namespace);
         }
     }
 
@@ -171,18 +177,7 @@ impl Directory {
             return key;
         }
         self.delete_service(key);
-        let spec = &service.spec;
-        let from_outside = service.status.load_balancer.ingress.iter().map(|ingress| &ingress.ip);
-        let addresses: BTreeSet<IpAddr> = spec
-            .cluster_ips
-            .iter()
-            .chain([&spec.cluster_ip])
-            .chain(&spec.external_ips)
-            .chain(from_outside)
-            // "None" and "" are no addresses.
-            .filter_map(|text| text.parse::<IpAddr>().ok())
-            .map(|address| address.to_canonical())
-            .collect();
+        let (spec, addresses) = (&service.spec, addresses_of(service));
         for address in &addresses {
             self.service_addresses.insert(*address, key);
         }
@@ -197,11 +192,13 @@ impl Directory {
             port: spec.ports.first().map_or(0, |port| port.port),
             waypoint: Choice::of(&service.metadata),
             addresses: addresses.into_iter().collect(),
-            behind: None,
+            behind: OnceLock::new(),
         };
         if record.waypoint != Choice::Silent {
             self.services_with_waypoints.insert(key);
         }
+        let namespace = record.namespace.as_str().into();
+        self.groups.entry(namespace).or_default().services.insert(key);
         self.services.insert(key, record);
         self.generation += 1;
         key
@@ -242,12 +239,42 @@ impl Directory {
             return;
         };
         self.services_with_waypoints.remove(&key);
+        if let Some(groups) = self.groups.get_mut(record.namespace.as_str()) {
+            groups.services.remove(&key);
+        }
         for address in &record.addresses {
             if self.service_addresses.get(address) == Some(&key) {
                 self.service_addresses.remove(address);
             }
         }
         self.generation += 1;
+    }
+}
+
+/// The addresses that a service is reached at.
+fn addresses_of(service: &Service) -> BTreeSet<IpAddr> {
+    let spec = &service.spec;
+    let from_outside = service.status.load_balancer.ingress.iter().map(|ingress| &ingress.ip);
+    let all = spec.cluster_ips.iter().chain([&spec.cluster_ip]);
+    all.chain(&spec.external_ips)
+        .chain(from_outside)
+        // "None" and "" are no addresses.
+        .filter_map(|text| text.parse::<IpAddr>().ok())
+        .map(|address| address.to_canonical())
+        .collect()
+}
+
+impl Groups {
+    fn behind(&self, service: &ServiceRecord) -> Identity {
+        let mut found: Option<&Identity> = None;
+        let selected = self.groups.iter().filter(|group| group.has(&service.selector));
+        for group in selected.filter(|_| !service.selector.is_empty()) {
+            if found.is_some_and(|found| *found != group.identity) {
+                return service.itself();
+            }
+            found = Some(&group.identity);
+        }
+        found.map_or_else(|| service.itself(), Identity::clone)
     }
 }
 
@@ -262,6 +289,17 @@ impl Group {
 }
 
 impl ServiceRecord {
+    /// The service as a workload, where nobody in particular is behind it.
+    fn itself(&self) -> Identity {
+        Identity::Workload(Arc::new(Workload {
+            namespace: self.namespace.clone(),
+            kind: Cow::Borrowed(SERVICE),
+            name: self.name.clone(),
+            service_account: String::new(),
+            principal: String::new(),
+        }))
+    }
+
     pub(super) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         !self.selector.is_empty()
             && self

@@ -100,8 +100,8 @@ fn a_pod_that_gets_its_node_moves_from_one_list_to_the_other() {
     let pod = pod("deployment", 1);
     let key = key_of(&pod.metadata);
     for order in [[0, 1, 2], [1, 0, 2], [1, 2, 0]] {
-        for news in order {
-            match news {
+        for update in order {
+            match update {
                 // Pending, in the list of all others; then in that of this node, and out of the first.
                 0 => {
                     let mut pending = pod.clone();

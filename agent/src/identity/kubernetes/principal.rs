@@ -5,10 +5,8 @@
 //! `spiffe://<mesh>.<zone>.mesh.local/ns/<namespace>/sa/<service account>`. Linkerd:
 //! `<service account>.<namespace>.serviceaccount.identity.<control plane's namespace>.<trust domain>`.
 
-use super::{
-    kubernetes::objects::{Meta, Pod},
-    spiffe,
-};
+use super::objects::{Meta, Pod};
+use crate::identity::spiffe;
 
 /// What the meshes of this cluster are called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,46 +42,59 @@ pub fn principal_of(
     meshes: &Meshes,
     service: impl FnOnce() -> Option<(String, u16)>,
 ) -> String {
-    let namespace = &pod.metadata.namespace;
-    let account = service_account(pod);
     if has(pod, "kuma-sidecar") {
-        const MESH: &str = "kuma.io/mesh";
-        let said = |meta: &'_ Meta| meta.label(MESH).or_else(|| meta.annotation(MESH)).map(str::to_owned);
-        let mesh = variable(pod, "kuma-sidecar", "KUMA_DATAPLANE_MESH")
-            .map(str::to_owned)
-            .or_else(|| said(&pod.metadata))
-            .or_else(|| said(namespace_meta?))
-            .unwrap_or_else(|| "default".to_owned());
-        if let Some(zone) = &meshes.kuma_zone {
-            return spiffe(&format!("{mesh}.{zone}.mesh.local"), namespace, account);
-        }
-        // `kuma.io/service` as Kuma's controller makes it from the first service, or without one from the pod's name.
-        let service = service().map_or_else(
-            || format!("{}_{namespace}_svc", pod.metadata.name),
-            |(name, port)| format!("{name}_{namespace}_svc_{port}"),
-        );
-        return format!("spiffe://{mesh}/{service}");
+        return of_kuma(pod, namespace_meta, meshes, service);
     }
     if has(pod, "linkerd-proxy") {
-        const MIDDLE: &str = ".serviceaccount.identity.";
-        let own = variable(pod, "linkerd-proxy", "LINKERD2_PROXY_IDENTITY_LOCAL_NAME");
-        // The first half is for the kubelet to fill in, the second is not.
-        let plane = own
-            .and_then(|name| name.split_once(MIDDLE))
-            .map(|(_, plane)| plane.to_owned())
-            .filter(|plane| !plane.contains('$'))
-            .unwrap_or_else(|| {
-                let or = |name, default| variable(pod, "linkerd-proxy", name).unwrap_or(default);
-                let domain = meshes.trust_domain.as_deref();
-                let domain = domain.unwrap_or_else(|| or("_l5d_trustdomain", DEFAULT_TRUST_DOMAIN));
-                format!("{}.{domain}", or("_l5d_ns", "linkerd"))
-            });
-        return format!("{account}.{namespace}{MIDDLE}{plane}");
+        return of_linkerd(pod, meshes);
     }
     if in_istio(pod, namespace_meta) {
-        return spiffe(meshes.trust_domain(pod), namespace, account);
+        return spiffe(meshes.trust_domain(pod), &pod.metadata.namespace, service_account(pod));
     }
     String::new()
+}
+
+fn of_kuma(
+    pod: &Pod,
+    namespace_meta: Option<&Meta>,
+    meshes: &Meshes,
+    service: impl FnOnce() -> Option<(String, u16)>,
+) -> String {
+    let namespace = &pod.metadata.namespace;
+    const MESH: &str = "kuma.io/mesh";
+    let said = |meta: &'_ Meta| meta.label(MESH).or_else(|| meta.annotation(MESH)).map(str::to_owned);
+    let mesh = variable(pod, "kuma-sidecar", "KUMA_DATAPLANE_MESH")
+        .map(str::to_owned)
+        .or_else(|| said(&pod.metadata))
+        .or_else(|| said(namespace_meta?))
+        .unwrap_or_else(|| "default".to_owned());
+    if let Some(zone) = &meshes.kuma_zone {
+        return spiffe(&format!("{mesh}.{zone}.mesh.local"), namespace, service_account(pod));
+    }
+    // `kuma.io/service` as Kuma's controller makes it from the first service, or without one from the pod's name.
+    let service = service().map_or_else(
+        || format!("{}_{namespace}_svc", pod.metadata.name),
+        |(name, port)| format!("{name}_{namespace}_svc_{port}"),
+    );
+    format!("spiffe://{mesh}/{service}")
+}
+
+fn of_linkerd(pod: &Pod, meshes: &Meshes) -> String {
+    let (namespace, account) = (&pod.metadata.namespace, service_account(pod));
+    const MIDDLE: &str = ".serviceaccount.identity.";
+    let own = variable(pod, "linkerd-proxy", "LINKERD2_PROXY_IDENTITY_LOCAL_NAME");
+    // The first half is for the kubelet to fill in, the second is not.
+    let plane = own
+        .and_then(|name| name.split_once(MIDDLE))
+        .map(|(_, plane)| plane.to_owned())
+        .filter(|plane| !plane.contains('$'))
+        .unwrap_or_else(|| {
+            let or = |name, default| variable(pod, "linkerd-proxy", name).unwrap_or(default);
+            let domain = meshes.trust_domain.as_deref();
+            let domain = domain.unwrap_or_else(|| or("_l5d_trustdomain", DEFAULT_TRUST_DOMAIN));
+            format!("{}.{domain}", or("_l5d_ns", "linkerd"))
+        });
+    format!("{account}.{namespace}{MIDDLE}{plane}")
 }
 
 /// The service account of a pod.

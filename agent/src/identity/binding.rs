@@ -1,12 +1,12 @@
-//! The ends of a flow.
+//! The ends of a flow, and what is not known of them yet.
 
-use super::{Identity, Millis, Workload};
-use crate::points::Point;
-use std::sync::Arc;
+use super::{Identity, Workload};
+use crate::{clock::Millis, points::Point};
+use std::{collections::HashSet, sync::Arc};
 
 /// One end of a flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Party {
+pub enum Endpoint {
     /// A workload.
     Workload(Arc<Workload>),
     /// An enforcement point.
@@ -19,7 +19,7 @@ pub enum Party {
     Unknown,
 }
 
-impl From<Identity> for Party {
+impl From<Identity> for Endpoint {
     fn from(identity: Identity) -> Self {
         match identity {
             Identity::Workload(workload) => Self::Workload(workload),
@@ -46,51 +46,65 @@ pub struct Span {
     pub to: Millis,
 }
 
+/// Whose are the sockets of this cgroup, which are in this network namespace? Only the [`Observer`](super::Observer) can look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// The cgroup.
+    pub cgroup: u64,
+    /// The network namespace.
+    pub netns: u32,
+}
+
+/// What is to be looked at before the answers are final; each only once.
+pub type Questions = HashSet<Question>;
+
 /// Who a flow belongs to.
 #[derive(Clone, Debug)]
 pub struct Binding {
-    /// Who holds the sockets.
-    pub holder: Party,
+    /// Who owns the sockets.
+    pub owner: Endpoint,
     /// Whose network namespace they are in.
     pub place: Option<Arc<Workload>>,
     /// The other end.
-    pub peer: Party,
-    /// The holder is a container of a pod, and more will be known of it.
+    pub peer: Endpoint,
+    /// The owner is a container of a pod, and more will be known of it.
     pub expected: bool,
-    /// News that come late cannot change the answer.
+    /// Updates that come late cannot change the answer.
     pub sure: bool,
-    /// The [`Resolver::generation`](super::Resolver::generation) this was found with.
+    /// What the observer is to look at: its answer comes within the tick, and until then this one is not to be counted by.
+    pub question: Option<Question>,
+    /// The [`Identities::generation`](super::Identities::generation) this was found with.
     pub generation: u64,
 }
 
 impl Binding {
     /// Whether this end of the flow is known.
     pub fn knows_local(&self) -> bool {
-        !self.expected && (self.holder != Party::Unknown || self.place.is_some())
+        !self.expected && (self.owner != Endpoint::Unknown || self.place.is_some())
     }
 
     /// Whether a better answer may come later.
     pub fn incomplete(&self) -> bool {
-        self.peer == Party::Unknown || !self.knows_local()
+        self.peer == Endpoint::Unknown || !self.knows_local()
     }
 
     /// Whether both ends are the same as in another one.
     pub fn same_ends(&self, other: &Self) -> bool {
-        self.holder == other.holder && self.place == other.place && self.peer == other.peer
+        self.owner == other.owner && self.place == other.place && self.peer == other.peer
     }
 
     /// The workload that this end of the flow is about: whose sockets they are, or in whose name the point acts.
     pub fn workload(&self) -> Option<&Arc<Workload>> {
-        match &self.holder {
-            Party::Workload(workload) => Some(workload),
+        match &self.owner {
+            Endpoint::Workload(workload) => Some(workload),
             _ => self.place.as_ref(),
         }
     }
 
-    /// The point that holds the sockets.
+    /// The point that owns the sockets.
     pub fn point(&self) -> Option<&Arc<Point>> {
-        match &self.holder {
-            Party::Point(point) => Some(point),
+        match &self.owner {
+            Endpoint::Point(point) => Some(point),
             _ => None,
         }
     }

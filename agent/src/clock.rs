@@ -1,15 +1,24 @@
-//! From the boot clock, by which the kernel tells the time, to the time of day.
+//! The time of day, by which people and Kubernetes tell the time, and the boot clock, by which the kernel does.
 
 use jiff::Timestamp;
 use nix::time::ClockId;
 
+/// Milliseconds since 1970. Times of Kubernetes objects are compared with times of this node, so clocks of nodes that differ
+/// by more than a second blur the moment of a change.
+pub type Millis = i64;
+
+/// The time of day.
+pub fn now() -> Millis {
+    Timestamp::now().as_millisecond()
+}
+
 /// How far the time of day is ahead of the boot clock.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct BootClock {
     ahead_ns: i128,
 }
 
-impl Clock {
+impl BootClock {
     /// As it is now. The time of day may be set at any moment, so it is not kept for long.
     pub fn now() -> Self {
         // Both clocks are there on every Linux.
@@ -24,13 +33,13 @@ impl Clock {
     }
 
     /// The time of day at `boot_ns`, nanoseconds of the boot clock, in milliseconds since 1970.
-    pub fn millis(self, boot_ns: u64) -> i64 {
+    pub fn millis(self, boot_ns: u64) -> Millis {
         i64::try_from((i128::from(boot_ns) + self.ahead_ns).div_euclid(1_000_000)).unwrap_or_default()
     }
 }
 
 /// A time in milliseconds since 1970, as people and programs write it: RFC 3339 with milliseconds, UTC.
-pub(super) fn rfc3339(millis: i64) -> String {
+pub fn rfc3339(millis: Millis) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| format!("{time:.3}"))
 }
 
@@ -42,7 +51,7 @@ mod tests {
     fn the_boot_clock_becomes_the_time_of_day() {
         let boot = ClockId::CLOCK_MONOTONIC.now().expect("a clock");
         let boot = u64::try_from(boot.tv_sec()).expect("positive") * 1_000_000_000;
-        let (found, now) = (Clock::now().millis(boot), Timestamp::now().as_millisecond());
+        let (found, now) = (BootClock::now().millis(boot), Timestamp::now().as_millisecond());
         // The part of the second was left out.
         assert!((now - 2_000..=now).contains(&found), "{found}, now {now}");
     }

@@ -1,6 +1,6 @@
 //! From a pod to the workload that it belongs to.
 
-use super::kubernetes::objects::Pod;
+use super::objects::Pod;
 use std::borrow::Cow;
 
 /// Kind and name of the workload. The role lets the agent read pods, not what owns them, so an owner's owner is told from

@@ -1,0 +1,153 @@
+//! Keeping up with the tree of cgroups: which there are, which have gone, and of which there is something new to be seen.
+
+use super::Observer;
+use crate::{
+    identity::{
+        Identity,
+        kubernetes::LocalPod,
+        owners::{LOOK_AGAIN, Named, Owner},
+    },
+    node::container_of,
+};
+use std::{sync::Arc, time::Instant};
+
+impl Observer {
+    /// Looks which cgroups have gone, unless the kernel has told; but once in a while also then, as it may have had no room for an
+    /// event.
+    pub(super) fn sweep(&mut self, now: Instant, told: bool) {
+        if told && now.duration_since(self.swept) <= LOOK_AGAIN {
+            return;
+        }
+        self.swept = now;
+        let owners = &mut self.node.owners;
+        let here = owners.iter().filter(|(_, cgroup)| cgroup.gone.is_none());
+        let gone = here.filter(|(id, cgroup)| self.cgroups.id(&cgroup.path) != Some(*id));
+        let gone: Vec<u64> = gone.map(|(id, _)| id).collect();
+        for id in gone {
+            owners.remove(id, now);
+        }
+    }
+
+    /// Reads the whole tree, once a tick at most.
+    pub(super) fn scan(&mut self) {
+        self.scanned = true;
+        for (id, path) in self.cgroups.paths() {
+            if self.node.owners.get(id).is_none() {
+                self.node.owners.insert(id, path);
+                self.node.generation += 1;
+            }
+        }
+    }
+
+    /// Looks where the cgroups of the inventory are.
+    pub(super) fn look_for_entries(&mut self) {
+        let mut is_new = false;
+        let entries = self.node.entries.all().iter();
+        for (entry, path) in entries.filter_map(|entry| Some((entry, entry.cgroup.as_ref()?))) {
+            match self.cgroups.id(path) {
+                Some(id) => is_new |= self.node.owners.insert_entry(id, path, &entry.identity),
+                None => self.missing.push(format!(
+                    "line {}: cgroup {path} of {} does not exist (below {})",
+                    entry.line,
+                    entry.identity,
+                    self.cgroups.mount().display()
+                )),
+            }
+        }
+        if is_new {
+            // Cgroups below it belong to it, too.
+            self.node.owners.forget_nobody();
+            self.node.generation += 1;
+        }
+    }
+
+    /// Containers of pods are asked for before any flow of theirs comes: a point without traffic is to be seen, and while a
+    /// container lives its processes show its network namespace.
+    pub(super) fn look_for_pods(&mut self) {
+        let Some(shared) = &self.kubernetes else { return };
+        let directory = shared.directory();
+        let is_changed = directory.generation() != self.pods_generation;
+        self.pods_generation = directory.generation();
+        // Asking means to look at processes, so only those are asked for whose pods have been updated.
+        let is_updated = |path: &str, before: Option<&Arc<LocalPod>>| {
+            let now = container_of(path).and_then(|container| directory.local(container.pod));
+            is_changed && now.map(Arc::as_ptr) != before.map(Arc::as_ptr)
+        };
+        let due = self.node.owners.iter().filter(|(_, cgroup)| match &cgroup.owner {
+            // The pod's own cgroup holds no sockets.
+            Owner::NotAsked => container_of(&cgroup.path).is_some_and(|container| container.id.is_some()),
+            Owner::Expected(pod) => is_updated(&cgroup.path, pod.as_ref()),
+            Owner::Container(named) => is_updated(&cgroup.path, Some(&named.pod)),
+            Owner::Known(_) | Owner::Node(_) | Owner::Nobody(_) => false,
+        });
+        let due: Vec<u64> = due.map(|(id, _)| id).collect();
+        drop(directory);
+        for id in due {
+            self.ask(id);
+        }
+    }
+
+    /// Looks again at those whose processes may have started another program.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        let here = self.node.owners.iter().filter(|(_, cgroup)| cgroup.gone.is_none());
+        let due: Vec<u64> = (here.filter(|(_, cgroup)| cgroup.owner.is_due(now)))
+            .map(|(id, _)| id)
+            .collect();
+        for id in due {
+            self.ask(id);
+        }
+    }
+
+    /// Finds out who a cgroup is that nobody has asked about.
+    pub(super) fn learn(&mut self, id: u64) {
+        if id == 0 || self.node.owners.is_root(id) {
+            return;
+        }
+        match self.node.owners.get(id).map(|cgroup| &cgroup.owner) {
+            Some(Owner::NotAsked) => self.ask(id),
+            Some(_) => {}
+            None if self.scanned || self.node.owners.is_missing(id) => {}
+            None => {
+                self.scan();
+                if self.node.owners.get(id).is_some() {
+                    self.ask(id);
+                } else {
+                    self.node.owners.miss(id, Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Looks who a cgroup is.
+    pub(super) fn ask(&mut self, id: u64) {
+        let Some(cgroup) = self.node.owners.get(id) else { return };
+        let (path, is_gone) = (cgroup.path.clone(), cgroup.gone.is_some());
+        let before = match &cgroup.owner {
+            Owner::Container(named) => Some(named.clone()),
+            _ => None,
+        };
+        let is_asked_first = matches!(cgroup.owner, Owner::NotAsked);
+        let owner = self.recognise(&path, is_gone, before.as_ref());
+        let before = before.map(|before| before.identity);
+        match owner.identity() {
+            Some(identity) if before.as_ref() != Some(identity) => self.found(id, &path, is_gone, &owner),
+            _ => self.node.generation += u64::from(is_asked_first),
+        }
+        self.node.owners.set(id, owner);
+    }
+
+    /// A cgroup is somebody's of whom that was not known.
+    fn found(&mut self, id: u64, path: &str, is_gone: bool, owner: &Owner) {
+        if let Some(identity @ Identity::Point(_)) = owner.identity() {
+            tracing::info!(cgroup = path, "recognised {identity}");
+        }
+        self.node.generation += 1;
+        if let Owner::Container(named @ Named { pod, .. }) = owner
+            && named.stays_at_home()
+            && !is_gone
+            && let Some(netns) = self.cgroups.netns(path)
+        {
+            self.see(netns, id, pod);
+        }
+    }
+}
