@@ -131,7 +131,7 @@ fn need(need: &Need) -> Option<String> {
     match need {
         Need::Program(program) => Some(format!("`{}`", program.name)),
         Need::Field(field) => Some(format!("`{}.{}`", field.structure(), field.path())),
-        Need::KernelMemory | Need::KernelNumbers => None,
+        Need::Argument(..) | Need::KernelMemory | Need::KernelNumbers => None,
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Need {
     Program(&'static Program),
     /// A field of a kernel structure.
     Field(Field),
+    /// So many arguments of a tracepoint.
+    Argument(&'static str, usize),
     /// Reading kernel memory beyond what the verifier knows, which `lockdown=confidentiality` forbids.
     KernelMemory,
     /// Processes have the numbers here that the kernel itself gives them: the agent is in the first process namespace.
@@ -41,12 +43,12 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Whether a need is met. (That programs may read kernel memory, and know the numbers of processes, shows in the programs.)
+    /// Whether a need is met. (The others are needs of programs, and show in these.)
     pub fn has(&self, need: &Need) -> bool {
         match need {
             Need::Program(program) => self.programs.contains(&program.name),
             Need::Field(field) => self.fields.contains(field),
-            Need::KernelMemory | Need::KernelNumbers => true,
+            Need::Argument(..) | Need::KernelMemory | Need::KernelNumbers => true,
         }
     }
 

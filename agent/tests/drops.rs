@@ -73,7 +73,10 @@ fn packets_that_find_no_room_in_the_buffer_of_a_socket_are_counted_where_the_ker
     } else {
         // Before Linux 6.11.
         let status = agent.get_json("/api/v1/status").to_string();
-        assert!(status.contains("doesn't have 4-th argument"), "{status}");
+        assert!(
+            status.contains("kfree_skb of this kernel does not have its argument 4"),
+            "{status}"
+        );
         assert_eq!(metrics.sum(DROPPED, POINT), 0.0);
     }
 }

@@ -76,8 +76,6 @@ pub struct Btf {
     /// Structures by name. Several have one name when files of the kernel were compiled in different ways, or when they have nothing to
     /// do with one another.
     structures: HashMap<String, Vec<u32>>,
-    /// Where enumerations are, by their names; those without values are only declared.
-    enumerations: HashMap<String, usize>,
 }
 
 impl Btf {
@@ -100,7 +98,6 @@ impl Btf {
             strings: 0,
             types: vec![0],
             structures: HashMap::new(),
-            enumerations: HashMap::new(),
         };
         if btf.word(0).ok_or("it is too short")? & 0xffff != 0xeb9f {
             return Err("its magic number is missing");
@@ -116,9 +113,6 @@ impl Btf {
             if kind == STRUCT {
                 let name = btf.name_at(at);
                 btf.structures.entry(name).or_default().push(id);
-            } else if kind == ENUM && n > 0 {
-                let name = btf.name_at(at);
-                btf.enumerations.insert(name, at);
             }
             btf.types.push(at);
             at += 12
@@ -207,15 +201,39 @@ impl Btf {
 
     /// The names of an enumeration's values; none when there is no such enumeration.
     pub fn enumerators(&self, enumeration: &str) -> HashMap<u32, String> {
-        let Some(at) = self.enumerations.get(enumeration) else {
+        let Some(at) = self.find(ENUM, enumeration) else {
             return HashMap::new();
         };
-        let number = self.word(at + 4).map_or(0, |info| (info & 0xffff) as usize);
-        let values = (0..number).filter_map(|n| {
+        let values = (0..self.number(at)).filter_map(|n| {
             let entry = at + 12 + n * 8;
             Some((self.word(entry + 4)?, self.name_at(entry)))
         });
         values.collect()
+    }
+
+    /// How many arguments a tracepoint gives to programs; `None` when there is no such tracepoint.
+    pub fn arguments(&self, tracepoint: &str) -> Option<usize> {
+        // typedef void (*btf_trace_<name>)(void *__data, …)
+        let typedef = self.find(TYPEDEF, &format!("btf_trace_{tracepoint}"))?;
+        let (_, pointer) = self.kind(self.resolve(self.word(typedef + 8)?)?)?;
+        let (kind, function) = self.kind(self.word(pointer + 8)?)?;
+        (kind == FUNC_PROTO).then(|| self.number(function).saturating_sub(1))
+    }
+
+    /// Where a type with members is, or another one of this name; those without are only declared.
+    fn find(&self, kind: u32, name: &str) -> Option<usize> {
+        let mut all = self.types.iter().copied().filter(|at| *at != 0);
+        all.find(|at| {
+            let is_kind = self.word(at + 4).is_some_and(|info| (info >> 24) & 0x1f == kind);
+            is_kind
+                && (kind != ENUM || self.number(*at) > 0)
+                && self.word(*at).is_some_and(|offset| self.string(offset) == name)
+        })
+    }
+
+    /// How many members, values or parameters a type has.
+    fn number(&self, at: usize) -> usize {
+        self.word(at + 4).map_or(0, |info| (info & 0xffff) as usize)
     }
 
     /// The byte offset of a field, through anonymous structures and unions; `path` has dots between nested fields. Where several

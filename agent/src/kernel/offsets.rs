@@ -4,8 +4,10 @@ use super::{
     btf::{Btf, NoPlace},
     restrictions::PROBED_FIELDS,
 };
+use crate::{program::Need, signals};
 use agent_common::{ABSENT, Field, Offsets};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// A field, found or not.
 #[derive(Clone, Debug, Serialize)]
@@ -32,9 +34,22 @@ pub fn name(field: Field) -> String {
     format!("{}.{}", field.structure(), field.path())
 }
 
+/// What is known of the kernel's types.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where fields are.
+    pub offsets: Offsets,
+    /// The same, with reasons.
+    pub fields: Vec<FieldStatus>,
+    /// The names of values of the enumerations that signals show.
+    pub enumerations: HashMap<&'static str, HashMap<u32, String>>,
+    /// How many arguments tracepoints give to programs, as far as somebody needs to know.
+    pub arguments: HashMap<&'static str, usize>,
+}
+
 /// Looks all of them up, but for the optional ones that are switched off, as `structure.path`, and those that cannot be read where
 /// the kernel is `locked`.
-pub fn find(btf: &Btf, off: &[String], locked: bool) -> (Offsets, Vec<FieldStatus>) {
+pub fn find(btf: &Btf, off: &[String], locked: bool) -> Found {
     let mut offsets = Offsets::NONE;
     let mut fields = Vec::with_capacity(Field::ALL.len());
     for &place in Field::ALL {
@@ -62,7 +77,23 @@ pub fn find(btf: &Btf, off: &[String], locked: bool) -> (Offsets, Vec<FieldStatu
             required,
         });
     }
-    (offsets, fields)
+    let tracepoints = signals::programs()
+        .flat_map(|program| program.needs)
+        .filter_map(|need| match need {
+            Need::Argument(tracepoint, _) => Some(*tracepoint),
+            _ => None,
+        });
+    Found {
+        offsets,
+        fields,
+        enumerations: signals::ENUMERATIONS
+            .into_iter()
+            .map(|name| (name, btf.enumerators(name)))
+            .collect(),
+        arguments: tracepoints
+            .filter_map(|name| Some((name, btf.arguments(name)?)))
+            .collect(),
+    }
 }
 
 /// What stands in the way of counting: required fields of which it is not known where they are.

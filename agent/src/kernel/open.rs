@@ -6,7 +6,7 @@ use super::{
     control::Controls,
     handover,
     layout::{self, Layout},
-    offsets::{self, FieldStatus},
+    offsets,
     points::PointMaps,
     probes::Probes,
     processors,
@@ -22,16 +22,13 @@ use crate::{
     program::{Hook, LIFE_CYCLE, Program, RESET, WALK},
     signals::{self, delays},
 };
-use agent_common::{Control, Offsets, Settings};
+use agent_common::{Control, Settings};
 use anyhow::{Context, bail};
 use aya::{
     Btf, EbpfLoader,
     maps::{Array, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
-use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-};
+use std::{collections::HashSet, path::Path};
 
 impl Kernel {
     /// Loads and attaches all programs, and takes in the sockets that are open already.
@@ -41,39 +38,35 @@ impl Kernel {
     /// that does not load is no error here: see [`Kernel::programs`] and [`Kernel::sees_life_cycle`].
     pub fn open(options: &Options) -> anyhow::Result<Self> {
         let types = KernelTypes::read(Path::new(VMLINUX))?;
-        let (mut offsets, mut fields) = offsets::find(&types, &options.off, lockdown() == Lockdown::Confidentiality);
-        if let Some(obstacle) = offsets::obstacle(&fields) {
+        let mut found = offsets::find(&types, &options.off, lockdown() == Lockdown::Confidentiality);
+        if let Some(obstacle) = offsets::obstacle(&found.fields) {
             bail!(obstacle);
         }
         // Where securityfs is not to be seen, only trying tells.
-        if lockdown() == Lockdown::Unknown && !loads_walk(options, &offsets)? {
-            (offsets, fields) = offsets::find(&types, &options.off, true);
+        if lockdown() == Lockdown::Unknown && !loads_walk(options, &found)? {
+            found = offsets::find(&types, &options.off, true);
         }
-        let enumerations = signals::ENUMERATIONS.map(|name| (name, types.enumerators(name)));
         drop(types);
-        let kernel = Self::open_with(options, offsets, fields).map(|mut kernel| {
-            kernel.enumerations.extend(enumerations);
-            kernel
-        });
+        let kernel = Self::open_with(options, found);
         // Reading the kernel's types takes tens of megabytes for a moment.
         give_back_memory();
         kernel
     }
 
-    /// [`Kernel::open`] with given offsets.
-    pub(super) fn open_with(options: &Options, offsets: Offsets, fields: Vec<FieldStatus>) -> anyhow::Result<Self> {
+    /// [`Kernel::open`] with what was found in the kernel's types.
+    pub(super) fn open_with(options: &Options, types: offsets::Found) -> anyhow::Result<Self> {
         let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let layout = Layout::of(options)?;
         let found = takeover::find(options.pins.as_deref(), &layout)?;
         let directory = found.place.as_ref().map(|(_, directory)| directory.clone());
-        let epoch = layout::epoch(options, &offsets);
+        let epoch = layout::epoch(options, &types.offsets);
         let settings = Settings {
             epoch,
             ..options.settings
         };
         let mut loader = EbpfLoader::new();
         loader
-            .override_global("OFFSETS", &offsets, true)
+            .override_global("OFFSETS", &types.offsets, true)
             .override_global("SETTINGS", &settings, true)
             .map_max_entries("FLOWS", options.flows);
         if let Some(directory) = &directory {
@@ -96,7 +89,7 @@ impl Kernel {
         let mut programs: Vec<ProgramStatus> = Vec::new();
         let (mut walk, mut amend) = (None, None);
         for program in signals::programs() {
-            let outcome = match program.obstacle(options, &offsets, &programs) {
+            let outcome = match program.obstacle(options, &types, &programs) {
                 Some(obstacle) => Err(obstacle),
                 None if is_same && program.is_lasting() && probes.resume(program.name) => Ok(()),
                 // Another one at the same hook would count again what the one that is there has counted.
@@ -178,8 +171,8 @@ impl Kernel {
             counted_walk: None,
             queues: HashSet::new(),
             programs,
-            fields,
-            enumerations: HashMap::new(),
+            fields: types.fields,
+            enumerations: types.enumerations,
             start,
             place: found.place,
             refused: found.refused,
@@ -233,12 +226,12 @@ fn attach(probes: &mut Probes, programs: &mut [ProgramStatus], is_replacing: boo
 }
 
 /// Whether the walk over open files can be loaded with these offsets: it reads kernel memory.
-fn loads_walk(options: &Options, offsets: &Offsets) -> anyhow::Result<bool> {
+fn loads_walk(options: &Options, types: &offsets::Found) -> anyhow::Result<bool> {
     let mut ebpf = EbpfLoader::new()
-        .override_global("OFFSETS", offsets, true)
+        .override_global("OFFSETS", &types.offsets, true)
         .map_max_entries("FLOWS", 64)
         .load(OBJECT)
         .context("cannot create the kernel maps")?;
     let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
-    Ok(WALK.obstacle(options, offsets, &[]).is_some() || WALK.load(&mut ebpf, &btf).is_ok())
+    Ok(WALK.obstacle(options, types, &[]).is_some() || WALK.load(&mut ebpf, &btf).is_ok())
 }

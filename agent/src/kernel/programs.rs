@@ -2,10 +2,11 @@
 
 use super::{
     Options, bpf,
+    offsets::Found,
     restrictions::{Lockdown, lockdown},
 };
 use crate::program::{Hook, Need, Program};
-use agent_common::{ABSENT, Offsets};
+use agent_common::ABSENT;
 use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, Iter, ProgramError, ProgramFd, RawTracePoint},
@@ -39,17 +40,20 @@ impl ProgramStatus {
 impl Program {
     /// Why it is not even tried: it is switched off, or something that it needs is not there. `earlier` are the programs
     /// before it in the list.
-    pub fn obstacle(&self, options: &Options, offsets: &Offsets, earlier: &[ProgramStatus]) -> Option<String> {
+    pub fn obstacle(&self, options: &Options, found: &Found, earlier: &[ProgramStatus]) -> Option<String> {
         if options.off.iter().any(|name| name == self.name) {
             return Some("it is switched off in the configuration (kernel.off)".to_owned());
         }
         self.needs.iter().find_map(|need| match need {
             Need::Program(other) => {
-                let found = earlier.iter().any(|status| status.program == other.name && status.active);
-                (!found).then(|| format!("it needs {}, which is not active", other.name))
+                let is_active = earlier.iter().any(|status| status.program == other.name && status.active);
+                (!is_active).then(|| format!("it needs {}, which is not active", other.name))
             }
-            Need::Field(field) if offsets.get(*field) == ABSENT => {
+            Need::Field(field) if found.offsets.get(*field) == ABSENT => {
                 Some(format!("this kernel has no {}.{}", field.structure(), field.path()))
+            }
+            Need::Argument(tracepoint, number) if found.arguments.get(tracepoint).is_some_and(|n| n < number) => {
+                Some(format!("the tracepoint {tracepoint} of this kernel does not have its argument {number}"))
             }
             Need::KernelMemory if lockdown() == Lockdown::Confidentiality => {
                 Some("lockdown=confidentiality forbids programs to read kernel memory".to_owned())
@@ -59,7 +63,7 @@ impl Program {
                  the node's (hostPID)"
                     .to_owned(),
             ),
-            Need::Field(_) | Need::KernelMemory | Need::KernelNumbers => None,
+            Need::Field(_) | Need::Argument(..) | Need::KernelMemory | Need::KernelNumbers => None,
         })
     }
 

@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
     program::{Need, RESET, SET_STATE, WALK},
-    signals::{accepts, delays, processes, scheduling},
+    signals::{accepts, delays, drops, processes, scheduling},
 };
-use agent_common::{Field, Offsets};
+use agent_common::Field;
 use std::path::Path;
 
 const OPTIONS: Options = Options {
@@ -15,7 +15,7 @@ const OPTIONS: Options = Options {
     pins: None,
 };
 
-fn offsets() -> (Offsets, Vec<FieldStatus>) {
+fn types() -> offsets::Found {
     offsets::find(
         &KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF"),
         &[],
@@ -25,10 +25,10 @@ fn offsets() -> (Offsets, Vec<FieldStatus>) {
 
 #[test]
 fn a_refused_program_shows_the_end_of_the_verifiers_log() {
-    let (mut offsets, fields) = offsets();
+    let mut types = types();
     // Beyond the end of the structure.
-    offsets.sk_err = 1 << 20;
-    let kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("the others load");
+    types.offsets.sk_err = 1 << 20;
+    let kernel = Kernel::open_with(&OPTIONS, types).expect("the others load");
     assert!(!kernel.sees_life_cycle());
     let missing: Vec<_> = (kernel.programs().iter()).filter(|status| !status.active).collect();
     assert_eq!(
@@ -53,8 +53,8 @@ fn a_program_that_is_switched_off_takes_along_only_what_needs_it() {
         ..OPTIONS
     };
     let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
-    let (offsets, fields) = offsets::find(&types, &options.off, false);
-    let kernel = Kernel::open_with(&options, offsets, fields).expect("it loads");
+    let types = offsets::find(&types, &options.off, false);
+    let kernel = Kernel::open_with(&options, types).expect("it loads");
     let reason = |name: &str| {
         let mut all = kernel.programs().iter();
         let status = all.find(|status| status.program == name).expect("there is one");
@@ -77,8 +77,8 @@ fn threads_with_other_numbers_are_not_watched() {
         numbers: false,
         ..OPTIONS
     };
-    let (offsets, fields) = offsets();
-    let kernel = Kernel::open_with(&options, offsets, fields).expect("it loads");
+    let types = types();
+    let kernel = Kernel::open_with(&options, types).expect("it loads");
     for program in [
         processes::FORK,
         processes::EXIT,
@@ -93,11 +93,11 @@ fn threads_with_other_numbers_are_not_watched() {
 
 #[test]
 fn an_absent_optional_field_switches_off_only_its_signal() {
-    let (mut offsets, fields) = offsets();
+    let mut types = types();
     for field in Field::ALL.iter().filter(|field| field.off_without().is_some()) {
-        offsets.set(*field, agent_common::ABSENT);
+        types.offsets.set(*field, agent_common::ABSENT);
     }
-    let kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("it loads");
+    let kernel = Kernel::open_with(&OPTIONS, types).expect("it loads");
     for (program, status) in signals::programs().zip(kernel.programs()) {
         let reason = status.reason.as_deref().unwrap_or_default();
         // What cannot do without a field says so, and is not even loaded.
@@ -109,8 +109,8 @@ fn an_absent_optional_field_switches_off_only_its_signal() {
 
 #[test]
 fn points_beyond_the_bound_are_lost_and_nothing_else_is() {
-    let (offsets, fields) = offsets();
-    let mut kernel = Kernel::open_with(&OPTIONS, offsets, fields).expect("it loads");
+    let types = types();
+    let mut kernel = Kernel::open_with(&OPTIONS, types).expect("it loads");
     let lost = |kernel: &Kernel| {
         let all = kernel.loss().expect("counters");
         all.into_iter()
@@ -133,10 +133,38 @@ fn points_beyond_the_bound_are_lost_and_nothing_else_is() {
 #[test]
 fn a_locked_kernel_hides_the_fields_that_only_a_probe_can_read() {
     let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
-    let (_, fields) = offsets::find(&types, &[], true);
-    let hidden: Vec<_> = (fields.iter())
+    let found = offsets::find(&types, &[], true);
+    let hidden: Vec<_> = (found.fields.iter())
         .filter(|field| field.reason.as_deref().is_some_and(|why| why.contains("lockdown")))
         .map(|field| field.field.as_str())
         .collect();
     assert_eq!(hidden.len(), 2, "{hidden:?}");
+}
+
+#[test]
+fn an_argument_that_a_tracepoint_lacks_switches_off_what_needs_it() {
+    let mut types = types();
+    // As before Linux 6.11.
+    types.arguments.insert("kfree_skb", 3);
+    let kernel = Kernel::open_with(&OPTIONS, types).expect("it loads");
+    let mut all = kernel.programs().iter();
+    let rejected = all.find(|status| status.program == drops::REJECTED.name);
+    assert_eq!(
+        rejected.expect("it is listed").reason.as_deref(),
+        Some("the tracepoint kfree_skb of this kernel does not have its argument 4")
+    );
+    assert!(kernel.is_active(&drops::DROPPED));
+}
+
+#[test]
+fn enumerations_and_tracepoints_are_found_by_name() {
+    let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
+    let names = types.enumerators(drops::REASONS);
+    assert!(
+        names.values().any(|name| name == "SKB_DROP_REASON_NETFILTER_DROP"),
+        "{names:?}"
+    );
+    assert!(types.enumerators("no_such_enumeration").is_empty());
+    assert_eq!(types.arguments("inet_sock_set_state"), Some(3));
+    assert_eq!(types.arguments("no_such_tracepoint"), None);
 }

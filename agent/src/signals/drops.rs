@@ -24,7 +24,7 @@ pub const REJECTED: Program = Program {
     name: "packet_rejected",
     hook: Hook::Points("kfree_skb"),
     signal: "received packets that a point's socket did not take, as when its buffer is full (Linux 6.11)",
-    needs: &[Need::Program(&DROPPED)],
+    needs: &[Need::Argument("kfree_skb", 4), Need::Program(&DROPPED)],
 };
 
 /// The programs of this signal.

@@ -42,7 +42,7 @@ struct Traffic {
 impl Traffic {
     fn new() -> Self {
         let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
-        let (offsets, fields) = offsets::find(&types, &[], false);
+        let types = offsets::find(&types, &[], false);
         let options = Options {
             flows: 8_192,
             settings: Settings::DEFAULT,
@@ -56,7 +56,7 @@ impl Traffic {
             .expect("this thread's network")
             .ino();
         Self {
-            kernel: Kernel::open_with(&options, offsets, fields).expect("it loads"),
+            kernel: Kernel::open_with(&options, types).expect("it loads"),
             listeners: (0..PORTS)
                 .map(|_| TcpListener::bind("127.0.0.1:0").expect("it listens"))
                 .collect(),
