@@ -5,11 +5,11 @@
 //! connections also go one by one, and at once, through `failures`. `cli` is the command line over all of it; `narrows failures` and
 //! `narrows report` are for people: they ask a running agent, or a Prometheus that scrapes many.
 
-pub mod agent;
 pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod duration;
 pub mod export;
 pub mod failures;
@@ -25,5 +25,6 @@ pub mod program;
 #[cfg(test)]
 mod purity;
 pub mod signals;
+pub mod table;
 pub mod uninstall;
 mod yaml;

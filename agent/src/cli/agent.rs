@@ -48,6 +48,6 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    crate::agent::run(&settings.config()?)?;
+    crate::daemon::run(&settings.config()?)?;
     Ok(ExitCode::SUCCESS)
 }

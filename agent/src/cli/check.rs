@@ -2,9 +2,9 @@
 
 use super::{output::print, settings::Settings};
 use crate::{
-    agent::InventoryFile,
     clock,
     config::Config,
+    daemon::InventoryFile,
     identity::{Observer, kubernetes},
     kernel::{self, Kernel, KernelTypes, Lockdown, Pins, Unusable},
     node::{self, Cgroups, resources::Reader},

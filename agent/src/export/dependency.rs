@@ -3,36 +3,33 @@
 use super::{
     rows::{by_reason, local, point_labels},
     saturation::worst_ratio,
-    snapshot::{PartyRows, PointRow, Snapshot},
+    snapshot::Snapshot,
 };
 use crate::{
     identity::Workload,
     metrics::{
-        Encoder, Labels,
+        Encoder, Label, Labels,
         dependents::{
             ACTIVE_WORKLOADS, CHOKE_RISK, CONCENTRATION, DEPENDENT_ACTIVE, DEPENDENT_BYTES, DEPENDENT_CONNECTIONS,
             DEPENDENT_FAILURES, DEPENDENT_OPEN, DEPENDENT_SHARE, DEPENDENTS, DEPENDENTS_UNTRACKED, SERVED,
             SERVED_ACTIVE, SERVED_CONNECTIONS, SERVED_FAILURES, SERVED_OPEN, SERVED_UNTRACKED, TRAFFIC_SHARE,
         },
+        labels::{DESTINATION, SOURCE},
         with,
     },
-    model::{Counts, Share, saturation},
+    model::{
+        Counts, Share,
+        rows::{EndpointRows, PointRow},
+        saturation,
+    },
 };
 use std::fmt;
 
-/// Names of the labels for namespace, name and principal.
-type Names = [&'static str; 3];
+/// The labels for namespace, name and principal.
+type Names = &'static [Label];
 
 /// One of the two sides of a point.
-type Of = fn(&PointRow) -> &PartyRows;
-
-const SOURCE: Names = ["source_workload_namespace", "source_workload", "source_principal"];
-
-const DESTINATION: Names = [
-    "destination_workload_namespace",
-    "destination_workload",
-    "destination_principal",
-];
+type Of = fn(&PointRow) -> &EndpointRows;
 
 /// Encodes them.
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
@@ -58,12 +55,12 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
             let risk = saturation::choke_risk(
                 worst_ratio(snapshot, &row.load)?,
                 row.window.dependents.workloads,
-                snapshot.workloads,
+                snapshot.model.workloads,
             );
             Some((point_labels(row), risk?))
         }),
     )?;
-    encoder.write(&ACTIVE_WORKLOADS, std::iter::once((vec![], snapshot.workloads)))
+    encoder.write(&ACTIVE_WORKLOADS, std::iter::once((vec![], snapshot.model.workloads)))
 }
 
 fn dependents(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
@@ -86,10 +83,11 @@ fn dependents(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     encoder.write(
         &DEPENDENT_SHARE,
         snapshot.points.iter().flat_map(|row| {
-            let known = row.dependents.rows.iter().zip(&row.shares);
-            known
-                .filter(|(party, _)| party.active)
-                .filter_map(|(party, share)| Some((with(point_labels(row), names(SOURCE, &party.key)), (*share)?)))
+            let active = row.dependents.rows.iter().filter(|dependent| dependent.row.active);
+            active.filter_map(|dependent| {
+                let labels = with(point_labels(row), names(SOURCE, &dependent.row.key));
+                Some((labels, dependent.share?))
+            })
         }),
     )?;
     encoder.write(
@@ -141,30 +139,34 @@ fn counts(row: &PointRow, counts: Counts) -> [(Labels<'_>, usize); 3] {
     .map(|(scope, n)| (with(point_labels(row), [("scope", scope)]), n))
 }
 
-fn names(names: Names, who: &Workload) -> [(&'static str, &str); 3] {
-    let [namespace, name, principal] = names;
-    [
-        (namespace, who.namespace.as_str()),
-        (name, who.name.as_str()),
-        (principal, who.principal.as_str()),
-    ]
+fn names(labels: Names, who: &Workload) -> impl Iterator<Item = (&'static str, &str)> {
+    let values = [who.namespace.as_str(), who.name.as_str(), who.principal.as_str()];
+    labels.iter().map(|label| label.name).zip(values)
 }
 
 fn active<'a>(snapshot: &'a Snapshot, of: Of, labels: Names) -> impl Iterator<Item = (Labels<'a>, bool)> {
     snapshot.points.iter().flat_map(move |row| {
         let rows = of(row).rows.iter();
-        rows.map(move |party| (with(point_labels(row), names(labels, &party.key)), party.active))
+        rows.map(move |endpoint| {
+            let endpoint = &endpoint.row;
+            (with(point_labels(row), names(labels, &endpoint.key)), endpoint.active)
+        })
     })
 }
 
 /// The shares of all: those in detail, and the others under what they are called.
 fn shares<'a>(snapshot: &'a Snapshot, of: Of, labels: Names) -> impl Iterator<Item = (Labels<'a>, &'a Share)> {
     snapshot.points.iter().flat_map(move |row| {
-        let parties = of(row);
-        let detail = parties.rows.iter();
-        let detail = detail.map(move |party| (with(point_labels(row), names(labels, &party.key)), &party.tally));
-        let rest = parties.rest.iter();
-        let rest = rest.map(move |(name, share)| (with(point_labels(row), labels.map(|label| (label, *name))), share));
+        let endpoints = of(row);
+        let detail = endpoints.rows.iter().map(move |endpoint| {
+            let endpoint = &endpoint.row;
+            (with(point_labels(row), names(labels, &endpoint.key)), &endpoint.tally)
+        });
+        let rest = endpoints.rest.iter();
+        let rest = rest.map(move |(name, share)| {
+            let all = labels.iter().map(|label| (label.name, *name));
+            (with(point_labels(row), all), share)
+        });
         detail.chain(rest)
     })
 }

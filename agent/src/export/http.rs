@@ -69,7 +69,7 @@ async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMap) -> Respo
 
 async fn ready(State(server): State<Arc<Server>>) -> Response {
     let snapshot = server.snapshot.load();
-    match (snapshot.ticks, &snapshot.tick_error) {
+    match (snapshot.tick.number, &snapshot.tick.error) {
         (0, _) => (StatusCode::SERVICE_UNAVAILABLE, "the first tick has not ended yet\n").into_response(),
         (_, Some(error)) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -83,29 +83,30 @@ async fn ready(State(server): State<Arc<Server>>) -> Response {
 async fn status(State(server): State<Arc<Server>>) -> Json<Value> {
     let snapshot = server.snapshot.load();
     let lost: Vec<_> = snapshot
-        .loss
+        .kernel
+        .lost
         .iter()
         .map(|(what, n)| json!({ "what": what.label(), "count": n }))
         .collect();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "kernel": node::kernel_release(),
-        "ticks": snapshot.ticks,
-        "tick_error": snapshot.tick_error,
-        "programs": snapshot.programs,
+        "ticks": snapshot.tick.number,
+        "tick_error": snapshot.tick.error,
+        "programs": snapshot.kernel.programs,
         "signals": snapshot.signals,
-        "kernel_fields": snapshot.fields,
+        "kernel_fields": snapshot.kernel.fields,
         "lost": lost,
         "bounds": {
-            "flows": snapshot.flows,
-            "overflow": snapshot.overflow,
-            "points": snapshot.point_bound,
-            "waiting_counts": snapshot.waiting.0,
-            "cgroups": snapshot.cgroups.0,
-            "failure_events": snapshot.failure_events.1,
+            "flows": snapshot.flows(),
+            "overflow": snapshot.overflow_flows(),
+            "points": snapshot.model.points,
+            "waiting_counts": snapshot.model.waiting,
+            "cgroups": snapshot.identity.cgroups,
+            "failure_events": snapshot.failures.kept,
         },
-        "kubernetes": snapshot.cluster,
-        "unknown_cgroup_layout": snapshot.strange_cgroup,
-        "inventory": snapshot.inventory,
+        "kubernetes": snapshot.identity.cluster,
+        "unknown_cgroup_layout": snapshot.identity.unrecognized_cgroup,
+        "inventory": snapshot.identity.inventory,
     }))
 }

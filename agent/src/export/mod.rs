@@ -14,4 +14,4 @@ mod text;
 
 pub use collector::series;
 pub use http::router;
-pub use snapshot::{Bound, BoundaryRows, ClusterStatus, InventoryStatus, PartyRows, PointRow, Shared, Snapshot};
+pub use snapshot::{ClusterStatus, Identity, InventoryStatus, Reported, Shared, Snapshot, Tick};

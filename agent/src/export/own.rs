@@ -34,6 +34,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     encoder.write(
         &PROGRAM_ACTIVE,
         snapshot
+            .kernel
             .programs
             .iter()
             .map(|p| (vec![("program", p.program.into())], p.active)),
@@ -48,6 +49,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     encoder.write(
         &PROGRAM_RUNS,
         snapshot
+            .kernel
             .costs
             .iter()
             .map(|cost| (vec![("program", cost.program.into())], cost.runs)),
@@ -55,6 +57,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     encoder.write(
         &PROGRAM_SECONDS,
         snapshot
+            .kernel
             .costs
             .iter()
             .map(|cost| (vec![("program", cost.program.into())], cost.seconds)),
@@ -63,31 +66,38 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     encoder.write(
         &LOST,
         snapshot
-            .loss
+            .kernel
+            .lost
             .iter()
             .map(|(what, n)| (vec![("what", what.label().into())], *n))
             .chain([
-                (vec![("what", "program_run".into())], snapshot.skipped),
-                (vec![("what", "state_change".into())], snapshot.missed_changes),
-                (vec![("what", "unseen_connection".into())], snapshot.unseen),
-                (vec![("what", "point".into())], snapshot.points_turned_away),
-                (vec![("what", "cgroup".into())], snapshot.cgroups.1),
-                (vec![("what", "attribution_wait".into())], snapshot.waiting.1),
-                (vec![("what", "party".into())], snapshot.parties_turned_away.0),
-                (vec![("what", "pair".into())], snapshot.parties_turned_away.1),
+                (vec![("what", "program_run".into())], snapshot.kernel.skipped_runs),
+                (vec![("what", "state_change".into())], snapshot.kernel.missed_changes),
+                (vec![("what", "unseen_connection".into())], snapshot.model.unseen),
+                (vec![("what", "point".into())], snapshot.model.points.rejected),
+                (vec![("what", "cgroup".into())], snapshot.identity.cgroups.rejected),
+                (
+                    vec![("what", "attribution_wait".into())],
+                    snapshot.model.waiting.rejected,
+                ),
+                (vec![("what", "party".into())], snapshot.model.rejected_endpoints),
+                (vec![("what", "pair".into())], snapshot.boundary.pairs.rejected),
             ])
-            .chain(snapshot.cluster.iter().flat_map(|cluster| {
+            .chain(snapshot.identity.cluster.iter().flat_map(|cluster| {
                 [
                     (vec![("what", "cluster_object".into())], cluster.sizes.turned_away),
                     (vec![("what", "late_address".into())], cluster.sizes.late),
                 ]
             })),
     )?;
-    encoder.write(&MENDED, std::iter::once((vec![], snapshot.mended)))?;
-    encoder.write(&FAILURE_EVENTS, std::iter::once((vec![], snapshot.failure_events.0)))?;
+    encoder.write(
+        &MENDED,
+        std::iter::once((vec![], snapshot.kernel.mended + snapshot.model.mended)),
+    )?;
+    encoder.write(&FAILURE_EVENTS, std::iter::once((vec![], snapshot.failures.number)))?;
     encoder.write(
         &ATTRIBUTED,
-        snapshot.attributed.iter().map(|((end, found), n)| {
+        snapshot.model.attributed.iter().map(|((end, found), n)| {
             let end = match end {
                 End::Local => "local",
                 End::Remote => "remote",
@@ -106,26 +116,28 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     encoder.write(
         &INVENTORY_VALID,
         snapshot
+            .identity
             .inventory
             .file
             .iter()
-            .map(|_| (vec![], snapshot.inventory.error.is_none())),
+            .map(|_| (vec![], snapshot.identity.inventory.error.is_none())),
     )?;
     encoder.write(
         &INVENTORY_MISSING,
         snapshot
+            .identity
             .inventory
             .file
             .iter()
-            .map(|_| (vec![], snapshot.inventory.missing.len())),
+            .map(|_| (vec![], snapshot.identity.inventory.missing.len())),
     )?;
-    encoder.write(&TICK, std::iter::once((vec![], &snapshot.tick_seconds)))?;
+    encoder.write(&TICK, std::iter::once((vec![], &snapshot.tick.seconds)))?;
     own_process(encoder)
 }
 
 /// What the agent knows of its cluster, and how fresh that is.
 fn cluster(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
-    let sources = || snapshot.cluster.iter().flat_map(|cluster| &cluster.sources);
+    let sources = || snapshot.identity.cluster.iter().flat_map(|cluster| &cluster.sources);
     let labels = |row: &SourceRow| vec![("source", row.label.into())];
     encoder.write(&LIST_AGE, sources().map(|row| (labels(row), row.age_seconds)))?;
     encoder.write(&LIST_SYNCED, sources().map(|row| (labels(row), row.status.synced)))?;
@@ -135,29 +147,37 @@ fn cluster(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     encoder.write(&UNREADABLE, sources().map(|row| (labels(row), row.status.unreadable)))?;
     encoder.write(
         &ADDRESSES,
-        snapshot.cluster.iter().map(|cluster| (vec![], cluster.sizes.addresses)),
+        snapshot
+            .identity
+            .cluster
+            .iter()
+            .map(|cluster| (vec![], cluster.sizes.addresses)),
     )?;
     encoder.write(
         &WORKLOADS,
-        snapshot.cluster.iter().map(|cluster| (vec![], cluster.sizes.workloads)),
+        snapshot
+            .identity
+            .cluster
+            .iter()
+            .map(|cluster| (vec![], cluster.sizes.workloads)),
     )
 }
 
 /// How full tables are.
 fn bounds(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     for (table, bound) in [
-        (&FLOWS, snapshot.flows),
-        (&OVERFLOW, snapshot.overflow),
-        (&POINTS, snapshot.point_bound),
+        (&FLOWS, snapshot.flows()),
+        (&OVERFLOW, snapshot.overflow_flows()),
+        (&POINTS, snapshot.model.points),
         (&PAIRS, snapshot.boundary.pairs),
-        (&WAITING, snapshot.waiting.0),
-        (&CGROUPS, snapshot.cgroups.0),
-        (&FAILURE_RECORDS, snapshot.failure_events.1),
+        (&WAITING, snapshot.model.waiting),
+        (&CGROUPS, snapshot.identity.cgroups),
+        (&FAILURE_RECORDS, snapshot.failures.kept),
     ] {
         encoder.write(&table.used, [(vec![], bound.used)])?;
         encoder.write(&table.limit, [(vec![], bound.limit)])?;
     }
-    let Some(cluster) = &snapshot.cluster else {
+    let Some(cluster) = &snapshot.identity.cluster else {
         return Ok(());
     };
     encoder.write(&PODS.used, [(vec![], cluster.sizes.pods)])?;

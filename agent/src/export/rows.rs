@@ -1,7 +1,10 @@
 //! What rows of several families have in common: their labels, and which points they are about.
 
-use super::snapshot::{PointRow, Snapshot};
-use crate::metrics::{Labels, with};
+use super::snapshot::Snapshot;
+use crate::{
+    metrics::{Labels, with},
+    model::rows::PointRow,
+};
 use agent_common::Reason;
 
 /// The labels of every series of a point.

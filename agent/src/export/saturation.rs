@@ -3,11 +3,11 @@
 
 use super::{
     rows::{local, point_labels},
-    snapshot::{PointRow, Snapshot},
+    snapshot::Snapshot,
 };
 use crate::{
     metrics::{Encoder, Labels, load, resources, with},
-    model::{PointLoad, Resources, saturation},
+    model::{PointLoad, Resources, rows::PointRow, saturation},
     node::resources::Pressure,
     signals::{scheduling, sockets},
 };

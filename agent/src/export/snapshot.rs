@@ -4,85 +4,20 @@ use crate::{
     clock::Millis,
     config::Scope,
     histogram::Histogram,
-    identity::{
-        Workload,
-        kubernetes::{Directory, Kubernetes, Sizes, SourceStatus},
-    },
-    kernel::{FieldStatus, ProgramCost, ProgramStatus},
+    identity::kubernetes::{Directory, Kubernetes, Sizes, SourceStatus},
+    kernel,
     metrics::Series,
     model::{
-        Boundary, ByKind, Bypass, Called, CalledPoint, Connections, End, Found, Mode, Pair, PointLoad, Row, Share,
-        Window,
+        self, Called, CalledPoint,
+        rows::{BoundaryRows, PointRow},
     },
     program::Offer,
     signals::Signal,
+    table::Table,
 };
-use agent_common::Loss;
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-/// A point and who depends on it.
-#[derive(Clone, Debug)]
-pub struct PointRow {
-    /// Its load.
-    pub load: PointLoad,
-    /// What is known of its reach in the window.
-    pub window: Window,
-    /// Who depends on it.
-    pub dependents: PartyRows,
-    /// Of those in detail, the share of each one's connections that pass the point; `None` where it is not known.
-    pub shares: Vec<Option<f64>>,
-    /// Who is reached through it.
-    pub served: PartyRows,
-}
-
-/// The workloads at one side of a point.
-#[derive(Clone, Debug, Default)]
-pub struct PartyRows {
-    /// Those in detail.
-    pub rows: Vec<Row<Arc<Workload>, Share>>,
-    /// The others, by what they are called.
-    pub rest: Vec<(&'static str, Share)>,
-    /// How many of them have traffic in the window.
-    pub untracked: usize,
-}
-
-/// Where policy is enforced.
-#[derive(Clone, Debug, Default)]
-pub struct BoundaryRows {
-    /// Connections that workloads of this node accepted.
-    pub enforced: Vec<Row<Pair, ByKind>>,
-    /// Those of pairs that are not in detail.
-    pub enforced_rest: Vec<(&'static str, ByKind)>,
-    /// Connections that passed by a point that was expected.
-    pub bypassed: Vec<Row<Bypass, Connections>>,
-    /// Those of pairs that are not in detail.
-    pub bypassed_rest: Vec<(&'static str, Connections)>,
-    /// How many pairs of each are in detail.
-    pub pairs: Bound,
-    /// How each workload of this node takes part in its mesh, by namespace and name.
-    pub modes: BTreeMap<(String, String), Mode>,
-}
-
-impl BoundaryRows {
-    /// As it is now.
-    pub fn of(boundary: &Boundary, window: Duration, now: Instant) -> Self {
-        let (used, limit) = boundary.enforced.size();
-        Self {
-            enforced: boundary.enforced.rows(window, now),
-            enforced_rest: boundary.enforced.rest().map(|(name, by)| (name, *by)).into(),
-            bypassed: boundary.bypassed.rows(window, now),
-            bypassed_rest: boundary.bypassed.rest().map(|(name, n)| (name, *n)).into(),
-            pairs: Bound { used, limit },
-            modes: boundary.modes(),
-        }
-    }
-}
+use std::sync::Arc;
 
 /// The state of the inventory file.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -146,83 +81,87 @@ impl ClusterStatus {
     }
 }
 
-/// A table and its bound.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Bound {
-    /// Entries in use.
-    pub used: usize,
-    /// Entries it may have.
-    pub limit: usize,
+/// The tick that found it.
+#[derive(Clone, Debug, Default)]
+pub struct Tick {
+    /// Ticks completed, this one included.
+    pub number: u64,
+    /// How long the ticks took.
+    pub seconds: Histogram,
+    /// What went wrong in the last one.
+    pub error: Option<String>,
 }
 
-/// Everything the agent shows.
+/// What is known of who is who.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// Ticks completed, this one included.
-    pub ticks: u64,
-    /// Points.
-    pub points: Vec<PointRow>,
-    /// Points as their callers see them.
-    pub called: Vec<(CalledPoint, Called)>,
-    /// Connections by what was found at each end.
-    pub attributed: BTreeMap<(End, Found), u64>,
-    /// Where policy is enforced, and what passes it by.
-    pub boundary: BoundaryRows,
-    /// Workloads with traffic in the window.
-    pub workloads: usize,
-    /// Times that a dependent or served workload, or a pair, found no place.
-    pub parties_turned_away: (u64, u64),
-    /// What was lost in the kernel.
-    pub loss: Vec<(Loss, u64)>,
-    /// Points that are not counted, because there are too many.
-    pub points_turned_away: u64,
-    /// Runs of kernel programs that the kernel left out.
-    pub skipped: u64,
-    /// Changes of state of sockets that no program has handled.
-    pub missed_changes: u64,
-    /// Connections that were ended because only changes of state that were missed explain that they were open.
-    pub mended: u64,
-    /// Connections that ended and had never been seen to begin.
-    pub unseen: u64,
-    /// The kernel programs.
-    pub programs: Vec<ProgramStatus>,
-    /// Their cost.
-    pub costs: Vec<ProgramCost>,
-    /// What depends on what this node offers.
-    pub signals: Vec<Signal>,
-    /// Kernel fields.
-    pub fields: Vec<FieldStatus>,
-    /// The flow table.
-    pub flows: Bound,
-    /// The overflow table.
-    pub overflow: Bound,
-    /// Points.
-    pub point_bound: Bound,
-    /// How long the ticks took.
-    pub tick_seconds: Histogram,
-    /// What went wrong in the last tick.
-    pub tick_error: Option<String>,
+pub struct Identity {
     /// The inventory.
     pub inventory: InventoryStatus,
     /// The cluster, when there is one.
     pub cluster: Option<ClusterStatus>,
-    /// Counts that wait for an identity, and connections that could not wait.
-    pub waiting: (Bound, u64),
-    /// Cgroups that are remembered, and those that found no place.
-    pub cgroups: (Bound, u64),
-    /// Failed connections that the kernel told of one by one, and those of them that are kept.
-    pub failure_events: (u64, Bound),
+    /// Cgroups that are remembered.
+    pub cgroups: Table,
+    /// A cgroup that seems to be a pod's, but is laid out in a way that is not known.
+    pub unrecognized_cgroup: Option<String>,
+}
+
+/// Failed connections that the kernel reported one by one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reported {
+    /// How many so far.
+    pub number: u64,
+    /// Those that are kept.
+    pub kept: Table,
+}
+
+/// Everything the agent shows, by whom it comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The tick.
+    pub tick: Tick,
+    /// Points.
+    pub points: Vec<PointRow>,
+    /// Points as their callers see them.
+    pub called: Vec<(CalledPoint, Called)>,
+    /// Where policy is enforced, and what passes it by.
+    pub boundary: BoundaryRows,
+    /// The model's tables, and what it could not count.
+    pub model: model::Status,
+    /// Programs, fields and losses of the kernel boundary.
+    pub kernel: kernel::Status,
+    /// Who is who.
+    pub identity: Identity,
+    /// Failures one by one.
+    pub failures: Reported,
+    /// What depends on what this node offers.
+    pub signals: Vec<Signal>,
     /// What the agents before this one had counted.
     pub before: Option<Arc<Series>>,
-    /// A cgroup that seems to be a pod's, but is laid out in a way that is not known.
-    pub strange_cgroup: Option<String>,
 }
 
 impl Snapshot {
+    /// How full the kernel's flow table is.
+    pub const fn flows(&self) -> Table {
+        Table {
+            used: self.model.flows,
+            limit: self.kernel.flows_limit,
+            rejected: 0,
+        }
+    }
+
+    /// How full the kernel's table for owners whose flows found no place is.
+    pub const fn overflow_flows(&self) -> Table {
+        Table {
+            used: self.model.overflow_flows,
+            limit: self.kernel.overflow_limit,
+            rejected: 0,
+        }
+    }
+
     /// What this kernel offers: what rests on anything else is not shown, rather than shown as 0.
     pub fn offer(&self) -> Offer {
-        let programs = self.programs.iter().filter(|status| status.active);
-        let fields = self.fields.iter().filter(|status| status.offset.is_some());
+        let programs = self.kernel.programs.iter().filter(|status| status.active);
+        let fields = self.kernel.fields.iter().filter(|status| status.offset.is_some());
         Offer {
             programs: programs.map(|status| status.program).collect(),
             fields: fields.map(|status| status.place).collect(),

@@ -1,6 +1,7 @@
 //! The newest records, in a bounded place. One writes, many read, each from where it is, and nobody waits for a slow reader.
 
 use super::{filter::Filter, record::Record};
+use crate::table::Table;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -122,8 +123,12 @@ impl Ring {
     }
 
     /// Records in the ring, and how many there may be.
-    pub fn size(&self) -> (usize, usize) {
-        (self.inner().records.len(), self.limit)
+    pub fn table(&self) -> Table {
+        Table {
+            used: self.inner().records.len(),
+            limit: self.limit,
+            rejected: 0,
+        }
     }
 
     /// Records that have left the ring. Each was in it when it came, so nothing is lost with them but the past.
@@ -262,7 +267,7 @@ mod tests {
     #[test]
     fn numbers_have_no_gap_and_the_oldest_leave() {
         let ring = Ring::new(5, 0);
-        assert_eq!((ring.next(), ring.left(), ring.size()), (1, 0, (0, 5)));
+        assert_eq!((ring.next(), ring.left(), ring.table().used), (1, 0, 0));
         assert_eq!(ring.read(0, 10, &ALL).next, 1);
         ring.push(some(3));
         assert_eq!(numbers(&ring.read(0, 10, &ALL).records), [1, 2, 3]);
@@ -272,7 +277,7 @@ mod tests {
             (numbers(&page.records), page.next, page.missed),
             (vec![3, 4, 5, 6, 7], 8, 2)
         );
-        assert_eq!((ring.left(), ring.size()), (2, (5, 5)));
+        assert_eq!((ring.left(), ring.table().used, ring.table().limit), (2, 5, 5));
         let page = ring.read(5, 2, &ALL);
         assert_eq!((numbers(&page.records), page.next, page.missed), (vec![5, 6], 7, 0));
         assert_eq!(numbers(&ring.newest(2, &ALL).records), [6, 7]);

@@ -2,7 +2,10 @@
 //! no way to find out more.
 
 use super::{Endpoint, Identity, kubernetes::LocalPod};
-use crate::points::{Kind, Point};
+use crate::{
+    points::{Kind, Point},
+    table::Table,
+};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -124,8 +127,12 @@ impl CgroupOwners {
     }
 
     /// Cgroups that are remembered, how many there may be, and how many found no place.
-    pub fn sizes(&self) -> (usize, usize, u64) {
-        (self.known.len(), self.limit, self.rejected)
+    pub fn table(&self) -> Table {
+        Table {
+            used: self.known.len(),
+            limit: self.limit,
+            rejected: self.rejected,
+        }
     }
 
     /// What is known of a cgroup.

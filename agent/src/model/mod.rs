@@ -24,7 +24,9 @@ mod reach;
 mod recall;
 mod recent;
 mod resources;
+pub mod rows;
 pub mod saturation;
+mod status;
 mod waiting;
 mod ways;
 
@@ -35,6 +37,8 @@ pub use parties::{Counts, Parties, Share};
 pub use reach::{Reach, Window};
 pub use recall::Remembered;
 pub use resources::Resources;
+
+pub use status::Status;
 
 use crate::{
     identity::{Binding, Endpoint, Identities, Neighbourhood, Queue, Span, Workload},
@@ -508,6 +512,11 @@ impl Model {
     /// Counts that wait for an identity, how many may, and the connections that could not wait because of that bound.
     pub fn waiting(&self) -> (usize, usize, u64) {
         (self.waiting.len(), self.waiting.limit(), self.flushed_early)
+    }
+
+    /// How many points may have series.
+    pub const fn points_limit(&self) -> usize {
+        self.bounds.points
     }
 
     /// The window for dependents.

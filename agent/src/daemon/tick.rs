@@ -1,4 +1,4 @@
-//! One turn of the wheel: sample, read, resolve, add up, publish.
+//! One tick: sample, read, attribute, add up, publish.
 
 mod succession;
 
@@ -6,19 +6,19 @@ use super::{inside::InsideWatch, inventory_file::InventoryFile};
 use crate::{
     clock::{self, BootClock},
     config::{Config, Scope},
-    export::{Bound, BoundaryRows, ClusterStatus, PartyRows, PointRow, Snapshot},
+    export::{ClusterStatus, Identity, Reported, Snapshot, Tick},
     failures::{Intake, Patience, Ring, Untold},
     histogram::Histogram,
     identity::{Observer, Question, Span, kubernetes::Kubernetes},
-    kernel::{Kernel, OVERFLOW_LIMIT, Reading},
+    kernel::{self, Kernel, Reading},
     metrics::Series,
-    model::{Bounds, Model, Moment, Parties, PointLoad, Share, Window},
+    model::{self, Bounds, Model, Moment, rows},
     node::{Cgroups, resources::Reader},
-    points::{Point, Rules},
+    points::Rules,
 };
 use agent_common::{ListenerSample, Loss};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     os::fd::BorrowedFd,
     sync::Arc,
     time::{Duration, Instant},
@@ -36,7 +36,6 @@ pub struct Ticker {
     intake: Intake,
     before: i64,
     flows_limit: usize,
-    points_limit: usize,
     ticks: u64,
     tick_seconds: Histogram,
     lost: Vec<(Loss, u64)>,
@@ -85,7 +84,6 @@ impl Ticker {
             intake: Intake::new(failures, config.limits.failure_events, patience),
             cluster,
             flows_limit: config.limits.flows as usize,
-            points_limit: config.limits.points,
             ticks: 0,
             tick_seconds: Histogram::default(),
             lost: Vec::new(),
@@ -207,10 +205,9 @@ impl Ticker {
         };
         self.before = span.to;
         let when = Moment { at: now, span };
-        self.inside.before(&mut self.kernel, &self.observer, &mut self.model)?;
-        let listeners = self.kernel.sample(self.inside.processes())?;
-        self.local_points(now);
-        self.inside.after(&mut self.kernel, &self.observer, &mut self.model)?;
+        let listeners = self
+            .inside
+            .look(&mut self.kernel, &self.observer, &mut self.model, now)?;
         self.look_around(&listeners, now);
         let read = self.count(&listeners, when);
         if read.is_ok() {
@@ -218,8 +215,9 @@ impl Ticker {
         }
         self.inside.conclude(&mut self.kernel, &mut self.model)?;
         self.observer.answer(self.model.take_questions());
-        // Those that were recognised only now.
-        self.local_points(now);
+        // Points that were recognised only now.
+        let points = self.observer.owners().points().map(|(_, _, point)| point);
+        self.model.local_points(points, now);
         self.settle(when)?;
         self.drain();
         // After them: what is missing among them is known when they are.
@@ -233,12 +231,6 @@ impl Ticker {
         });
         // What was read is counted, also when the reading broke off.
         read
-    }
-
-    /// The model learns which points have a process here.
-    fn local_points(&mut self, now: Instant) {
-        let points = self.observer.owners().points().map(|(_, _, point)| point);
-        self.model.local_points(points, now);
     }
 
     /// The model learns who is where. What listens is looked at first, as it does not wait.
@@ -280,91 +272,35 @@ impl Ticker {
         Ok(())
     }
 
-    fn row(&self, load: &PointLoad, windows: &HashMap<Arc<Point>, Window>, now: Instant) -> PointRow {
-        let window = self.model.window();
-        let rows = |parties: &Parties| {
-            let rest = parties.rest().map(|(name, share)| (name, share.clone()));
-            PartyRows {
-                rows: parties.rows(window, now),
-                rest: rest
-                    .into_iter()
-                    .filter(|(_, share)| *share != Share::default())
-                    .collect(),
-                untracked: parties.untracked(),
-            }
-        };
-        let reach = self.model.reach_of(&load.point);
-        let dependents = reach.map(|reach| rows(&reach.dependents)).unwrap_or_default();
-        let shares = dependents.rows.iter();
-        PointRow {
-            load: load.clone(),
-            window: windows.get(&load.point).cloned().unwrap_or_default(),
-            shares: shares.map(|row| self.model.share(&row.key, &load.point, now)).collect(),
-            dependents,
-            served: reach.map(|reach| rows(&reach.served)).unwrap_or_default(),
+    fn snapshot(&self, now: Instant, error: Option<String>) -> Snapshot {
+        Snapshot {
+            tick: Tick {
+                number: self.ticks,
+                seconds: self.tick_seconds.clone(),
+                error,
+            },
+            points: rows::points(&self.model, now),
+            called: self.model.called().clone().into_iter().collect(),
+            boundary: rows::boundary(&self.model, now),
+            model: model::Status::of(&self.model),
+            kernel: kernel::Status::of(&self.kernel, &self.lost, self.flows_limit),
+            identity: self.identity(),
+            failures: Reported {
+                number: self.intake.ring().next() - 1,
+                kept: self.intake.ring().table(),
+            },
+            signals: self.resources.signals().to_vec(),
+            before: self.former.clone(),
         }
     }
 
-    fn snapshot(&self, now: Instant, tick_error: Option<String>) -> Snapshot {
-        let windows = self.model.windows(now);
-        let points: Vec<_> = self.model.points().map(|load| self.row(load, &windows, now)).collect();
-        let overflow = self.model.overflow_flows();
-        Snapshot {
-            ticks: self.ticks,
-            point_bound: Bound {
-                used: points.len(),
-                limit: self.points_limit,
-            },
-            points,
-            called: self
-                .model
-                .called()
-                .iter()
-                .map(|(point, called)| (point.clone(), called.clone()))
-                .collect(),
-            attributed: self.model.attributed().clone(),
-            boundary: BoundaryRows::of(self.model.boundary(), self.model.window(), now),
-            workloads: self.model.workloads(),
-            parties_turned_away: self.model.rejected_endpoints(),
-            loss: self.lost.clone(),
-            skipped: self.kernel.skipped_runs(),
-            missed_changes: self.kernel.missed_changes(),
-            mended: self.kernel.mended() + self.model.mended(),
-            unseen: self.model.unseen(),
-            points_turned_away: self.model.rejected_points(),
-            programs: self.kernel.programs().to_vec(),
-            signals: self.resources.signals().to_vec(),
-            costs: self.kernel.costs(),
-            fields: self.kernel.fields().to_vec(),
-            flows: Bound {
-                used: self.model.flows().saturating_sub(overflow),
-                limit: self.flows_limit,
-            },
-            overflow: Bound {
-                used: overflow,
-                limit: OVERFLOW_LIMIT as usize,
-            },
-            tick_seconds: self.tick_seconds.clone(),
-            tick_error,
+    fn identity(&self) -> Identity {
+        let cluster = self.cluster.as_ref();
+        Identity {
             inventory: self.inventory.status(self.observer.missing()),
-            cluster: self.cluster.as_ref().map(|cluster| {
-                let directory = cluster.shared.directory();
-                ClusterStatus::of(cluster, &directory, clock::now())
-            }),
-            waiting: {
-                let (used, limit, flushed_early) = self.model.waiting();
-                (Bound { used, limit }, flushed_early)
-            },
-            cgroups: {
-                let (used, limit, rejected) = self.observer.owners().sizes();
-                (Bound { used, limit }, rejected)
-            },
-            failure_events: {
-                let (used, limit) = self.intake.ring().size();
-                (self.intake.ring().next() - 1, Bound { used, limit })
-            },
-            before: self.former.clone(),
-            strange_cgroup: self.observer.unrecognized().map(str::to_owned),
+            cluster: cluster.map(|cluster| ClusterStatus::of(cluster, &cluster.shared.directory(), clock::now())),
+            cgroups: self.observer.owners().table(),
+            unrecognized_cgroup: self.observer.unrecognized().map(str::to_owned),
         }
     }
 }

@@ -8,8 +8,12 @@ use crate::{
     points::Point,
     signals::{Culprit, Meaning, TALLIES, processes},
 };
-use agent_common::{Count, PointCounters, Tally};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use agent_common::{Count, ListenerSample, PointCounters, Tally};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A connection that waits longer than this for `accept` is stuck.
 const STUCK: Duration = Duration::from_secs(1);
@@ -70,9 +74,24 @@ impl InsideWatch {
         }
     }
 
-    /// The processes in the points' cgroups, as they were at the last [`InsideWatch::before`].
-    pub fn processes(&self) -> impl Iterator<Item = u32> {
-        self.processes.iter().copied()
+    /// Looks at all points: the kernel learns of those that have come and gone, open files are walked, and what was counted since the
+    /// last time is added. Returns the listeners that the walk has found. Before flows are read.
+    ///
+    /// # Errors
+    /// A system call's error.
+    pub fn look(
+        &mut self,
+        kernel: &mut Kernel,
+        observer: &Observer,
+        model: &mut Model,
+        now: Instant,
+    ) -> anyhow::Result<Vec<ListenerSample>> {
+        self.before(kernel, observer, model)?;
+        let listeners = kernel.sample(self.processes.iter().copied())?;
+        let points = observer.owners().points().map(|(_, _, point)| point);
+        model.local_points(points, now);
+        self.after(kernel, observer, model)?;
+        Ok(listeners)
     }
 
     /// Before the walk over open files: the kernel learns of points that have come and gone. What it has counted for those that
@@ -80,7 +99,7 @@ impl InsideWatch {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn before(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) -> anyhow::Result<()> {
+    fn before(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) -> anyhow::Result<()> {
         let now: HashMap<u64, (&str, &Arc<Point>)> = observer
             .owners()
             .points()
@@ -161,7 +180,7 @@ impl InsideWatch {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn after(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) -> anyhow::Result<()> {
+    fn after(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) -> anyhow::Result<()> {
         model.look_inside();
         let ids: Vec<u64> = self.points.keys().copied().collect();
         for id in ids {

@@ -2,8 +2,8 @@
 
 use super::Ticker;
 use crate::{
-    agent::state::State,
     clock,
+    daemon::state::State,
     export::{self, Snapshot},
     identity::Span,
     kernel::Start,

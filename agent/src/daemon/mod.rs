@@ -1,0 +1,13 @@
+//! The running agent: one thread runs the tick loop, and a server shows what it found.
+
+mod inside;
+mod inventory_file;
+mod run;
+mod start;
+mod state;
+mod tick;
+mod tick_loop;
+mod wake;
+
+pub use inventory_file::InventoryFile;
+pub use run::run;

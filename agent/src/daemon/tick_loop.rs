@@ -1,0 +1,46 @@
+//! The loop: a tick when it is due, and between ticks failures as they come.
+
+use super::{
+    tick::Ticker,
+    wake::{Plan, REST, Woken},
+};
+use crate::export::Shared;
+use std::{
+    io::PipeReader,
+    os::fd::AsFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Ticks, and between ticks takes in failures when they come. Until the other end of `stop` has gone.
+pub fn run_loop(mut ticker: Ticker, interval: Duration, shared: &Shared, stop: &PipeReader) {
+    let mut next = Instant::now();
+    loop {
+        if let Some(snapshot) = ticker.tick() {
+            shared.store(Arc::new(snapshot));
+        }
+        // A tick that took too long is not made up for.
+        let mut now = Instant::now();
+        next = (next + interval).max(now);
+        // The tick has looked for failures, too.
+        let mut looked = now;
+        loop {
+            let again = ticker.failures_wait();
+            let woken = Plan::new(now, next, looked, again).wait(stop.as_fd(), ticker.failures_ready());
+            now = Instant::now();
+            let due = match woken {
+                Woken::End => {
+                    ticker.close();
+                    return;
+                }
+                _ if now >= next => break,
+                Woken::Failures => true,
+                Woken::Time => again && now >= looked + REST,
+            };
+            if due {
+                ticker.failures();
+                looked = Instant::now();
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What is shown of a model: plain values, as they are at one moment.
+
+use super::{ByKind, Bypass, Connections, Mode, Model, Pair, Parties, PointLoad, Row, Share, Window};
+use crate::{identity::Workload, table::Table};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A point and who depends on it.
+#[derive(Clone, Debug)]
+pub struct PointRow {
+    /// Its load.
+    pub load: PointLoad,
+    /// What is known of its reach in the window.
+    pub window: Window,
+    /// Who depends on it.
+    pub dependents: EndpointRows,
+    /// Who is reached through it.
+    pub served: EndpointRows,
+}
+
+/// The workloads at one side of a point.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointRows {
+    /// Those in detail.
+    pub rows: Vec<EndpointRow>,
+    /// The others, by what they are called.
+    pub rest: Vec<(&'static str, Share)>,
+    /// How many of them have traffic in the window.
+    pub untracked: usize,
+}
+
+/// A workload at one side of a point.
+#[derive(Clone, Debug)]
+pub struct EndpointRow {
+    /// The workload, and what it has carried.
+    pub row: Row<Arc<Workload>, Share>,
+    /// Of a dependent, the share of its connections that pass the point; `None` where it is not known.
+    pub share: Option<f64>,
+}
+
+/// Where policy is enforced.
+#[derive(Clone, Debug, Default)]
+pub struct BoundaryRows {
+    /// Connections that workloads of this node accepted.
+    pub enforced: Vec<Row<Pair, ByKind>>,
+    /// Those of pairs that are not in detail.
+    pub enforced_rest: Vec<(&'static str, ByKind)>,
+    /// Connections that passed by a point that was expected.
+    pub bypassed: Vec<Row<Bypass, Connections>>,
+    /// Those of pairs that are not in detail.
+    pub bypassed_rest: Vec<(&'static str, Connections)>,
+    /// How many pairs of each are in detail.
+    pub pairs: Table,
+    /// How each workload of this node takes part in its mesh, by namespace and name.
+    pub modes: BTreeMap<(String, String), Mode>,
+}
+
+/// All points, as they are at `now`.
+pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
+    let windows = model.windows(now);
+    let row = |load: &PointLoad| {
+        let reach = model.reach_of(&load.point);
+        let share = |who: &Arc<Workload>| model.share(who, &load.point, now);
+        let rows =
+            |all: &Parties, share: &dyn Fn(&Arc<Workload>) -> Option<f64>| endpoints(all, model.window(), now, share);
+        PointRow {
+            load: load.clone(),
+            window: windows.get(&load.point).cloned().unwrap_or_default(),
+            dependents: reach.map(|reach| rows(&reach.dependents, &share)).unwrap_or_default(),
+            served: reach.map(|reach| rows(&reach.served, &|_| None)).unwrap_or_default(),
+        }
+    };
+    model.points().map(row).collect()
+}
+
+fn endpoints(
+    all: &Parties,
+    window: Duration,
+    now: Instant,
+    share: &dyn Fn(&Arc<Workload>) -> Option<f64>,
+) -> EndpointRows {
+    let rows = all.rows(window, now).into_iter();
+    let rest = all.rest().into_iter();
+    EndpointRows {
+        rows: rows
+            .map(|row| EndpointRow {
+                share: share(&row.key),
+                row,
+            })
+            .collect(),
+        rest: rest
+            .filter(|(_, share)| **share != Share::default())
+            .map(|(name, share)| (name, share.clone()))
+            .collect(),
+        untracked: all.untracked(),
+    }
+}
+
+/// Where policy is enforced, as it is at `now`.
+pub fn boundary(model: &Model, now: Instant) -> BoundaryRows {
+    let (boundary, window) = (model.boundary(), model.window());
+    let (used, limit) = boundary.enforced.size();
+    BoundaryRows {
+        enforced: boundary.enforced.rows(window, now),
+        enforced_rest: boundary.enforced.rest().map(|(name, by)| (name, *by)).into(),
+        bypassed: boundary.bypassed.rows(window, now),
+        bypassed_rest: boundary.bypassed.rest().map(|(name, n)| (name, *n)).into(),
+        pairs: Table {
+            used,
+            limit,
+            rejected: model.rejected_endpoints().1,
+        },
+        modes: boundary.modes(),
+    }
+}
