@@ -2,7 +2,7 @@
 
 use super::{
     process,
-    snapshot::{Snapshot, SourceRow},
+    snapshot::{InventoryStatus, Snapshot, SourceRow},
 };
 use crate::{
     metrics::{
@@ -21,118 +21,96 @@ use std::fmt;
 
 /// Encodes them.
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
-    encoder.write(
-        &BUILD_INFO,
-        std::iter::once((
-            vec![
-                ("version", env!("CARGO_PKG_VERSION").into()),
-                ("kernel", node::kernel_release().into()),
-            ],
-            1.0,
-        )),
-    )?;
-    encoder.write(
-        &PROGRAM_ACTIVE,
-        snapshot
-            .kernel
-            .programs
-            .iter()
-            .map(|p| (vec![("program", p.program.into())], p.active)),
-    )?;
+    let build = vec![
+        ("version", env!("CARGO_PKG_VERSION").into()),
+        ("kernel", node::kernel_release().into()),
+    ];
+    encoder.write(&BUILD_INFO, [(build, true)])?;
+    programs(snapshot, encoder)?;
+    bounds(snapshot, encoder)?;
+    let losses = losses(snapshot).map(|(what, n)| (vec![("what", what.into())], n));
+    encoder.write(&LOST, losses)?;
+    encoder.write(&MENDED, [(vec![], snapshot.kernel.mended + snapshot.model.mended)])?;
+    encoder.write(&FAILURE_EVENTS, [(vec![], snapshot.failures.number)])?;
+    let attributed = snapshot.model.attributed.iter().map(|((end, found), n)| {
+        let labels = vec![
+            ("end", label_of_end(*end).into()),
+            ("result", label_of_found(*found).into()),
+        ];
+        (labels, *n)
+    });
+    encoder.write(&ATTRIBUTED, attributed)?;
+    cluster(snapshot, encoder)?;
+    inventory(&snapshot.identity.inventory, encoder)?;
+    encoder.write(&TICK, [(vec![], &snapshot.tick.seconds)])?;
+    own_process(encoder)
+}
+
+/// What this kernel and this node offer, and what the programs cost.
+fn programs(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
+    let (programs, costs) = (&snapshot.kernel.programs, &snapshot.kernel.costs);
+    let labels = |program: &'static str| vec![("program", program.into())];
+    let active = programs.iter().map(|status| (labels(status.program), status.active));
+    encoder.write(&PROGRAM_ACTIVE, active)?;
+    let signals = snapshot.signals.iter();
     encoder.write(
         &SIGNAL_ACTIVE,
-        snapshot
-            .signals
-            .iter()
-            .map(|signal| (vec![("signal", signal.name.into())], signal.active)),
+        signals.map(|signal| (vec![("signal", signal.name.into())], signal.active)),
     )?;
     encoder.write(
         &PROGRAM_RUNS,
-        snapshot
-            .kernel
-            .costs
-            .iter()
-            .map(|cost| (vec![("program", cost.program.into())], cost.runs)),
+        costs.iter().map(|cost| (labels(cost.program), cost.runs)),
     )?;
     encoder.write(
         &PROGRAM_SECONDS,
-        snapshot
-            .kernel
-            .costs
-            .iter()
-            .map(|cost| (vec![("program", cost.program.into())], cost.seconds)),
-    )?;
-    bounds(snapshot, encoder)?;
-    encoder.write(
-        &LOST,
-        snapshot
-            .kernel
-            .lost
-            .iter()
-            .map(|(what, n)| (vec![("what", what.label().into())], *n))
-            .chain([
-                (vec![("what", "program_run".into())], snapshot.kernel.skipped_runs),
-                (vec![("what", "state_change".into())], snapshot.kernel.missed_changes),
-                (vec![("what", "unseen_connection".into())], snapshot.model.unseen),
-                (vec![("what", "point".into())], snapshot.model.points.rejected),
-                (vec![("what", "cgroup".into())], snapshot.identity.cgroups.rejected),
-                (
-                    vec![("what", "attribution_wait".into())],
-                    snapshot.model.waiting.rejected,
-                ),
-                (vec![("what", "party".into())], snapshot.model.rejected_endpoints),
-                (vec![("what", "pair".into())], snapshot.boundary.pairs.rejected),
-            ])
-            .chain(snapshot.identity.cluster.iter().flat_map(|cluster| {
-                [
-                    (vec![("what", "cluster_object".into())], cluster.sizes.turned_away),
-                    (vec![("what", "late_address".into())], cluster.sizes.late),
-                ]
-            })),
-    )?;
-    encoder.write(
-        &MENDED,
-        std::iter::once((vec![], snapshot.kernel.mended + snapshot.model.mended)),
-    )?;
-    encoder.write(&FAILURE_EVENTS, std::iter::once((vec![], snapshot.failures.number)))?;
-    encoder.write(
-        &ATTRIBUTED,
-        snapshot.model.attributed.iter().map(|((end, found), n)| {
-            let end = match end {
-                End::Local => "local",
-                End::Remote => "remote",
-            };
-            let result = match found {
-                Found::Workload => "workload",
-                Found::Point => "point",
-                Found::Node => "node",
-                Found::External => "external",
-                Found::Unknown => "unknown",
-            };
-            (vec![("end", end.into()), ("result", result.into())], *n)
-        }),
-    )?;
-    cluster(snapshot, encoder)?;
-    encoder.write(
-        &INVENTORY_VALID,
-        snapshot
-            .identity
-            .inventory
-            .file
-            .iter()
-            .map(|_| (vec![], snapshot.identity.inventory.error.is_none())),
-    )?;
-    encoder.write(
-        &INVENTORY_MISSING,
-        snapshot
-            .identity
-            .inventory
-            .file
-            .iter()
-            .map(|_| (vec![], snapshot.identity.inventory.missing.len())),
-    )?;
-    encoder.write(&TICK, std::iter::once((vec![], &snapshot.tick.seconds)))?;
-    own_process(encoder)
+        costs.iter().map(|cost| (labels(cost.program), cost.seconds)),
+    )
+}
+
+/// What was lost, by the value of the `what` label: in the kernel, and by the agent itself.
+fn losses(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, u64)> {
+    let kernel = snapshot.kernel.lost.iter().map(|(what, n)| (what.label(), *n));
+    let own = [
+        ("program_run", snapshot.kernel.skipped_runs),
+        ("state_change", snapshot.kernel.missed_changes),
+        ("unseen_connection", snapshot.model.unseen),
+        ("point", snapshot.model.points.rejected),
+        ("cgroup", snapshot.identity.cgroups.rejected),
+        ("attribution_wait", snapshot.model.waiting.rejected),
+        ("dependent", snapshot.model.rejected_endpoints),
+        ("pair", snapshot.boundary.pairs.rejected),
+    ];
+    let cluster = snapshot.identity.cluster.iter().flat_map(|cluster| {
+        [
+            ("cluster_object", cluster.sizes.turned_away),
+            ("late_address", cluster.sizes.late),
+        ]
+    });
+    kernel.chain(own).chain(cluster)
+}
+
+const fn label_of_end(end: End) -> &'static str {
+    match end {
+        End::Local => "local",
+        End::Remote => "remote",
+    }
+}
+
+const fn label_of_found(found: Found) -> &'static str {
+    match found {
+        Found::Workload => "workload",
+        Found::Point => "point",
+        Found::Node => "node",
+        Found::External => "external",
+        Found::Unknown => "unknown",
+    }
+}
+
+/// The state of the inventory file, where there is one.
+fn inventory(status: &InventoryStatus, encoder: &mut Encoder<'_>) -> fmt::Result {
+    let file = status.file.as_ref();
+    encoder.write(&INVENTORY_VALID, file.map(|_| (vec![], status.error.is_none())))?;
+    encoder.write(&INVENTORY_MISSING, file.map(|_| (vec![], status.missing.len())))
 }
 
 /// What the agent knows of its cluster, and how fresh that is.
