@@ -16,7 +16,9 @@ const FLOWS: &str = "narrows_flows";
 
 #[test]
 fn syns_from_made_up_addresses_make_no_flows() {
-    let count = pace::fewer(2_000);
+    // Fewer than a processor's queue of packets holds (net.core.netdev_max_backlog is 1,000): on a machine that stalls, all answers
+    // are repeated at the same moment.
+    let count = pace::fewer(900);
     let world = World::new();
     // Nobody has these addresses, and nobody says so: the answers are lost.
     let blackhole = world.fabric.netns().exec("ip route add blackhole 10.91.0.0/16");
