@@ -16,7 +16,11 @@ pub const DROPPED: Program = Program {
     name: "packet_dropped",
     hook: Hook::Points("kfree_skb"),
     signal: "dropped packets of points (Linux 5.17)",
-    needs: &[Need::Field(Field::skb_sk), Need::Field(Field::skb_iif)],
+    needs: &[
+        Need::Argument("kfree_skb", 3),
+        Need::Field(Field::skb_sk),
+        Need::Field(Field::skb_iif),
+    ],
 };
 
 /// Packets that a socket was found for, and that it did not take.
