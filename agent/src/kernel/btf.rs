@@ -32,7 +32,7 @@ pub enum BtfError {
          and /sys mounted"
     )]
     Read {
-        /// The file.
+        /// The file that should have it.
         path: String,
         /// What the system said.
         error: std::io::Error,
@@ -45,13 +45,13 @@ pub enum BtfError {
 /// Why it is not known where a field is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlace {
-    /// There is none.
+    /// No structure of this name has it.
     #[error("this kernel does not have it")]
     Absent,
     /// Several structures have that name, and the field is not at the same place, or not as large, in all of them.
     #[error("this kernel has {number} structures called {structure}, which do not agree on {path}")]
     Ambiguous {
-        /// Their name.
+        /// The name that they share.
         structure: String,
         /// The path of the field in them.
         path: String,

@@ -6,12 +6,12 @@ use agent_common::{CGROUP_PATH, CgroupEvent};
 pub enum CgroupChange<'a> {
     /// It was made, with this path below the root; `None` when the path was too long to be told.
     Made(u64, Option<&'a str>),
-    /// It is gone.
+    /// It was removed.
     Gone(u64),
 }
 
 impl<'a> CgroupChange<'a> {
-    /// Reads an event.
+    /// Reads an event of the kernel programs.
     pub(super) fn of(event: &'a CgroupEvent) -> Self {
         if event.made == 0 {
             return Self::Gone(event.id);

@@ -1,6 +1,6 @@
 //! What the programs are told while they run: which of them count, until when, and what they may rely on.
 
-use super::take;
+use super::object::take;
 use agent_common::{Control, ControlBlock};
 use anyhow::{Context, bail};
 use aya::{
@@ -42,7 +42,7 @@ impl Controls {
     /// Sets or clears a bit that the programs go by.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn set(&mut self, bit: Control, on: bool) -> anyhow::Result<()> {
         let bits = match on {
             true => self.block.bits | bit as u32,
@@ -68,7 +68,7 @@ impl Controls {
     /// The programs of this epoch count from now on.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn begin(&mut self, epoch: u32) -> anyhow::Result<()> {
         self.block.epoch = epoch;
         self.write()
@@ -77,7 +77,7 @@ impl Controls {
     /// Tells the programs that there is still an agent.
     ///
     /// # Errors
-    /// What the kernel says, or that the agent has not said so for longer than [`PATIENCE`], so that the programs have stopped.
+    /// The system call's error, or that the agent has not said so for longer than [`PATIENCE`], so that the programs have stopped.
     pub fn beat(&mut self) -> anyhow::Result<()> {
         let now = self.map.get(&0, 0).context("cannot read what the programs were told")?;
         if now.epoch != self.block.epoch {

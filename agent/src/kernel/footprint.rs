@@ -1,6 +1,6 @@
 //! How much memory the tables in the kernel may take: it is charged to the agent's own cgroup.
 
-use super::Options;
+use super::options::Options;
 use crate::signals;
 use agent_common::{Backlog, CgroupEvent, Flow, FlowKey, PointCounters, THREADS, Tally, Task};
 use std::fmt;
@@ -48,7 +48,7 @@ impl Footprint {
         }
     }
 
-    /// All of it.
+    /// The sum over all tables.
     pub const fn total(&self) -> u64 {
         self.flows + self.sockets + self.points + self.rest
     }

@@ -30,7 +30,7 @@ use agent_common::Control;
 /// Exchanges the programs of `old` for those in `new`, which are loaded and not attached yet; `epoch` is theirs.
 ///
 /// # Errors
-/// What the kernel says. Whatever has been done by then, connections are counted, and the next agent finishes it.
+/// The system call's error. Whatever has been done by then, connections are counted, and the next agent finishes it.
 pub fn hand_over(old: &EpochDir, new: &mut Probes, controls: &mut Controls, epoch: u32) -> anyhow::Result<()> {
     let mut leaving = resume(old);
     controls.set(Control::HandsOver, true)?;
@@ -72,7 +72,7 @@ fn resume(epoch: &EpochDir) -> Probes {
 /// Puts in order what an agent has left that was ended while programs handed over: one epoch remains, and counts.
 ///
 /// # Errors
-/// What the kernel says.
+/// The system call's error.
 pub fn recover(layout: &LayoutDir, controls: &mut Controls) -> anyhow::Result<()> {
     let [_, twin] = LIFE_CYCLE;
     for epoch in layout

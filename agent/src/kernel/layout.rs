@@ -1,6 +1,6 @@
 //! What tells one set of maps from another, and one set of programs from another.
 
-use super::{OBJECT, Options};
+use super::{object::OBJECT, options::Options};
 use agent_common::{Control, Field, FlowKey, LAYOUT, Offsets};
 use anyhow::{Context, bail};
 use aya::maps::MapInfo;

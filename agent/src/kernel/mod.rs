@@ -10,8 +10,10 @@ mod footprint;
 mod handover;
 mod layout;
 mod mend;
+mod object;
 mod offsets;
 mod open;
+mod options;
 mod pins;
 mod points;
 mod probes;
@@ -28,6 +30,7 @@ pub use capabilities::{missing_capabilities, sees_processes};
 pub use cgroup::CgroupChange;
 pub use footprint::Footprint;
 pub use offsets::{FieldStatus, name as field_name};
+pub use options::Options;
 pub use pins::{PINS, Pins, Unusable};
 pub use points::{PointMaps, PointProcess};
 pub use programs::ProgramStatus;
@@ -41,12 +44,9 @@ use crate::{
     program::{AMEND, CGROUP_MKDIR, CGROUP_RMDIR, Hook, LIFE_CYCLE, Program, WALK},
     signals::{self, accepts},
 };
-use agent_common::{CgroupEvent, Control, FailureEvent, ListenerSample, Loss, Settings};
+use agent_common::{CgroupEvent, Control, FailureEvent, ListenerSample, Loss};
 use anyhow::Context;
-use aya::{
-    Ebpf,
-    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
-};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use control::Controls;
 use mend::Missing;
 use pins::LayoutDir;
@@ -55,12 +55,9 @@ use std::{
     collections::{HashMap, HashSet},
     fs,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::PathBuf,
 };
 use tables::FlowTables;
 use walk::Walker;
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NARROWS_EBPF_OBJECT"));
 
 /// Entries of the `OVERFLOW` map: one for each owner, place and role when the flow table is full.
 pub const OVERFLOW_LIMIT: u32 = 4_096;
@@ -71,23 +68,6 @@ pub const ACCEPT_CALLS: [u32; 2] = [libc::SYS_accept as u32, libc::SYS_accept4 a
 /// Failure events that are taken in at once. In a storm the others wait for the next time, or find no room and are counted
 /// as such: a connection that fails must not cost more than that.
 pub const EVENTS_AT_ONCE: usize = 2_000;
-
-/// How the programs are to be loaded.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Entries of the flow table.
-    pub flows: u32,
-    /// What the programs are told.
-    pub settings: Settings,
-    /// Optional programs, and optional kernel fields (`structure.path`), that are not to be used.
-    pub off: Vec<String>,
-    /// After so many readings without news a flow without open connections is taken out of its table.
-    pub idle_readings: u32,
-    /// Whether processes have the numbers here that the kernel itself uses: then all of them are seen, too.
-    pub numbers: bool,
-    /// Where maps and programs have names, so that the kernel goes on counting while no agent runs; `None` when they end with it.
-    pub pins: Option<PathBuf>,
-}
 
 /// The loaded programs and their maps. Dropping it detaches everything that has no name (see [`Options::pins`]).
 pub struct Kernel {
@@ -129,7 +109,7 @@ type Enumerations = HashMap<&'static str, HashMap<u32, String>>;
 /// A kernel program's cost so far.
 #[derive(Clone, Debug, Default)]
 pub struct ProgramCost {
-    /// Its name.
+    /// The name of the program.
     pub program: &'static str,
     /// How often it ran.
     pub runs: u64,
@@ -138,7 +118,7 @@ pub struct ProgramCost {
 }
 
 impl Kernel {
-    /// How counting began.
+    /// Whether counting began from nothing, or from what an earlier agent had left.
     pub const fn start(&self) -> &Start {
         &self.start
     }
@@ -163,7 +143,7 @@ impl Kernel {
     /// of the kernel's table from now on.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn keep(&mut self, state: &[u8]) -> anyhow::Result<()> {
         let Some((_, directory)) = &self.place else {
             return Ok(());
@@ -194,7 +174,7 @@ impl Kernel {
     /// Tells the programs that there is still an agent.
     ///
     /// # Errors
-    /// What the kernel says, or that they have stopped counting.
+    /// The system call's error, or that they have stopped counting.
     pub fn beat(&mut self) -> anyhow::Result<()> {
         self.controls.beat()
     }
@@ -216,9 +196,7 @@ impl Kernel {
 
     /// Whether a program is active.
     pub fn is_active(&self, program: &Program) -> bool {
-        self.programs
-            .iter()
-            .any(|status| status.program == program.name && status.active)
+        programs::is_active(&self.programs, program)
     }
 
     /// What is counted for points alone.
@@ -230,13 +208,13 @@ impl Kernel {
     /// is forgotten, so it has to be read before. The programs that are only about points are attached while there are any.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn set_points(&mut self, cgroups: &HashSet<u64>) -> anyhow::Result<Vec<u64>> {
         let new = self.points.set(cgroups, &mut self.controls)?;
         for program in signals::programs().filter(|program| matches!(program.hook, Hook::Points(_))) {
             if cgroups.is_empty() {
                 self.probes.detach(program.name)?;
-            } else if let Some(status) = active_status(&mut self.programs, program)
+            } else if let Some(status) = programs::active_mut(&mut self.programs, program)
                 && let Err(error) = self.probes.attach(program.name)
             {
                 status.switch_off(format!("{error:#}"));
@@ -248,7 +226,7 @@ impl Kernel {
     /// Takes in a process of a point's cgroup that the programs have not seen begin. One for which there is no room is counted as lost.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<()> {
         // Before they are known, as nobody looks for one that is not marked.
         self.mark(process.threads.iter().copied())?;
@@ -268,7 +246,7 @@ impl Kernel {
     /// a little longer.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn watch_accept(&mut self, on: bool) -> anyhow::Result<()> {
         match self.is_active(&accepts::ERROR) {
             true if on => self.probes.attach(accepts::ERROR.name),
@@ -340,12 +318,12 @@ impl Kernel {
     /// What was lost in the kernel so far.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn loss(&self) -> anyhow::Result<Vec<(Loss, u64)>> {
         Loss::ALL
             .into_iter()
             .map(|what| {
-                let (cgroups, processes) = self.points.turned_away();
+                let (cgroups, processes) = self.points.rejected();
                 let here = match what {
                     Loss::PointCgroups => cgroups,
                     Loss::Threads => processes,
@@ -447,22 +425,6 @@ impl Kernel {
         }
         taken == EVENTS_AT_ONCE
     }
-}
-
-/// The status of a program that is active.
-fn active_status<'a>(programs: &'a mut [ProgramStatus], program: &Program) -> Option<&'a mut ProgramStatus> {
-    let mut all = programs.iter_mut();
-    all.find(|status| status.program == program.name && status.active)
-}
-
-/// Processors that per-processor maps have room for.
-fn processors() -> anyhow::Result<usize> {
-    aya::util::nr_cpus().map_err(|(what, error)| anyhow::anyhow!("cannot read {what}: {error}"))
-}
-
-fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Map> {
-    ebpf.take_map(name)
-        .with_context(|| format!("the kernel object has no map {name}"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 /// A field, found or not.
 #[derive(Clone, Debug, Serialize)]
 pub struct FieldStatus {
-    /// Which field.
+    /// The field that was looked for.
     #[serde(skip)]
     pub place: Field,
     /// Its name: `structure.path`, as in the kernel's sources.
@@ -37,7 +37,7 @@ pub fn name(field: Field) -> String {
 /// What is known of the kernel's types.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Where fields are.
+    /// Where fields are, as the programs are told.
     pub offsets: Offsets,
     /// The same, with reasons.
     pub fields: Vec<FieldStatus>,

@@ -1,19 +1,20 @@
 //! The beginning: loads the programs, or takes over those that an earlier agent has left, attaches them, and takes in what is open.
 
 use super::{
-    Kernel, OBJECT, Options, active_status,
+    Kernel,
     btf::{Btf as KernelTypes, VMLINUX},
     control::Controls,
     handover,
     layout::{self, Layout},
+    object::{OBJECT, processors, take},
     offsets,
+    options::Options,
+    pins::{EpochDir, LayoutDir},
     points::PointMaps,
     probes::Probes,
-    processors,
-    programs::ProgramStatus,
+    programs::{self, ProgramStatus},
     restrictions::{Lockdown, lockdown},
     tables::FlowTables,
-    take,
     takeover::{self, Start},
     walk::Walker,
 };
@@ -25,10 +26,11 @@ use crate::{
 use agent_common::{Control, Settings};
 use anyhow::{Context, bail};
 use aya::{
-    Btf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader,
     maps::{Array, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
-use std::{collections::HashSet, path::Path};
+use aya_log::EbpfLogger;
+use std::{collections::HashSet, os::fd::OwnedFd, path::Path};
 
 impl Kernel {
     /// Loads and attaches all programs, and takes in the sockets that are open already.
@@ -60,21 +62,7 @@ impl Kernel {
         let found = takeover::find(options.pins.as_deref(), &layout)?;
         let directory = found.place.as_ref().map(|(_, directory)| directory.clone());
         let epoch = layout::epoch(options, &types.offsets);
-        let settings = Settings {
-            epoch,
-            ..options.settings
-        };
-        let mut loader = EbpfLoader::new();
-        loader
-            .override_global("OFFSETS", &types.offsets, true)
-            .override_global("SETTINGS", &settings, true)
-            .map_max_entries("FLOWS", options.flows);
-        if let Some(directory) = &directory {
-            for name in layout.maps() {
-                loader.map_pin_path(name, directory.map(name));
-            }
-        }
-        let mut ebpf = loader.load(OBJECT).context("cannot create the kernel maps")?;
+        let mut ebpf = make_maps(options, &types, epoch, &layout, directory.as_ref())?;
         let mut controls = Controls::take(&mut ebpf, directory.is_some())?;
         let is_same = match &directory {
             Some(directory) if found.is_usable => takeover::is_same(directory, &mut controls, epoch)?,
@@ -85,92 +73,35 @@ impl Kernel {
             names.make().context("the programs' directory cannot be made")?;
         }
 
-        let mut probes = Probes::new(names);
-        let mut programs: Vec<ProgramStatus> = Vec::new();
-        let (mut walk, mut amend) = (None, None);
-        for program in signals::programs() {
-            let outcome = match program.obstacle(options, &types, &programs) {
-                Some(obstacle) => Err(obstacle),
-                None if is_same && program.is_lasting() && probes.resume(program.name) => Ok(()),
-                // Another one at the same hook would count again what the one that is there has counted.
-                None if is_same && program.is_life_cycle() => Err("it was not attached when counting began".to_owned()),
-                None => program.load(&mut ebpf, &btf).and_then(|loaded| {
-                    match program.hook {
-                        Hook::Iterator(_) => walk = Some(loaded),
-                        Hook::Run => amend = Some(loaded),
-                        _ => {
-                            let added = probes.add(program.name, loaded, program.is_lasting());
-                            added.map_err(|error| format!("{error:#}"))?;
-                        }
-                    }
-                    Ok(())
-                }),
-            };
-            programs.push(program.status(outcome));
-        }
-        let start = match (found.unusable, found.is_usable, is_same) {
-            (Some(why), ..) => Start::Restarted(why),
-            (None, true, true) => Start::Resumed,
-            (None, true, false) => Start::Replaced,
-            (None, false, _) => Start::Fresh,
-        };
-        let mut caught: PerCpuArray<MapData, u64> = PerCpuArray::try_from(take(&mut ebpf, "CAUGHT")?)?;
-        let [_, twin] = LIFE_CYCLE;
-        let has_twin = probes.program(twin.name).is_some();
+        let mut loaded = Loaded::new(names);
+        loaded.load(&mut ebpf, &btf, options, &types, is_same);
+        let start = found.start(is_same);
+        let mut caught = PerCpuArray::try_from(take(&mut ebpf, "CAUGHT")?)?;
         if let (Start::Replaced, Some(directory)) = (&start, &directory) {
-            controls.set(Control::TwinIsHere, has_twin)?;
-            let before = directory.epoch(controls.epoch());
-            handover::hand_over(&before, &mut probes, &mut controls, epoch)?;
-            // It is compared with what the kernel left out of runs of the new program.
-            let zero = PerCpuValues::try_from(vec![0; processors()?])?;
-            caught.set(0, zero, 0).context("the twin's counter cannot be set")?;
+            loaded.take_over(directory, &mut controls, epoch, &mut caught)?;
         }
-        attach(&mut probes, &mut programs, start == Start::Replaced);
-
-        let mut walker = None;
-        let walks = Array::try_from(take(&mut ebpf, "WALK")?)?;
-        if let (Some(status), Some(program)) = (active_status(&mut programs, &WALK), walk) {
-            match Walker::attach(program, walks) {
-                Ok(started) => walker = Some(started),
-                Err(error) => status.switch_off(format!("{error:#}")),
-            }
-        }
-        let active = |program: &Program| {
-            programs
-                .iter()
-                .any(|status| status.program == program.name && status.active)
-        };
-        controls.set(Control::TwinIsHere, has_twin)?;
-        controls.set(Control::ResetsAreSeen, active(&RESET))?;
-        controls.set(
-            Control::ExchangesAreSeen,
-            active(&delays::READ) && active(&delays::SENT),
-        )?;
+        loaded.attach(start == Start::Replaced);
+        let walker = loaded.attach_walk(Array::try_from(take(&mut ebpf, "WALK")?)?);
+        loaded.tell(&mut controls)?;
         // From now on they count.
         controls.begin(epoch)?;
-        let logger = match aya_log::EbpfLogger::init(&mut ebpf) {
-            Ok(logger) => Some(logger),
-            Err(error) => {
-                tracing::warn!("the kernel programs' own messages cannot be read: {error}");
-                None
-            }
-        };
+
         let mut kernel = Self {
-            logger,
+            logger: logger(&mut ebpf),
             tables: FlowTables::take(&mut ebpf, options.idle_readings)?,
             loss: PerCpuArray::try_from(take(&mut ebpf, "LOSS")?)?,
             failures: RingBuf::try_from(take(&mut ebpf, "FAILURES")?)?,
             cgroups: RingBuf::try_from(take(&mut ebpf, "CGROUPS")?)?,
             points: PointMaps::take(&mut ebpf)?,
             controls,
-            probes,
-            amend,
+            probes: loaded.probes,
+            amend: loaded.amend,
             walker,
             records: Array::try_from(take(&mut ebpf, "RECORDS")?)?,
             caught,
             counted_walk: None,
             queues: HashSet::new(),
-            programs,
+            programs: loaded.statuses,
             fields: types.fields,
             enumerations: types.enumerations,
             start,
@@ -178,17 +109,22 @@ impl Kernel {
             refused: found.refused,
             state: found.state,
         };
-        // An agent before this one may have had no marks.
-        kernel.mark(kernel.points.threads())?;
-        kernel.controls.set(Control::ThreadsAreMarked, kernel.amend.is_some())?;
-        kernel.adopt()?;
-        // In a process namespace of its own the agent sees its own files only: the sockets of others get their records at once.
-        let found = kernel.walker.is_some() && options.numbers;
-        kernel.controls.set(Control::OpenSocketsAreFound, found)?;
+        kernel.take_in(options)?;
         if let Some((pins, directory)) = &kernel.place {
             takeover::clean(pins, directory);
         }
         Ok(kernel)
+    }
+
+    /// Takes in what is there already: threads of points, and open sockets.
+    fn take_in(&mut self, options: &Options) -> anyhow::Result<()> {
+        // An agent before this one may have had no marks.
+        self.mark(self.points.threads())?;
+        self.controls.set(Control::ThreadsAreMarked, self.amend.is_some())?;
+        self.adopt()?;
+        // In a process namespace of its own the agent sees its own files only: the sockets of others get their records at once.
+        let found = self.walker.is_some() && options.numbers;
+        self.controls.set(Control::OpenSocketsAreFound, found)
     }
 
     /// Takes in the sockets that are open already.
@@ -197,7 +133,7 @@ impl Kernel {
             && let Err(error) = walker.walk(std::iter::empty())
         {
             self.walker = None;
-            if let Some(status) = active_status(&mut self.programs, &WALK) {
+            if let Some(status) = programs::active_mut(&mut self.programs, &WALK) {
                 status.switch_off(format!("{error:#}"));
             }
         }
@@ -205,22 +141,154 @@ impl Kernel {
     }
 }
 
-/// Attaches what is to be attached now. `Hook::Points` and `Hook::OnDemand` programs are tried, as whether they can be attached is
-/// to be known before it is wanted; not where others that they replace may be attached.
-fn attach(probes: &mut Probes, programs: &mut [ProgramStatus], is_replacing: bool) {
-    for program in signals::programs() {
-        let Some(status) = active_status(programs, program) else {
-            continue;
-        };
-        let attached = match program.hook {
-            Hook::Tracepoint(_) => probes.attach(program.name),
-            Hook::Points(_) | Hook::OnDemand(_) if !is_replacing && !probes.is_attached(program.name) => {
-                probes.attach(program.name).and_then(|()| probes.detach(program.name))
+/// Makes the maps, or opens those that have names in `directory`; the programs in the returned object are not loaded yet.
+fn make_maps(
+    options: &Options,
+    types: &offsets::Found,
+    epoch: u32,
+    layout: &Layout,
+    directory: Option<&LayoutDir>,
+) -> anyhow::Result<Ebpf> {
+    let settings = Settings {
+        epoch,
+        ..options.settings
+    };
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("OFFSETS", &types.offsets, true)
+        .override_global("SETTINGS", &settings, true)
+        .map_max_entries("FLOWS", options.flows);
+    if let Some(directory) = directory {
+        for name in layout.maps() {
+            loader.map_pin_path(name, directory.map(name));
+        }
+    }
+    loader.load(OBJECT).context("cannot create the kernel maps")
+}
+
+/// The kernel programs, as far as this kernel accepts them.
+struct Loaded {
+    /// Those at tracepoints.
+    probes: Probes,
+    /// The one that walks over open files.
+    walk: Option<OwnedFd>,
+    /// The one that changes single flows.
+    amend: Option<OwnedFd>,
+    statuses: Vec<ProgramStatus>,
+}
+
+impl Loaded {
+    /// No program yet; those at tracepoints will have `names`.
+    const fn new(names: Option<EpochDir>) -> Self {
+        Self {
+            probes: Probes::new(names),
+            walk: None,
+            amend: None,
+            statuses: Vec::new(),
+        }
+    }
+
+    /// Loads all programs. When the `same` ones have names already, those are taken.
+    fn load(&mut self, ebpf: &mut Ebpf, btf: &Btf, options: &Options, types: &offsets::Found, same: bool) {
+        for program in signals::programs() {
+            let outcome = match program.obstacle(options, types, &self.statuses) {
+                Some(obstacle) => Err(obstacle),
+                None if same && program.is_lasting() && self.probes.resume(program.name) => Ok(()),
+                // Another one at the same hook would count again what the one that is there has counted.
+                None if same && program.is_life_cycle() => Err("it was not attached when counting began".to_owned()),
+                None => program
+                    .load(ebpf, btf)
+                    .and_then(|descriptor| self.add(program, descriptor)),
+            };
+            self.statuses.push(program.status(outcome));
+        }
+    }
+
+    fn add(&mut self, program: &Program, descriptor: OwnedFd) -> Result<(), String> {
+        match program.hook {
+            Hook::Iterator(_) => self.walk = Some(descriptor),
+            Hook::Run => self.amend = Some(descriptor),
+            Hook::Tracepoint(_) | Hook::Points(_) | Hook::OnDemand(_) => {
+                let added = self.probes.add(program.name, descriptor, program.is_lasting());
+                added.map_err(|error| format!("{error:#}"))?;
             }
-            _ => Ok(()),
-        };
-        if let Err(error) = attached {
-            status.switch_off(format!("{error:#}"));
+        }
+        Ok(())
+    }
+
+    /// Exchanges the programs that count for these, which are of `epoch`.
+    fn take_over(
+        &mut self,
+        directory: &LayoutDir,
+        controls: &mut Controls,
+        epoch: u32,
+        caught: &mut PerCpuArray<MapData, u64>,
+    ) -> anyhow::Result<()> {
+        controls.set(Control::TwinIsHere, self.has_twin())?;
+        let before = directory.epoch(controls.epoch());
+        handover::hand_over(&before, &mut self.probes, controls, epoch)?;
+        // It is compared with what the kernel left out of runs of the new program.
+        let zero = PerCpuValues::try_from(vec![0; processors()?])?;
+        caught.set(0, zero, 0).context("the twin's counter cannot be set")
+    }
+
+    fn has_twin(&self) -> bool {
+        let [_, twin] = LIFE_CYCLE;
+        self.probes.program(twin.name).is_some()
+    }
+
+    /// Attaches what is to be attached now. `Hook::Points` and `Hook::OnDemand` programs are tried, as whether they can be attached
+    /// is to be known before it is wanted; not where others that they replace may be attached.
+    fn attach(&mut self, is_replacing: bool) {
+        let probes = &mut self.probes;
+        for program in signals::programs() {
+            let Some(status) = programs::active_mut(&mut self.statuses, program) else {
+                continue;
+            };
+            let attached = match program.hook {
+                Hook::Tracepoint(_) => probes.attach(program.name),
+                Hook::Points(_) | Hook::OnDemand(_) if !is_replacing && !probes.is_attached(program.name) => {
+                    probes.attach(program.name).and_then(|()| probes.detach(program.name))
+                }
+                _ => Ok(()),
+            };
+            if let Err(error) = attached {
+                status.switch_off(format!("{error:#}"));
+            }
+        }
+    }
+
+    /// Attaches the walk over open files. `state` is its map.
+    fn attach_walk(&mut self, state: Array<MapData, u64>) -> Option<Walker> {
+        let status = programs::active_mut(&mut self.statuses, &WALK)?;
+        match Walker::attach(self.walk.take()?, state) {
+            Ok(walker) => Some(walker),
+            Err(error) => {
+                status.switch_off(format!("{error:#}"));
+                None
+            }
+        }
+    }
+
+    /// Tells the programs which others are active.
+    fn tell(&self, controls: &mut Controls) -> anyhow::Result<()> {
+        let is_active = |program: &Program| programs::is_active(&self.statuses, program);
+        controls.set(Control::TwinIsHere, self.has_twin())?;
+        controls.set(Control::ResetsAreSeen, is_active(&RESET))?;
+        controls.set(
+            Control::ExchangesAreSeen,
+            is_active(&delays::READ) && is_active(&delays::SENT),
+        )
+    }
+}
+
+/// What passes on the programs' own messages.
+fn logger(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
+    match EbpfLogger::init(ebpf) {
+        Ok(logger) => Some(logger),
+        Err(error) => {
+            tracing::warn!("the kernel programs' own messages cannot be read: {error}");
+            None
         }
     }
 }

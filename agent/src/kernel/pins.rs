@@ -107,7 +107,7 @@ impl Pins {
     /// Removes everything, the directory, too.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub fn remove(self) -> anyhow::Result<()> {
         for layout in self.layouts() {
             layout.remove()?;
@@ -117,17 +117,17 @@ impl Pins {
 }
 
 impl LayoutDir {
-    /// Makes the directory.
+    /// Makes the directory, with those for maps and epochs.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub fn make(&self) -> io::Result<()> {
         make(&self.0)?;
         make(&self.0.join("maps"))?;
         make(&self.0.join("epochs"))
     }
 
-    /// Where it is.
+    /// Where this layout has its directory.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -166,7 +166,7 @@ impl LayoutDir {
     /// Removes it and everything in it: programs are detached, maps are freed.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub fn remove(&self) -> anyhow::Result<()> {
         match fs::remove_dir_all(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -178,10 +178,10 @@ impl LayoutDir {
 }
 
 impl EpochDir {
-    /// Makes the directory.
+    /// Makes the directory, with those for programs and links.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub fn make(&self) -> io::Result<()> {
         make(&self.0)?;
         make(&self.0.join("programs"))?;
@@ -198,10 +198,10 @@ impl EpochDir {
         self.0.join("links").join(name)
     }
 
-    /// Removes it.
+    /// Removes the names of these programs, and so detaches them.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub fn remove(&self) -> anyhow::Result<()> {
         fs::remove_dir_all(&self.0).with_context(|| format!("{} cannot be removed", self.0.display()))
     }

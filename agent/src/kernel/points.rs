@@ -1,6 +1,9 @@
 //! What the kernel counts for points alone: the agent says which cgroups and threads are theirs.
 
-use super::control::Controls;
+use super::{
+    control::Controls,
+    object::{processors, take},
+};
 use crate::signals;
 use agent_common::{Backlog, Control, Count, PointCounters, Tally, Task};
 use anyhow::Context;
@@ -19,7 +22,7 @@ const REMEMBERED: usize = 100_000;
 /// A process of a point.
 #[derive(Clone, Debug)]
 pub struct PointProcess {
-    /// Its number.
+    /// The number of the process.
     pub process: u32,
     /// The numbers of its threads.
     pub threads: Vec<u32>,
@@ -39,7 +42,7 @@ pub struct PointMaps {
     /// Cgroups and processes for which there was no room, as long as they are asked about.
     without_room: (HashSet<u64>, HashSet<u32>),
     /// How many there were of each.
-    turned_away: (u64, u64),
+    rejected: (u64, u64),
     processors: usize,
 }
 
@@ -77,8 +80,7 @@ impl PointMaps {
     /// # Errors
     /// When one is missing.
     pub(super) fn take(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
-        let counters: PerCpuHashMap<MapData, u64, PointCounters> =
-            PerCpuHashMap::try_from(super::take(ebpf, "POINTS")?)?;
+        let counters: PerCpuHashMap<MapData, u64, PointCounters> = PerCpuHashMap::try_from(take(ebpf, "POINTS")?)?;
         // An agent before this one may have named some.
         let cgroups = counters
             .keys()
@@ -86,20 +88,20 @@ impl PointMaps {
             .context("the points' counters cannot be read")?;
         Ok(Self {
             counters,
-            backlog: HashMap::try_from(super::take(ebpf, "BACKLOG")?)?,
-            mains: HashMap::try_from(super::take(ebpf, "MAINS")?)?,
-            tasks: HashMap::try_from(super::take(ebpf, "TASKS")?)?,
+            backlog: HashMap::try_from(take(ebpf, "BACKLOG")?)?,
+            mains: HashMap::try_from(take(ebpf, "MAINS")?)?,
+            tasks: HashMap::try_from(take(ebpf, "TASKS")?)?,
             tallies: (signals::TALLIES.iter())
-                .map(|name| Ok(HashMap::try_from(super::take(ebpf, name)?)?))
+                .map(|name| Ok(HashMap::try_from(take(ebpf, name)?)?))
                 .collect::<anyhow::Result<_>>()?,
             cgroups,
             without_room: Default::default(),
-            turned_away: (0, 0),
-            processors: super::processors()?,
+            rejected: (0, 0),
+            processors: processors()?,
         })
     }
 
-    /// See [`super::Kernel::set_points`].
+    /// Makes these cgroups the points', and returns those that are new: see [`super::Kernel::set_points`].
     pub(super) fn set(&mut self, cgroups: &HashSet<u64>, controls: &mut Controls) -> anyhow::Result<Vec<u64>> {
         let gone: Vec<u64> = self.cgroups.difference(cgroups).copied().collect();
         for cgroup in &gone {
@@ -123,7 +125,7 @@ impl PointMaps {
                 self.cgroups.insert(*cgroup);
                 new.push(*cgroup);
             } else if self.without_room.0.insert(*cgroup) {
-                self.turned_away.0 += 1;
+                self.rejected.0 += 1;
             }
         }
         controls.set(Control::PointsAreHere, !cgroups.is_empty())?;
@@ -150,8 +152,8 @@ impl PointMaps {
     }
 
     /// Cgroups and processes that found no room so far.
-    pub(super) fn turned_away(&self) -> (u64, u64) {
-        self.turned_away
+    pub(super) fn rejected(&self) -> (u64, u64) {
+        self.rejected
     }
 
     /// Forgets the threads and the tallies of cgroups that are gone.
@@ -188,7 +190,7 @@ impl PointMaps {
     /// no room is counted as lost.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub(super) fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<()> {
         for thread in &process.threads {
             let task = Task {
@@ -204,7 +206,7 @@ impl PointMaps {
                 if self.without_room.1.len() >= REMEMBERED {
                     self.without_room.1.clear();
                 }
-                self.turned_away.1 += u64::from(self.without_room.1.insert(process.process));
+                self.rejected.1 += u64::from(self.without_room.1.insert(process.process));
                 return Ok(());
             }
         }
@@ -225,7 +227,7 @@ impl PointMaps {
     /// What was counted for a cgroup since it is a point's, over all processors.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn counters(&self, cgroup: u64) -> anyhow::Result<PointCounters> {
         let each = absent(self.counters.get(&cgroup, 0)).context("a point's counters cannot be read")?;
         let mut sum = PointCounters::ZERO;
@@ -238,7 +240,7 @@ impl PointMaps {
     /// What the last walk of the sampler found at the sockets of a cgroup.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn backlog(&self, cgroup: u64) -> anyhow::Result<Backlog> {
         let found = absent(self.backlog.get(&cgroup, 0)).context("a point's backlog cannot be read")?;
         Ok(found.unwrap_or(Backlog::ZERO))

@@ -14,7 +14,7 @@ struct Probe {
     link: Option<OwnedFd>,
 }
 
-/// The tracepoint programs.
+/// The tracepoint programs by name, attached or not.
 pub struct Probes {
     probes: BTreeMap<&'static str, Probe>,
     names: Option<EpochDir>,
@@ -32,7 +32,7 @@ impl Probes {
     /// Takes in a program that was loaded. It has a name when it is `lasting`.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn add(&mut self, name: &'static str, program: OwnedFd, lasting: bool) -> anyhow::Result<()> {
         if let Some(names) = self.names.as_ref().filter(|_| lasting) {
             bpf::pin(program.as_fd(), &names.program(name))
@@ -56,7 +56,7 @@ impl Probes {
     /// Attaches a program, unless it is attached.
     ///
     /// # Errors
-    /// What the kernel says; or there is no such program.
+    /// The system call's error; or there is no such program.
     pub fn attach(&mut self, name: &str) -> anyhow::Result<()> {
         let probe = self
             .probes
@@ -81,7 +81,7 @@ impl Probes {
     /// Detaches a program, if it is attached.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub fn detach(&mut self, name: &str) -> anyhow::Result<()> {
         let Some(probe) = self.probes.get_mut(name) else {
             return Ok(());
@@ -99,7 +99,7 @@ impl Probes {
         self.probes.get(name).is_some_and(|probe| probe.link.is_some())
     }
 
-    /// A program.
+    /// The descriptor of a program that is loaded.
     pub fn program(&self, name: &str) -> Option<BorrowedFd<'_>> {
         self.probes.get(name).map(|probe| probe.program.as_fd())
     }

@@ -1,8 +1,9 @@
 //! How each kernel program is loaded, and how it fared.
 
 use super::{
-    Options, bpf,
+    bpf,
     offsets::Found,
+    options::Options,
     restrictions::{Lockdown, lockdown},
 };
 use crate::program::{Hook, Need, Program};
@@ -17,13 +18,13 @@ use std::os::fd::{AsFd, OwnedFd};
 /// How a program fared.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProgramStatus {
-    /// Its name.
+    /// The name of the program.
     pub program: &'static str,
     /// Its hook, as `tp_btf/...`, `iter/...`, or `raw_tp` for one that the agent runs.
     pub hook: String,
     /// Whether it is attached, or is whenever there is something to see: points, or what they are stuck with.
     pub active: bool,
-    /// Why not.
+    /// Why it is not active.
     pub reason: Option<String>,
     /// What it is for.
     pub signal: &'static str,
@@ -37,6 +38,18 @@ impl ProgramStatus {
     }
 }
 
+/// Whether a program is active.
+pub fn is_active(statuses: &[ProgramStatus], program: &Program) -> bool {
+    let mut all = statuses.iter();
+    all.any(|status| status.program == program.name && status.active)
+}
+
+/// The status of a program that is active.
+pub fn active_mut<'a>(statuses: &'a mut [ProgramStatus], program: &Program) -> Option<&'a mut ProgramStatus> {
+    let mut all = statuses.iter_mut();
+    all.find(|status| status.program == program.name && status.active)
+}
+
 impl Program {
     /// Why it is not even tried: it is switched off, or something that it needs is not there. `earlier` are the programs
     /// before it in the list.
@@ -46,8 +59,7 @@ impl Program {
         }
         self.needs.iter().find_map(|need| match need {
             Need::Program(other) => {
-                let is_active = earlier.iter().any(|status| status.program == other.name && status.active);
-                (!is_active).then(|| format!("it needs {}, which is not active", other.name))
+                (!is_active(earlier, other)).then(|| format!("it needs {}, which is not active", other.name))
             }
             Need::Field(field) if found.offsets.get(*field) == ABSENT => {
                 Some(format!("this kernel has no {}.{}", field.structure(), field.path()))
@@ -67,7 +79,7 @@ impl Program {
         })
     }
 
-    /// Its status.
+    /// The status that follows from the outcome of loading it.
     pub fn status(&self, outcome: Result<(), String>) -> ProgramStatus {
         let hook = match self.hook {
             Hook::Tracepoint(name) | Hook::Points(name) | Hook::OnDemand(name) => format!("tp_btf/{name}"),
@@ -84,7 +96,7 @@ impl Program {
         }
     }
 
-    /// Loads it.
+    /// Loads it into the kernel, where the verifier looks at it.
     ///
     /// # Errors
     /// A sentence on what failed, with the end of the verifier's log when the verifier refused the program.

@@ -19,7 +19,7 @@ pub const PROBED_FIELDS: [&str; 2] = ["tcp_request_sock.snt_synack", "net.ipv4.i
 /// Where the kernel says how far it is locked down.
 pub const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
-/// Reads [`LOCKDOWN`].
+/// How far this kernel is locked down, by [`LOCKDOWN`].
 pub fn lockdown() -> Lockdown {
     match fs::read_to_string(LOCKDOWN) {
         Ok(text) => lockdown_of(&text),

@@ -3,7 +3,7 @@
 use super::{
     bpf::{self, BatchReader},
     mend::{Mend, Missing},
-    take,
+    object::take,
 };
 use agent_common::{Amendment, Flow, FlowKey, Role};
 use anyhow::{Context, bail};
@@ -18,7 +18,7 @@ use std::{
 };
 
 /// A retired flow stays so long before it is taken out: far longer than a program that had found it unmarked may run.
-const QUARANTINE: Duration = Duration::from_secs(1);
+pub(super) const QUARANTINE: Duration = Duration::from_secs(1);
 
 /// What one reading of the flow tables found.
 pub enum Reading<'a> {
@@ -30,18 +30,18 @@ pub enum Reading<'a> {
 
 /// The maps that flows are counted in.
 pub struct FlowTables {
-    flows: HashMap<MapData, FlowKey, Flow>,
+    pub(super) flows: HashMap<MapData, FlowKey, Flow>,
     flows_fd: OwnedFd,
-    overflow_fd: OwnedFd,
+    pub(super) overflow_fd: OwnedFd,
     totals: Array<MapData, Flow>,
-    owners: HashMap<MapData, u64, u64>,
+    pub(super) owners: HashMap<MapData, u64, u64>,
     reader: BatchReader<FlowKey, Flow>,
     /// Readings in a row that found nothing new, by flow.
     idle: Table<FlowKey, u32>,
     /// After so many of them a flow without open connections is retired.
     idle_readings: u32,
     /// Flows that are marked, and since when.
-    retired: Vec<Retired>,
+    pub(super) retired: Vec<Retired>,
     /// Whether they wait until the agent's state has been kept, which tells of them.
     waits_for_state: bool,
     /// Owners that have lost flows, until the kernel is told how many they have.
@@ -50,9 +50,9 @@ pub struct FlowTables {
 }
 
 /// A flow that is about to be taken out.
-struct Retired {
-    key: FlowKey,
-    since: Instant,
+pub struct Retired {
+    pub(super) key: FlowKey,
+    pub(super) since: Instant,
     /// The state that was kept last tells that it leaves: an entry with this key that is not marked is a new one.
     is_kept: bool,
 }
@@ -273,4 +273,21 @@ impl FlowTables {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_and_its_words_are_the_same_bytes() {
+        let key = FlowKey {
+            cgroup: 0x0102_0304_0506_0708,
+            peer: [1, 2, 3, 4],
+            netns: 5,
+            port: 6,
+            role: 2,
+            generation: 1,
+        };
+        // SAFETY: both are 32 bytes of integers without padding.
+        let expected: [u64; 4] = unsafe { std::mem::transmute(key) };
+        assert_eq!(words(&key), expected);
+    }
+}

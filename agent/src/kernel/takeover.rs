@@ -13,7 +13,7 @@ use anyhow::bail;
 use aya::maps::{Array, Map, MapData};
 use std::path::Path;
 
-/// How counting begins.
+/// Whether counting begins from nothing, or from what an earlier agent has left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// Nothing was there: from now on.
@@ -38,6 +38,18 @@ pub struct Found {
     pub unusable: Option<String>,
     /// What the agent before has made of what it had read.
     pub state: Option<Vec<u8>>,
+}
+
+impl Found {
+    /// How counting begins, when the programs that count there are the `same` as those of this agent, or not.
+    pub fn start(&self, same: bool) -> Start {
+        match (&self.unusable, self.is_usable, same) {
+            (Some(why), ..) => Start::Restarted(why.clone()),
+            (None, true, true) => Start::Resumed,
+            (None, true, false) => Start::Replaced,
+            (None, false, _) => Start::Fresh,
+        }
+    }
 }
 
 /// Looks for what is there. What cannot be gone on with is removed, when it is in the way.
@@ -121,7 +133,7 @@ fn epoch(directory: &LayoutDir) -> anyhow::Result<u32> {
 /// Puts in order what was left of a handover, and says whether these programs are the ones that count.
 ///
 /// # Errors
-/// What the kernel says.
+/// The system call's error.
 pub fn is_same(directory: &LayoutDir, controls: &mut Controls, epoch: u32) -> anyhow::Result<bool> {
     handover::recover(directory, controls)?;
     Ok(controls.epoch() == epoch)

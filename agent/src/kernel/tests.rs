@@ -1,9 +1,11 @@
+mod retired;
+
 use super::*;
 use crate::{
     program::{Need, RESET, SET_STATE, WALK},
     signals::{accepts, delays, drops, processes, scheduling},
 };
-use agent_common::Field;
+use agent_common::{Field, Settings};
 use std::path::Path;
 
 const OPTIONS: Options = Options {

@@ -32,7 +32,7 @@ pub struct Walker {
 
 /// What a walk found.
 pub struct Walked {
-    /// Listening sockets.
+    /// The listening sockets that were met.
     pub listeners: Vec<ListenerSample>,
     /// Its number when it has met all files of the node; none when only those of some processes.
     pub whole: Option<u32>,
@@ -61,7 +61,7 @@ impl Walker {
         })
     }
 
-    /// The program.
+    /// The descriptor of the program.
     pub fn program(&self) -> BorrowedFd<'_> {
         self.program.as_fd()
     }

@@ -2,6 +2,7 @@
 
 use super::{
     family::{Family, Kind},
+    row::Labels,
     series::{Kept, Series, Value, key, labels},
 };
 use crate::{
@@ -13,20 +14,10 @@ use prometheus_client::{
     metrics::MetricType,
 };
 use std::{
-    borrow::Cow,
     collections::{HashMap, HashSet},
     fmt,
     sync::Arc,
 };
-
-/// Names and values.
-pub type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
-
-/// More labels.
-pub fn with<'a>(mut labels: Labels<'a>, more: impl IntoIterator<Item = (&'static str, &'a str)>) -> Labels<'a> {
-    labels.extend(more.into_iter().map(|(name, value)| (name, value.into())));
-    labels
-}
 
 /// Where families go, and what the agents before this one had counted, which comes on top.
 pub struct Encoder<'a> {
@@ -36,7 +27,7 @@ pub struct Encoder<'a> {
 }
 
 enum Out<'a> {
-    /// As text.
+    /// The text that is answered with.
     Text(DescriptorEncoder<'a>),
     /// Kept for the next agent, with the time in milliseconds since 1970.
     Kept(&'a mut Series, i64),
@@ -95,7 +86,7 @@ impl Sample for &Histogram {
 }
 
 impl<'a> Encoder<'a> {
-    /// Encodes as text.
+    /// Encodes for an answer, as text.
     pub fn text(encoder: DescriptorEncoder<'a>, before: Option<Arc<Series>>, offer: Offer) -> Self {
         Self {
             out: Out::Text(encoder),
@@ -117,7 +108,7 @@ impl<'a> Encoder<'a> {
     /// agents before had. Without what the family needs there are no rows.
     ///
     /// # Errors
-    /// What the encoder says.
+    /// The error of the underlying encoder.
     pub fn write<'r, T: Sample>(
         &mut self,
         family: &Family,

@@ -10,9 +10,11 @@ mod family;
 pub mod labels;
 pub mod load;
 pub mod resources;
+mod row;
 mod series;
 
-pub use encoder::{Encoder, Labels, Sample, with};
+pub use encoder::{Encoder, Sample};
 pub(crate) use family::families;
 pub use family::{Family, Kind, Label};
+pub use row::{Labels, with};
 pub use series::{Kept, Series, Value};

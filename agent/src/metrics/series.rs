@@ -1,7 +1,7 @@
 //! Counters and histograms by name and labels, apart from any format: what the agent has exported, so that the next one goes on from
 //! there.
 
-use super::encoder::Labels;
+use super::row::Labels;
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -43,7 +43,7 @@ impl Series {
         rows.any(|(key, kept)| is_old(key, kept, now, window, points))
     }
 
-    /// Forgets it.
+    /// Forgets what [`Series::is_outdated`] is about.
     pub fn forget(&mut self, now: i64, window: Duration, points: &HashSet<&str>) {
         for family in self.families.values_mut() {
             family.retain(|key, kept| !is_old(key, kept, now, window, points));

@@ -4,8 +4,8 @@
 //! sidecar takes connections in for its workload, it counts at the sidecar, which still sees who calls.
 
 use super::{
-    CalledPoint,
     bounded::{Bounded, Tally},
+    called::CalledPoint,
 };
 use crate::{
     identity::{Binding, Endpoint, Neighbourhood, Workload},
@@ -27,13 +27,13 @@ const CARRIERS: usize = 10_000;
 /// An end of a connection, as pairs name it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PairEnd {
-    /// A workload.
+    /// A workload of the mesh.
     Workload(Arc<Workload>),
     /// A point, by name.
     Point(String),
-    /// An address outside.
+    /// An address outside of the cluster.
     External,
-    /// Nobody known.
+    /// Nobody who is known.
     Unknown,
 }
 
@@ -60,21 +60,21 @@ impl PairEnd {
     }
 }
 
-/// Who called whom.
+/// The two ends of connections: who called whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pair {
-    /// Who called.
+    /// The end that opened the connection.
     pub source: PairEnd,
-    /// Who was called.
+    /// The end that accepted the connection.
     pub destination: PairEnd,
 }
 
 /// Who called whom, and the point that was expected on the way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bypass {
-    /// The point.
+    /// The point that was expected.
     pub point: CalledPoint,
-    /// The ends.
+    /// The ends of the connection that passed it by.
     pub pair: Pair,
 }
 
@@ -116,7 +116,7 @@ impl Tally for ByKind {
     }
 }
 
-/// Connections.
+/// A number of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections(pub u64);
 
@@ -143,11 +143,11 @@ impl Tally for Connections {
 pub enum Mode {
     /// A proxy of its own.
     Sidecar,
-    /// The node's proxy.
+    /// The node's proxy serves it.
     Ambient,
     /// The node's proxy, and a waypoint is expected before it.
     AmbientWaypoint,
-    /// No proxy.
+    /// No proxy serves it.
     None,
     /// Its pods on this node differ, or one has both.
     Mixed,
@@ -262,6 +262,7 @@ impl Boundary {
         }
     }
 
+    /// Connections that a workload, or a proxy in its network namespace, accepted.
     fn accepted(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
         let Some(who) = binding.workload() else { return };
         let Some(source) = PairEnd::of(&binding.peer) else {
@@ -273,56 +274,63 @@ impl Boundary {
             destination: PairEnd::Workload(who.clone()),
         };
         // Of those that no point handed over inside the namespace.
-        let mut from_outside = delta.opened;
-        match binding.point() {
-            None => {
-                let carrier = self.carriers.get(&delta.carrier).copied().filter(|_| delta.carried > 0);
-                let carried = if carrier.is_some() {
-                    delta.carried.min(delta.opened)
-                } else {
-                    0
-                };
-                from_outside -= carried;
-                let peer = match &binding.peer {
-                    Endpoint::Point(point) => Some(point.kind),
-                    _ => None,
-                };
-                // What a sidecar hands over was counted when the sidecar accepted it; what comes from the workload itself and
-                // through no proxy never left it.
-                let handed_over = if carrier == Some(Kind::Sidecar) { 0 } else { carried };
-                let direct = if is_own { 0 } else { from_outside };
-                for (kind, n) in [(peer.or(carrier), handed_over), (peer, direct)] {
-                    if n > 0 {
-                        self.enforced.add(Some(&pair), &ByKind::one(kind, n), now, step);
-                    }
-                }
-            }
+        let from_outside = match binding.point() {
+            None => self.reached(&pair, is_own, delta, &binding.peer, now, step),
             Some(point) if point.kind == Kind::Sidecar && !is_own => {
                 let kind = ByKind::one(Some(Kind::Sidecar), delta.opened);
                 self.enforced.add(Some(&pair), &kind, now, step);
                 return;
             }
-            Some(point) if point.kind == Kind::Ztunnel => {}
+            Some(point) if point.kind == Kind::Ztunnel => delta.opened,
             Some(_) => return,
-        }
+        };
         if is_own || from_outside == 0 {
             return;
         }
-        let Some(around) = self.around.get(&key.netns) else {
-            return;
+        if let Some(expected) = self.expected(key.netns, &pair.source, binding) {
+            self.bypass(expected, pair, from_outside, now, step);
+        }
+    }
+
+    /// Connections that a workload accepted itself. Returns how many of them no point handed over inside the namespace.
+    fn reached(&mut self, pair: &Pair, is_own: bool, delta: &Flow, peer: &Endpoint, now: Instant, step: u32) -> u64 {
+        let carrier = self.carriers.get(&delta.carrier).copied().filter(|_| delta.carried > 0);
+        let carried = if carrier.is_some() {
+            delta.carried.min(delta.opened)
+        } else {
+            0
         };
-        let passed = |name: &String| matches!(&pair.source, PairEnd::Point(source) if source == name);
-        let expected = match (&around.sidecar, around.who.waypoints.first()) {
+        let from_outside = delta.opened - carried;
+        let peer = match peer {
+            Endpoint::Point(point) => Some(point.kind),
+            _ => None,
+        };
+        // What a sidecar hands over was counted when the sidecar accepted it; what comes from the workload itself and
+        // through no proxy never left it.
+        let handed_over = if carrier == Some(Kind::Sidecar) { 0 } else { carried };
+        let direct = if is_own { 0 } else { from_outside };
+        for (kind, n) in [(peer.or(carrier), handed_over), (peer, direct)] {
+            if n > 0 {
+                self.enforced.add(Some(pair), &ByKind::one(kind, n), now, step);
+            }
+        }
+        from_outside
+    }
+
+    /// The point that connections into a network namespace were to come through, when they came from `source` without it.
+    fn expected(&self, netns: u32, source: &PairEnd, binding: &Binding) -> Option<CalledPoint> {
+        let around = self.around.get(&netns)?;
+        let passed = |name: &String| matches!(source, PairEnd::Point(source) if source == name);
+        match (&around.sidecar, around.who.waypoints.first()) {
             // Its sidecar hands over from within.
-            (Some(sidecar), _) if binding.point().is_none() => CalledPoint::from(&**sidecar),
-            (None, Some(first)) if !around.who.waypoints.iter().any(passed) => CalledPoint {
+            (Some(sidecar), _) if binding.point().is_none() => Some(CalledPoint::from(&**sidecar)),
+            (None, Some(first)) if !around.who.waypoints.iter().any(passed) => Some(CalledPoint {
                 name: first.clone(),
                 kind: Kind::Waypoint,
                 mesh: Mesh::Istio,
-            },
-            _ => return,
-        };
-        self.bypass(expected, pair, from_outside, now, step);
+            }),
+            _ => None,
+        }
     }
 
     /// Connections that a proxy opened in a workload's name.
@@ -356,7 +364,7 @@ impl Boundary {
         self.bypassed.add(Some(&bypass), &Connections(n), now, step);
     }
 
-    /// Makes room.
+    /// Forgets old pairs, and gives the places in detail anew: see [`Bounded::expire`].
     pub fn expire(&mut self, window: Duration, now: Instant, step: u32) {
         self.enforced.expire(window, now, step);
         self.bypassed.expire(window, now, step);

@@ -46,10 +46,10 @@ struct Tracked<T> {
     life: Life,
 }
 
-/// One in detail.
+/// What is counted in detail, for one of many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row<K, T> {
-    /// Which.
+    /// The one that it is counted for.
     pub key: K,
     /// What was counted since it is in detail.
     pub tally: T,

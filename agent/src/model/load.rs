@@ -1,4 +1,4 @@
-//! What a point carries, as its own sockets show it, and as its callers' sockets do.
+//! What a point carries, as its own sockets show it.
 
 use super::resources::Resources;
 use crate::points::Point;
@@ -9,17 +9,17 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 /// One side of a point.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
-    /// Handshakes completed.
+    /// Connections whose handshake completed.
     pub opened: u64,
     /// Established connections that ended.
     pub closed: u64,
-    /// Connections open now.
+    /// Connections that are open now.
     pub active: i64,
-    /// Payload bytes received.
+    /// Payload bytes that the point received.
     pub received: u64,
-    /// Payload bytes sent.
+    /// Payload bytes that the point sent.
     pub sent: u64,
-    /// Segments retransmitted.
+    /// Segments that the point retransmitted.
     pub retransmits: u64,
     /// SYNs (upstream) or SYN-ACKs (downstream) retransmitted.
     pub syn_retransmits: u64,
@@ -27,7 +27,7 @@ pub struct Side {
     pub failures: [u64; Reason::COUNT],
     /// Handshake durations; upstream only.
     pub connect: Histogram,
-    /// Smoothed round-trip times.
+    /// Round-trip times, as the kernel smooths them.
     pub round_trip: Histogram,
 }
 
@@ -113,17 +113,17 @@ impl AcceptQueue {
 /// An instance of a point on this node.
 #[derive(Clone, Debug)]
 pub struct PointLoad {
-    /// Which.
+    /// The point, with its instance.
     pub point: Arc<Point>,
     /// Whether one of its processes runs on this node. Else only its dependents are known, from their own sockets.
     pub local: bool,
     /// When its process, or a call to it, was last seen.
     pub seen: Instant,
-    /// Connections it accepted.
+    /// The connections that it accepted.
     pub downstream: Side,
-    /// Connections it opened.
+    /// The connections that it opened.
     pub upstream: Side,
-    /// By port.
+    /// Its accept queues by port.
     pub queues: BTreeMap<u16, AcceptQueue>,
     /// What happens inside it.
     pub inside: Inside,
@@ -144,30 +144,5 @@ impl PointLoad {
             inside: Inside::default(),
             resources: Resources::default(),
         }
-    }
-}
-
-/// A point as the sockets on this node that call it show it.
-#[derive(Clone, Debug, Default)]
-pub struct Called {
-    /// Handshakes with it that completed.
-    pub opened: u64,
-    /// Failed connections to it by [`agent_common::Reason`].
-    pub failures: [u64; Reason::COUNT],
-    /// SYNs retransmitted.
-    pub syn_retransmits: u64,
-    /// Handshake durations.
-    pub connect: Histogram,
-}
-
-impl Called {
-    /// Adds what a flow has counted.
-    pub fn add(&mut self, delta: &Flow) {
-        self.opened += delta.opened;
-        self.syn_retransmits += delta.syn_retransmits;
-        for (total, new) in self.failures.iter_mut().zip(delta.failures) {
-            *total += new;
-        }
-        self.connect.add(&delta.connect, delta.connect_us);
     }
 }

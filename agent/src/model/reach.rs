@@ -1,8 +1,8 @@
 //! Who would go down with a point: those that depend on it, and those that are reached through it.
 
 use super::{
+    endpoints::{Counts, Endpoints, Share},
     load,
-    parties::{Counts, Parties, Share},
     recent::Use,
 };
 use crate::identity::{Binding, Endpoint, Workload};
@@ -16,9 +16,9 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct Reach {
     /// Who depends on it.
-    pub dependents: Parties,
+    pub dependents: Endpoints,
     /// Who is reached through it.
-    pub served: Parties,
+    pub served: Endpoints,
     /// Connections that it accepted.
     accepted: Use,
 }
@@ -27,8 +27,8 @@ impl Reach {
     /// Nobody yet; at most so many dependents, and as many served, in detail.
     pub fn new(most: usize) -> Self {
         Self {
-            dependents: Parties::new(most),
-            served: Parties::new(most),
+            dependents: Endpoints::new(most),
+            served: Endpoints::new(most),
             accepted: Use::default(),
         }
     }

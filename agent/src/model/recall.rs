@@ -1,8 +1,8 @@
 //! Going on where the agent before this one has stopped: how far each flow had been counted.
 
 use super::{
-    Model, Moment,
-    waiting::{Held, Known, PointHas},
+    known::{Held, Known, PointHas},
+    moment::Moment,
 };
 use crate::identity::Lane;
 use agent_common::{Flow, FlowKey};
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// How far a flow has been counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Remembered {
-    /// Which.
+    /// The flow that it is about.
     pub key: FlowKey,
     /// Its counters, as they were last read.
     pub last: Flow,
@@ -22,94 +22,64 @@ pub struct Remembered {
 }
 
 /// What was remembered, until all flows have been read once.
-pub(super) struct Recall {
-    flows: HashMap<FlowKey, (Known, Lane<Held>)>,
+pub struct Recall {
+    flows: HashMap<FlowKey, Left>,
     /// Flows that are not in there have been counted up to now, for all that is known; else, they are new.
     all_counted: bool,
 }
 
-impl Model {
-    /// How far each flow has been counted; `is_leaving` says of which there may be a new one with the same key next time. `None`
-    /// before all flows have been read once.
-    pub fn remember(&self, is_leaving: impl Fn(&FlowKey) -> bool) -> Option<Vec<Remembered>> {
-        if self.recall.is_some() {
-            return None;
-        }
-        let flows = self
-            .flows
-            .iter()
-            .filter(|(key, known)| !known.gone || self.waiting.lane(key).is_some());
-        let remembered = flows.map(|(key, known)| Remembered {
-            key: *key,
-            last: Flow {
-                retired: u32::from(known.gone || is_leaving(key)),
-                ..known.last
-            },
-            unseen: known.unseen,
-            held: (self.waiting.lane(key).into_iter().flat_map(Lane::iter))
-                .map(|held| (held.delta, held.point_has != PointHas::Nothing))
-                .collect(),
-        });
-        Some(remembered.collect())
-    }
+/// How far a flow had been counted, and what waited of it.
+type Left = (Known, Lane<Held>);
 
-    /// Before the first reading: flows have been counted so far, the last time at `when`.
-    pub fn recall(&mut self, flows: Vec<Remembered>, when: Moment) {
+impl Recall {
+    /// Flows have been counted so far, the last time at `when`.
+    pub fn of(flows: Vec<Remembered>, when: Moment) -> Self {
         let flows = flows.into_iter().map(|flow| (flow.key, known(&flow, when)));
-        self.recall = Some(Recall {
+        Self {
             flows: flows.collect(),
             all_counted: false,
-        });
+        }
     }
 
-    /// Before the first reading: it is not known how far flows have been counted, so nothing of what they have counted by now is.
-    pub fn recall_nothing(&mut self) {
-        self.recall = Some(Recall {
+    /// It is not known how far flows have been counted, so nothing of what they have counted by now is.
+    pub fn of_nothing() -> Self {
+        Self {
             flows: HashMap::new(),
             all_counted: true,
-        });
+        }
     }
 
-    /// How far a flow that is read for the first time has been counted.
-    pub(super) fn recalled(&mut self, key: &FlowKey, now: &Flow) -> Option<Known> {
-        let recall = self.recall.as_mut()?;
-        match recall.flows.remove(key) {
+    /// How far a flow that is read for the first time has been counted, and what still waits of it.
+    pub fn flow(&mut self, key: &FlowKey, now: &Flow) -> Option<Left> {
+        match self.flows.remove(key) {
             Some((mut known, lane)) => {
                 // It had been taken out: this is a new one.
                 if known.last.retired != 0 && now.retired == 0 {
                     known.last = Flow::ZERO;
                     known.unseen = 0;
                 }
-                self.waiting.put(*key, lane);
-                Some(known)
+                Some((known, lane))
             }
-            None if recall.all_counted => {
+            None if self.all_counted => {
                 let mut known = Known::new();
                 known.last = *now;
                 // What had never been seen to begin is not told of again.
                 known.unseen = now.closed.saturating_sub(now.opened + now.adopted);
                 take_in_open(&mut known, 0);
-                Some(known)
+                Some((known, Lane::default()))
             }
             None => None,
         }
     }
 
-    /// All flows have been read: those that are remembered and were not read have left the kernel's table.
-    pub fn end_recall(&mut self) {
-        let Some(recall) = self.recall.take() else { return };
-        for (key, (mut known, lane)) in recall.flows {
-            if !lane.is_empty() {
-                known.gone = true;
-                self.waiting.put(key, lane);
-                self.keep(key, known);
-            }
-        }
+    /// The flows that have not been read.
+    pub fn rest(self) -> impl Iterator<Item = (FlowKey, Left)> {
+        self.flows.into_iter()
     }
 }
 
 /// A flow that goes on from there, and what still waits of it.
-fn known(flow: &Remembered, when: Moment) -> (Known, Lane<Held>) {
+fn known(flow: &Remembered, when: Moment) -> Left {
     let mut known = Known::new();
     known.last = flow.last;
     known.unseen = flow.unseen;

@@ -65,9 +65,9 @@ impl Recent {
 /// as ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Use {
-    /// Open now.
+    /// Connections that are open now.
     pub open: i64,
-    /// Ended lately.
+    /// Connections that ended in the window.
     pub ended: Recent,
 }
 

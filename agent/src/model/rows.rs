@@ -1,6 +1,6 @@
 //! What is shown of a model: plain values, as they are at one moment.
 
-use super::{ByKind, Bypass, Connections, Mode, Model, Pair, Parties, PointLoad, Row, Share, Window};
+use super::{ByKind, Bypass, Connections, Endpoints, Mode, Model, Pair, PointLoad, Row, Share, Window};
 use crate::{identity::Workload, table::Table};
 use std::{
     collections::BTreeMap,
@@ -65,7 +65,7 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
         let reach = model.reach_of(&load.point);
         let share = |who: &Arc<Workload>| model.share(who, &load.point, now);
         let rows =
-            |all: &Parties, share: &dyn Fn(&Arc<Workload>) -> Option<f64>| endpoints(all, model.window(), now, share);
+            |all: &Endpoints, share: &dyn Fn(&Arc<Workload>) -> Option<f64>| endpoints(all, model.window(), now, share);
         PointRow {
             load: load.clone(),
             window: windows.get(&load.point).cloned().unwrap_or_default(),
@@ -77,7 +77,7 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
 }
 
 fn endpoints(
-    all: &Parties,
+    all: &Endpoints,
     window: Duration,
     now: Instant,
     share: &dyn Fn(&Arc<Workload>) -> Option<f64>,

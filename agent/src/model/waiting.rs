@@ -1,93 +1,15 @@
 //! From what flows count to who it was: at once where that is certain, else held back for a bounded time.
 
-use super::{Model, Moment, delta};
-use crate::identity::{Binding, Endpoint, Identities, Lane, Questions, Span, Waiting};
+use super::{
+    delta,
+    known::{Held, Known, PointHas},
+    load,
+    moment::Moment,
+    sums::Model,
+};
+use crate::identity::{Binding, Endpoint, Identities, Lane, Questions};
 use agent_common::{Flow, FlowKey, Role};
-use std::{collections::VecDeque, time::Instant};
-
-/// A flow, as far as it has been counted.
-pub(super) struct Known {
-    pub(super) last: Flow,
-    /// Connections that ended and had never been seen to begin: they were open, but in no file table, at the start.
-    pub(super) unseen: u64,
-    /// Connections that are open, by who they were counted under; the oldest first.
-    open: VecDeque<Open>,
-    /// Its other end stayed unknown for as long as is waited for; so the next count of it does not wait again.
-    gave_up: bool,
-    /// It will not come again.
-    pub(super) gone: bool,
-}
-
-impl Known {
-    /// Nothing has been counted of it.
-    pub(super) const fn new() -> Self {
-        Self {
-            last: Flow::ZERO,
-            unseen: 0,
-            open: VecDeque::new(),
-            gave_up: false,
-            gone: false,
-        }
-    }
-
-    /// Connections that are open.
-    pub(super) fn open(&self) -> u64 {
-        self.last.open()
-    }
-
-    /// Connections have begun, and are counted under these ends.
-    fn open_under(&mut self, binding: &Binding, connections: u64, span: Span) {
-        if connections == 0 {
-            return;
-        }
-        match self.open.back_mut() {
-            Some(last) if last.binding.same_ends(binding) => {
-                last.connections += connections;
-                last.span.to = span.to;
-            }
-            _ => self.open.push_back(Open {
-                binding: binding.clone(),
-                connections,
-                span,
-            }),
-        }
-    }
-}
-
-/// Open connections that were counted under the same ends.
-struct Open {
-    binding: Binding,
-    connections: u64,
-    /// When they began.
-    span: Span,
-}
-
-/// What a flow has counted, and nobody knows yet for whom.
-pub(super) struct Held {
-    pub(super) key: FlowKey,
-    pub(super) delta: Flow,
-    pub(super) when: Moment,
-    pub(super) point_has: PointHas,
-}
-
-impl Waiting for Held {
-    fn key(&self) -> &FlowKey {
-        &self.key
-    }
-
-    fn span(&self) -> Span {
-        self.when.span
-    }
-}
-
-/// What the point whose sockets they are has of it already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum PointHas {
-    Nothing,
-    /// All but the connections that are open: an agent before this one has counted the rest.
-    Totals,
-    All,
-}
+use std::time::Instant;
 
 impl Model {
     /// Takes in a flow as it stands now; `gone` when it will not come again. Whether it has changed since the last time.
@@ -115,6 +37,13 @@ impl Model {
         self.submit(key, &mut known, delta, identities, when);
         self.keep(*key, known);
         delta != Flow::ZERO
+    }
+
+    /// How far an agent before this one has counted a flow that is read for the first time.
+    fn recalled(&mut self, key: &FlowKey, now: &Flow) -> Option<Known> {
+        let (known, lane) = self.recall.as_mut()?.flow(key, now)?;
+        self.waiting.put(*key, lane);
+        Some(known)
     }
 
     /// What a flow has counted since the last time.
@@ -272,7 +201,7 @@ impl Model {
                 }
             };
             match has_totals {
-                true => side.active += super::load::change(&held.delta),
+                true => side.active += load::change(&held.delta),
                 false => side.add(&held.delta),
             }
         }

@@ -5,12 +5,12 @@
 //! and those in its name, the ones to a point elsewhere are that point's share. Connections are counted, not requests: where a
 //! proxy sends those of many callers over one (HBONE), that is one.
 
-use super::{CalledPoint, load, recent::Use};
+use super::{called::CalledPoint, load, recent::Use};
 use crate::identity::{Binding, Endpoint, Workload};
 use agent_common::{Flow, Role};
 use std::{collections::HashMap, sync::Arc};
 
-/// One workload's.
+/// The ways out of one workload.
 #[derive(Debug, Default)]
 struct Way {
     /// What it opened itself.
@@ -23,7 +23,7 @@ struct Way {
     to: HashMap<CalledPoint, Use>,
 }
 
-/// Those of all workloads of this node.
+/// The ways out of all workloads of this node.
 #[derive(Debug, Default)]
 pub struct Ways {
     by: HashMap<Arc<Workload>, Way>,

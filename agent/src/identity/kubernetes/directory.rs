@@ -6,7 +6,7 @@
 mod services;
 
 use super::{
-    objects::{ConfigMap, Meta, Namespace, Node, Pod},
+    objects::{ConfigMap, Meta, Namespace, Node, Pod, Service},
     pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid},
     principal::{Meshes, principal_of, service_account, trust_domain_of_mesh_config},
     source::{Source, SourceStatus},
@@ -21,7 +21,7 @@ use crate::{
     points::{Kind, PodFacts, Point, Rules},
 };
 use serde::Serialize;
-use services::{Group, Groups, ServiceRecord};
+use services::{Group, Services};
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
@@ -38,19 +38,19 @@ const FORMER_CONTAINERS: usize = 100;
 /// A pod of this node.
 #[derive(Clone, Debug)]
 pub struct LocalPod {
-    /// Its uid.
+    /// The uid of its object.
     pub uid: u128,
     /// What rules look at.
     pub facts: PodFacts,
-    /// Its workload.
+    /// The workload that it belongs to.
     pub workload: Arc<Workload>,
     /// The point that it is, when it is one as a whole.
     pub point: Option<Arc<Point>>,
     /// Whether it uses the node's own network.
     pub host_network: bool,
-    /// Its addresses.
+    /// The addresses that it has.
     pub addresses: Arc<[IpAddr]>,
-    /// Since when.
+    /// Since when it has them.
     pub begin: Millis,
     /// Names of its containers.
     pub containers: HashMap<ContainerId, String>,
@@ -58,7 +58,7 @@ pub struct LocalPod {
     pub gone: Option<Millis>,
 }
 
-/// A pod.
+/// What is kept of every pod.
 #[derive(Debug)]
 struct Record {
     source: Source,
@@ -80,7 +80,7 @@ impl Record {
 /// How a directory is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Recognition rules.
+    /// The rules that points are recognised by.
     pub rules: Rules,
     /// What the meshes are called.
     pub meshes: Meshes,
@@ -90,7 +90,7 @@ pub struct Setup {
     pub settle: Millis,
 }
 
-/// The objects.
+/// What is known of the cluster.
 #[derive(Debug)]
 pub struct Directory {
     setup: Setup,
@@ -102,15 +102,11 @@ pub struct Directory {
     addresses: History<IpAddr, Identity>,
     namespaces: HashMap<u128, Meta>,
     namespace_keys: HashMap<String, u128>,
-    services: HashMap<u128, ServiceRecord>,
-    service_addresses: HashMap<IpAddr, u128>,
-    services_with_waypoints: HashSet<u128>,
+    services: Services,
     /// Kuma's zone egresses among the pods.
     egresses: HashMap<u128, Arc<Point>>,
     nodes: HashMap<u128, Vec<IpAddr>>,
     node_addresses: HashSet<IpAddr>,
-    groups: HashMap<Arc<str>, Groups>,
-    strings: HashSet<Arc<str>>,
     workloads: HashSet<Arc<Workload>>,
     rejected: u64,
     late: u64,
@@ -123,7 +119,7 @@ pub struct Directory {
 /// How full it is.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Sizes {
-    /// Pods.
+    /// Pods that are known.
     pub pods: usize,
     /// Pods there may be.
     pub pods_limit: usize,
@@ -131,7 +127,7 @@ pub struct Sizes {
     pub local_pods: usize,
     /// Addresses with a holder, now or lately.
     pub addresses: usize,
-    /// Workloads.
+    /// Workloads that are known.
     pub workloads: usize,
     /// Pods and other objects that found no place.
     pub turned_away: u64,
@@ -140,7 +136,7 @@ pub struct Sizes {
 }
 
 impl Directory {
-    /// Nothing known yet.
+    /// A directory of nothing yet.
     pub fn new(setup: Setup, statuses: Vec<SourceStatus>) -> Self {
         Self {
             trust_domain_is_given: setup.meshes.trust_domain.is_some(),
@@ -152,14 +148,10 @@ impl Directory {
             addresses: History::default(),
             namespaces: HashMap::new(),
             namespace_keys: HashMap::new(),
-            services: HashMap::new(),
-            service_addresses: HashMap::new(),
-            services_with_waypoints: HashSet::new(),
+            services: Services::default(),
             egresses: HashMap::new(),
             nodes: HashMap::new(),
             node_addresses: HashSet::new(),
-            groups: HashMap::new(),
-            strings: HashSet::new(),
             workloads: HashSet::new(),
             rejected: 0,
             late: 0,
@@ -190,7 +182,7 @@ impl Directory {
             pods_limit: self.setup.pods,
             local_pods: self.local.len(),
             addresses: self.addresses.len(),
-            workloads: self.workloads.len() + self.services_by_themselves(),
+            workloads: self.workloads.len() + self.services.by_themselves(),
             turned_away: self.rejected,
             late: self.late,
         }
@@ -217,10 +209,7 @@ impl Directory {
             Held::Nobody => {}
             found => return found,
         }
-        let Some(&key) = self.service_addresses.get(&address) else {
-            return Held::Nobody;
-        };
-        self.behind(key).map_or(Held::Nobody, Held::One)
+        self.services.at(address).map_or(Held::Nobody, Held::One)
     }
 
     /// The zone egress of the cluster: one of its instances.
@@ -247,38 +236,13 @@ impl Directory {
         if self.is_full(self.records.len(), known) {
             return key;
         }
-        let (facts, kind) = facts_of(pod);
-        let namespace = self
-            .namespace_keys
-            .get(&facts.namespace)
-            .and_then(|key| self.namespaces.get(key));
-        let principal = principal_of(pod, namespace, &self.setup.meshes, || {
-            let mut matching: Vec<_> = self
-                .services
-                .values()
-                .filter(|service| service.namespace == facts.namespace && service.selects(&facts.labels))
-                .map(|service| (service.name.clone(), service.port))
-                .collect();
-            matching.sort();
-            matching.into_iter().next()
-        });
-        let workload = intern(
-            &mut self.workloads,
-            Workload {
-                namespace: facts.namespace.clone(),
-                kind,
-                name: facts.workload.clone(),
-                service_account: service_account(pod).to_owned(),
-                principal,
-            },
-        );
+        let (facts, workload) = self.facts_and_workload(pod);
         let point = self.setup.rules.pod(&facts).map(Arc::new);
         let finished = is_finished(pod);
         let addresses = if finished { Vec::new() } else { addresses_of(pod) };
-        let group = self.group(&facts, &workload, point.as_deref());
         let record = Record {
             source,
-            group,
+            group: self.services.group(&facts, &workload, point.as_deref()),
             point: point.clone(),
             addresses: addresses.clone().into_boxed_slice(),
         };
@@ -286,15 +250,56 @@ impl Directory {
             Some(point) if point.kind == Kind::ZoneEgress && !finished => self.egresses.insert(key, point.clone()),
             _ => self.egresses.remove(&key),
         };
-        let (identity, begin) = (record.identity(), begin_of(pod, now));
-        self.node_pods += usize::from(source == Source::NodePods);
+        let end = if finished { end_of(pod, now) } else { End::By(now) };
+        let begin = begin_of(pod, now);
+        self.replace(key, record, end, begin, now);
+        if source == Source::NodePods {
+            let local = LocalPod {
+                uid: key,
+                facts,
+                workload,
+                point,
+                host_network: pod.spec.host_network,
+                addresses: addresses.into(),
+                begin,
+                containers: containers_of(pod),
+                gone: None,
+            };
+            self.keep_in_full(local, static_uid(&pod.metadata));
+        }
+        self.generation += 1;
+        key
+    }
+
+    /// What rules look at, and the workload that a pod belongs to.
+    fn facts_and_workload(&mut self, pod: &Pod) -> (PodFacts, Arc<Workload>) {
+        let (facts, kind) = facts_of(pod);
+        let namespace = self.namespace(&facts.namespace);
+        let principal = principal_of(pod, namespace, &self.setup.meshes, || {
+            self.services.first_selecting(&facts.namespace, &facts.labels)
+        });
+        let workload = Workload {
+            namespace: facts.namespace.clone(),
+            kind,
+            name: facts.workload.clone(),
+            service_account: service_account(pod).to_owned(),
+            principal,
+        };
+        let workload = intern(&mut self.workloads, workload);
+        (facts, workload)
+    }
+
+    /// Puts a pod in the place of what was known of it: addresses that it has no more had been its until `end`, and those that it
+    /// has are its since `begin`.
+    fn replace(&mut self, key: u128, record: Record, end: End, begin: Millis, now: Millis) {
+        let (identity, addresses) = (record.identity(), record.addresses.clone());
+        self.node_pods += usize::from(record.source == Source::NodePods);
         if let Some(before) = self.records.insert(key, record) {
             self.node_pods -= usize::from(before.source == Source::NodePods);
-            let end = if finished { end_of(pod, now) } else { End::By(now) };
             for address in before.addresses.iter().filter(|address| !addresses.contains(address)) {
                 self.addresses.release(address, key, end);
             }
-            self.drop_group(&before.group);
+            self.services.drop_group(&before.group);
         }
         for address in &addresses {
             if self.addresses.spoilt(address, key, begin, now - self.setup.settle) {
@@ -302,53 +307,27 @@ impl Directory {
             }
             self.addresses.hold(address, key, identity.clone(), begin);
         }
-        if source == Source::NodePods {
-            self.keep_in_full(key, pod, facts, workload, point, addresses, begin);
-        }
-        self.generation += 1;
-        key
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one pod, made by the caller")]
-    fn keep_in_full(
-        &mut self,
-        key: u128,
-        pod: &Pod,
-        facts: PodFacts,
-        workload: Arc<Workload>,
-        point: Option<Arc<Point>>,
-        addresses: Vec<IpAddr>,
-        begin: Millis,
-    ) {
-        let mut containers = containers_of(pod);
-        let most = containers.len() + FORMER_CONTAINERS;
-        let before = self.local.get(&PodUid(key));
-        if let Some(before) = before {
+    /// Keeps a pod of this node, with what is to be remembered of how it was before. The cgroup of a static pod has a uid of its own.
+    fn keep_in_full(&mut self, mut local: LocalPod, static_uid: Option<PodUid>) {
+        let uid = PodUid(local.uid);
+        let most = local.containers.len() + FORMER_CONTAINERS;
+        if let Some(before) = self.local.get(&uid) {
             // A container's former ids drop out of the status while its last connections are still to be read.
             for (id, name) in &before.containers {
-                if containers.len() >= most {
+                if local.containers.len() >= most {
                     break;
                 }
-                containers.entry(*id).or_insert_with(|| name.clone());
+                local.containers.entry(*id).or_insert_with(|| name.clone());
             }
+            local.begin = before.begin.min(local.begin);
         }
-        let begin = before.map_or(begin, |before| before.begin.min(begin));
-        let addresses = addresses.into();
-        let local = Arc::new(LocalPod {
-            uid: key,
-            facts,
-            workload,
-            point,
-            host_network: pod.spec.host_network,
-            addresses,
-            begin,
-            containers,
-            gone: None,
-        });
-        if let Some(uid) = static_uid(&pod.metadata) {
+        let local = Arc::new(local);
+        if let Some(uid) = static_uid {
             self.local.insert(uid, local.clone());
         }
-        self.local.insert(PodUid(key), local);
+        self.local.insert(uid, local);
     }
 
     /// Takes a pod out: `pod` is its object as it was last, when the API server said so.
@@ -363,7 +342,7 @@ impl Directory {
             for address in &record.addresses {
                 self.addresses.release(address, key, end);
             }
-            self.drop_group(&record.group);
+            self.services.drop_group(&record.group);
         }
         // Its last connections may be read only now.
         for local in self.local.values_mut().filter(|local| local.uid == key) {
@@ -388,6 +367,34 @@ impl Directory {
         self.namespace_keys.insert(namespace.metadata.name.clone(), key);
         self.namespaces.insert(key, namespace.metadata);
         key
+    }
+
+    fn namespace(&self, name: &str) -> Option<&Meta> {
+        self.namespaces.get(self.namespace_keys.get(name)?)
+    }
+
+    /// Takes in a service.
+    pub fn apply_service(&mut self, service: &Service) -> u128 {
+        let key = key_of(&service.metadata);
+        if self.is_full(self.services.len(), self.services.contains(key)) {
+            return key;
+        }
+        self.delete_service(key);
+        self.services.add(key, service);
+        self.generation += 1;
+        key
+    }
+
+    /// Takes a service out.
+    pub fn delete_service(&mut self, key: u128) {
+        self.generation += u64::from(self.services.delete(key));
+    }
+
+    /// The waypoints through one of which a pod is to be reached: those that the pod and its services name; when these say nothing,
+    /// that of the namespace.
+    pub fn waypoints_of(&self, pod: &LocalPod) -> Vec<String> {
+        self.services
+            .waypoints_of(&pod.facts, self.namespace(&pod.facts.namespace))
     }
 
     /// Takes in a node.
@@ -463,7 +470,7 @@ impl Directory {
                 .filter(|(_, record)| record.source == source)
                 .map(|(key, _)| *key)
                 .collect(),
-            Source::Services => self.services.keys().copied().collect(),
+            Source::Services => self.services.keys().collect(),
             Source::Namespaces => self.namespaces.keys().copied().collect(),
             Source::Nodes => self.nodes.keys().copied().collect(),
             Source::MeshConfig => Vec::new(),
@@ -492,15 +499,14 @@ impl Directory {
         self.addresses.forget(before);
         self.local
             .retain(|_, local| local.gone.is_none_or(|gone| gone >= before));
-        self.groups.retain(|_, groups| !groups.is_empty());
+        self.services.tidy();
         self.workloads.retain(|workload| Arc::strong_count(workload) > 1);
-        self.strings.retain(|string| Arc::strong_count(string) > 1);
     }
 
     fn shrink(&mut self) {
         self.records.shrink_to_fit();
         self.addresses.shrink();
-        self.strings.shrink_to_fit();
+        self.services.shrink();
         self.workloads.shrink_to_fit();
     }
 }

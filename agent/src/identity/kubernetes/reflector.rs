@@ -2,11 +2,11 @@
 //! lists again only when the API server has forgotten that place.
 
 use super::{
-    Shared,
     backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT},
     objects::Reference,
     pod::key_of_reference,
-    source::{Place, Source, Verb},
+    shared::Shared,
+    source::{Place, Verb},
     trouble::{Trouble, broken},
 };
 use crate::{clock::now, memory::give_back_memory};
@@ -54,9 +54,9 @@ const ATTEMPTS: u32 = 5;
 
 /// One list that is kept up to date.
 pub struct Reflector {
-    /// The API server.
+    /// The connection to the API server.
     pub client: Client,
-    /// Which list.
+    /// The list that it keeps, and where it is to be had.
     pub place: Place,
     /// Where to put the objects.
     pub shared: Arc<Shared>,
@@ -240,42 +240,22 @@ impl Reflector {
             "the list is complete"
         );
         drop(directory);
-        self.shared.synced.notify_waiters();
+        self.shared.notify();
     }
 
     /// Watches from `version` on, and brings it forward.
     async fn watch(&self, version: &mut String, worked: &AtomicBool) -> Result<Ended, Trouble> {
         let trouble = |what| self.trouble(Verb::Watch, what);
-        let parameters = WatchParams {
-            field_selector: self.place.fields.clone(),
-            timeout: Some(WATCH_SECONDS),
-            bookmarks: true,
-            ..WatchParams::default()
+        let Some(stream) = self.changes(version).await? else {
+            return Ok(Ended::Relist);
         };
-        let request = Request::new(&self.place.path)
-            .watch(&parameters, version)
-            .map_err(|error| trouble(error.to_string()))?;
-        let silent = || trouble(format!("no word within {} s", SILENCE.as_secs()));
-        let stream = match timeout(SILENCE, self.client.request_stream(request)).await {
-            Err(_) => return Err(silent()),
-            Ok(Err(kube::Error::Api(status))) if status.code == 410 => return Ok(Ended::Relist),
-            Ok(Err(error)) => return Err(Trouble::of(Verb::Watch, self.place.source, error)),
-            Ok(Ok(stream)) => stream,
-        };
-        {
-            let mut directory = self.shared.directory_mut();
-            if let Some(status) = directory.status_mut(self.place.source) {
-                status.watches += 1;
-                status.contact = now();
-            }
-        }
         let mut stream = pin!(stream);
         let mut line = Vec::new();
         let mut works = false;
         loop {
             let longest = if works { SILENCE } else { BROKEN_BY };
             match timeout(longest, read_line(&mut stream, &mut line)).await {
-                Err(_) if works => return Err(silent()),
+                Err(_) if works => return Err(self.silent()),
                 // It was not broken off at once, so it works. What was read of a line stays.
                 Err(_) => {}
                 Ok(Ok(true)) => {
@@ -296,6 +276,35 @@ impl Reflector {
                 }
             }
         }
+    }
+
+    /// Asks for the changes from `version` on; `None` when the API server has forgotten that place.
+    async fn changes<'a>(&'a self, version: &str) -> Result<Option<impl AsyncBufRead + use<'a>>, Trouble> {
+        let parameters = WatchParams {
+            field_selector: self.place.fields.clone(),
+            timeout: Some(WATCH_SECONDS),
+            bookmarks: true,
+            ..WatchParams::default()
+        };
+        let request = Request::new(&self.place.path)
+            .watch(&parameters, version)
+            .map_err(|error| self.trouble(Verb::Watch, error.to_string()))?;
+        let stream = match timeout(SILENCE, self.client.request_stream(request)).await {
+            Err(_) => return Err(self.silent()),
+            Ok(Err(kube::Error::Api(status))) if status.code == 410 => return Ok(None),
+            Ok(Err(error)) => return Err(Trouble::of(Verb::Watch, self.place.source, error)),
+            Ok(Ok(stream)) => stream,
+        };
+        let mut directory = self.shared.directory_mut();
+        if let Some(status) = directory.status_mut(self.place.source) {
+            status.watches += 1;
+            status.contact = now();
+        }
+        Ok(Some(stream))
+    }
+
+    fn silent(&self) -> Trouble {
+        self.trouble(Verb::Watch, format!("no word within {} s", SILENCE.as_secs()))
     }
 
     /// Takes in one event.
@@ -368,7 +377,7 @@ impl Reflector {
         }
         drop(directory);
         // Who waits for this list may go on without.
-        self.shared.synced.notify_waiters();
+        self.shared.notify();
     }
 }
 
@@ -400,23 +409,4 @@ async fn changed(relist: &mut Option<watch::Receiver<u64>>) {
         return;
     }
     std::future::pending::<()>().await;
-}
-
-/// The lists that must be there before the pods are read, as pods are described with them.
-pub async fn wait_for(shared: &Shared, first: &[Source], longest: Duration) {
-    let deadline = tokio::time::Instant::now() + longest;
-    loop {
-        let notified = shared.synced.notified();
-        let mut notified = pin!(notified);
-        // From here on no notice is missed.
-        notified.as_mut().enable();
-        let there = shared
-            .directory()
-            .statuses()
-            .iter()
-            .all(|status| status.synced || status.forbidden || !first.contains(&status.source));
-        if there || tokio::time::timeout_at(deadline, notified).await.is_err() {
-            return;
-        }
-    }
 }

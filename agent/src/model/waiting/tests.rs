@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     identity::{
-        CgroupOwners, Directory, Entries, Identity, Named, Namespaces, NodeDirectory, Owner, Question,
+        CgroupOwners, Directory, Entries, Identity, Named, Namespaces, NodeDirectory, Owner, Question, Span,
         kubernetes::{LocalPod, Meshes, Setup, Shared, Source, objects::Pod},
     },
     model::{Bounds, End, Found},

@@ -1,20 +1,16 @@
 //! Services, and who is behind them. Pods with the same labels and the same identity are one group, so that finding who is
 //! behind a service means to look at the groups of its namespace, and not at its pods.
 
-use super::{Directory, LocalPod};
 use crate::{
     identity::{
         Identity, Workload,
-        kubernetes::{
-            objects::{Meta, Service},
-            pod::key_of,
-        },
+        kubernetes::objects::{Meta, Service},
     },
     points::{PodFacts, Point},
 };
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, OnceLock},
 };
@@ -24,20 +20,20 @@ const SERVICE: &str = "Service";
 
 /// What pods with the same labels and the same identity share.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Group {
+pub struct Group {
     namespace: Arc<str>,
     labels: Box<[(Arc<str>, Arc<str>)]>,
     /// The workload, or the point without its instance.
-    pub(super) identity: Identity,
+    pub identity: Identity,
 }
 
-/// A service.
+/// What is kept of a service.
 #[derive(Debug)]
-pub(super) struct ServiceRecord {
-    pub(super) namespace: String,
-    pub(super) name: String,
+struct ServiceRecord {
+    namespace: String,
+    name: String,
     selector: Vec<(String, String)>,
-    pub(super) port: u16,
+    port: u16,
     /// What it says of its waypoint.
     waypoint: Choice,
     addresses: Vec<IpAddr>,
@@ -47,8 +43,8 @@ pub(super) struct ServiceRecord {
 
 /// What an object says of the waypoint that stands before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// Nothing.
+enum Choice {
+    /// It says nothing.
     Silent,
     /// That there is to be none.
     None,
@@ -75,7 +71,7 @@ impl Choice {
 
 /// What a namespace has in it: its pods, by what they share, and its services.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub struct Groups {
     groups: HashSet<Arc<Group>>,
     services: HashSet<u128>,
     /// Set once it was found who is behind one of the services: only then is there anything to forget.
@@ -83,15 +79,55 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.services.is_empty()
     }
 }
 
-impl Directory {
+/// All services, and the groups of pods behind them.
+#[derive(Debug, Default)]
+pub struct Services {
+    services: HashMap<u128, ServiceRecord>,
+    addresses: HashMap<IpAddr, u128>,
+    with_waypoints: HashSet<u128>,
+    /// Groups and services by namespace.
+    pub(super) groups: HashMap<Arc<str>, Groups>,
+    /// Names and values of labels, each kept once.
+    pub(super) strings: HashSet<Arc<str>>,
+}
+
+impl Services {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Whether a service is among them.
+    pub fn contains(&self, key: u128) -> bool {
+        self.services.contains_key(&key)
+    }
+
+    /// The keys of all services.
+    pub fn keys(&self) -> impl Iterator<Item = u128> {
+        self.services.keys().copied()
+    }
+
+    /// Who is behind the service that has an address.
+    pub fn at(&self, address: IpAddr) -> Option<Identity> {
+        self.behind(*self.addresses.get(&address)?)
+    }
+
+    /// Name and port of the first service, by name, that selects pods of a namespace with these labels.
+    pub fn first_selecting(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Option<(String, u16)> {
+        let all = self.services.values();
+        let matching = all.filter(|service| service.namespace == namespace && service.selects(labels));
+        let names = matching.map(|service| (service.name.clone(), service.port));
+        names.min()
+    }
+
     /// Who is behind a service: one workload, one point, or when there are several or none, the service itself. Found when it is
     /// first asked for, as most services are never called from this node.
-    pub(super) fn behind(&self, key: u128) -> Option<Identity> {
+    fn behind(&self, key: u128) -> Option<Identity> {
         let service = self.services.get(&key)?;
         let groups = self.groups.get(service.namespace.as_str())?;
         let identity = service.behind.get_or_init(|| {
@@ -102,7 +138,7 @@ impl Directory {
     }
 
     /// Services that stand for themselves, as far as somebody has asked: they are workloads that no pod belongs to.
-    pub(super) fn services_by_themselves(&self) -> usize {
+    pub fn by_themselves(&self) -> usize {
         let found = self.services.values().filter_map(|service| service.behind.get());
         let is_service = |identity: &&Identity| matches!(identity, Identity::Workload(who) if who.kind == SERVICE);
         found.filter(is_service).count()
@@ -122,7 +158,8 @@ impl Directory {
         }
     }
 
-    pub(super) fn group(&mut self, facts: &PodFacts, workload: &Arc<Workload>, point: Option<&Point>) -> Arc<Group> {
+    /// The group of a pod; a new one when it is the first of its kind.
+    pub fn group(&mut self, facts: &PodFacts, workload: &Arc<Workload>, point: Option<&Point>) -> Arc<Group> {
         let identity = match point {
             None => Identity::Workload(workload.clone()),
             Some(point) => Identity::Point(Arc::new(Point {
@@ -160,7 +197,7 @@ impl Directory {
     }
 
     /// Forgets a group with its last pod.
-    pub(super) fn drop_group(&mut self, group: &Arc<Group>) {
+    pub fn drop_group(&mut self, group: &Arc<Group>) {
         // One here, one in the set.
         if Arc::strong_count(group) == 2
             && let Some(groups) = self.groups.get_mut(&group.namespace)
@@ -170,16 +207,11 @@ impl Directory {
         }
     }
 
-    /// Takes in a service.
-    pub fn apply_service(&mut self, service: &Service) -> u128 {
-        let key = key_of(&service.metadata);
-        if self.is_full(self.services.len(), self.services.contains_key(&key)) {
-            return key;
-        }
-        self.delete_service(key);
+    /// Takes in a service that is not among them.
+    pub fn add(&mut self, key: u128, service: &Service) {
         let (spec, addresses) = (&service.spec, addresses_of(service));
         for address in &addresses {
-            self.service_addresses.insert(*address, key);
+            self.addresses.insert(*address, key);
         }
         let record = ServiceRecord {
             namespace: service.metadata.namespace.clone(),
@@ -195,31 +227,24 @@ impl Directory {
             behind: OnceLock::new(),
         };
         if record.waypoint != Choice::Silent {
-            self.services_with_waypoints.insert(key);
+            self.with_waypoints.insert(key);
         }
         let namespace = record.namespace.as_str().into();
         self.groups.entry(namespace).or_default().services.insert(key);
         self.services.insert(key, record);
-        self.generation += 1;
-        key
     }
 
     /// The waypoints through one of which a pod is to be reached: those that the pod and its services name; when these say nothing,
     /// that of the namespace (<https://istio.io/latest/docs/ambient/usage/waypoint/#useawaypoint>).
-    pub fn waypoints_of(&self, pod: &LocalPod) -> Vec<String> {
-        let facts = &pod.facts;
+    pub fn waypoints_of(&self, facts: &PodFacts, namespace: Option<&Meta>) -> Vec<String> {
         let own = Choice::in_labels(&facts.namespace, |name| facts.labels.get(name).map(String::as_str));
-        let services = (self.services_with_waypoints.iter())
+        let services = (self.with_waypoints.iter())
             .filter_map(|key| self.services.get(key))
             .filter(|service| service.namespace == facts.namespace && service.selects(&facts.labels));
         let choices: Vec<_> = services.map(|service| service.waypoint.clone()).chain([own]).collect();
-        let namespace = || {
-            let key = self.namespace_keys.get(&facts.namespace)?;
-            let meta = self.namespaces.get(key)?;
-            Some(Choice::in_labels(&facts.namespace, |name| meta.label(name)))
-        };
         let choices = if choices.iter().all(|choice| *choice == Choice::Silent) {
-            namespace().into_iter().collect()
+            let of = |meta: &Meta| Choice::in_labels(&facts.namespace, |name| meta.label(name));
+            namespace.map(of).into_iter().collect()
         } else {
             choices
         };
@@ -233,21 +258,32 @@ impl Directory {
         named.into_iter().collect()
     }
 
-    /// Takes a service out.
-    pub fn delete_service(&mut self, key: u128) {
+    /// Takes a service out; `false` when it is not among them.
+    pub fn delete(&mut self, key: u128) -> bool {
         let Some(record) = self.services.remove(&key) else {
-            return;
+            return false;
         };
-        self.services_with_waypoints.remove(&key);
+        self.with_waypoints.remove(&key);
         if let Some(groups) = self.groups.get_mut(record.namespace.as_str()) {
             groups.services.remove(&key);
         }
         for address in &record.addresses {
-            if self.service_addresses.get(address) == Some(&key) {
-                self.service_addresses.remove(address);
+            if self.addresses.get(address) == Some(&key) {
+                self.addresses.remove(address);
             }
         }
-        self.generation += 1;
+        true
+    }
+
+    /// Forgets namespaces without services and groups, and strings that no group has.
+    pub fn tidy(&mut self) {
+        self.groups.retain(|_, groups| !groups.is_empty());
+        self.strings.retain(|string| Arc::strong_count(string) > 1);
+    }
+
+    /// Gives back memory that a long list needed.
+    pub fn shrink(&mut self) {
+        self.strings.shrink_to_fit();
     }
 }
 
@@ -300,7 +336,7 @@ impl ServiceRecord {
         }))
     }
 
-    pub(super) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+    fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         !self.selector.is_empty()
             && self
                 .selector

@@ -175,7 +175,7 @@ fn what_nobody_refers_to_any_more_is_forgotten() {
     directory.tidy(NOW + REMEMBERED + 1);
     let sizes = directory.sizes();
     assert_eq!((sizes.pods, sizes.addresses, sizes.workloads), (0, 0, 0));
-    assert!(directory.groups.is_empty() && directory.strings.is_empty());
+    assert!(directory.services.groups.is_empty() && directory.services.strings.is_empty());
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn the_nearest_label_names_the_waypoint() {
         .metadata
         .labels
         .insert("istio.io/use-waypoint".into(), "none".into());
-    let key = key_of(&read::<crate::identity::kubernetes::objects::Service>(service).metadata);
+    let key = key_of(&read::<Service>(service).metadata);
     directory.delete(Source::Services, key, NOW);
     assert!(local(&mut directory, &named).is_empty());
 }

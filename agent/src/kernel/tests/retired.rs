@@ -1,38 +1,24 @@
+//! Flows that are taken out of their table, while connections begin and end.
+
 use super::*;
-use crate::kernel::{Kernel, KernelTypes, Options, VMLINUX, offsets};
-use agent_common::Settings;
+use crate::kernel::tables::{QUARANTINE, Retired};
+use agent_common::{Flow, FlowKey, Role};
 use std::{
-    collections::HashSet,
-    fs::{self, File},
+    fs::File,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::fs::MetadataExt,
-    path::Path,
+    time::{Duration, Instant},
 };
 
 const PORTS: usize = 6;
-
-#[test]
-fn a_key_and_its_words_are_the_same_bytes() {
-    let key = FlowKey {
-        cgroup: 0x0102_0304_0506_0708,
-        peer: [1, 2, 3, 4],
-        netns: 5,
-        port: 6,
-        role: 2,
-        generation: 1,
-    };
-    // SAFETY: both are 32 bytes of integers without padding.
-    let expected: [u64; 4] = unsafe { std::mem::transmute(key) };
-    assert_eq!(words(&key), expected);
-}
 
 /// Connections of this process with itself, what readings of the tables found of them, and the tables.
 struct Traffic {
     kernel: Kernel,
     listeners: Vec<TcpListener>,
     netns: u32,
-    last: Table<FlowKey, Flow>,
+    last: HashMap<FlowKey, Flow>,
     gone: Vec<FlowKey>,
     /// Opened, closed and received, at both ends.
     counted: [u64; 3],
@@ -41,27 +27,22 @@ struct Traffic {
 
 impl Traffic {
     fn new() -> Self {
-        let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
-        let types = offsets::find(&types, &[], false);
         let options = Options {
             flows: 8_192,
-            settings: Settings::DEFAULT,
-            off: Vec::new(),
             // A flow is idle when a reading finds nothing new.
             idle_readings: 0,
-            numbers: true,
-            pins: None,
+            ..OPTIONS
         };
         let netns = fs::metadata("/proc/thread-self/ns/net")
             .expect("this thread's network")
             .ino();
         Self {
-            kernel: Kernel::open_with(&options, types).expect("it loads"),
+            kernel: Kernel::open_with(&options, types()).expect("it loads"),
             listeners: (0..PORTS)
                 .map(|_| TcpListener::bind("127.0.0.1:0").expect("it listens"))
                 .collect(),
             netns: u32::try_from(netns).expect("32 bits"),
-            last: Table::new(),
+            last: HashMap::new(),
             gone: Vec::new(),
             counted: [0; 3],
             made: 0,

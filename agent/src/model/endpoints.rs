@@ -15,13 +15,13 @@ use std::{
 /// What one workload's traffic through the point amounts to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// Connections opened.
+    /// Connections that were opened.
     pub connections: u64,
     /// Payload bytes, both ways.
     pub bytes: u64,
     /// Failed connections by [`agent_common::Reason`].
     pub failures: [u64; Reason::COUNT],
-    /// Connections open now.
+    /// Connections that are open now.
     pub active: i64,
     /// Connections that ended, and attempts that failed.
     pub ended: u64,
@@ -39,7 +39,7 @@ impl Share {
         }
     }
 
-    /// Failures alone.
+    /// Failures, and nothing else.
     pub fn of_failures(failures: [u64; Reason::COUNT]) -> Self {
         Self {
             failures,
@@ -79,18 +79,18 @@ impl Tally for Share {
 /// How many there are, at three scopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Workloads.
+    /// Distinct workloads.
     pub workloads: usize,
-    /// Service accounts.
+    /// Distinct service accounts.
     pub service_accounts: usize,
-    /// Namespaces.
+    /// Distinct namespaces.
     pub namespaces: usize,
 }
 
 /// The workloads at one side of a point.
-pub type Parties = Bounded<Arc<Workload>, Share>;
+pub type Endpoints = Bounded<Arc<Workload>, Share>;
 
-impl Parties {
+impl Endpoints {
     /// How many have traffic in the window, or connections open.
     pub fn counts(&self, window: Duration, now: Instant) -> Counts {
         let (mut accounts, mut namespaces, mut workloads) = (BTreeSet::new(), BTreeSet::new(), 0);
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn scopes_are_counted_apart() {
-        let mut dependents = Parties::new(10);
+        let mut dependents = Endpoints::new(10);
         let now = Instant::now();
         for (name, namespace) in [("a", "x"), ("b", "x"), ("a", "y")] {
             dependents.add(Some(&workload(name, namespace)), &connections(1), now, 0);
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_dependent_leaves_after_the_window_but_not_with_an_open_connection() {
-        let mut dependents = Parties::new(1);
+        let mut dependents = Endpoints::new(1);
         let now = Instant::now();
         let open = Share {
             active: 1,
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn beyond_the_bound_the_sum_stays_exact() {
-        let mut dependents = Parties::new(3);
+        let mut dependents = Endpoints::new(3);
         let now = Instant::now();
         for n in 0..10 {
             dependents.add(Some(&workload(&format!("w{n}"), "x")), &connections(n + 1), now, 0);

@@ -1,0 +1,141 @@
+//! What the lists and the tick share.
+
+use super::{
+    directory::{Directory, Setup},
+    objects::{Pod, Reference},
+    pod::key_of_reference,
+    source::{Source, SourceStatus},
+};
+use crate::clock::now;
+use std::{
+    pin::pin,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout_at},
+};
+
+/// What is known of the cluster, shared by the lists, which change it, and the tick, which asks it.
+pub struct Shared {
+    /// Read-locked for a whole pass over the flows, and not copied for it: of a hundred thousand pods, all but a few are the same
+    /// from tick to tick, and the lists, which wait meanwhile, are behind by far more than the tenth of a second that a pass takes.
+    directory: RwLock<Directory>,
+    synced: Notify,
+    /// How often it was found that all pods must be read again.
+    relist_pods: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// What the lists will be put into.
+    pub fn new(setup: Setup, sources: &[Source]) -> Self {
+        let statuses = sources.iter().map(|source| SourceStatus::new(*source, now())).collect();
+        Self {
+            directory: RwLock::new(Directory::new(setup, statuses)),
+            synced: Notify::new(),
+            relist_pods: watch::Sender::new(0),
+        }
+    }
+
+    /// The objects as they are now, and as they stay while this is held. Whoever holds it must not ask for them again meanwhile. (A
+    /// directory whose writer panicked between two objects is still sound.)
+    pub fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The objects, to be changed.
+    pub fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.directory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a list is among those that are read.
+    pub fn reads(&self, source: Source) -> bool {
+        self.directory().statuses().iter().any(|status| status.source == source)
+    }
+
+    /// Changes when it was found that all pods must be read again.
+    pub fn relists_of_pods(&self) -> watch::Receiver<u64> {
+        self.relist_pods.subscribe()
+    }
+
+    /// Takes in an object, as the API server sent it, and returns its key.
+    ///
+    /// # Errors
+    /// What about it cannot be read.
+    pub fn apply(&self, source: Source, raw: &str, now: i64) -> Result<u128, String> {
+        fn read<'a, T: serde::Deserialize<'a>>(raw: &'a str) -> Result<T, String> {
+            serde_json::from_str(raw).map_err(|error| error.to_string())
+        }
+        // Read before the lock is taken.
+        match source {
+            Source::NodePods | Source::ClusterPods => {
+                let pod: Pod = read(raw)?;
+                Ok(self.directory_mut().apply_pod(source, &pod, now))
+            }
+            Source::Services => {
+                let service = read(raw)?;
+                Ok(self.directory_mut().apply_service(&service))
+            }
+            Source::Namespaces => {
+                let namespace = read(raw)?;
+                Ok(self.directory_mut().apply_namespace(namespace))
+            }
+            Source::Nodes => {
+                let node = read(raw)?;
+                Ok(self.directory_mut().apply_node(&node))
+            }
+            Source::MeshConfig => {
+                let map = read(raw)?;
+                let mut directory = self.directory_mut();
+                let key = directory.apply_config_map(&map)?;
+                if directory.take_relist_pods() {
+                    self.relist_pods.send_modify(|times| *times += 1);
+                }
+                Ok(key)
+            }
+        }
+    }
+
+    /// Takes an object out, which is given as it was last.
+    ///
+    /// # Errors
+    /// What about it cannot be read.
+    pub fn delete(&self, source: Source, raw: &str, now: i64) -> Result<(), String> {
+        let reference: Reference = serde_json::from_str(raw).map_err(|error| error.to_string())?;
+        let key = key_of_reference(&reference);
+        // When it ended, if that can be read.
+        let pod: Option<Pod> = serde_json::from_str(raw).ok();
+        let mut directory = self.directory_mut();
+        match source {
+            Source::NodePods | Source::ClusterPods => directory.delete_pod(source, key, pod.as_ref(), now),
+            _ => directory.delete(source, key, now),
+        }
+        Ok(())
+    }
+
+    /// A list is complete, or has failed: those that wait for it look again.
+    pub fn notify(&self) {
+        self.synced.notify_waiters();
+    }
+
+    /// Waits for lists that must be there before others are read, as these are described with them; not for those that the role
+    /// forbids, and not for longer than `longest`.
+    pub async fn wait_for(&self, first: &[Source], longest: Duration) {
+        let deadline = Instant::now() + longest;
+        loop {
+            let notified = self.synced.notified();
+            let mut notified = pin!(notified);
+            // From here on no notice is missed.
+            notified.as_mut().enable();
+            let there = self
+                .directory()
+                .statuses()
+                .iter()
+                .all(|status| status.synced || status.forbidden || !first.contains(&status.source));
+            if there || timeout_at(deadline, notified).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What the next agent needs to go on with the counts of this one, and how this one went on with those of the agent before.
+
+use super::{
+    known::PointHas,
+    moment::Moment,
+    recall::{Recall, Remembered},
+    sums::Model,
+};
+use crate::identity::Lane;
+use agent_common::{Flow, FlowKey};
+
+impl Model {
+    /// How far each flow has been counted; `is_leaving` says of which there may be a new one with the same key next time. `None`
+    /// before all flows have been read once.
+    pub fn remember(&self, is_leaving: impl Fn(&FlowKey) -> bool) -> Option<Vec<Remembered>> {
+        if self.recall.is_some() {
+            return None;
+        }
+        let flows = self
+            .flows
+            .iter()
+            .filter(|(key, known)| !known.gone || self.waiting.lane(key).is_some());
+        let remembered = flows.map(|(key, known)| Remembered {
+            key: *key,
+            last: Flow {
+                retired: u32::from(known.gone || is_leaving(key)),
+                ..known.last
+            },
+            unseen: known.unseen,
+            held: (self.waiting.lane(key).into_iter().flat_map(Lane::iter))
+                .map(|held| (held.delta, held.point_has != PointHas::Nothing))
+                .collect(),
+        });
+        Some(remembered.collect())
+    }
+
+    /// Before the first reading: flows have been counted so far, the last time at `when`.
+    pub fn recall(&mut self, flows: Vec<Remembered>, when: Moment) {
+        self.recall = Some(Recall::of(flows, when));
+    }
+
+    /// Before the first reading: it is not known how far flows have been counted, so nothing of what they have counted by now is.
+    pub fn recall_nothing(&mut self) {
+        self.recall = Some(Recall::of_nothing());
+    }
+
+    /// All flows have been read: those that are remembered and were not read have left the kernel's table.
+    pub fn end_recall(&mut self) {
+        let Some(recall) = self.recall.take() else { return };
+        for (key, (mut known, lane)) in recall.rest() {
+            if !lane.is_empty() {
+                known.gone = true;
+                self.waiting.put(key, lane);
+                self.keep(key, known);
+            }
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The sums so far: per point, per caller, per dependent.
+
+use super::{
+    attribution::{End, Found},
+    boundary::Boundary,
+    bounds::Bounds,
+    called::{Called, CalledPoint},
+    endpoints::{Share, handshake_failures},
+    known::{Held, Known},
+    load::{self, AcceptQueue, PointLoad, Side},
+    moment::Moment,
+    reach::{Reach, Window},
+    recall::Recall,
+    recent::Clock,
+    ways::Ways,
+};
+use crate::{
+    identity::{Binding, Endpoint, Identities, Neighbourhood, Queue, Workload},
+    node::resources::Reading,
+    points::Point,
+    signals::Inside,
+};
+use agent_common::{Flow, FlowKey, ListenerSample, Role};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What was counted so far and for whom, and what waits to be counted.
+pub struct Model {
+    pub(super) bounds: Bounds,
+    clock: Clock,
+    pub(super) flows: HashMap<FlowKey, Known>,
+    pub(super) recall: Option<Recall>,
+    points: BTreeMap<Arc<Point>, PointLoad>,
+    reach: HashMap<Arc<Point>, Reach>,
+    pub(super) ways: Ways,
+    boundary: Boundary,
+    /// Workloads that are known by their traffic, with its last time.
+    workloads: HashMap<Arc<Workload>, Instant>,
+    rejected_endpoints: u64,
+    rejected_pairs: u64,
+    called: BTreeMap<CalledPoint, Called>,
+    attributed: BTreeMap<(End, Found), u64>,
+    local_names: HashSet<String>,
+    rejected: HashSet<Arc<Point>>,
+    pub(super) unseen: u64,
+    pub(super) mended: u64,
+    pub(super) deficits: Vec<FlowKey>,
+    /// What flows have counted, and nobody knows yet for whom.
+    pub(super) waiting: Queue<FlowKey, Held>,
+    /// Flows among them with something that the observer is to look at in this tick.
+    pub(super) deferred: Vec<FlowKey>,
+    /// Flows with open connections that were counted as somebody unknown's.
+    pub(super) unknown: HashSet<FlowKey>,
+    pub(super) settled_generation: u64,
+    pub(super) flushed_early: u64,
+}
+
+impl Model {
+    /// A model that has counted nothing yet.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            clock: Clock::new(bounds.window),
+            flows: HashMap::new(),
+            recall: None,
+            points: BTreeMap::new(),
+            reach: HashMap::new(),
+            ways: Ways::default(),
+            boundary: Boundary::new(bounds.pairs),
+            workloads: HashMap::new(),
+            rejected_endpoints: 0,
+            rejected_pairs: 0,
+            called: BTreeMap::new(),
+            attributed: BTreeMap::new(),
+            local_names: HashSet::new(),
+            rejected: HashSet::new(),
+            unseen: 0,
+            mended: 0,
+            deficits: Vec::new(),
+            waiting: Queue::new(bounds.waiting),
+            deferred: Vec::new(),
+            unknown: HashSet::new(),
+            settled_generation: 0,
+            flushed_early: 0,
+        }
+    }
+
+    /// The side of a point that a flow with this role counts on.
+    pub(super) fn side(&mut self, point: &Arc<Point>, role: u8) -> Option<&mut Side> {
+        let load = self.load(point)?;
+        match Role::from_u8(role)? {
+            Role::Client => Some(&mut load.upstream),
+            Role::Server => Some(&mut load.downstream),
+            Role::Listener => None,
+        }
+    }
+
+    /// Adds what a flow has counted for those at its ends.
+    pub(super) fn add(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, at: Instant) {
+        let Some(role) = Role::from_u8(key.role) else { return };
+        self.attribute(delta, binding);
+        let step = self.clock.step(at);
+        self.ways.add(role, delta, binding, step);
+        self.boundary.add(key, role, delta, binding, at, step);
+        self.notice(delta, binding, at);
+        if let Some(point) = binding.point().cloned()
+            && let Some(reach) = self.reach(&point)
+        {
+            reach.add(role, delta, binding, at, step);
+        }
+        if role == Role::Client
+            && let Endpoint::Point(called) = &binding.peer
+        {
+            self.called.entry(CalledPoint::from(&**called)).or_default().add(delta);
+            // Its own sockets do not show these: the calls that never became a connection of its.
+            let who = binding.workload().cloned();
+            let share = if self.local_names.contains(&called.name) {
+                Share::of_failures(handshake_failures(delta))
+            } else {
+                Share::of(delta)
+            };
+            let called = called.clone();
+            if share != Share::default()
+                && let Some(reach) = self.reach(&called)
+            {
+                reach.dependents.add(who.as_ref(), &share, at, step);
+            }
+        }
+    }
+
+    /// Remembers the workloads at both ends.
+    fn notice(&mut self, delta: &Flow, binding: &Binding, at: Instant) {
+        if delta.opened + delta.adopted + load::failed_attempts(&delta.failures) == 0 {
+            return;
+        }
+        let peer = match &binding.peer {
+            Endpoint::Workload(workload) => Some(workload),
+            _ => None,
+        };
+        for who in [binding.workload(), peer].into_iter().flatten() {
+            match self.workloads.get_mut(who) {
+                Some(last) => *last = at,
+                None => {
+                    self.workloads.insert(who.clone(), at);
+                }
+            }
+        }
+    }
+
+    /// Who a point reaches; bounded as the points are.
+    fn reach(&mut self, point: &Arc<Point>) -> Option<&mut Reach> {
+        self.load(point)?;
+        self.reach.get_mut(point)
+    }
+
+    fn attribute(&mut self, delta: &Flow, binding: &Binding) {
+        let n = delta.opened;
+        if n == 0 {
+            return;
+        }
+        let local = match (Found::from(&binding.owner), &binding.place) {
+            (Found::Unknown, Some(_)) => Found::Workload,
+            (found, _) => found,
+        };
+        let remote = Found::from(&binding.peer);
+        *self.attributed.entry((End::Local, local)).or_default() += n;
+        *self.attributed.entry((End::Remote, remote)).or_default() += n;
+    }
+
+    /// What a point carries; `None` when there is no room for it.
+    pub(super) fn load(&mut self, point: &Arc<Point>) -> Option<&mut PointLoad> {
+        if !self.points.contains_key(point) {
+            if self.points.len() >= self.bounds.points {
+                // Bounded as the points themselves are.
+                if self.rejected.len() < self.bounds.points {
+                    self.rejected.insert(point.clone());
+                }
+                return None;
+            }
+            self.points
+                .insert(point.clone(), PointLoad::new(point.clone(), Instant::now()));
+            self.reach.insert(point.clone(), Reach::new(self.bounds.dependents));
+        }
+        self.points.get_mut(point)
+    }
+
+    /// The points that have a process on this node. Called before the flows of a tick.
+    pub fn local_points<'a>(&mut self, points: impl Iterator<Item = &'a Arc<Point>>, now: Instant) {
+        for point in points {
+            self.local_names.insert(point.name.clone());
+            // A point without traffic is shown, too.
+            if let Some(load) = self.load(point) {
+                load.local = true;
+                load.seen = now;
+            }
+        }
+    }
+
+    /// Begins a new look at who is where: the network namespaces of this node's workloads, the zone's egress, and the cgroups of this
+    /// node's points.
+    pub fn look_around<'a>(
+        &mut self,
+        neighbourhoods: Vec<(u32, Neighbourhood)>,
+        egress: Option<Arc<Point>>,
+        points: impl Iterator<Item = (u64, &'a Arc<Point>)>,
+        now: Instant,
+    ) {
+        self.boundary.look(neighbourhoods, egress, now);
+        self.boundary.carriers(points);
+    }
+
+    /// Takes in the listening sockets as they are now. Before the flows of a tick: what listens in a network namespace says what is
+    /// expected of the connections in there.
+    pub fn listeners(&mut self, samples: &[ListenerSample], identities: &dyn Identities, when: Moment) {
+        for load in self.points.values_mut() {
+            for queue in load.queues.values_mut() {
+                *queue = AcceptQueue {
+                    drops: queue.drops,
+                    ..AcceptQueue::default()
+                };
+            }
+        }
+        for sample in samples {
+            let key = FlowKey {
+                cgroup: sample.cgroup,
+                netns: sample.netns,
+                ..FlowKey::default()
+            };
+            let Some(point) = identities.bind(&key, when.span).point().cloned() else {
+                continue;
+            };
+            self.boundary.listens(key.netns, &point);
+            if let Some(load) = self.load(&point) {
+                load.queues.entry(sample.port).or_default().add(sample);
+                let ports = u64::from(sample.last_port.saturating_sub(sample.first_port));
+                // Both ends of the range are in it.
+                load.inside.sockets.ports = if ports == 0 { 0 } else { ports + 1 };
+            }
+        }
+    }
+
+    /// Begins a new look at what is inside the points that run here.
+    pub fn look_inside(&mut self) {
+        for load in self.points.values_mut() {
+            load.inside.begin();
+        }
+    }
+
+    /// What is known of the inside of a point that runs here; `None` when there are too many points.
+    pub fn inside(&mut self, point: &Arc<Point>) -> Option<&mut Inside> {
+        self.load(point).map(|load| &mut load.inside)
+    }
+
+    /// Looks for the destination toward which each point has the most connections open; `points` says whose a cgroup is.
+    pub fn count_ports<'a>(&mut self, points: impl Fn(u64) -> Option<&'a Arc<Point>>) {
+        let clients = self.flows.iter().filter(|(key, _)| key.role == Role::Client as u8);
+        let most: Vec<_> = clients
+            .filter_map(|(key, known)| Some((points(key.cgroup)?, known.open())))
+            .collect();
+        for (point, open) in most {
+            if let Some(inside) = self.inside(point) {
+                inside.sockets.ports_used = inside.sockets.ports_used.max(open);
+            }
+        }
+    }
+
+    /// Takes in what was read of the points' resources.
+    pub fn resources(&mut self, readings: &BTreeMap<Arc<Point>, Reading>) {
+        for (point, load) in &mut self.points {
+            match readings.get(point) {
+                Some(reading) => load.resources.advance(reading),
+                None => load.resources.rest(),
+            }
+        }
+    }
+
+    /// Whether connections are stuck in an accept queue of a point: the first of one has waited for longer than `patience`, or
+    /// for nobody knows how long.
+    pub fn accepts_are_stuck(&self, patience: Duration) -> bool {
+        let queues = self.points.values().flat_map(|load| load.queues.values());
+        queues.filter(|queue| queue.queued > 0).any(|queue| {
+            queue
+                .oldest_us
+                .is_none_or(|oldest| u128::from(oldest) > patience.as_micros())
+        })
+    }
+
+    /// Forgets what is older than the window: dependents, and points that are gone.
+    pub fn expire(&mut self, now: Instant) {
+        let (window, step) = (self.bounds.window, self.clock.step(now));
+        let mut idle = HashSet::new();
+        for (point, reach) in &mut self.reach {
+            for endpoints in [&mut reach.dependents, &mut reach.served] {
+                endpoints.expire(window, now, step);
+                self.rejected_endpoints += endpoints.take_rejected();
+            }
+            if reach.dependents.active(window, now).next().is_none() {
+                idle.insert(point.clone());
+            }
+        }
+        self.points
+            .retain(|point, load| now.saturating_duration_since(load.seen) <= window || !idle.contains(point));
+        self.reach.retain(|point, _| self.points.contains_key(point));
+        self.ways.expire(step);
+        self.boundary.expire(window, now, step);
+        self.rejected_pairs += self.boundary.take_rejected();
+        self.workloads
+            .retain(|_, last| now.saturating_duration_since(*last) <= window);
+        let points = &self.points;
+        self.local_names
+            .retain(|name| points.values().any(|load| load.local && load.point.name == *name));
+    }
+
+    /// What each point carries.
+    pub fn points(&self) -> impl Iterator<Item = &PointLoad> {
+        self.points.values()
+    }
+
+    /// Who goes down with a point.
+    pub fn reach_of(&self, point: &Arc<Point>) -> Option<&Reach> {
+        self.reach.get(point)
+    }
+
+    /// What is known of the window, for each point.
+    pub fn windows(&self, now: Instant) -> HashMap<Arc<Point>, Window> {
+        let (window, step) = (self.bounds.window, self.clock.step(now));
+        let local = |point: &Arc<Point>| self.points.get(point).is_some_and(|load| load.local);
+        let here = self.reach.iter().filter(|(point, _)| local(point));
+        let accepted = here.map(|(_, reach)| reach.accepted(step)).sum();
+        let of = |point, reach: &Reach| reach.window(window, now, step, local(point).then_some(accepted));
+        let points = self.reach.iter();
+        points.map(|(point, reach)| (point.clone(), of(point, reach))).collect()
+    }
+
+    /// The share of a workload's connections in the window that pass a point: 1 when it has no other way out. `None` when it is
+    /// not on this node, or had none.
+    pub fn share(&self, who: &Arc<Workload>, point: &Point, now: Instant) -> Option<f64> {
+        self.ways.share(who, &CalledPoint::from(point), self.clock.step(now))
+    }
+
+    /// Where policy is enforced.
+    pub fn boundary(&self) -> &Boundary {
+        &self.boundary
+    }
+
+    /// Workloads with traffic in the window, at either end of a connection.
+    pub fn workloads(&self) -> usize {
+        self.workloads.len()
+    }
+
+    /// Times that somebody found no place, not even among those that are only summed: dependents and served, pairs.
+    pub fn rejected_endpoints(&self) -> (u64, u64) {
+        (self.rejected_endpoints, self.rejected_pairs)
+    }
+
+    /// What callers on this node see, by point.
+    pub fn called(&self) -> &BTreeMap<CalledPoint, Called> {
+        &self.called
+    }
+
+    /// Connections by what was found at each end.
+    pub fn attributed(&self) -> &BTreeMap<(End, Found), u64> {
+        &self.attributed
+    }
+
+    /// How many flows are known.
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Flows among them that stand for what found no place in the flow table.
+    pub fn overflow_flows(&self) -> usize {
+        self.flows
+            .keys()
+            .filter(|key| key.peer == [0; 4] && key.role != Role::Listener as u8)
+            .count()
+    }
+
+    /// Points that are not counted because of the bound.
+    pub fn rejected_points(&self) -> u64 {
+        self.rejected.len() as u64
+    }
+
+    /// Connections that ended and had never been seen to begin.
+    pub fn unseen(&self) -> u64 {
+        self.unseen
+    }
+
+    /// Connections that were still open when their flow left the kernel's table, which had none open: they are counted as ended.
+    pub fn mended(&self) -> u64 {
+        self.mended
+    }
+
+    /// Counts that wait for an identity, how many may, and the connections that could not wait because of that bound.
+    pub fn waiting(&self) -> (usize, usize, u64) {
+        (self.waiting.len(), self.waiting.limit(), self.flushed_early)
+    }
+
+    /// How many points may have series.
+    pub const fn points_limit(&self) -> usize {
+        self.bounds.points
+    }
+
+    /// The window for dependents.
+    pub fn window(&self) -> Duration {
+        self.bounds.window
+    }
+}
