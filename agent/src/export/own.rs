@@ -73,7 +73,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
                 (vec![("what", "point".into())], snapshot.points_turned_away),
                 (vec![("what", "cgroup".into())], snapshot.cgroups.1),
                 (vec![("what", "attribution_wait".into())], snapshot.waiting.1),
-                (vec![("what", "party".into())], snapshot.parties_turned_away.0),
+                (vec![("what", "dependent".into())], snapshot.parties_turned_away.0),
                 (vec![("what", "pair".into())], snapshot.parties_turned_away.1),
             ])
             .chain(snapshot.cluster.iter().flat_map(|cluster| {
