@@ -1,15 +1,15 @@
-//! How groups of counters and lists of labels are declared: once each.
+//! Macros that declare groups of counters and lists of label values in one place.
 
-/// A counter, or an array or a group of them, of which readings are compared and added up. Counters wrap around.
+/// A counter, or an array or a group of counters, whose readings can be subtracted and added. Counters wrap around.
 pub trait Count: Copy {
-    /// Nothing counted.
+    /// The value in which nothing is counted.
     const ZERO: Self;
 
-    /// What was counted since the reading `last`.
+    /// The difference from the earlier reading `last`.
     #[must_use]
     fn since(self, last: Self) -> Self;
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     fn plus(self, other: Self) -> Self;
 }
@@ -44,10 +44,11 @@ impl<T: Count, const N: usize> Count for [T; N] {
     }
 }
 
-/// A group of counters that both sides share. User space reads them as integers, `u64` and `u32`; the kernel programs, which write
-/// them from several processors at once, as cells of the same size. So a group has a type parameter for each size that it uses.
+/// A group of counters that both sides share. User space reads them as integers, `u64` and `u32`; in the kernel programs, which
+/// write them from several CPUs at once, they are cells of the same size. So a group has a type parameter for each size that it
+/// uses.
 ///
-/// Zero, difference and sum follow from the fields; a group with padding does not compile.
+/// Zero, difference and sum are derived from the fields; a group with padding does not compile.
 macro_rules! counters {
     (
         $(#[$doc:meta])*
@@ -82,7 +83,7 @@ macro_rules! counters {
 }
 pub(crate) use counters;
 
-/// The values of a label, which are also the index of a counter in its group, in the order of their numbers.
+/// The values of a label, in the order of their numbers, which are also the indices of the counters in their group.
 macro_rules! labels {
     (
         $(#[$doc:meta])*
@@ -98,13 +99,13 @@ macro_rules! labels {
         }
 
         impl $name {
-            /// All of them, in the order of their numbers.
+            /// All values, in the order of their numbers.
             pub const ALL: [Self; Self::COUNT] = [$(Self::$variant),*];
 
-            /// How many there are.
+            /// The number of values.
             pub const COUNT: usize = [$(stringify!($variant)),*].len();
 
-            /// The label's value.
+            /// The value of the metric label.
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self {
@@ -123,9 +124,9 @@ mod tests {
     counters! {
         /// A group for this test.
         Group<L = u64, W = u32> {
-            /// Sums.
+            /// Some sums for this test.
             sums: [L; 2],
-            /// Histograms.
+            /// Some histograms for this test.
             buckets: [[W; 3]; 2],
         }
     }
@@ -133,9 +134,9 @@ mod tests {
     labels! {
         /// Values for this test.
         Side: u8 {
-            /// The first.
+            /// The first of the two values.
             Upstream = "upstream",
-            /// The second.
+            /// The second of the two values.
             Downstream = "downstream",
         }
     }

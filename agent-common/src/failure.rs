@@ -1,31 +1,31 @@
 use crate::FlowKey;
 
-/// One failed connection.
+/// An event about one failed connection or attempt.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct FailureEvent {
-    /// When, in nanoseconds of the boot clock (`CLOCK_MONOTONIC`).
+    /// When it failed, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time_ns: u64,
-    /// How long the connection had been known, in nanoseconds; 0 for one that began and ended between two ticks.
+    /// For how long the connection was known, in nanoseconds; 0 for one that began and ended between two ticks.
     pub duration_ns: u64,
-    /// Payload bytes that it had sent, retransmissions left out.
+    /// Payload bytes that it had sent, without retransmissions.
     pub sent: u64,
     /// Payload bytes that it had received.
     pub received: u64,
-    /// Whose it was, and with whom.
+    /// Its flow: owner, network namespace, role, peer address and service port.
     pub key: FlowKey,
-    /// The socket's own address, IPv4 mapped.
+    /// The socket's own address as IPv6; IPv4 is mapped.
     pub local: [u32; 4],
     /// The socket's own port, host byte order.
     pub local_port: u16,
     /// The peer's port, host byte order.
     pub peer_port: u16,
-    /// Segments that it had to send again, SYNs among them.
+    /// Segments that it retransmitted, including SYNs.
     pub retransmits: u32,
-    /// A [`crate::Reason`].
+    /// The number of a [`crate::Reason`].
     pub reason: u8,
-    /// 1 when this is a second look at a failure that was told a moment ago, as another reason.
+    /// 1 when this corrects the reason of an event that was sent a moment ago.
     pub corrects: u8,
-    /// Reserved.
+    /// Zero, so that the structure has no implicit padding.
     pub reserved: [u8; 6],
 }

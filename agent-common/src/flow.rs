@@ -1,4 +1,4 @@
-/// Which part a socket plays; decides the `side` of its metrics.
+/// The role of a socket; decides the `side` of its metrics.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
@@ -6,12 +6,12 @@ pub enum Role {
     Client = 0,
     /// It came out of an accept queue: the downstream side of a proxy.
     Server = 1,
-    /// It listens.
+    /// It listens: its accept queue and drops are counted.
     Listener = 2,
 }
 
 impl Role {
-    /// How many roles there are.
+    /// The number of roles.
     pub const COUNT: u32 = 3;
 
     /// The role behind a [`FlowKey::role`].
@@ -26,11 +26,11 @@ impl Role {
     }
 }
 
-/// What connections are counted by: one owner, one place, one role, one peer, one service port.
+/// What connections are counted by: owner, network namespace, role, peer address and service port.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowKey {
-    /// Id of the cgroup that holds the socket (on cgroup2, the inode number of its directory).
+    /// Id of the cgroup that owns the socket (on cgroup2, the inode number of its directory).
     pub cgroup: u64,
     /// Address of the other end as IPv6; IPv4 is mapped (`::ffff:a.b.c.d`). All zero: unspecified, as in the
     /// overflow entry of an owner and for listeners.
@@ -39,17 +39,17 @@ pub struct FlowKey {
     pub netns: u32,
     /// Port of the service, in host byte order: the peer's for a client, the socket's own for a server or listener.
     pub port: u16,
-    /// A [`Role`].
+    /// The number of a [`Role`].
     pub role: u8,
-    /// 0 or 1. A flow that is being taken out of the table is not written to any more; connections that end in the
-    /// meantime go to the entry with the other generation.
+    /// 0 or 1. No program writes to a flow that is being removed from the table; connections that end meanwhile
+    /// are counted in the entry with the other generation.
     pub generation: u8,
 }
 
 /// Number of buckets of a [`Flow`]'s histograms.
 pub const BUCKETS: usize = 28;
 
-/// The histogram bucket of a duration in microseconds: bucket `i` holds `2^i ..= 2^(i+1) - 1`, bucket 0 also 0, and
+/// The histogram bucket of a duration in microseconds: bucket `i` counts `2^i ..= 2^(i+1) - 1`, bucket 0 also 0, and
 /// the last one everything from 2^27 µs (134 s) on.
 #[inline(always)]
 #[must_use]
@@ -58,12 +58,12 @@ pub const fn bucket(microseconds: u32) -> usize {
     if log2 < BUCKETS { log2 } else { BUCKETS - 1 }
 }
 
-/// The counters of one flow. They only grow, but for a failure that is renamed (see `failures`).
+/// The counters of one flow. They only grow, except when the reason of a failure is corrected (see `failures`).
 ///
-/// User space reads them as integers; the kernel programs, which write them from several processors at once, as cells of the
-/// same size (`L` of 64 bits, `W` of 32). A reading copies the fields in the order in which they stand here, and may meet a
-/// program in the middle: `closed` comes before `opened`, so that no reading shows an end without its beginning, and `carried`
-/// after it, as it is counted before.
+/// User space reads them as integers; in the kernel programs, which write them from several CPUs at once, they are cells of the
+/// same size (`L` of 64 bits, `W` of 32). A reading copies the fields in the order of their declaration, while a program may be
+/// writing: `closed` comes before `opened`, so that no reading shows an end without its beginning, and `carried`
+/// after it, as it is counted earlier.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow<L = u64, W = u32> {
@@ -71,16 +71,16 @@ pub struct Flow<L = u64, W = u32> {
     pub closed: L,
     /// Handshakes completed (for a listener: sockets that began to listen).
     pub opened: L,
-    /// Connections found open when the agent started.
+    /// Connections that were open when the agent started.
     pub adopted: L,
-    /// Of `opened`, those whose other end is a socket of a point in the same network namespace: a server's that a point
-    /// delivered, a client's that a point took in. Only while there are points on the node.
+    /// Of `opened`, those whose other end is a socket of a point in the same network namespace: connections to a server that a
+    /// point delivered, and connections of a client that a point accepted. Only while there are points on the node.
     pub carried: L,
-    /// The cgroup of the point that carried the last one of them; 0 for none.
+    /// The id of the cgroup of the point that carried the last of these; 0 for none.
     pub carrier: L,
-    /// Payload bytes received.
+    /// Payload bytes received by the owner.
     pub received: L,
-    /// Payload bytes sent, retransmissions left out.
+    /// Payload bytes sent by the owner, without retransmissions.
     pub sent: L,
     /// Segments retransmitted on established connections.
     pub retransmits: L,
@@ -92,26 +92,26 @@ pub struct Flow<L = u64, W = u32> {
     pub connect_us: L,
     /// Sum of the round-trip times in `round_trip`, in microseconds.
     pub round_trip_us: L,
-    /// Failed connections by [`crate::Reason`]. A reset that turns out to be our own, a moment after it was counted
-    /// as the peer's, moves from one reason to the other.
+    /// Failed connections by [`crate::Reason`]. A reset that was counted as the peer's, and is reported as this end's own a moment
+    /// later, moves from one reason to the other.
     pub failures: [L; crate::Reason::COUNT],
     /// Handshake durations of a client's connections, by [`bucket`].
     pub connect: [W; BUCKETS],
-    /// Smoothed round-trip times of connections with traffic, one sample a tick, by [`bucket`].
+    /// Smoothed round-trip times of connections with traffic, one sample per connection and tick, by [`bucket`].
     pub round_trip: [W; BUCKETS],
-    /// 1 when the flow is about to be taken out: no program writes to it any more.
+    /// 1 when the flow is about to be removed: no program writes to it any more.
     pub retired: W,
-    /// Second (of the boot clock) that `events` is about.
+    /// The second (of `CLOCK_MONOTONIC`) that `events` refers to.
     pub events_second: W,
     /// Failure events sent in that second.
     pub events: W,
-    /// Connections that the last walks over open files found: see [`one_more_seen`]. Kept only while ends are
-    /// missing.
+    /// Connections that the last walk over open files found, with the walk's number: see [`one_more_seen`]. Maintained only while
+    /// ends are missing.
     pub seen: W,
 }
 
 impl Flow {
-    /// Nothing counted.
+    /// A flow without counts.
     pub const ZERO: Self = Self {
         closed: 0,
         opened: 0,
@@ -134,7 +134,7 @@ impl Flow {
         seen: 0,
     };
 
-    /// Connections open at the moment of the read.
+    /// Connections that were open when it was read.
     #[must_use]
     pub const fn open(&self) -> u64 {
         (self.opened + self.adopted).saturating_sub(self.closed)
@@ -151,10 +151,10 @@ impl Flow {
     }
 }
 
-/// Bits of [`Flow::seen`] that count connections; those above them hold the low bits of a walk's number.
+/// The number of low bits of [`Flow::seen`] that count connections; those above are the low bits of a walk's number.
 const SEEN_BITS: u32 = 24;
 
-/// The bits of a walk's number that [`Flow::seen`] has room for.
+/// The mask of the bits of a walk's number that fit into [`Flow::seen`].
 const SEEN_WALKS: u32 = 0xff;
 
 /// [`Flow::seen`] after walk `number` has found one more connection.
@@ -187,7 +187,7 @@ mod tests {
             size_of::<Flow>(),
             12 * 8 + 8 * crate::Reason::COUNT + 2 * 4 * BUCKETS + 4 * 4
         );
-        // With its key and what the kernel puts before each (48 bytes of `struct htab_elem`, 8 of its allocator), an entry fills
+        // With its key and the kernel's overhead (48 bytes of `struct htab_elem`, 8 of its allocator), an entry fills
         // one block of 512 bytes: one more u64 would double the table's memory.
         assert!(48 + 8 + size_of::<FlowKey>() + size_of::<Flow>() <= 512);
     }

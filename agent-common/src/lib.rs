@@ -1,6 +1,6 @@
 //! Types that the kernel programs write and the agent reads.
 //!
-//! Everything here is `repr(C)` without implicit padding: the bytes of a value are its meaning on both sides.
+//! All types are `repr(C)` without implicit padding, so that both sides interpret the same bytes in the same way.
 
 #![no_std]
 
@@ -15,11 +15,11 @@ mod point;
 mod reason;
 mod settings;
 
-/// The number of what lies in the maps: to be raised when the same bytes mean something else than before. (What differs in size or
-/// kind is told apart without it.)
+/// The version of the maps' contents: increase it when the same bytes get another meaning. (Changes of a map's size or type are
+/// detected without it.)
 pub const LAYOUT: u32 = 2;
 
-/// Numbers that threads may have (`PID_MAX_LIMIT` in `include/linux/threads.h`, on 64-bit machines).
+/// The upper limit of thread ids (`PID_MAX_LIMIT` in `include/linux/threads.h`, on 64-bit machines).
 pub const THREADS: u32 = 1 << 22;
 
 pub use cgroup::{CGROUP_PATH, CgroupEvent};

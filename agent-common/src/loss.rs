@@ -15,22 +15,23 @@ labels! {
         FailureEventsLimited = "failure_event_rate_limited",
         /// Failure events not sent because the ring buffer was full. The counters have them.
         FailureEventsDropped = "failure_event_ring_full",
-        /// Cgroups that came or went without the agent being told, because the ring buffer was full. It looks for them itself.
+        /// Events about created or removed cgroups not sent, because the ring buffer was full. The agent then reads the cgroup
+        /// tree.
         CgroupEvents = "cgroup_event",
-        /// Threads of points that are not watched, because there was no room: how long they wait for a processor is missing.
+        /// Threads of points that are not tracked, because the table was full: their run-queue delay is missing.
         Threads = "point_thread",
-        /// Interruptions of points that were not counted, because there was no room for another culprit.
+        /// Preemptions of points that were not counted, because the table had no room for another pair of point and cgroup.
         Preemptions = "preemption",
         /// Sockets of points whose delays are not measured, because the kernel had no memory.
         Delays = "delay_record",
-        /// Cgroups of points that are not looked into, because there are too many. (Counted by the agent.)
+        /// Cgroups of points that are not tracked, because there are too many. (Counted by the agent.)
         PointCgroups = "point_cgroup",
-        /// Events of connections whose peer is not known because their owner had as many flows as one owner may have; the owner's
-        /// totals have them.
+        /// Events of connections whose peer is not known because their owner had reached its limit of flows; the owner's totals
+        /// have them.
         FlowQuota = "flow_quota",
-        /// Sockets without a record because there were as many records as there may be: what they carry is counted at their end.
+        /// Sockets without a record because the limit of records was reached: their bytes are counted when they close.
         SocketBound = "socket_bound",
-        /// Dropped packets of points that were not counted, because there was no room for another reason.
+        /// Dropped packets of points that were not counted, because the table had no room for another pair of point and reason.
         DroppedPackets = "dropped_packet",
     }
 }

@@ -6,32 +6,32 @@ use crate::{
 labels! {
     /// Why an `accept` of a point failed: the `error` label, and the index into [`Accepts::errors`].
     AcceptError: u8 {
-        /// The process has as many files open as it may.
+        /// The process has reached its limit of open files.
         Emfile = "EMFILE",
-        /// The whole node has.
+        /// The node has reached its limit of open files.
         Enfile = "ENFILE",
         /// No memory for the socket.
         Enomem = "ENOMEM",
         /// No memory for buffers.
         Enobufs = "ENOBUFS",
-        /// The connection was gone before it was accepted.
+        /// The connection was aborted before it was accepted.
         Econnaborted = "ECONNABORTED",
-        /// A rule of the system forbids it.
+        /// The system forbids it, for example by a firewall rule.
         Eperm = "EPERM",
-        /// Any other error.
+        /// Any other errno.
         Other = "other",
     }
 }
 
 impl AcceptError {
-    /// The kind of an errno (positive, `asm-generic/errno*.h`); `None` for what is no error of the point: nothing was there
-    /// to accept, or a signal came.
+    /// The kind of an errno (positive, `asm-generic/errno*.h`); `None` if it is not an error of the point: no connection was
+    /// waiting, or a signal interrupted the call.
     #[inline(always)]
     #[must_use]
     pub const fn of(errno: i64) -> Option<Self> {
         const EINTR: i64 = 4;
         const EAGAIN: i64 = 11;
-        // Kernel-internal numbers of system calls that begin again after a signal.
+        // Kernel-internal numbers of system calls that are restarted after a signal.
         const RESTART: core::ops::RangeInclusive<i64> = 512..=516;
         Some(match errno {
             EINTR | EAGAIN => return None,
@@ -50,87 +50,87 @@ impl AcceptError {
 labels! {
     /// How a process of a point ended: the `reason` label, and the index into [`Processes::exits`].
     Exit: u8 {
-        /// By itself.
+        /// It exited by itself.
         Exited = "exited",
-        /// By a signal.
+        /// It was killed by a signal.
         Killed = "killed",
-        /// By the kernel, as memory ran out.
+        /// It was killed by the kernel's OOM killer.
         OomKilled = "oom_killed",
     }
 }
 
 counters! {
-    /// How long data waits in a point: durations in nanoseconds, and as histograms by [`crate::bucket`]; by [`crate::Role`] (client,
+    /// How long data waits in a point: sums in nanoseconds, and histograms by [`crate::bucket`]; each by [`crate::Role`] (client,
     /// server).
     Delays<L = u64, W = u32> {
         /// Sums of the durations in `read`.
         read_ns: [L; 2],
         /// Sums of the durations in `forward`.
         forward_ns: [L; 2],
-        /// From data coming in on a socket to its being read.
+        /// Read delay: from the arrival of data on a socket to the read.
         read: [[W; BUCKETS]; 2],
-        /// From a read to the next write of the same thread to another socket, by the role of that socket.
+        /// Forward delay: from a read to the next write of the same thread to another socket, by the role of that socket.
         forward: [[W; BUCKETS]; 2],
     }
 }
 
 counters! {
-    /// How long threads of a point that were ready to run waited for a processor.
+    /// How long threads of a point that were ready to run waited for a CPU (run-queue delay).
     Scheduling<L = u64, W = u32> {
         /// Sum of the durations in `run_queue`, in nanoseconds.
         run_queue_ns: L,
-        /// By [`crate::bucket`].
+        /// Durations of the waits, by [`crate::bucket`].
         run_queue: [W; BUCKETS],
     }
 }
 
 counters! {
-    /// Processes of a point that began and ended.
+    /// Starts and exits of a point's processes.
     Processes<L = u64> {
-        /// Those that began as the point.
+        /// Processes that started as the point's own, rather than as its children.
         starts: L,
-        /// Those that ended, by [`Exit`].
+        /// Processes that exited, by [`Exit`].
         exits: [L; Exit::COUNT],
     }
 }
 
 counters! {
-    /// Calls of `accept`.
+    /// Calls of `accept` by a point.
     Accepts<L = u64> {
-        /// Those that failed, by [`AcceptError`], while they are watched.
+        /// Failed calls, by [`AcceptError`], while the program is attached.
         errors: [L; AcceptError::COUNT],
     }
 }
 
 counters! {
-    /// What the kernel counts, on one processor, for the processes and sockets of one cgroup of a point: a group for each signal.
+    /// The counters of one CPU for the processes and sockets of one cgroup of a point: a group for each signal.
     PointCounters<L = u64, W = u32> {
-        /// How long data waits.
+        /// Read and forward delay of data.
         delays: Delays<L, W>,
-        /// How long threads wait.
+        /// Run-queue delay of threads.
         scheduling: Scheduling<L, W>,
-        /// Processes that begin and end.
+        /// Starts and exits of processes.
         processes: Processes<L>,
-        /// Failed accepts.
+        /// Failed calls of `accept`.
         accepts: Accepts<L>,
     }
 }
 
-/// More than there are TCP states, whose numbers begin with 1 (`include/net/tcp_states.h`); a power of two.
+/// Size of an array by TCP state; a power of two above the number of states, which start at 1 (`include/net/tcp_states.h`).
 pub const STATES: usize = 16;
 
 counters! {
     /// The sockets of one cgroup of a point as one walk over open files found them, by [`crate::Role`]: client, server.
     Backlog<L = u64, W = u32> {
-        /// Bytes that have come in and were not read.
+        /// Bytes that were received and not read.
         unread: [L; 2],
-        /// Bytes that were written and the peer has not acknowledged.
+        /// Bytes that were written and not acknowledged by the peer.
         unacknowledged: [L; 2],
         /// Connections with unread bytes of which none was read since the last walk.
         stalled_unread: [W; 2],
-        /// Connections with something to send to a peer that has closed its window.
+        /// Connections with data to send to a peer that has closed its receive window.
         stalled_zero_window: [W; 2],
-        /// Connections of whose sent bytes none was acknowledged since the last walk.
+        /// Connections with data in flight of which nothing was acknowledged since the last walk.
         stalled_unacknowledged: [W; 2],
         /// Sockets by TCP state.
         states: [[W; STATES]; 2],
@@ -141,36 +141,36 @@ counters! {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Task<L = u64, W = u32> {
-    /// The cgroup it is counted under.
+    /// The id of the point's cgroup that it is counted under.
     pub cgroup: L,
-    /// Since when it is ready to run without running, boot clock; 0 when it runs or sleeps.
+    /// Since when it is ready to run without running, in nanoseconds of `CLOCK_MONOTONIC`; 0 when it runs or sleeps.
     pub ready_ns: L,
-    /// When it last read from a socket and has not written to another one since; 0: never.
+    /// When it last read from a socket, in nanoseconds of `CLOCK_MONOTONIC`; 0 when it has written to another socket since.
     pub read_ns: L,
-    /// Which socket that was.
+    /// The address of that socket in the kernel.
     pub read_from: L,
-    /// Its process, as `tgid`.
+    /// The id of its process (`tgid`).
     pub process: W,
-    /// [`Task::MAIN`] and others.
+    /// Bits: [`Task::MAIN`] and others.
     pub flags: W,
 }
 
 impl Task {
-    /// Its process is the one that the point was started as, not one that it started.
+    /// Its process is the one that the point was started as, rather than a child of it.
     pub const MAIN: u32 = 1;
-    /// It became ready by being woken up, not by being interrupted.
+    /// It became ready by being woken up, not by being preempted.
     pub const WOKEN: u32 = 2;
-    /// Its group had used up its share of processor time while it was ready.
+    /// Its group was throttled by its CFS quota while the thread was ready.
     pub const THROTTLED: u32 = 4;
 }
 
-/// What a signal counts for a point by something that has many values: the key of a table of its own.
+/// The key of a table of counts by point and by another number with many values.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tally {
-    /// The point's cgroup.
+    /// The id of the point's cgroup.
     pub point: u64,
-    /// What it is counted by; the signal says what the number means.
+    /// The other number; its meaning depends on the signal.
     pub what: u64,
 }
 
@@ -179,19 +179,19 @@ pub struct Tally {
 pub struct Drop;
 
 impl Drop {
-    /// On its way to the point.
+    /// Direction: to the point.
     pub const RECEIVED: u32 = 0;
-    /// On its way from the point.
+    /// Direction: from the point.
     pub const SENT: u32 = 1;
 
-    /// As the [`Tally::what`] of a packet.
+    /// Packs reason and direction into a [`Tally::what`].
     #[inline(always)]
     #[must_use]
     pub const fn pack(reason: u32, direction: u32) -> u64 {
         (direction as u64) << 32 | reason as u64
     }
 
-    /// Reason and direction.
+    /// Unpacks reason and direction from a [`Tally::what`].
     #[must_use]
     pub const fn unpack(what: u64) -> (u32, u32) {
         (what as u32, (what >> 32) as u32)

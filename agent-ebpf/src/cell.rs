@@ -1,4 +1,4 @@
-//! Memory that programs share with each other and with the agent: written by several processors at once, and never behind an
+//! Memory that programs share with each other and with the agent: several CPUs write to it at once, and it is never behind an
 //! exclusive reference.
 
 use core::{
@@ -7,7 +7,7 @@ use core::{
     ptr::{read_volatile, write_volatile},
 };
 
-/// A value in shared memory, of the same size as what it holds; a map's value is a structure of cells.
+/// A value in shared memory, of the same size as the integer inside; values of maps are structures of cells.
 ///
 /// Each access is one volatile load or store, or one atomic instruction of the BPF instruction set, so a shared reference is
 /// all that is needed.
@@ -25,14 +25,14 @@ impl<T: Copy> Cell<T> {
         Self(UnsafeCell::new(value))
     }
 
-    /// The value now.
+    /// Reads the current value.
     #[inline(always)]
     pub(crate) fn get(&self) -> T {
         // SAFETY: valid and aligned, as it is behind a reference.
         unsafe { read_volatile(self.0.get()) }
     }
 
-    /// Writes a value, over whatever another processor may write at the same time.
+    /// Writes a value; a concurrent write of another CPU may be lost.
     #[inline(always)]
     pub(crate) fn set(&self, value: T) {
         // SAFETY: valid and aligned, as it is behind a reference; the type allows writes through it.
@@ -48,7 +48,7 @@ impl Cell<u64> {
         unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(self.0.get(), n) };
     }
 
-    /// Writes `value`, returns what was there; a full barrier, as all BPF exchanges are.
+    /// Writes `value` and returns the previous one; a full barrier, as all BPF exchanges are.
     #[inline(always)]
     pub(crate) fn exchange(&self, value: u64) -> u64 {
         // SAFETY: valid and aligned, as it is behind a reference; atomic for every other writer.
@@ -80,7 +80,7 @@ impl Cell<u32> {
         unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(self.0.get(), n) };
     }
 
-    /// Writes `value`, returns what was there; a full barrier.
+    /// Writes `value` and returns the previous one; a full barrier.
     #[inline(always)]
     pub(crate) fn exchange(&self, value: u32) -> u32 {
         // SAFETY: valid and aligned, as it is behind a reference; atomic for every other writer.

@@ -1,4 +1,4 @@
-//! Counting a failure, and telling the agent about it.
+//! Counting failures, and sending events about them to the agent.
 
 use crate::{
     maps::{FAILURES, Flow, lost, settings},
@@ -8,19 +8,19 @@ use crate::{
 use agent_common::{FailureEvent, FlowKey, Loss, Reason};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
-/// What a record says of a socket that failed so.
+/// The [`Socket::outcome`] of a connection that failed for this reason.
 #[inline(always)]
 pub(crate) const fn outcome(reason: Reason) -> u32 {
     reason as u32 + 1
 }
 
-/// Counts a failure in its flow and sends the event; `since_ns` is 0 when it is not known how long it had lasted.
+/// Counts a failure in its flow and sends the event; `since_ns` is 0 when the duration is not known.
 #[inline(always)]
 pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &Flow, reason: Reason) {
     flow.failures[reason as usize % Reason::COUNT].add(1);
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    if !may_tell(flow, now) {
+    if !may_report(flow, now) {
         lost(Loss::FailureEventsLimited);
         return;
     }
@@ -50,8 +50,8 @@ fn describe(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, reason: Reason, no
     }
 }
 
-/// A failure that was counted as `was` is really `is`. Its event has been sent a moment ago, unless it was one too many; the
-/// agent looks for it.
+/// Corrects the reason of a failure from `was` to `is`. Its event was sent a moment ago, unless it exceeded the limit; the
+/// agent finds it and corrects it.
 #[inline(always)]
 pub(crate) fn rename(socket: &Socket, sk: Sock, tcp: Tcp, flow: &Flow, was: Reason, is: Reason) {
     socket.outcome.set(outcome(is));
@@ -70,8 +70,8 @@ pub(crate) fn rename(socket: &Socket, sk: Sock, tcp: Tcp, flow: &Flow, was: Reas
 
 /// Whether the flow may send another event in this second.
 #[inline(always)]
-fn may_tell(flow: &Flow, now: u64) -> bool {
-    // Two processors may both begin a new second and send a few more than the limit; none goes uncounted.
+fn may_report(flow: &Flow, now: u64) -> bool {
+    // Two CPUs may both begin a new second and send a few more events than the limit; every failure is counted.
     let second = (now / 1_000_000_000) as u32;
     if flow.events_second.get() != second {
         flow.events_second.set(second);

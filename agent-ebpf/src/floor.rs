@@ -1,17 +1,17 @@
-//! Empty programs on the hooks of Narrows: what the hooks cost by themselves.
+//! Empty programs on the hooks of Narrows, to measure the cost of the hooks alone.
 
 #![no_std]
 #![no_main]
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
-/// As `set_state`, without doing anything.
+/// On the hook of `set_state`; does nothing.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(_: BtfTracePointContext) -> i32 {
     0
 }
 
-/// As the program of that name.
+/// On the hook of `sched_switch`; does nothing.
 #[btf_tracepoint(function = "sched_switch")]
 fn sched_switch(_: BtfTracePointContext) -> i32 {
     0

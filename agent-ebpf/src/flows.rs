@@ -1,10 +1,10 @@
-//! Counting: which entry a connection belongs to, and bringing that entry up to date.
+//! Counting: finds the flow table entry of a connection, and updates it.
 //!
-//! A connection is counted as opened when it is established, and as closed when its socket closes; what it carried is
-//! folded into its flow when it closes and, for sockets with a record, at each walk over open files, whichever comes. Both may
-//! happen at once, on two processors, so what was folded already is exchanged atomically: whoever writes last has folded
-//! everything before. The walk looks for `closed` again after its exchange and repeats it then, so that the last
-//! one is always somebody who saw the final counters.
+//! A connection is counted as opened when it is established, and as closed when its socket closes. The byte counters of its
+//! socket are folded into its flow at the close and, for sockets with a record, also at each walk over open files. Both may
+//! happen at once, on two CPUs, so the record's "already folded" values are exchanged atomically: the last writer has folded
+//! everything up to its own reading. The walk checks `closed` again after its exchange and then repeats it, so that the last
+//! writer has always seen the final counters.
 
 use crate::{
     cell::Cell,
@@ -16,15 +16,15 @@ use agent_common::{BUCKETS, FlowKey, Loss, bucket};
 use aya_ebpf::{bindings::BPF_NOEXIST, maps::HashMap};
 use aya_log_ebpf::warn;
 
-/// The entry of a table, whether or not it is being taken out.
+/// The entry of a table, also when it is being removed.
 #[inline(always)]
 pub(crate) fn entry(table: &'static HashMap<FlowKey, Flow>, key: &FlowKey) -> Option<&'static Flow> {
-    // SAFETY: a map's value is there until the program ends (RCU; entries that are taken out of a preallocated map may be used
-    // again, but none is taken out of one); it is made of cells.
+    // SAFETY: a map's value exists until the program ends (RCU; removed entries of a preallocated map may be reused at once, but
+    // none is removed from these); it is made of cells.
     table.get_ptr(key).map(|flow| unsafe { &*flow })
 }
 
-/// The entry of the flow table for `key`, unless it is being taken out.
+/// The entry of the flow table for `key`, unless it is being removed.
 #[inline(always)]
 fn counting(key: &FlowKey) -> Option<&'static Flow> {
     entry(&FLOWS, key).filter(|flow| flow.retired.get() == 0)
@@ -39,8 +39,8 @@ pub(crate) fn flow(key: &FlowKey) -> Option<&'static Flow> {
     }
 }
 
-/// The entry that counts for `key` when there is one, else its owner's overflow entry: for what an outsider may cause at will, who
-/// must not fill the table with it.
+/// The existing entry for `key`, else its owner's overflow entry: for events that an outsider can cause at will, which
+/// must not fill the table.
 #[inline(always)]
 pub(crate) fn known_flow(key: &FlowKey) -> Option<&'static Flow> {
     match counting(key) {
@@ -49,18 +49,18 @@ pub(crate) fn known_flow(key: &FlowKey) -> Option<&'static Flow> {
     }
 }
 
-/// The same as [`flow`], when the entry is not there or is being taken out.
+/// The slow path of [`flow`]: the entry does not exist or is being removed.
 #[inline(never)]
 fn make(key: &FlowKey) -> Option<&'static Flow> {
     let mut key = *key;
-    // The other generation may have taken over earlier: what began there ends there, so it is not left before it is retired.
+    // The other generation may be in use already: a connection that began there must end there, so it is kept until it is retired.
     key.generation ^= 1;
     if let Some(flow) = counting(&key) {
         return Some(flow);
     }
     key.generation ^= 1;
     let has_room = owner_has_room(key.cgroup);
-    // A retired entry is not written to: its other generation takes over.
+    // No program writes to a retired entry: the other generation takes over.
     for _ in 0..2 {
         if !has_room {
             break;
@@ -80,7 +80,7 @@ fn make(key: &FlowKey) -> Option<&'static Flow> {
 
 #[inline(always)]
 fn zero() -> Option<&'static Flow> {
-    // SAFETY: an element of an array is there for as long as the program; nobody writes to this one.
+    // SAFETY: an element of an array lives as long as the program; no program writes to this one.
     ZERO.get_ptr(0).map(|zero| unsafe { &*zero })
 }
 
@@ -98,17 +98,17 @@ fn owner_flow(mut key: FlowKey) -> Option<&'static Flow> {
         return Some(flow);
     }
     lost(Loss::FlowOwner);
-    // SAFETY: an element of an array is there for as long as the program; it is made of cells.
+    // SAFETY: an element of an array lives as long as the program; it is made of cells.
     TOTALS.get_ptr(u32::from(key.role)).map(|flow| unsafe { &*flow })
 }
 
 #[inline(always)]
 fn owned(cgroup: u64) -> Option<&'static Cell<u64>> {
-    // SAFETY: a map's value is there until the program ends (RCU); it is a cell.
+    // SAFETY: a map's value exists until the program ends (RCU); it is a cell.
     OWNERS.get_ptr(cgroup).map(|number| unsafe { &*number })
 }
 
-/// Whether an owner may have one more flow: one that scans, or that everybody calls, must not take the places of all others.
+/// Whether an owner may have one more flow: a port scanner, or a server with very many peers, must not use up the table.
 #[inline(always)]
 fn owner_has_room(cgroup: u64) -> bool {
     owned(cgroup).is_none_or(|number| number.get() < u64::from(settings().flows_per_owner))
@@ -119,7 +119,7 @@ fn owner_has_one_more(cgroup: u64) {
     if let Some(number) = owned(cgroup) {
         number.add(1);
     } else {
-        // Of two that are the first at the same time one is not counted, until the agent counts again.
+        // Of two first flows that are inserted at the same time one is not counted, until the agent corrects the number.
         let _ = OWNERS.insert(cgroup, Cell::new(1), u64::from(BPF_NOEXIST));
     }
 }
@@ -132,14 +132,14 @@ pub(crate) fn account(socket: &Socket, tcp: Tcp, established: bool) -> Option<&'
     Some(flow)
 }
 
-/// The part of [`account`] after the look-up. Whether the connection is established, its state tells: a record may have been
-/// made while that was about to change.
+/// The part of [`account`] after the look-up. `established` comes from the socket's state and not from the record, which may have
+/// been created just before the state changed.
 #[inline(always)]
 pub(crate) fn fold(socket: &Socket, tcp: Tcp, established: bool, flow: &Flow) {
     if socket.has(Socket::ADOPTED) && socket.counted.get() == 0 && socket.counted.exchange(1) == 0 {
         flow.adopted.add(1);
     }
-    // Counters only grow, so zero means that nobody has folded anything yet, and nothing is to be exchanged.
+    // Counters only grow, so zero means that nothing was folded yet, and no exchange is needed.
     let received = tcp.received();
     if received != 0 {
         flow.received
@@ -152,7 +152,7 @@ pub(crate) fn fold(socket: &Socket, tcp: Tcp, established: bool, flow: &Flow) {
     let retransmits = tcp.retransmits();
     if retransmits != 0 {
         let new = retransmits.wrapping_sub(socket.retransmits.exchange(retransmits));
-        // Sign-extended: the walk may have been overtaken, and then takes back what the other counted for it.
+        // Sign-extended: a walk that was overtaken by another writer subtracts here what that one has counted in excess.
         add_retransmits(flow, established, i64::from(new.cast_signed()).cast_unsigned());
     }
 }
@@ -208,7 +208,7 @@ pub(crate) fn account_listener(socket: &Socket, sk: Sock) -> Option<&'static Flo
     Some(flow)
 }
 
-/// Says that a socket could not be given a record.
+/// Logs that a socket could not get a record.
 #[inline(never)]
 pub(crate) fn no_record(ctx: *mut core::ffi::c_void) {
     lost(Loss::SocketRecord);

@@ -1,18 +1,18 @@
-//! Which changes of state have been handled, so that each is handled exactly once although the kernel leaves out runs.
+//! Notes of the state changes that have been handled, so that each is handled exactly once although the kernel skips runs.
 //!
-//! Since Linux 6.1 the kernel does not run a program that is active on the same processor (`bpf_trace_run`, `prog->active`): a
-//! softirq that interrupts the life-cycle program would lose every change of state that it makes. So there are two programs at that
-//! tracepoint. The first handles a change and notes it here; its twin, which the kernel runs right after it, takes the note back,
-//! or handles the change itself when there is none. Only one of the two can be the one that was interrupted, so one always runs.
+//! Since Linux 6.1 the kernel does not run a program that is already active on the same CPU (`bpf_trace_run`, `prog->active`): when
+//! a softirq interrupts the life-cycle program, all state changes in that softirq would be lost. So there are two programs at the
+//! tracepoint. The first handles a change and notes it here; its twin, which the kernel runs right after it, removes the note, or
+//! handles the change itself when there is no note. Only one of the two can be the interrupted program, so the other one runs.
 //!
-//! The notes of a processor are a stack, as interrupts are: those of an interrupt are taken back before what it interrupted goes
-//! on. But an interrupt of the twin itself leaves some: there the first program handles everything, and the twin is not run. Those
-//! that lie above a note that is taken back go with it. One that comes between the twin's last instruction and the kernel's
-//! noticing that it has ended stays, until the ring of notes comes round to it; so a note must never look like another change.
-//! Addresses of sockets are used again at once. Their `sk_txhash`, a random number for each connection, is not.
+//! The notes of a CPU form a stack, as interrupts nest: the notes of an interrupt are removed before the interrupted code
+//! continues. But an interrupt of the twin itself leaves some: there the first program handles everything, and the twin is skipped.
+//! Notes above one that is removed are removed with it. A note from an interrupt between the twin's last instruction and the moment
+//! when the kernel marks it as inactive stays, until the ring of notes wraps around; so a note must never match another change.
+//! The kernel reuses addresses of sockets at once; it does not reuse their `sk_txhash`, a random number for each connection.
 //!
-//! Notes also let other programs take over without a gap (`agent/src/kernel/handover.rs`): while they do, every twin leaves the note
-//! of what has been handled, by itself, too, for the twin that comes next.
+//! Notes also allow the programs of another agent to take over without a gap (`agent/src/kernel/handover.rs`): during the handover
+//! every twin leaves a note of each handled change, including those that it handled itself, for the next twin.
 
 use crate::{
     cell::Cell,
@@ -22,18 +22,18 @@ use crate::{
 use agent_common::Control;
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 
-/// Notes that a processor has room for; a power of two. More than one round of a softirq changes states, as it may interrupt the
-/// twin before it has taken its own note back.
+/// Number of notes per CPU; a power of two. It exceeds the number of state changes in one round of a softirq, which may interrupt
+/// the twin before the twin has removed its own note.
 const NOTES: usize = 128;
 
-/// A note: which socket, and which change of it.
+/// A note: the socket, and its state change.
 #[repr(C)]
 struct Note {
     sk: Cell<u64>,
     change: Cell<u64>,
 }
 
-/// The notes of a processor, and how many were ever left there.
+/// The notes of a CPU, and how many were ever written.
 #[repr(C)]
 struct Ledger {
     notes: [Note; NOTES],
@@ -63,7 +63,7 @@ impl Change {
         }
     }
 
-    /// Whether a listener's child is made (`inet_csk_clone_lock`): before the connection has its number.
+    /// Whether a listener's child is being created (`inet_csk_clone_lock`): the connection has no `sk_txhash` yet.
     #[inline(always)]
     fn is_birth(self) -> bool {
         self.change as u8 == state::SYN_RECV as u8
@@ -72,7 +72,7 @@ impl Change {
 
 #[inline(always)]
 fn ledger() -> Option<&'static Ledger> {
-    // SAFETY: elements of an array are there for as long as the program; made of cells.
+    // SAFETY: elements of an array live as long as the program; made of cells.
     LEDGER.get_ptr(0).map(|ledger| unsafe { &*ledger })
 }
 
@@ -83,7 +83,7 @@ impl Ledger {
     }
 }
 
-/// Notes a change that has been handled, for the twin that comes next.
+/// Notes a change that has been handled, for the next twin.
 #[inline(always)]
 pub(crate) fn note(change: Change) {
     if !control(Control::TwinIsHere) {
@@ -97,37 +97,37 @@ pub(crate) fn note(change: Change) {
     ledger.top.set(top + 1);
 }
 
-/// What the twin finds.
+/// The twin's result of looking up a change.
 pub(crate) enum Found {
-    /// The change has been handled. Interrupts of the twin leave notes: call [`Handled::forget`] last.
+    /// The change has been handled, and its note is removed. Interrupts of the twin leave notes: call [`Handled::forget`] last.
     Handled(Handled),
-    /// It has, and the note stays for the twin that comes next.
+    /// The change has been handled, and the note stays for the next twin.
     Left,
-    /// It has not, and is the twin's to handle.
+    /// The change has not been handled: the twin must handle it.
     Missed,
 }
 
-/// The place of a note that was taken back.
+/// The position of a note that was removed.
 pub(crate) struct Handled {
     ledger: &'static Ledger,
     place: u64,
 }
 
 impl Handled {
-    /// Takes off what an interrupt of the twin has left.
+    /// Removes the notes that interrupts of the twin have left.
     #[inline(always)]
     pub(crate) fn forget(&self) {
         self.ledger.top.set(self.place);
     }
 }
 
-/// Takes back the note of a change.
+/// Removes the note of a change, if there is one.
 #[inline(always)]
 pub(crate) fn take_back(change: Change) -> Found {
     if let Some(ledger) = ledger() {
         let top = ledger.top.get();
-        // Nearly always the topmost. A child that is just being made has no number yet, and is made by a softirq, in which nothing is
-        // left above its note.
+        // Nearly always the topmost note. A child that is being created has no `sk_txhash` yet, and is created in a softirq, which
+        // leaves nothing above its note.
         let depth = if change.is_birth() { 2 } else { NOTES as u64 };
         for down in 1..NOTES as u64 {
             if down >= depth {
@@ -147,7 +147,7 @@ pub(crate) fn take_back(change: Change) -> Found {
         }
     }
     if let Some(caught) = CAUGHT.get_ptr(0) {
-        // SAFETY: an element of an array is there for as long as the program; a cell.
+        // SAFETY: an element of an array lives as long as the program; a cell.
         unsafe { &*caught }.add(1);
     }
     Found::Missed

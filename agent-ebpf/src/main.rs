@@ -1,7 +1,7 @@
-//! The kernel programs of Narrows: one hook a file in `hooks`, over a body that returns a `Result`.
+//! The kernel programs of Narrows: one file per hook in `hooks`; each entry point calls a body that returns a `Result`.
 //!
-//! `sock` reads kernel structures, `flows` counts, `outcome` says how a connection ended, `maps` holds what lasts; what lasts is
-//! made of `cell`s.
+//! `sock` reads kernel structures, `flows` counts, `outcome` decides how a connection ended, `maps` has the state that is kept
+//! between events, which is made of `cell`s.
 
 #![no_std]
 #![no_main]
@@ -33,7 +33,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-// "Dual MIT/GPL": some helpers are only for programs that are also under the GPL.
+// "Dual MIT/GPL": the kernel allows some helpers only to GPL-compatible programs.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

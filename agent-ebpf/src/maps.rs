@@ -1,4 +1,4 @@
-//! What lasts between events.
+//! Maps and globals: the state that is kept between events.
 
 use crate::cell::Cell;
 use agent_common::{Control, FlowKey, Loss, Offsets, Role, Settings};
@@ -10,24 +10,25 @@ use aya_ebpf::{
 };
 use core::ptr::read_volatile;
 
-/// A flow's counters as the programs write them.
+/// A flow's counters as the programs write them, made of cells.
 pub(crate) type Flow = agent_common::Flow<Cell<u64>, Cell<u32>>;
 
-/// How many records of sockets (`record`) are about an open one.
+/// The number of records (`record`) of open sockets.
 #[map]
 static RECORDS: Array<Cell<u64>> = Array::with_max_entries(1, 0);
 
-/// Counters by owner, place, role, peer and port. Not preallocated: memory follows use, and updates cost the same.
+/// Counters by owner, network namespace, role, peer and port. Not preallocated: memory is allocated as needed, and updates cost the
+/// same.
 #[map]
 pub(crate) static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
 
-/// How many flows an owner (cgroup) has in there. The agent puts the number right when it has taken some out, so it may be off by
-/// those that came meanwhile.
+/// How many flows of [`FLOWS`] an owner (cgroup) has. The agent corrects the number after it has removed flows, so it may be off by
+/// those that were added meanwhile.
 #[map]
 pub(crate) static OWNERS: HashMap<u64, Cell<u64>> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 
-/// Where an owner's connections are counted when `FLOWS` has no place for them: no peer, no port. Preallocated, so that it is
-/// there when memory is not.
+/// Where an owner's connections are counted when `FLOWS` is full: without peer and port. Preallocated, so that it is
+/// available when memory is short.
 #[map]
 pub(crate) static OVERFLOW: HashMap<FlowKey, Flow> = HashMap::with_max_entries(4_096, 0);
 
@@ -35,25 +36,25 @@ pub(crate) static OVERFLOW: HashMap<FlowKey, Flow> = HashMap::with_max_entries(4
 #[map]
 pub(crate) static TOTALS: Array<Flow> = Array::with_max_entries(Role::COUNT, 0);
 
-/// One flow of zeros, to insert from: it is too large for the stack.
+/// A flow of zeros, the initial value of new entries: it is too large for the stack.
 #[map]
 pub(crate) static ZERO: Array<Flow> = Array::with_max_entries(1, 0);
 
 type ControlBlock = agent_common::ControlBlock<Cell<u64>, Cell<u32>>;
 
-/// What the agent tells the programs while they run.
+/// Settings that the agent changes while the programs run.
 #[map]
 static CONTROL: Array<ControlBlock> = Array::with_max_entries(1, 0);
 
-/// The number of the walk over open files that is under way, which the agent sets before each, and how many sockets with a record
-/// it has met.
+/// The number of the current walk over open files, which the agent sets before each walk, and how many sockets with a record
+/// the walk has visited.
 #[map]
 static WALK: Array<Cell<u64>> = Array::with_max_entries(2, 0);
 
 /// The element of an array of one.
 #[inline(always)]
 fn only<T>(array: &'static Array<T>) -> Option<&'static T> {
-    // SAFETY: elements of an array are there for as long as the program; `T` is made of cells.
+    // SAFETY: elements of an array live as long as the program; `T` is made of cells.
     array.get_ptr(0).map(|value| unsafe { &*value })
 }
 
@@ -63,21 +64,21 @@ pub(crate) fn control(bit: Control) -> bool {
     only(&CONTROL).is_some_and(|control| control.bits.get() & bit as u32 != 0)
 }
 
-/// Whether anything is counted at all: not before the agent has begun, nor when it has been away for long.
+/// Whether the programs count at all: not before the agent has started counting, nor when no agent has run for too long.
 #[inline(always)]
 pub(crate) fn is_counting() -> bool {
     only(&CONTROL).is_some_and(|control| control.epoch.get() != 0)
 }
 
-/// Whether it is this program that counts, and not one of another epoch at the same hook.
+/// Whether this program counts, rather than one of another epoch at the same hook.
 #[inline(always)]
 pub(crate) fn is_on_duty() -> bool {
     only(&CONTROL).is_some_and(|control| control.epoch.get() == settings().epoch)
 }
 
-/// Stops all counting when the agent has been away for too long: nobody is going to read it.
+/// Stops all counting when no agent has run for too long, as nothing reads the counters.
 #[inline(never)]
-pub(crate) fn rest_when_orphaned() {
+pub(crate) fn stop_when_orphaned() {
     let Some(control) = only(&CONTROL) else { return };
     // SAFETY: no arguments.
     if unsafe { bpf_ktime_get_ns() } > control.until_ns.get() {
@@ -86,34 +87,34 @@ pub(crate) fn rest_when_orphaned() {
     }
 }
 
-/// Whether every new connection must get a record at once.
+/// Whether every new connection must get a record as soon as it is established.
 #[inline(always)]
 pub(crate) fn record_at_once() -> bool {
     !control(Control::OpenSocketsAreFound)
 }
 
-/// Whether the `reset` program tells of resets that this end sends.
+/// Whether the `reset` program reports resets that this end sends.
 #[inline(always)]
 pub(crate) fn resets_are_seen() -> bool {
     control(Control::ResetsAreSeen)
 }
 
-/// The number of the walk that is under way.
+/// The number of the current walk.
 #[inline(always)]
 pub(crate) fn walk_number() -> u32 {
     only(&WALK).map_or(0, |number| number.get() as u32)
 }
 
-/// Counts a socket that the walk has met.
+/// Counts a socket that the walk has visited.
 #[inline(always)]
 pub(crate) fn walk_met_one() {
     if let Some(met) = WALK.get_ptr(1) {
-        // SAFETY: elements of an array are there for as long as the program; a cell.
+        // SAFETY: elements of an array live as long as the program; a cell.
         unsafe { &*met }.add(1);
     }
 }
 
-/// Records of open sockets, as many as there are now.
+/// The current number of records of open sockets.
 #[inline(always)]
 pub(crate) fn records() -> Option<&'static Cell<u64>> {
     only(&RECORDS)
@@ -123,7 +124,7 @@ pub(crate) fn records() -> Option<&'static Cell<u64>> {
 #[map]
 pub(crate) static FAILURES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
-/// Cgroups that came and went, to the agent.
+/// Events about created and removed cgroups, to the agent.
 #[map]
 pub(crate) static CGROUPS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
 
@@ -146,8 +147,8 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
-/// The entry of `OFFSETS` at `place`. A volatile read, as the compiler must not fold the placeholder in; the verifier
-/// then folds the frozen value.
+/// The entry of `OFFSETS` at `place`, in bytes. A volatile read, as the compiler must not use the placeholder as a constant; the
+/// verifier treats the frozen value as one.
 #[inline(always)]
 pub(crate) fn offset_at(place: usize) -> u32 {
     // SAFETY: `place` comes from `offset_of!`, and every field is a u32.
@@ -160,11 +161,11 @@ pub(crate) fn settings() -> Settings {
     unsafe { read_volatile(&raw const SETTINGS) }
 }
 
-/// Counts a loss.
+/// Adds 1 to the counter of a loss.
 #[inline(always)]
 pub(crate) fn lost(what: Loss) {
     if let Some(n) = LOSS.get_ptr(what as u32) {
-        // SAFETY: elements of an array are there for as long as the program; atomic, as a program may interrupt another one.
+        // SAFETY: elements of an array live as long as the program; atomic, as a program may interrupt another one.
         unsafe { &*n }.add(1);
     }
 }

@@ -1,4 +1,4 @@
-//! How a connection ended: decisions, with the facts they rest on in the comments.
+//! Decides how a connection ended; comments name the kernel code that the decisions rely on.
 
 use crate::{
     maps::{control, resets_are_seen},
@@ -24,15 +24,15 @@ const fn unreachable(error: i32) -> bool {
     matches!(error, EHOSTUNREACH | ENETUNREACH | EHOSTDOWN | ENETDOWN | ENOPROTOOPT)
 }
 
-/// Why a handshake that this end began came to nothing. `sk_err` is set before the state changes to CLOSE
+/// Why a handshake of a client failed. `sk_err` is set before the state changes to CLOSE
 /// (`tcp_reset`, `tcp_write_err`, `tcp_v4_err`); it is 0 when the caller closed the socket or `connect` itself failed.
 #[inline(always)]
 pub(crate) fn of_handshake(error: i32, own_port: u16) -> Reason {
     match error {
-        // Anything but a time-out or an ICMP error comes from a segment that was no SYN-ACK.
+        // Any error but a time-out or an ICMP error comes from a segment that was not a SYN-ACK.
         ETIMEDOUT => Reason::HandshakeTimedOut,
         ECONNREFUSED | ECONNRESET | EPIPE => Reason::Refused,
-        // `inet_hash_connect` found no free port: the socket never got a number.
+        // `inet_hash_connect` found no free port: the socket never got a port number.
         0 if own_port == 0 => Reason::NoLocalPort,
         0 | ECONNABORTED => Reason::Cancelled,
         error if unreachable(error) => Reason::Unreachable,
@@ -45,18 +45,18 @@ pub(crate) fn of_handshake(error: i32, own_port: u16) -> Reason {
 pub(crate) struct Ending {
     pub(crate) sk: Sock,
     pub(crate) tcp: Tcp,
-    /// Which end it is: a [`Role`].
+    /// The role of this end: a [`Role`].
     pub(crate) role: u8,
-    /// The state it comes from.
+    /// The TCP state before.
     pub(crate) from: i32,
     /// Flags of its record; 0 without one.
     pub(crate) flags: u32,
-    /// When its record was made; 0 when it lived between two ticks.
+    /// When its record was created, in nanoseconds of `CLOCK_MONOTONIC`; 0 when the connection began and ended between two ticks.
     pub(crate) since_ns: u64,
 }
 
 impl Ending {
-    /// What is known of its course: that of a point's connection, where the kernel shows reads and writes.
+    /// The exchange of a point's connection; `None` for other connections, and where the kernel does not report reads and writes.
     #[inline(always)]
     fn exchange(&self) -> Option<&'static Exchange> {
         if !control(Control::ExchangesAreSeen) || !control(Control::PointsAreHere) {
@@ -66,11 +66,12 @@ impl Ending {
     }
 }
 
-/// Why an established connection did not end well, or `None`.
+/// Why an established connection failed; `None` when it ended normally.
 #[inline(always)]
 pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
     let Ending { sk, from, flags, .. } = *ending;
-    // However it ended: nobody has ever seen it. Only what comes out of an accept queue can be so; of Multipath TCP it is not known.
+    // Whatever ended it, no process has accepted it. Only connections from an accept queue can be so; for Multipath TCP this is not
+    // known.
     if ending.role == Role::Server as u8 && sk.was_never_accepted() && !ending.tcp.is_multipath() {
         return Some(Reason::NeverAccepted);
     }
@@ -82,16 +83,17 @@ pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
     if unreachable(error) {
         return Some(Reason::Unreachable);
     }
-    // Before resets: a proxy that refuses a handshake closes with bytes unread, so whether there is one is a matter of chance.
+    // Before resets: a proxy that rejects a TLS handshake closes its socket, and whether bytes are unread then, which causes a
+    // reset, is a matter of timing.
     let early = is_early(ending);
     if early && refused(ending) {
         return Some(Reason::ClosedEarly);
     }
-    // `tcp_reset`, for a reset that has come in (or see `more_may_come`).
+    // Set by `tcp_reset` when a reset is received (for an exception see `more_may_come`).
     if matches!(error, ECONNRESET | EPIPE) && !both_fins_seen(from) {
         return Some(Reason::ResetByPeer);
     }
-    // `tcp_abort` leaves ECONNABORTED.
+    // `tcp_abort` sets ECONNABORTED.
     if flags & Socket::RESET_SENT != 0
         || error == ECONNABORTED
         || (error == 0 && !resets_are_seen() && aborted(sk, from))
@@ -101,7 +103,7 @@ pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
     (early && unanswered(ending)).then_some(Reason::ClosedEarly)
 }
 
-/// Whether it ends soon after it began, as far as that is known: one without a record lived between two ticks.
+/// Whether it ends within [`EARLY_NS`] of its beginning; so does a connection without a record, as it lived between two ticks.
 #[inline(always)]
 fn is_early(ending: &Ending) -> bool {
     let since = match ending.exchange() {
@@ -112,7 +114,7 @@ fn is_early(ending: &Ending) -> bool {
     since == 0 || unsafe { bpf_ktime_get_ns() }.saturating_sub(since) <= EARLY_NS
 }
 
-/// Whether the side that was asked has ended it without a single byte in answer. (Port probes end it themselves.)
+/// Whether the called side has ended it without sending a single byte. (Port probes are ended by the caller.)
 #[inline(always)]
 fn unanswered(ending: &Ending) -> bool {
     if ending.role == Role::Server as u8 {
@@ -122,19 +124,19 @@ fn unanswered(ending: &Ending) -> bool {
     }
 }
 
-/// Whether this end sent its FIN before it had the peer's.
+/// Whether this end sent its FIN before it received the peer's.
 #[inline(always)]
 const fn sent_fin_first(from: i32) -> bool {
     matches!(from, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING)
 }
 
-/// Whether the flights of a point's connection are those of a TLS handshake that failed. Looked at from outside, all that
-/// tells it from one that succeeded is its last flight, an alert, and nothing after it.
+/// Whether the flights of a point's connection are those of a failed TLS handshake. Without decryption, the only difference from
+/// a successful one is that the last flight is an alert, with nothing after it.
 ///
-/// The handshake's first two flights are longer than [`HELLO`]. Then one side sends an alert instead of what would follow:
-/// the client, as it does not trust the server, or the server, after the client's own certificate. What was read is not
-/// enough: an alert may be left unread, and so may a request that came too early. A connection that ended after a handshake
-/// that succeeded, without a request, may look the same.
+/// The handshake's first two flights are longer than [`HELLO`]. Then one side sends an alert instead of the next flight:
+/// the client, when it does not trust the server, or the server, after it has received the client's certificate. The bytes that
+/// were read are not sufficient: an alert may stay unread, and so may a request that was sent early. A connection that ended after
+/// a successful handshake, without a request, may look the same.
 #[inline(always)]
 fn refused(ending: &Ending) -> bool {
     const HELLO: u32 = 96;
@@ -145,7 +147,7 @@ fn refused(ending: &Ending) -> bool {
     let (first, second) = (exchange.flights[0].get(), exchange.flights[1].get());
     let turns = exchange.turns.get();
     let server = ending.role == Role::Server as u8;
-    // Plain text on a TLS port: read, and not answered at all, or with an alert.
+    // Plain text on a TLS port: read, and either not answered, or answered with an alert.
     if server && sent_fin_first(ending.from) && turns > 0 && received > 0 && (sent == 0 || sent == 7) {
         return true;
     }
@@ -158,7 +160,7 @@ fn refused(ending: &Ending) -> bool {
     if !client_speaks_first || !(2..=4).contains(&turns) || first < HELLO || second < HELLO {
         return false;
     }
-    // Beyond the first flights.
+    // Bytes after the first two flights.
     let (by_client, by_server) = if server { (received, sent) } else { (sent, received) };
     let (by_client, by_server) = (
         by_client.wrapping_sub(u64::from(first)),
@@ -167,19 +169,19 @@ fn refused(ending: &Ending) -> bool {
     is_alert(by_server) || (by_server == 0 && is_alert(by_client))
 }
 
-/// Whether so many bytes are what a TLS alert has on the wire: 5 and 2 in plain text; with TLS 1.2's AES-GCM 8 + 16 more, with
-/// ChaCha20 16 more; with TLS 1.3 17 more, and 6 for a compatible change of ciphers before it.
+/// Whether a TLS alert has this many bytes on the wire: 5 and 2 in plain text; with TLS 1.2's AES-GCM 8 + 16 more, with
+/// ChaCha20 16 more; with TLS 1.3 17 more, and 6 for a change_cipher_spec record (compatibility mode) before it.
 #[inline(always)]
 const fn is_alert(bytes: u64) -> bool {
     matches!(bytes, 7 | 23 | 24 | 30 | 31)
 }
 
-/// Whether a socket that closes without an error does so with a reset: `close` with unread data or with a linger time of
-/// 0, and `tcp_disconnect`, go straight to CLOSE and send the reset after that. (The `reset` program sees it, and more:
-/// data that comes with the ACK of our FIN after `close` looks like a clean end here.)
+/// Whether a socket that closes without an error sends a reset: `close` with unread data or with a linger time of
+/// 0, and `tcp_disconnect`, change the state to CLOSE directly and send the reset after that. (The `reset` program sees these and
+/// others: when data arrives with the ACK of our FIN after `close`, it looks like a clean end here.)
 ///
-/// Otherwise CLOSE comes after LAST_ACK or CLOSING, or after FIN_WAIT2 when TIME_WAIT begins: then the peer's FIN has
-/// come, or the process had let go of the socket before.
+/// Otherwise CLOSE follows LAST_ACK or CLOSING, or FIN_WAIT2 when TIME_WAIT begins: then the peer's FIN was
+/// received, or the process had closed the socket before.
 #[inline(always)]
 fn aborted(sk: Sock, from: i32) -> bool {
     match from {
@@ -189,8 +191,8 @@ fn aborted(sk: Sock, from: i32) -> bool {
     }
 }
 
-/// Whether a reset that this end sends may still be reported, and would be counted once more. When data comes in after
-/// `close`, the kernel calls `tcp_reset` as if it had received one, and then sends one; a connection that nobody accepted is
+/// Whether the hook may still report a reset that this end sends, which would then be counted a second time. When data arrives
+/// after `close`, the kernel calls `tcp_reset` as if it had received one, and then sends one; a connection that was not accepted is
 /// reset when its listener closes (`inet_csk_listen_stop`); and one that closed early may have left bytes unread.
 #[inline(always)]
 pub(crate) fn more_may_come(sk: Sock, from: i32, reason: Reason) -> bool {
@@ -202,7 +204,7 @@ pub(crate) fn more_may_come(sk: Sock, from: i32, reason: Reason) -> bool {
     }
 }
 
-/// Both ends have sent their FIN: a reset that comes now ends a connection that was over.
+/// Whether both ends have sent their FIN: a reset in these states ends a connection that was already over.
 #[inline(always)]
 fn both_fins_seen(from: i32) -> bool {
     matches!(from, state::LAST_ACK | state::CLOSING | state::TIME_WAIT)

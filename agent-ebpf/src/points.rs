@@ -1,4 +1,4 @@
-//! What is only counted for points: which cgroups are a point's, and what is kept of their sockets and threads.
+//! State for points only: the cgroups of points, and what is kept about their sockets and threads.
 
 use crate::{
     cell::Cell,
@@ -17,33 +17,33 @@ use aya_ebpf::{
 };
 use core::{ffi::c_void, ptr::null_mut};
 
-/// What is shared with the agent, as the programs write it.
+/// The counters of a point as the programs write them, made of cells.
 pub(crate) type PointCounters = agent_common::PointCounters<Cell<u64>, Cell<u32>>;
 pub(crate) type Backlog = agent_common::Backlog<Cell<u64>, Cell<u32>>;
 pub(crate) type Task = agent_common::Task<Cell<u64>, Cell<u32>>;
 
-/// The cgroups of points, as the agent has recognised them, with what is counted for each.
+/// The cgroups of points that the agent has recognised, with the counters of each.
 #[map]
 static POINTS: PerCpuHashMap<u64, PointCounters> = PerCpuHashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
 
-/// The same cgroups: what the sampler finds at their sockets. The agent sets it to zero before each walk.
+/// The same cgroups, with the sums that a walk finds at their sockets. The agent sets them to zero before each walk.
 #[map]
 static BACKLOG: HashMap<u64, Backlog> = HashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
 
-/// The same cgroups: how many processes live that the point was started as.
+/// The same cgroups, with the number of live main processes of the point.
 #[map]
 static MAINS: HashMap<u64, Cell<u64>> = HashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
 
-/// The threads of points, by their numbers in the first process namespace.
+/// The threads of points, by their ids in the initial PID namespace.
 #[map]
 pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
 
-/// A bit for each number that a thread may have: whether `TASKS` has it. Nearly no thread of a node is a point's, and to see that
-/// here costs a tenth of looking it up there. One that is set for nothing does no harm.
+/// A bit for each possible thread id: whether `TASKS` has it. Very few threads of a node belong to points, and this check
+/// costs a tenth of a look-up there. A bit that is set without an entry does no harm.
 #[map]
 static MARKS: Array<Cell<u64>> = Array::with_max_entries(THREADS / u64::BITS, 0);
 
-/// An end of a connection: where its socket is, and its own address and port.
+/// An end of a connection: the network namespace of its socket, and its own address and port.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Leg {
@@ -53,41 +53,41 @@ struct Leg {
     reserved: u16,
 }
 
-/// Clients whose handshake is complete, until the socket at the other end is seen to be: it is, a moment later, where both are in
-/// one network namespace, as with a proxy that listens in its workload's. The others give way to new ones.
+/// Clients whose handshake is complete, until the handshake of the socket at the other end is: a moment later, if both are in
+/// one network namespace, as with a proxy that listens in its workload's. All others are evicted by newer ones.
 #[map]
 static LEGS: LruHashMap<Leg, FlowKey> = LruHashMap::with_max_entries(8_192, 0);
 
-/// The course of a connection of a point: who sent how much in turn, and what waits to be read.
+/// The exchange on a connection of a point: how many bytes each side sent in turn, and since when data waits to be read.
 #[repr(C)]
 pub(crate) struct Exchange {
-    /// When the first byte came in that was not read yet; boot clock, 0 for none.
+    /// When the first unread byte arrived, in nanoseconds of `CLOCK_MONOTONIC`; 0 for none.
     pub(crate) arrived_ns: Cell<u64>,
-    /// The end of what had come in then (`tcp_sock.rcv_nxt`).
+    /// The end of the received data at that time (`tcp_sock.rcv_nxt`).
     pub(crate) arrived_to: Cell<u32>,
     pub(crate) reserved: u32,
-    /// When it was first seen.
+    /// When the connection was first seen, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(crate) since_ns: Cell<u64>,
-    /// Bytes of the first flights: what one side sent before the other one answered.
+    /// Bytes of the first flights; a flight is what one side sends before the other one answers.
     pub(crate) flights: [Cell<u32>; FLIGHTS],
-    /// How many flights there were; no more than one beyond those that are kept.
+    /// The number of flights, at most one more than are kept.
     pub(crate) turns: Cell<u32>,
-    /// [`Exchange::IN`] or [`Exchange::OUT`]: the direction of the last one.
+    /// The direction of the last flight: [`Exchange::IN`] or [`Exchange::OUT`].
     pub(crate) direction: Cell<u32>,
-    /// A [`Role`].
+    /// The role of the point's end: a [`Role`].
     pub(crate) role: Cell<u32>,
     /// 1 when it is filled in.
     pub(crate) ready: Cell<u32>,
 }
 
-/// Flights of a connection whose bytes are kept. A power of two.
+/// The number of flights whose bytes are kept. A power of two.
 pub(crate) const FLIGHTS: usize = 8;
 
 impl Exchange {
     pub(crate) const IN: u32 = 1;
     pub(crate) const OUT: u32 = 2;
 
-    /// Adds bytes that went in one direction.
+    /// Adds bytes in one direction.
     #[inline(always)]
     pub(crate) fn carry(&self, direction: u32, bytes: u32) {
         let mut turns = self.turns.get();
@@ -106,46 +106,46 @@ impl Exchange {
     }
 }
 
-/// Exchanges of points' sockets.
+/// The exchanges of points' sockets; the kernel frees them with the sockets.
 #[btf_map]
 static EXCHANGES: SkStorage<Exchange> = SkStorage::new();
 
-/// Whether there is any point on this node: what is only about points ends here, where there is none.
+/// Whether there are points on this node: programs that only concern points return at once if not.
 #[inline(always)]
 pub(crate) fn are_here() -> bool {
     control(Control::PointsAreHere)
 }
 
-/// This processor's counters of a point's cgroup.
+/// The current CPU's counters of a point's cgroup.
 #[inline(always)]
 pub(crate) fn counters(cgroup: u64) -> Option<&'static PointCounters> {
     // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
     POINTS.get_ptr(cgroup).map(|counters| unsafe { &*counters })
 }
 
-/// What the walk over open files adds up for a point's cgroup.
+/// The sums of the walk over open files for a point's cgroup.
 #[inline(always)]
 pub(crate) fn backlog(cgroup: u64) -> Option<&'static Backlog> {
     // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
     BACKLOG.get_ptr(cgroup).map(|backlog| unsafe { &*backlog })
 }
 
-/// How many processes live that a point was started as.
+/// The number of live main processes of a point: those that it was started as, rather than started itself.
 #[inline(always)]
 pub(crate) fn mains(cgroup: u64) -> Option<&'static Cell<u64>> {
     // SAFETY: a map's value is there until the program ends (RCU); it is a cell.
     MAINS.get_ptr(cgroup).map(|mains| unsafe { &*mains })
 }
 
-/// The word of `MARKS` with a thread's number, and its bit there.
+/// The word of `MARKS` for a thread id, and its bit in it.
 #[inline(always)]
 fn mark_of(number: u32) -> Option<(&'static Cell<u64>, u64)> {
-    // SAFETY: elements of an array are there for as long as the program; a cell.
+    // SAFETY: elements of an array live as long as the program; a cell.
     let word = MARKS.get_ptr(number / u64::BITS).map(|word| unsafe { &*word })?;
     Some((word, 1 << (number % u64::BITS)))
 }
 
-/// Marks a thread's number: before it is in `TASKS`.
+/// Marks a thread id; call it before the thread is inserted into `TASKS`.
 #[inline(always)]
 pub(crate) fn mark(number: u32) {
     if let Some((word, bit)) = mark_of(number) {
@@ -153,7 +153,7 @@ pub(crate) fn mark(number: u32) {
     }
 }
 
-/// Forgets a thread.
+/// Removes a thread from `TASKS`, and its mark.
 #[inline(always)]
 pub(crate) fn forget(number: u32) {
     let _ = TASKS.remove(&number);
@@ -162,7 +162,7 @@ pub(crate) fn forget(number: u32) {
     }
 }
 
-/// A thread of a point.
+/// The entry of a thread; `None` when it does not belong to a point.
 #[inline(always)]
 pub(crate) fn task(number: u32) -> Option<&'static Task> {
     if control(Control::ThreadsAreMarked) && mark_of(number).is_some_and(|(word, bit)| word.get() & bit == 0) {
@@ -172,7 +172,7 @@ pub(crate) fn task(number: u32) -> Option<&'static Task> {
     TASKS.get_ptr(number).map(|task| unsafe { &*task })
 }
 
-/// Counts a duration.
+/// Adds a duration in nanoseconds to a histogram and its sum.
 #[inline(always)]
 pub(crate) fn observe(histogram: &[Cell<u32>; BUCKETS], sum_ns: &Cell<u64>, ns: u64) {
     histogram[bucket(microseconds(ns)) % BUCKETS].add(1);
@@ -185,15 +185,16 @@ fn microseconds(ns: u64) -> u32 {
     if us > u64::from(u32::MAX) { u32::MAX } else { us as u32 }
 }
 
-/// A table of what a signal counts for points by something that has many values. Preallocated: it grows where no memory can be had.
+/// A table of counts by point and by another number with many values. Preallocated, as entries are added where no memory can be
+/// allocated.
 pub(crate) type Tallies = HashMap<Tally, Cell<u64>>;
 
-/// Makes such a table.
+/// Creates an empty table.
 pub(crate) const fn tallies() -> Tallies {
     HashMap::with_max_entries(4_096, 0)
 }
 
-/// Counts one more of `what` for `point`; what finds no place is lost as `loss`.
+/// Counts one more of `what` for `point`; when the table is full, it is counted as `loss` instead.
 #[inline(always)]
 pub(crate) fn tally(table: &'static Tallies, point: u64, what: u64, loss: Loss) {
     let key = Tally { point, what };
@@ -201,7 +202,7 @@ pub(crate) fn tally(table: &'static Tallies, point: u64, what: u64, loss: Loss) 
         // SAFETY: a map's value is there until the program ends (RCU); it is a cell.
         unsafe { &*count }.add(1);
     } else if table.insert(&key, Cell::new(1), u64::from(BPF_NOEXIST)).is_err() {
-        // Another processor may just have made it.
+        // Another CPU may have inserted it in the meantime.
         match table.get_ptr(&key) {
             // SAFETY: as above.
             Some(count) => unsafe { &*count }.add(1),
@@ -210,7 +211,7 @@ pub(crate) fn tally(table: &'static Tallies, point: u64, what: u64, loss: Loss) 
     }
 }
 
-/// A client's handshake is complete: notes where it called from.
+/// A client's handshake is complete: stores its own address and port.
 #[inline(always)]
 pub(crate) fn called(key: &FlowKey, sk: Sock, tcp: Tcp) {
     let leg = Leg {
@@ -219,12 +220,13 @@ pub(crate) fn called(key: &FlowKey, sk: Sock, tcp: Tcp) {
         port: tcp.own_port(),
         reserved: 0,
     };
-    // There is room for every one: the oldest gives way.
+    // An LRU map: the insertion always succeeds, and may evict the oldest entry.
     let _ = LEGS.insert(&leg, key, 0);
 }
 
-/// A server's handshake is complete: when its client was just seen in the same namespace, and one of the two is a point's, the
-/// other's flow was carried by it. Before its own flow is counted as opened, so that it is never read as opened and not carried.
+/// A server's handshake is complete: if its client was just seen in the same namespace, and one of the two belongs to a point, the
+/// flow of the other one was carried by that point. Called before the server's flow is counted as opened, so that no reading shows
+/// it opened but not carried.
 #[inline(always)]
 pub(crate) fn answered(key: &FlowKey, sk: Sock, own: &Flow) {
     let leg = Leg {
@@ -234,8 +236,8 @@ pub(crate) fn answered(key: &FlowKey, sk: Sock, own: &Flow) {
         reserved: 0,
     };
     let Some(client) = LEGS.get_ptr(&leg) else { return };
-    // SAFETY: map values live until the program ends (RCU). One that was replaced meanwhile is another client's of the same
-    // address and port, which there cannot be.
+    // SAFETY: map values live until the program ends (RCU). A value that was replaced meanwhile would belong to another client with
+    // the same address and port, which cannot exist.
     let client = unsafe { *client };
     let _ = LEGS.remove(&leg);
     if counters(client.cgroup).is_some() {
@@ -250,13 +252,13 @@ pub(crate) fn answered(key: &FlowKey, sk: Sock, own: &Flow) {
 
 #[inline(always)]
 fn carried(flow: &Flow, by: u64) {
-    // Two points that carry for the same flow at the same time are instances of one.
+    // Two cgroups that carry the same flow at the same time are instances of one point.
     flow.carrier.set(by);
     flow.carried.add(1);
 }
 
 impl Sock {
-    /// Its exchange, when it has one.
+    /// The exchange of this socket, if it has one.
     #[inline(always)]
     pub(crate) fn exchange(self) -> Option<&'static Exchange> {
         if self.has_no_storage() {
@@ -265,7 +267,7 @@ impl Sock {
         exchange(self, 0).filter(|exchange| exchange.ready.get() != 0)
     }
 
-    /// Its exchange, made when it had none. For a connection of a point.
+    /// The exchange of this socket, created if it has none. Call it for connections of points only.
     #[inline(always)]
     pub(crate) fn exchange_or_new(self, now: u64) -> Option<&'static Exchange> {
         let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
@@ -284,8 +286,8 @@ impl Sock {
         Some(found)
     }
 
-    /// The cgroup that holds it and this processor's counters of it, when that is a point's. `None` for sockets of other
-    /// families, which use the same hooks, and for those of everybody else: they are the most, so it is found out first.
+    /// The current CPU's counters of the owner's cgroup, if the owner is a point. `None` for sockets of other families, which use
+    /// the same hooks, and for those of other owners: most sockets are, so this is checked first.
     #[inline(always)]
     pub(crate) fn point(self) -> Option<&'static PointCounters> {
         if !self.is_ip() {

@@ -7,16 +7,16 @@ use crate::{
 use agent_common::{ABSENT, ListenerSample};
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel};
 
-/// Longer than any connection waits: what is read meanwhile may belong to a request that was freed.
+/// No connection waits this long, in microseconds: a longer time was read from a request that was freed meanwhile.
 const LONGEST_US: u64 = 3_600_000_000;
 
 impl Sock {
     /// How long the first connection in a listener's queue has been waiting, in microseconds; 0 when there is none,
     /// [`ListenerSample::UNKNOWN`] when it is not known.
     ///
-    /// A request keeps when its SYN was first answered (`tcp_conn_request`, `tcp_v4_send_synack`); the handshake was complete one
+    /// A request stores when its SYN was first answered (`tcp_conn_request`, `tcp_v4_send_synack`); the handshake was complete one
     /// round trip after that. After a SYN cookie there is no such time. Nothing is locked here, so the queue may change
-    /// meanwhile: then it is not known.
+    /// during the reads: then the time is not known.
     #[inline(always)]
     pub(crate) fn oldest_waiting(self) -> u32 {
         if self.backlog() == 0 {
@@ -51,11 +51,11 @@ impl Sock {
         if still != request || answered_us == 0 || waited > LONGEST_US {
             return None;
         }
-        // At least 1: 0 is for nobody.
+        // At least 1, as 0 means that no connection waits.
         Some((waited.saturating_sub(round_trip) as u32).max(1))
     }
 
-    /// The range of ports that its namespace gives to connections.
+    /// The range of local ports for outgoing connections in its network namespace.
     #[inline(always)]
     pub(crate) fn port_range(self) -> (u16, u16) {
         if offset!(net_local_ports) == ABSENT {
@@ -65,7 +65,7 @@ impl Sock {
         let Some([first, second]) = field::<[u32; 2]>(net, offset!(net_local_ports)) else {
             return (0, 0);
         };
-        // Two numbers; since Linux 6.8 in one word.
+        // Two numbers; since Linux 6.8 packed into one word.
         if first > 0xffff {
             (first as u16, (first >> 16) as u16)
         } else {
@@ -76,6 +76,6 @@ impl Sock {
 
 #[inline(always)]
 fn field<T>(base: *const u8, offset: u32) -> Option<T> {
-    // SAFETY: the helper reads safely whatever the address.
+    // SAFETY: the helper checks the read, whatever the address.
     unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()).ok() }
 }

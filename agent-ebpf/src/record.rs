@@ -15,35 +15,35 @@ use core::{ffi::c_void, ptr::null_mut};
 #[btf_map]
 static SOCKETS: SkStorage<Socket> = SkStorage::new();
 
-/// What is kept with an open socket; the kernel frees it with the socket.
+/// Data that is stored with an open socket (socket-local storage); the kernel frees it with the socket.
 ///
-/// A record costs five times as much as everything else that is done for a short connection, so most connections never
-/// have one: what they carried is read from the socket when it closes. A record is made for what is still open at a
-/// tick, and in the few cases where the socket itself does not tell what must be known.
+/// A record costs five times as much as all other work for a short connection, so most connections never
+/// have one: their byte counts are read from the socket when it closes. A record is created for sockets that are open at a
+/// tick, and in the few cases where the socket alone lacks necessary information.
 #[repr(C)]
 pub(crate) struct Socket {
-    /// Where it is counted.
+    /// The flow that it is counted in.
     pub(crate) key: Cell<FlowKey>,
-    /// When it was first seen, or its first SYN went out; boot clock. 0: not known.
+    /// When it was first seen, or when its first SYN was sent, in nanoseconds of `CLOCK_MONOTONIC`; 0: not known.
     pub(crate) since_ns: Cell<u64>,
-    /// What of its counters is in the flow already.
+    /// The part of its counters that was folded into the flow already.
     pub(crate) sent: Cell<u64>,
     pub(crate) received: Cell<u64>,
     pub(crate) retransmits: Cell<u32>,
     pub(crate) drops: Cell<u32>,
-    /// Of a listener: SYNs that came again, which are among its socket's drops, and are none.
+    /// Of a listener: repeated SYNs, which the kernel counts in the socket's drops although no handshake was dropped.
     pub(crate) repeated: Cell<u32>,
-    /// The number of the last walk over open files that has met it: a socket that several processes hold counts once.
+    /// The number of the last walk over open files that visited it: a socket that several processes have open counts once.
     pub(crate) walk: Cell<u32>,
-    /// 1 when an adopted connection is in its flow's `adopted`, a listener in its `opened`.
+    /// 1 when it has been counted: an adopted connection in its flow's `adopted`, a listener in `opened`.
     pub(crate) counted: Cell<u32>,
-    /// 1 when it reached CLOSE.
+    /// 1 when its state has changed to CLOSE.
     pub(crate) closed: Cell<u32>,
-    /// [`Socket::READY`] and others.
+    /// Bits: [`Socket::READY`] and others.
     pub(crate) flags: Cell<u32>,
-    /// One more than the [`agent_common::Reason`] it was counted under when it closed, or [`Socket::CLEAN`].
+    /// 1 + the [`agent_common::Reason`] that was counted when it closed, or [`Socket::CLEAN`].
     pub(crate) outcome: Cell<u32>,
-    /// When something waited to be read, or to be acknowledged, as the last walk saw it: one more than how far it was.
+    /// If data waited to be read (or to be acknowledged) at the last walk: 1 + the sequence number that was reached; else 0.
     pub(crate) read_to: Cell<u64>,
     pub(crate) acknowledged_to: Cell<u64>,
 }
@@ -55,13 +55,13 @@ impl Socket {
     pub(crate) const RESET_SENT: u32 = 2;
     /// The record is filled in.
     pub(crate) const READY: u32 = 4;
-    /// It ended without a failure.
+    /// An outcome: it ended without a failure.
     pub(crate) const CLEAN: u32 = 0;
 
-    /// Fills in a record that is new, or whose socket was disconnected and is used again (`tcp_disconnect` sets its
-    /// counters back, and so do we).
+    /// Fills in a new record, or that of a socket that was disconnected and is reused (`tcp_disconnect` resets the socket's
+    /// counters, so those of the record are reset, too).
     ///
-    /// READY comes last and with a barrier: walks look at no other records.
+    /// READY is set last and with a barrier: walks ignore records without it.
     #[inline(always)]
     pub(crate) fn begin(&self, key: FlowKey, since_ns: u64, flags: u32) {
         let is_new = !self.is_live();
@@ -84,7 +84,7 @@ impl Socket {
         }
     }
 
-    /// Marks it as closed; `false` when it was already.
+    /// Marks it as closed; `false` if it was closed already.
     #[inline(always)]
     pub(crate) fn end(&self) -> bool {
         if self.closed.exchange(1) != 0 {
@@ -114,7 +114,7 @@ impl Socket {
         self.is_ready() && self.closed.get() == 0
     }
 
-    /// Its role, an [`agent_common::Role`].
+    /// Its role, as the number of an [`agent_common::Role`].
     #[inline(always)]
     pub(crate) fn role(&self) -> u8 {
         self.key.get().role
@@ -122,7 +122,7 @@ impl Socket {
 }
 
 impl Sock {
-    /// Its record, when it has one.
+    /// The record of this socket, if it has one.
     #[inline(always)]
     pub(crate) fn record(self) -> Option<&'static Socket> {
         if self.has_no_storage() {
@@ -131,18 +131,18 @@ impl Sock {
         storage(self, 0)
     }
 
-    /// Its record, of zeros when it had none. `None` when the kernel has no memory for it.
+    /// The record of this socket, created with zeros if it has none. `None` when the kernel has no memory for it.
     #[inline(always)]
     pub(crate) fn record_or_zero(self) -> Option<&'static Socket> {
         let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
         get_or_retry(|| storage(self, flags))
     }
 
-    /// The same, where it can be done without: `None` also when there are as many records as there may be.
+    /// As [`Sock::record_or_zero`], for records that are not indispensable: `None` also when the limit of records is reached.
     #[inline(always)]
     pub(crate) fn record_within_bound(self) -> Option<&'static Socket> {
         let bound = u64::from(settings().sockets);
-        // Until open sockets are adopted, what has no record would be taken for older than the agent.
+        // Until open sockets are adopted, a socket without a record would be mistaken for one that is older than the agent.
         if control(Control::OpenSocketsAreAdopted) && records().is_some_and(|records| records.get() >= bound) {
             let found = self.record();
             if found.is_none() {
@@ -153,7 +153,7 @@ impl Sock {
         self.record_or_zero()
     }
 
-    /// Whether nobody keeps anything with this socket, which is true of most: cheaper to find out than to be told.
+    /// Whether no program stores anything with this socket, which is true for most: cheaper than a failing look-up.
     #[inline(always)]
     pub(crate) fn has_no_storage(self) -> bool {
         if offset!(sk_bpf_storage) == ABSENT {
@@ -164,9 +164,9 @@ impl Sock {
     }
 }
 
-/// A socket's storage, asked for once more when there was none. Of two programs that make it at the same time, say for data that
-/// comes in while its owner writes, the kernel gives one of them nothing (`-EEXIST` or `-EAGAIN` of `bpf_local_storage_update` in
-/// `kernel/bpf/bpf_local_storage.c`); by then the other one's is there.
+/// Gets a socket's storage, with one retry. When two programs create it at the same time, for example because data arrives while
+/// its owner writes, the kernel returns nothing to one of them (`-EEXIST` or `-EAGAIN` of `bpf_local_storage_update` in
+/// `kernel/bpf/bpf_local_storage.c`); at the retry the other one's storage exists.
 #[inline(always)]
 pub(crate) fn get_or_retry<T>(mut get: impl FnMut() -> Option<T>) -> Option<T> {
     match get() {
@@ -175,7 +175,7 @@ pub(crate) fn get_or_retry<T>(mut get: impl FnMut() -> Option<T>) -> Option<T> {
     }
 }
 
-/// aya's SkStorage looks up by socket-address context only, hence the raw helper on the map's address.
+/// Calls the helper directly, as aya's SkStorage supports look-ups by a socket-address context only.
 #[inline(always)]
 fn storage(sk: Sock, flags: u64) -> Option<&'static Socket> {
     let map: *mut c_void = (&raw const SOCKETS).cast_mut().cast();

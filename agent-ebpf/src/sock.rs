@@ -1,20 +1,21 @@
-//! Reading kernel structures: direct loads at offsets from BTF, on pointers that the verifier knows.
+//! Reading kernel structures: direct loads at offsets from BTF, through pointers whose type the verifier knows.
 
 use crate::maps::offset;
 use agent_common::{ABSENT, FlowKey, Role};
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use core::{ffi::c_void, ptr::read_volatile};
 
-/// Loads a field of a kernel structure. Volatile, so that the load stays where the verifier has its pointer's type.
+/// Loads a field of a kernel structure. Volatile, so that the compiler does not move the load to where the verifier no longer knows
+/// the pointer's type.
 macro_rules! load {
     ($base:expr, $field:ident) => {
-        // SAFETY: the offset is the running kernel's own, and the verifier checks type, bounds and alignment.
+        // SAFETY: the offset is that of the running kernel, and the verifier checks type, bounds and alignment.
         unsafe { core::ptr::read_volatile($base.wrapping_add($crate::maps::offset!($field) as usize).cast()) }
     };
 }
 pub(crate) use load;
 
-/// TCP states (`include/net/tcp_states.h`).
+/// TCP states, as numbered in `include/net/tcp_states.h`.
 pub(crate) mod state {
     pub(crate) const ESTABLISHED: i32 = 1;
     pub(crate) const SYN_SENT: i32 = 2;
@@ -38,11 +39,11 @@ pub(crate) const fn is_established(state: i32) -> bool {
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-/// Bits of `sk_flags` (`enum sock_flags`).
+/// Bit numbers in `sk_flags` (`enum sock_flags`).
 const SOCK_DEAD: u32 = 0;
 const SOCK_DONE: u32 = 1;
 
-/// A `struct sock` that the verifier vouches for.
+/// A pointer to `struct sock` whose type and validity the verifier has checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Sock(*const u8);
 
@@ -50,14 +51,13 @@ impl Sock {
     /// The socket at `pointer`.
     ///
     /// # Safety
-    /// A `struct sock` (or `struct request_sock`, which begins with the same `struct sock_common`) that is there until the program
-    /// ends: an argument of its hook, or a field of one, as the verifier knows it.
+    /// `pointer` is a `struct sock` (or `struct request_sock`, which begins with the same `struct sock_common`) that exists until
+    /// the program ends: an argument of its hook, or a field of one, whose type the verifier knows.
     #[inline(always)]
     pub(crate) unsafe fn new(pointer: *const u8) -> Self {
         Self(pointer)
     }
 
-    /// The structure itself.
     #[inline(always)]
     pub(crate) const fn as_ptr(self) -> *const u8 {
         self.0
@@ -69,17 +69,17 @@ impl Sock {
         i32::from(state)
     }
 
-    /// Whether it is of IPv4 or IPv6: some hooks are about all sockets.
+    /// Whether its family is IPv4 or IPv6: some hooks run for all sockets.
     #[inline(always)]
     pub(crate) fn is_ip(self) -> bool {
         let family: u16 = load!(self.0, sk_family);
         family == AF_INET || family == AF_INET6
     }
 
-    /// Whether a process has never had it: a connection that came out of a handshake, and was not accepted.
+    /// Whether no process has ever had it open: a connection whose handshake completed, and that was not accepted.
     ///
-    /// `accept` ties it to a `struct socket` (`sock_graft`); letting go of it (`sock_orphan`) unties it again, but leaves
-    /// SOCK_DEAD. Not so for a part of a Multipath TCP socket (`__mptcp_close`): see [`Tcp::is_multipath`].
+    /// `accept` links it to a `struct socket` (`sock_graft`); closing it (`sock_orphan`) removes the link, but sets
+    /// SOCK_DEAD. This does not hold for subflows of a Multipath TCP socket (`__mptcp_close`): see [`Tcp::is_multipath`].
     #[inline(always)]
     pub(crate) fn was_never_accepted(self) -> bool {
         if offset!(sk_socket) == ABSENT {
@@ -102,7 +102,7 @@ impl Sock {
         u16::from_be(port)
     }
 
-    /// The peer's address as IPv6, IPv4 mapped. Works on a `struct request_sock` too, which begins with the same
+    /// The peer's address as IPv6; IPv4 is mapped. Also works on a `struct request_sock`, which begins with the same
     /// `struct sock_common`.
     #[inline(always)]
     pub(crate) fn peer_address(self) -> [u32; 4] {
@@ -136,13 +136,13 @@ impl Sock {
         load!(self.0, sk_txhash)
     }
 
-    /// Bound of the accept queue: set by `listen`, inherited by the sockets that come out of the queue, else 0.
+    /// Limit of the accept queue: set by `listen`, inherited by the sockets that are accepted from the queue, else 0.
     #[inline(always)]
     pub(crate) fn backlog_limit(self) -> u32 {
         load!(self.0, sk_max_ack_backlog)
     }
 
-    /// Connections waiting for accept.
+    /// The number of connections that wait for `accept`.
     #[inline(always)]
     pub(crate) fn backlog(self) -> u32 {
         if offset!(sk_ack_backlog) == ABSENT {
@@ -160,14 +160,15 @@ impl Sock {
         load!(self.0, sk_drops)
     }
 
-    /// Who holds the socket and where it is: never the current task, which in softirq is whoever was interrupted.
+    /// The owner's cgroup id and the network namespace of the socket. Never taken from the current task, which in softirq context
+    /// is the interrupted one.
     #[inline(always)]
     pub(crate) fn owner(self) -> (u64, u32) {
         let net: *const u8 = load!(self.0, sk_net);
         (self.cgroup(), load!(net, net_inum))
     }
 
-    /// The first half of that.
+    /// The id of the owner's cgroup.
     #[inline(always)]
     pub(crate) fn cgroup(self) -> u64 {
         let cgroup: *const u8 = load!(self.0, sk_cgroup);
@@ -175,7 +176,7 @@ impl Sock {
         load!(kn, kn_id)
     }
 
-    /// Where this socket's connection is counted; a listener where its drops are.
+    /// The key of the flow in which this socket's connection, or this listener's drops, are counted.
     #[inline(always)]
     pub(crate) fn key(self, tcp: Tcp, role: Role) -> FlowKey {
         let (cgroup, netns) = self.owner();
@@ -194,11 +195,11 @@ impl Sock {
         }
     }
 
-    /// The role of a connection whose record does not say it. `listen` sets the bound of the accept queue, and the
-    /// sockets that come out of the queue are copies of the listener (`sk_clone`): others have 0.
+    /// The role of a connection without a record. `listen` sets the limit of the accept queue, and the
+    /// sockets in the queue are copies of the listener (`sk_clone`): all others have 0.
     ///
-    /// Two cases are not so, and get a record when they begin: what comes from a listener whose bound is 0, and a socket
-    /// that listened before it connects.
+    /// This is wrong in two cases, which get a record when they begin: connections of a listener whose limit is 0, and a socket
+    /// that has listened before it connects.
     #[inline(always)]
     pub(crate) fn role(self) -> Role {
         if self.backlog_limit() > 0 {
@@ -208,13 +209,13 @@ impl Sock {
         }
     }
 
-    /// Whether the process has let go of the socket.
+    /// Whether no process has the socket open any more.
     #[inline(always)]
     pub(crate) fn is_orphan(self) -> bool {
         self.flag(SOCK_DEAD)
     }
 
-    /// Whether the peer's FIN has come.
+    /// Whether the peer's FIN was received.
     #[inline(always)]
     pub(crate) fn is_done(self) -> bool {
         self.flag(SOCK_DONE)
@@ -226,16 +227,16 @@ impl Sock {
         flags >> bit & 1 != 0
     }
 
-    /// Its `struct tcp_sock`, when it is a full TCP socket: the tracepoints are about other protocols too.
+    /// Its `struct tcp_sock`, if it is a full TCP socket: the tracepoints also run for other protocols.
     #[inline(always)]
     pub(crate) fn tcp(self) -> Option<Tcp> {
-        // SAFETY: takes any sock_common; NULL for what is no TCP socket.
+        // SAFETY: the helper takes any sock_common, and returns NULL if it is not a TCP socket.
         let tp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast::<c_void>()) } as *const u8;
         (!tp.is_null()).then_some(Tcp { tp, sk: self.0 })
     }
 }
 
-/// A `struct tcp_sock` that the verifier vouches for.
+/// A pointer to `struct tcp_sock` whose type and validity the verifier has checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Tcp {
     tp: *const u8,
@@ -243,27 +244,26 @@ pub(crate) struct Tcp {
 }
 
 impl Tcp {
-    /// The structure itself.
     #[inline(always)]
     pub(crate) const fn pointer(self) -> *const u8 {
         self.tp
     }
 
-    /// The port it has or had, host byte order; 0 when it never got one.
+    /// The local port that it has or had, host byte order; 0 when it never got one.
     #[inline(always)]
     pub(crate) fn own_port(self) -> u16 {
         let port: u16 = load!(self.tp, tp_sport);
         u16::from_be(port)
     }
 
-    /// Payload handed to the network. `bytes_acked` would count the SYN, `bytes_sent` counts retransmissions.
+    /// Payload bytes sent, without retransmissions. `bytes_acked` would count the SYN, `bytes_sent` counts retransmissions.
     #[inline(always)]
     pub(crate) fn sent(self) -> u64 {
         let (sent, again): (u64, u64) = (load!(self.tp, tp_bytes_sent), load!(self.tp, tp_bytes_retrans));
         sent.wrapping_sub(again)
     }
 
-    /// Payload received. `bytes_received` counts the peer's FIN as a byte (`tcp_rcv_nxt_update` goes by sequence
+    /// Payload bytes received. `bytes_received` counts the peer's FIN as a byte (`tcp_rcv_nxt_update` goes by sequence
     /// numbers); `tcp_fin` sets SOCK_DONE right after that.
     #[inline(always)]
     pub(crate) fn received(self) -> u64 {
@@ -271,7 +271,7 @@ impl Tcp {
         received.wrapping_sub((flags >> SOCK_DONE) & 1)
     }
 
-    /// Whether it is a part of a socket of Multipath TCP, which is what a process has.
+    /// Whether it is a subflow of a Multipath TCP socket, which is the socket that the process has open.
     #[inline(always)]
     pub(crate) fn is_multipath(self) -> bool {
         if offset!(tp_is_mptcp) == ABSENT {
@@ -290,18 +290,18 @@ impl Tcp {
         load!(self.tp, tp_total_retrans)
     }
 
-    /// When the first SYN went out, boot clock, to the millisecond; 0 when it is not to be known. Only in SYN_SENT: see
-    /// `retrans_stamp` in `include/linux/tcp.h`.
+    /// When the first SYN was sent, in nanoseconds of `CLOCK_MONOTONIC`, with a resolution of 1 ms; 0 when it is not known. Only
+    /// valid in SYN_SENT: see `retrans_stamp` in `include/linux/tcp.h`.
     #[inline(always)]
     pub(crate) fn first_syn_ns(self, now_ns: u64) -> u64 {
         const LONGEST_HANDSHAKE_MS: u32 = 600_000;
         if offset!(tp_retrans_stamp) == ABSENT {
             return 0;
         }
-        // Its low half; older kernels have only that.
+        // The low 32 bits; older kernels have no more.
         let stamp: u32 = load!(self.tp, tp_retrans_stamp);
         let elapsed = ((now_ns / 1_000_000) as u32).wrapping_sub(stamp);
-        // With microsecond timestamps (a route option) the stamp has another unit.
+        // With microsecond timestamps (a route option) the stamp is in microseconds.
         if elapsed > LONGEST_HANDSHAKE_MS {
             0
         } else {
@@ -309,7 +309,7 @@ impl Tcp {
         }
     }
 
-    /// Bytes that have come in and were not read (`tcp_inq`).
+    /// Bytes that were received and not read (`tcp_inq`).
     #[inline(always)]
     pub(crate) fn unread(self, sk: Sock) -> u32 {
         if offset!(tp_rcv_nxt) == ABSENT || offset!(tp_copied_seq) == ABSENT {
@@ -317,11 +317,11 @@ impl Tcp {
         }
         let (end, read): (u32, u32) = (load!(self.tp, tp_rcv_nxt), load!(self.tp, tp_copied_seq));
         let unread = end.wrapping_sub(read);
-        // The peer's FIN has a number, too.
+        // The peer's FIN takes a sequence number, too.
         if unread > 0 && sk.is_done() { unread - 1 } else { unread }
     }
 
-    /// The end of what has come in.
+    /// The sequence number after the last received byte.
     #[inline(always)]
     pub(crate) fn received_to(self) -> u32 {
         if offset!(tp_rcv_nxt) == ABSENT {
@@ -330,7 +330,7 @@ impl Tcp {
         load!(self.tp, tp_rcv_nxt)
     }
 
-    /// The end of what was read.
+    /// The sequence number after the last byte that was read.
     #[inline(always)]
     pub(crate) fn read_to(self) -> u32 {
         if offset!(tp_copied_seq) == ABSENT {
@@ -339,7 +339,7 @@ impl Tcp {
         load!(self.tp, tp_copied_seq)
     }
 
-    /// Bytes that were written and are not acknowledged (SIOCOUTQ), the FIN left out; `closing` when it was written.
+    /// Bytes that were written and are not acknowledged (SIOCOUTQ), without the FIN; `closing`: whether a FIN was written.
     #[inline(always)]
     pub(crate) fn unacknowledged(self, closing: bool) -> u32 {
         if offset!(tp_write_seq) == ABSENT || offset!(tp_snd_una) == ABSENT {
@@ -350,7 +350,7 @@ impl Tcp {
         if closing && waiting > 0 { waiting - 1 } else { waiting }
     }
 
-    /// The end of what was acknowledged.
+    /// The sequence number after the last acknowledged byte.
     #[inline(always)]
     pub(crate) fn acknowledged_to(self) -> u32 {
         if offset!(tp_snd_una) == ABSENT {
@@ -359,7 +359,7 @@ impl Tcp {
         load!(self.tp, tp_snd_una)
     }
 
-    /// Whether the peer takes nothing more.
+    /// Whether the peer's receive window is closed.
     #[inline(always)]
     pub(crate) fn window_is_closed(self) -> bool {
         if offset!(tp_snd_wnd) == ABSENT {
@@ -388,7 +388,7 @@ fn mapped(address: u32) -> [u32; 4] {
 #[inline(always)]
 fn four_words(field: *const u8) -> [u32; 4] {
     let word = field.cast::<u32>();
-    // SAFETY: four words of a field whose offset is the running kernel's own; the verifier checks the bounds of its structure.
+    // SAFETY: four words of a field whose offset is that of the running kernel; the verifier checks the bounds of its structure.
     unsafe {
         [
             read_volatile(word),

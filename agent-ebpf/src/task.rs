@@ -1,13 +1,13 @@
-//! Reading `struct task_struct`.
+//! Reading `struct task_struct`: a thread, its process and its cgroup.
 
 use crate::{maps::offset, sock::load};
 use agent_common::ABSENT;
 
-/// `PF_KTHREAD` (`include/linux/sched.h`).
+/// The flag `PF_KTHREAD` (`include/linux/sched.h`).
 const KERNEL_THREAD: u32 = 0x0020_0000;
 
-/// A `struct task_struct` that the verifier vouches for. The programs that use it are loaded only where the kernel has all
-/// fields that it reads, but for those whose absence a method names.
+/// A pointer to `struct task_struct` whose type and validity the verifier has checked. The programs that use it are loaded only
+/// where the kernel has all fields that it reads, except those whose absence is mentioned at a method.
 #[derive(Clone, Copy)]
 pub(crate) struct Thread(*const u8);
 
@@ -15,32 +15,33 @@ impl Thread {
     /// The thread at `pointer`.
     ///
     /// # Safety
-    /// A `struct task_struct` that is there until the program ends: an argument of its hook, as the verifier knows it.
+    /// `pointer` is a `struct task_struct` that exists until the program ends: an argument of its hook, whose type the verifier
+    /// knows.
     #[inline(always)]
     pub(crate) unsafe fn new(pointer: *const u8) -> Self {
         Self(pointer)
     }
 
-    /// Its number in the first process namespace; 0 for the idle thread of a processor.
+    /// Its thread id in the initial PID namespace; 0 for the idle thread of a CPU.
     #[inline(always)]
     pub(crate) fn number(self) -> u32 {
         load!(self.0, task_pid)
     }
 
-    /// The number of its process.
+    /// The id of its process (`tgid`).
     #[inline(always)]
     pub(crate) fn process(self) -> u32 {
         load!(self.0, task_tgid)
     }
 
-    /// Whether it could go on running.
+    /// Whether it is ready to run (`TASK_RUNNING`).
     #[inline(always)]
     pub(crate) fn is_ready(self) -> bool {
         let state: u32 = load!(self.0, task_state);
         state == 0
     }
 
-    /// Whether it has a processor.
+    /// Whether it is running on a CPU.
     #[inline(always)]
     pub(crate) fn runs(self) -> bool {
         let on_cpu: u32 = load!(self.0, task_on_cpu);
@@ -60,8 +61,8 @@ impl Thread {
         load!(node, kn_id)
     }
 
-    /// Whether it may not run because its group has used up its share of processor time (`cpu.max`, `cpu.cfs_quota_us`).
-    /// `false` where the kernel has no such limits.
+    /// Whether it is throttled because its group has used up its CFS quota (`cpu.max`, `cpu.cfs_quota_us`).
+    /// `false` where the kernel has no CFS quotas.
     #[inline(always)]
     pub(crate) fn is_throttled(self) -> bool {
         if offset!(task_cfs_rq) == ABSENT || offset!(cfs_rq_throttle_count) == ABSENT {
@@ -75,14 +76,14 @@ impl Thread {
         count > 0
     }
 
-    /// What its threads have in common, as a number.
+    /// The address of its process's `struct signal_struct`, which identifies the process.
     #[inline(always)]
     pub(crate) fn signal(self) -> u64 {
         load!(self.0, task_signal)
     }
 
-    /// How its process ended, when this was its last thread: the signal in the low seven bits, or the status above them;
-    /// and whether memory had run out.
+    /// How its process ended, if this was its last thread: the exit code, with the signal in the low seven bits or the status above
+    /// them; and whether the OOM killer chose it.
     #[inline(always)]
     pub(crate) fn end_of_process(self) -> Option<(u32, bool)> {
         let signal: *const u8 = load!(self.0, task_signal);

@@ -21,47 +21,47 @@ use std::{
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where HTTP is served.
+    /// The address and port at which HTTP is served.
     pub listen: SocketAddr,
     /// The time between two ticks.
     #[serde(with = "duration")]
     pub interval: Duration,
-    /// Who is who on this node, without Kubernetes.
+    /// The inventory file: workloads and points of this node.
     pub inventory: Option<PathBuf>,
     /// The time without traffic after which a workload no longer is a dependent of a point.
     #[serde(with = "duration")]
     pub dependency_window: Duration,
-    /// The time after which an idle flow is taken out of the kernel's table.
+    /// The time after which an idle flow is removed from the kernel's table.
     #[serde(with = "duration")]
     pub flow_idle: Duration,
-    /// Failure events that one flow may send in a second.
+    /// Failure events that one flow may send per second.
     pub failure_events_per_second: u32,
     /// Whether each failed connection is written to stdout.
     pub log_failures: bool,
-    /// Where identities come from, and how long they are waited for.
+    /// Settings of identities, and how long connections wait for them.
     pub identity: Identity,
-    /// The cluster this node belongs to.
+    /// Settings of the cluster that this node belongs to.
     pub kubernetes: Kubernetes,
-    /// What of the kernel is used.
+    /// Settings of the kernel programs.
     pub kernel: Kernel,
-    /// Bounds.
+    /// Limits of tables and series.
     pub limits: Limits,
-    /// How points are recognised.
+    /// Settings of the recognition of points.
     pub points: Points,
 }
 
-/// Identities.
+/// Settings of identities.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
-    /// The trust domain of the mesh's principals; without it what the mesh's own objects say, else `cluster.local`.
+    /// The trust domain of the mesh's principals; if not set, that of the mesh's own objects, else `cluster.local`.
     pub trust_domain: Option<String>,
     /// Kuma's zone: with it, the principals of Kuma's workloads are those of MeshIdentity.
     pub kuma_zone: Option<String>,
     /// How long a connection waits for the identities of its ends.
     #[serde(with = "duration")]
     pub wait: Duration,
-    /// How late news about an address may be: connections are attributed to its holder after that.
+    /// How late an update about an address may arrive: the peer of a connection is identified after this time.
     #[serde(with = "duration")]
     pub settle: Duration,
 }
@@ -73,9 +73,9 @@ pub enum Mode {
     /// In a pod with a service account, or when KUBECONFIG names a cluster.
     #[default]
     Auto,
-    /// Yes, and it is an error when there is no cluster.
+    /// They are read, and it is an error when there is no cluster.
     On,
-    /// No.
+    /// They are not read.
     Off,
 }
 
@@ -86,36 +86,36 @@ pub enum Scope {
     /// Those of all pods of the cluster.
     #[default]
     Cluster,
-    /// Those of this node's pods; what is on other nodes stays unknown.
+    /// Those of this node's pods; pods on other nodes stay unknown.
     Node,
 }
 
-/// The cluster.
+/// Settings of the cluster.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kubernetes {
-    /// Whether its objects are read.
+    /// Whether the cluster's objects are read.
     pub mode: Mode,
     /// Whose identities are known.
     pub scope: Scope,
-    /// The name of this node; without it, its host name.
+    /// The name of this node in the cluster; if not set, the host name.
     pub node: Option<String>,
-    /// `<namespace>/<name>` of Istio's config map, to take the trust domain from.
+    /// `<namespace>/<name>` of Istio's config map, the source of the trust domain.
     pub mesh_config_map: Option<String>,
 }
 
-/// What of the kernel is used.
+/// Settings of the kernel programs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kernel {
-    /// Whether maps and programs have names in the BPF file system, so that the kernel goes on counting while no agent runs (for
-    /// up to 15 minutes), and the next one goes on from there.
+    /// Whether maps and programs are pinned in the BPF file system, so that the kernel continues to count while no agent runs (for
+    /// up to 15 minutes), and the next one continues from there.
     pub pin: bool,
-    /// The directory of these names; the directory above it must be on a BPF file system.
+    /// The directory of pinned maps and programs; its parent must be on a BPF file system.
     pub pins: PathBuf,
-    /// Optional kernel programs (as in `narrows check`), or optional kernel fields (`structure.path`), that are not to be
-    /// used. What they are for is off then, visibly, and so is what needs them: without `sched_switch` nothing is done when
-    /// threads change, without `data_arrived`, `data_read` and `data_sent` nothing when a socket is read or written.
+    /// Optional kernel programs (as in `narrows check`), or optional kernel fields (`structure.path`), to switch off. Signals
+    /// that need them are then off, and reported as off: without `sched_switch` no program runs at context switches, without
+    /// `data_arrived`, `data_read` and `data_sent` none when a socket is read or written.
     pub off: Vec<String>,
 }
 
@@ -130,12 +130,12 @@ impl Default for Kernel {
 }
 
 impl Kernel {
-    /// The directory of the names, when there are to be any.
+    /// The directory of pinned maps and programs; `None` if nothing is pinned.
     pub fn pins(&self) -> Option<&Path> {
         self.pin.then_some(&*self.pins)
     }
 
-    /// Checks the names.
+    /// Checks the directory, and the names in `off`.
     fn validate(&self) -> Result<(), String> {
         if !self.pins.is_absolute() {
             return Err(format!(
@@ -171,29 +171,29 @@ impl Kernel {
     }
 }
 
-/// Bounds of tables; each has a gauge and a counter of what it turned away.
+/// Limits of tables and series; each has a gauge, and a counter of rejected entries.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Flows in the kernel's table.
     pub flows: u32,
-    /// Flows of one owner (container, service) in that table; what is beyond is counted by owner alone.
+    /// Flows of one owner (container, service) in that table; connections beyond it are counted by owner only.
     pub flows_per_owner: u32,
-    /// Open sockets that have a record in the kernel; what is beyond is counted when it closes.
+    /// Open sockets that have a record in the kernel; others are counted when they close.
     pub sockets: u32,
     /// Dependents of a point that have series of their own.
     pub dependents: usize,
-    /// Points with series.
+    /// Points that have series.
     pub points: usize,
-    /// Pairs of callers and called that have series of their own.
+    /// Pairs of caller and target that have series of their own.
     pub pairs: usize,
-    /// Pods of the cluster that are known, and objects of each other kind.
+    /// Pods of the cluster that are kept, and objects of each other kind.
     pub pods: usize,
     /// Counts of flows that wait for an identity.
     pub waiting: usize,
-    /// Cgroups that are remembered.
+    /// Cgroups that are kept.
     pub cgroups: usize,
-    /// Failed connections that are kept, to be asked for one by one.
+    /// Failed connections that are kept for `/api/v1/failures`.
     pub failure_events: usize,
 }
 
@@ -208,11 +208,11 @@ impl Default for Identity {
     }
 }
 
-/// How points are recognised.
+/// Settings of the recognition of points.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Points {
-    /// The user's own rules; they come before the built-in ones.
+    /// The user's own rules; they take precedence over the built-in ones.
     pub rules: Vec<Rule>,
 }
 
@@ -253,10 +253,10 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// Reads a configuration file; without one, the defaults.
+    /// Reads a configuration file; without a file, returns the defaults.
     ///
     /// # Errors
-    /// When it cannot be read, has an unknown field or an impossible value.
+    /// When it cannot be read, has an unknown field or an invalid value.
     pub fn read(file: Option<&Path>) -> Result<Self, FileError> {
         let Some(file) = file else { return Ok(Self::default()) };
         let config: Self = yaml::read(file)?;
@@ -307,9 +307,9 @@ impl Config {
         rules.try_for_each(|(n, rule)| rule.validate().map_err(|what| format!("points.rules[{n}] {what}")))
     }
 
-    /// Readings without news after which a flow is taken out of the kernel's table.
+    /// The number of readings without a change after which a flow is removed from the kernel's table.
     pub fn idle_readings(&self) -> u32 {
-        // At least two, so that a flow is not retired in the tick after its last count.
+        // At least two, so that a flow is not removed in the tick after its last count.
         self.flow_idle.div_duration_f64(self.interval).ceil().clamp(2.0, 1e9) as u32
     }
 }

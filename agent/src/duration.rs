@@ -14,7 +14,7 @@ const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
-/// Digits of a fraction that count: with them, the largest unit is exact to far less than a nanosecond.
+/// The number of digits of a fraction that are used: with them, even days are exact to far less than a nanosecond.
 const FRACTION_DIGITS: usize = 18;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
@@ -28,7 +28,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     read(text).ok_or_else(|| not_valid(&format!("{text:?}")))
 }
 
-/// Like [`parse`], but a number without a unit is in seconds: for settings that had no units once.
+/// Like [`parse`], but a number without a unit is in seconds: for settings that formerly had no units.
 ///
 /// # Errors
 /// A sentence with the text, and how a duration is written.
@@ -42,8 +42,8 @@ pub fn parse_or_seconds(text: &str) -> Result<Duration, String> {
     found.ok_or_else(|| not_valid(&format!("{text:?}")))
 }
 
-/// Writes a duration in the largest unit that it is a whole number of, from days down to milliseconds; as [`parse`] reads it, and
-/// Prometheus.
+/// Formats a duration in the largest unit, from days down to milliseconds, of which it is a whole number; both [`parse`] and
+/// Prometheus can read it.
 pub fn format(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     if nanos == 0 {
@@ -83,7 +83,7 @@ fn read(text: &str) -> Option<Duration> {
         rest = after.trim_start();
     }
     let seconds = u64::try_from(nanos / NANOS_PER_SECOND).ok()?;
-    // A remainder is less than what it remains of.
+    // The remainder is less than 10^9, so it fits.
     Some(Duration::new(seconds, (nanos % NANOS_PER_SECOND) as u32))
 }
 
@@ -91,7 +91,7 @@ fn split_where(text: &str, is_end: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(is_end).unwrap_or(text.len()))
 }
 
-/// So many units, where `number` has digits and at most one point between digits.
+/// `number` units in nanoseconds; `number` consists of digits, with at most one decimal point between them.
 fn in_nanos(number: &str, unit: u64) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

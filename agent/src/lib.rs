@@ -1,9 +1,9 @@
 //! The Narrows agent.
 //!
-//! Data flows one way: `kernel` reads what the kernel programs counted, `identity` and `points` say who it was, with
-//! what `node` and the inventory know, `model` adds it up, `export` shows it. `agent` turns the wheel, once a tick. Failed
-//! connections also go one by one, and at once, through `failures`. `cli` is the command line over all of it; `narrows failures` and
-//! `narrows report` are for people: they ask a running agent, or a Prometheus that scrapes many.
+//! Data flows one way: `kernel` reads what the kernel programs have counted; `identity` and `points` attribute it, using
+//! `node` and the inventory; `model` aggregates it; `export` exports it. `agent` runs the tick loop. Failed
+//! connections are also reported one by one, without waiting for a tick, by `failures`. `cli` is the command line; `narrows
+//! failures` and `narrows report` are clients that query a running agent, or a Prometheus that scrapes many.
 
 pub mod catalogue;
 pub mod cli;

@@ -1,13 +1,13 @@
-//! Removing what agents have left in the kernel.
+//! Removing the pinned programs and maps of earlier agents.
 
 use crate::kernel::{Pins, Unusable};
 use anyhow::{anyhow, bail};
 use std::path::Path;
 
-/// Removes the directory and everything in it, and says so.
+/// Removes the directory and everything in it, and returns a sentence about the result.
 ///
 /// # Errors
-/// An agent still runs, or what the file system says.
+/// An agent still runs, or the directory cannot be removed.
 pub fn run(root: &Path) -> anyhow::Result<String> {
     let exists = root.try_exists().map_err(|error| {
         let shown = root.display();
@@ -25,7 +25,7 @@ pub fn run(root: &Path) -> anyhow::Result<String> {
         Err(Unusable::Refused(why)) => bail!(why),
     }
     Ok(format!(
-        "removed {}: its kernel programs are detached, and what they had counted is gone",
+        "removed {}: its kernel programs are detached, and their counters are deleted",
         root.display()
     ))
 }

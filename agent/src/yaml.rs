@@ -1,4 +1,4 @@
-//! Reading the YAML files that users write, with errors that say file, line and field.
+//! Reading the YAML files that users write, with errors that name file, line and field.
 
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{}{}: {what}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct FileError {
-    /// The file.
+    /// The path of the file.
     pub file: PathBuf,
     /// Its line, from 1 on, when known.
     pub line: Option<u64>,
@@ -44,7 +44,7 @@ pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T, FileError> {
 /// # Errors
 /// When it is not what `T` asks for.
 pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, FileError> {
-    // An empty document is an empty mapping: every field has its default, or is named as missing.
+    // An empty document is treated as an empty mapping: every field has its default, or is reported as missing.
     let text = if text
         .lines()
         .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
@@ -56,7 +56,7 @@ pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, FileErro
     serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map_or(0, |location| location.line());
         let what = error.without_snippet().to_string();
-        // The parser repeats the place at the end.
+        // The parser repeats the line at the end of its message.
         let what = what.split(" at line ").next().unwrap_or(&what).to_owned();
         FileError::at(file, line, what)
     })

@@ -1,5 +1,5 @@
-//! Failed calls of `accept`. The hook is on every system call of the node, so the agent attaches it only while connections
-//! are stuck in a point's accept queue.
+//! Failed calls of `accept`. The hook runs at every system call of the node, so the agent attaches the program only while
+//! connections are stuck in a point's accept queue.
 
 use crate::{maps::settings, points, sock::load};
 use agent_common::AcceptError;
@@ -18,7 +18,7 @@ fn accept_error(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn failed(registers: *const u8, errno: i64) -> Result<(), ()> {
     let error = AcceptError::of(errno).ok_or(())?;
-    // Wider on some architectures; its low half is enough.
+    // The register is wider on some architectures; its low 32 bits are enough.
     let call: u32 = load!(registers, regs_call);
     let calls = settings().accept_calls;
     if call != calls[0] && call != calls[1] {

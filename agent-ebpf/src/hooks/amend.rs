@@ -1,6 +1,6 @@
-//! What the agent asks to be done with a flow: it runs this program itself (`BPF_PROG_TEST_RUN`), for one flow at a time.
+//! Changes to a flow that the agent requests: it runs this program itself (`BPF_PROG_TEST_RUN`), for one flow at a time.
 //!
-//! A map's update from user space would write the whole entry, over what programs count meanwhile.
+//! An update of the map from user space would replace the whole entry, and lose what programs count meanwhile.
 
 use crate::{
     flows::entry,
@@ -10,8 +10,8 @@ use crate::{
 use agent_common::{Amendment, FlowKey};
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 
-/// Attached nowhere. Arguments: an [`Amendment`], the four words of a [`FlowKey`], a number of connections or of a thread. Returns 1
-/// when it was done.
+/// Not attached to a hook. Arguments: an [`Amendment`], the four words of a [`FlowKey`], and a number of connections or a thread
+/// id. Returns 1 on success.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 fn amend(ctx: RawTracePointContext) -> i32 {
     let what: u64 = ctx.arg(0);

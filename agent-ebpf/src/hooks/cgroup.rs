@@ -1,4 +1,4 @@
-//! Cgroups that come and go, so that a container that lived between two ticks still has a name.
+//! Creation and removal of cgroups, so that a container that lived between two ticks can still be identified.
 
 use crate::{
     maps::{CGROUPS, is_counting, lost},
@@ -12,7 +12,7 @@ use core::ptr::null;
 #[btf_tracepoint(function = "cgroup_mkdir")]
 fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     if is_counting() {
-        let _ = tell(ctx.arg(0), ctx.arg(1));
+        let _ = send(ctx.arg(0), ctx.arg(1));
     }
     0
 }
@@ -21,17 +21,17 @@ fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "cgroup_rmdir")]
 fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
     if is_counting() {
-        let _ = tell(ctx.arg(0), null());
+        let _ = send(ctx.arg(0), null());
     }
     0
 }
 
-/// Sends the event; `path` is null for a cgroup that goes.
+/// Sends the event; `path` is null for a removed cgroup.
 #[inline(always)]
-fn tell(cgroup: *const u8, path: *const u8) -> Result<(), ()> {
+fn send(cgroup: *const u8, path: *const u8) -> Result<(), ()> {
     let root: *const u8 = load!(cgroup, cgroup_root);
     let hierarchy: i32 = load!(root, root_hierarchy);
-    // Those of cgroup v1 have other numbers, and hold no sockets.
+    // Cgroups of cgroup v1 hierarchies have ids of their own, and own no sockets.
     if hierarchy != 0 {
         return Ok(());
     }
@@ -42,7 +42,7 @@ fn tell(cgroup: *const u8, path: *const u8) -> Result<(), ()> {
         return Err(());
     };
     let to = event.as_mut_ptr();
-    // SAFETY: `to` is the reserved space; the helper writes no more than it is told, and reads safely.
+    // SAFETY: `to` is the reserved space; the helper writes no more bytes than it is given, and checks its reads.
     unsafe {
         (*to).id = id;
         (*to).made = u32::from(!path.is_null());

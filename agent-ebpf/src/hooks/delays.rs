@@ -1,5 +1,5 @@
-//! How long data waits inside a point: from its coming in to its being read, and from there to its being sent on. That is what
-//! a shared proxy adds and cannot see, as its own clocks begin with the read.
+//! How long data waits inside a point: from its arrival to the read (read delay), and from the read to the write that forwards it
+//! (forward delay). A proxy adds the first to every request and cannot measure it, as its own clocks start at the read.
 
 use crate::{
     points::{self, Exchange, observe, side},
@@ -11,7 +11,7 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 
-/// `MSG_PEEK` (`include/linux/socket.h`): looked at, and not read.
+/// `MSG_PEEK` (`include/linux/socket.h`): the data stays in the receive queue.
 const PEEK: i32 = 2;
 
 /// `trace_sk_data_ready(const struct sock *sk)`, after data was put into the socket.
@@ -27,7 +27,7 @@ fn data_arrived(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn stamp(sk: Sock) -> Result<(), ()> {
     sk.point().ok_or(())?;
-    // A listener says in this way that a connection waits.
+    // For a listener the hook means that a connection waits.
     let tcp = sk.tcp().ok_or(())?;
     if sk.state() == state::LISTEN {
         return Ok(());
@@ -35,7 +35,7 @@ fn stamp(sk: Sock) -> Result<(), ()> {
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     let exchange = sk.exchange_or_new(now).ok_or(())?;
-    // What had come in at the last stamp may have been read by `splice`, which no hook shows (`tcp_splice_read`).
+    // Data of the last stamp may have been read by `splice`, which no hook reports (`tcp_splice_read`).
     let read_unseen = || tcp.read_to().wrapping_sub(exchange.arrived_to.get()).cast_signed() >= 0;
     if exchange.arrived_ns.get() == 0 || read_unseen() {
         exchange.arrived_ns.set(now);
@@ -66,7 +66,7 @@ fn read(sk: Sock, bytes: u32) -> Result<(), ()> {
     let arrived = exchange.arrived_ns.get();
     if arrived != 0 {
         let side = side(exchange.role.get());
-        // What is left, or came in while this was read, waits from now on: a lower bound.
+        // The delay of what is left, or arrived during this read, is measured from now on: a lower bound.
         let left = tcp.unread(sk) > 0;
         exchange.arrived_ns.set(if left { now } else { 0 });
         exchange.arrived_to.set(tcp.received_to());

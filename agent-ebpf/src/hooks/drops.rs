@@ -1,6 +1,7 @@
 //! Packets of points that the kernel drops, by its own reasons.
 //!
-//! Packets that end well are freed by other ways (`consume_skb`), so the hook is quiet where nothing is wrong.
+//! Packets that are processed normally are freed by another function (`consume_skb`), so the hook rarely runs when nothing is
+//! wrong.
 
 use crate::{
     points::{self, Tallies, counters, tallies, tally},
@@ -23,16 +24,16 @@ fn packet_dropped(ctx: BtfTracePointContext) -> i32 {
     let skb: *const u8 = ctx.arg(0);
     let sk: *const u8 = load!(skb, skb_sk);
     if points::are_here() && !sk.is_null() {
-        // One that has come in may belong to a socket, too: the kernel has looked it up early (`tcp_v4_early_demux`).
+        // A received packet may belong to a socket, too: the kernel looks it up early (`tcp_v4_early_demux`).
         let device: u32 = load!(skb, skb_iif);
         let direction = if device == 0 { Drop::SENT } else { Drop::RECEIVED };
-        // SAFETY: the socket holds on to the packet, or the packet to the socket.
+        // SAFETY: the packet holds a reference to the socket, or the socket to the packet.
         let _ = dropped(unsafe { Sock::new(sk) }, ctx.arg(2), direction);
     }
     0
 }
 
-/// `trace_kfree_skb(…, struct sock *rx_sk)`, since Linux 6.11: packets that a socket was found for, and that it did not take.
+/// `trace_kfree_skb(…, struct sock *rx_sk)`, since Linux 6.11: received packets whose socket was found, but did not accept them.
 #[btf_tracepoint(function = "kfree_skb")]
 fn packet_rejected(ctx: BtfTracePointContext) -> i32 {
     let (skb, sk): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(3));
@@ -40,7 +41,7 @@ fn packet_rejected(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let owner: u64 = load!(skb, skb_sk);
-    // Else the other program has counted it.
+    // Packets with an owner are counted by the other program.
     if owner == 0 {
         // SAFETY: the hook's own argument.
         let _ = dropped(unsafe { Sock::new(sk) }, ctx.arg(2), Drop::RECEIVED);
@@ -50,7 +51,7 @@ fn packet_rejected(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn dropped(sk: Sock, reason: u32, direction: u32) -> Result<(), ()> {
-    // Handshakes and what is left of connections that have ended are smaller structures, without an owner.
+    // The sockets of handshakes and of TIME_WAIT are smaller structures, without an owner.
     if !sk.is_ip() || matches!(sk.state(), state::NEW_SYN_RECV | state::TIME_WAIT) {
         return Ok(());
     }

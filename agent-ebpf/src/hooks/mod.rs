@@ -1,4 +1,4 @@
-//! One hook a file; those of a signal about points in the file of its name (`agent/src/signals`).
+//! One file per hook; the hooks of a signal of points are in the file with the signal's name (`agent/src/signals`).
 
 mod accepts;
 mod amend;

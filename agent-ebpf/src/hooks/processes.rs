@@ -1,4 +1,4 @@
-//! The processes of points: which threads they have, when they begin, and how they end.
+//! The processes of points: their threads, starts and exits.
 
 use crate::{
     cell::Cell,
@@ -14,12 +14,12 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 
-/// Processes that have ended, by their `struct signal_struct` and number. Before Linux 6.16 the tracepoint comes after the thread
-/// has left its memory, so that several threads of a process may see that none is left; the first one counts.
+/// Processes that have exited, by their `struct signal_struct` and id. Before Linux 6.16 the tracepoint runs after the thread has
+/// released its memory, so several threads of a process may find that no live thread is left; only the first one counts.
 #[map]
 static ENDED: LruHashMap<Ended, u64> = LruHashMap::with_max_entries(1_024, 0);
 
-/// A process that has ended.
+/// Identifies a process that has exited.
 #[repr(C)]
 struct Ended {
     signal: u64,
@@ -87,7 +87,7 @@ fn executed(thread: Thread, former_number: u32) -> Result<(), ()> {
     if points::task(number).is_some() {
         return Ok(());
     }
-    // A thread that replaces its whole process takes over the number of the process.
+    // When a thread other than the main one calls `exec`, it takes over the id of the process.
     if let Some(task) = points::task(former_number) {
         let (cgroup, process, flags) = (task.cgroup.get(), task.process.get(), task.flags.get());
         points::forget(former_number);
@@ -96,7 +96,7 @@ fn executed(thread: Thread, former_number: u32) -> Result<(), ()> {
     let cgroup = thread.cgroup();
     let counters = points::counters(cgroup).ok_or(())?;
     let mains = points::mains(cgroup).ok_or(())?;
-    // Others that enter later are guests, such as the commands of probes.
+    // Processes that enter the cgroup later are not the point's own, such as commands of exec probes.
     let main = if mains.get() == 0 { Flags::MAIN } else { 0 };
     insert(number, cgroup, thread.process(), main)?;
     if main != 0 {
@@ -138,7 +138,7 @@ fn ended(thread: Thread) -> Result<(), ()> {
     if main && let Some(mains) = points::mains(cgroup) {
         mains.add(u64::MAX);
     }
-    // What the point started itself may end as it likes, but not by force.
+    // Exits of helper processes that the point started count only when they are violent.
     if main || oom || (1_u32 << (signal & 31)) & VIOLENT != 0 {
         let counters = points::counters(cgroup).ok_or(())?;
         counters.processes.exits[how as usize].add(1);

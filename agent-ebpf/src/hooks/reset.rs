@@ -1,4 +1,4 @@
-//! Resets that this end sends. Those that come in leave ECONNRESET or EPIPE in `sk_err`.
+//! Resets that this end sends. Received resets set `sk_err` to ECONNRESET or EPIPE.
 
 use crate::{
     failures::{fail, outcome, rename},
@@ -35,7 +35,7 @@ fn sent(sk: Sock) -> Result<(), ()> {
     }
     let tcp = sk.tcp().ok_or(())?;
     if state != state::CLOSE {
-        // What comes next, CLOSE, finds it in the record.
+        // The change to CLOSE, which follows, finds the flag in the record.
         let socket = sk.record_or_zero().ok_or(())?;
         if !socket.is_live() {
             // SAFETY: no arguments.
@@ -45,8 +45,8 @@ fn sent(sk: Sock) -> Result<(), ()> {
         socket.flags.or(Socket::RESET_SENT);
         return Ok(());
     }
-    // `close` changes the state first and sends the reset then, so the connection was counted already: as clean, or,
-    // when data came in after `close`, as reset by its peer.
+    // `close` changes the state before it sends the reset, so the connection was counted already: as a clean end, or,
+    // when data arrived after `close`, as reset by its peer.
     let Some(socket) = sk.record() else {
         let key = sk.key(tcp, sk.role());
         let flow = flow(&key).ok_or(())?;
@@ -66,7 +66,7 @@ fn sent(sk: Sock) -> Result<(), ()> {
         rename(socket, sk, tcp, flow, Reason::ResetByPeer, Reason::ResetBySelf);
     } else if counted == outcome(Reason::ClosedEarly) && sk.exchange().is_none_or(|exchange| exchange.turns.get() == 0)
     {
-        // Nobody has read anything: its caller sees no refusal, but the reset.
+        // Nothing was read from the socket: its peer gets no TLS alert, but the reset.
         rename(socket, sk, tcp, flow, Reason::ClosedEarly, Reason::ResetBySelf);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Retransmissions, as they happen.
+//! Retransmissions of segments, SYNs and SYN-ACKs.
 
 use crate::{
     flows::{account, known_flow},
@@ -33,7 +33,7 @@ fn retransmitted(sk: Sock) -> Result<(), ()> {
         // SAFETY: no arguments.
         let now = unsafe { bpf_ktime_get_ns() };
         if sk.state() == state::SYN_SENT {
-            // The handshake is timed from its first SYN.
+            // The handshake's duration is measured from its first SYN.
             socket.begin(sk.key(tcp, Role::Client), tcp.first_syn_ns(now), 0);
         } else {
             socket.begin(sk.key(tcp, sk.role()), now, 0);
@@ -44,7 +44,7 @@ fn retransmitted(sk: Sock) -> Result<(), ()> {
 }
 
 /// `trace_tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`: the listener, and the
-/// connection that is not yet a socket.
+/// handshake, which has no full socket yet.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
     if is_counting() {
@@ -66,13 +66,14 @@ fn synack(listener: Sock, request: Sock) -> Result<(), ()> {
     if is_answer_to_repeated_syn(request) {
         socket.repeated.add(1);
     }
-    // Not a new one: whoever sends SYNs from made-up addresses would fill the table.
+    // No new entry is created: SYNs from forged addresses would fill the table.
     known_flow(&key).ok_or(())?.syn_retransmits.add(1);
     Ok(())
 }
 
-/// Whether a SYN that came again is answered, and not the timer has run out. The segment is then thrown away and counted among
-/// the listener's drops (`tcp_check_req`, `discard_and_relse` in `tcp_v4_rcv`), though its accept queue has nothing to do with it.
+/// Whether the SYN-ACK answers a repeated SYN, rather than being sent because the timer expired. The kernel then discards the
+/// segment and counts it in the listener's drops (`tcp_check_req`, `discard_and_relse` in `tcp_v4_rcv`), although the accept queue
+/// is not the cause.
 #[inline(always)]
 fn is_answer_to_repeated_syn(request: Sock) -> bool {
     if offset!(req_timer) == ABSENT {

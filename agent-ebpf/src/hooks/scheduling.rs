@@ -1,7 +1,7 @@
-//! How long threads of points wait for a processor, and who has it meanwhile.
+//! How long threads of points wait for a CPU (run-queue delay), and what runs instead.
 //!
-//! A thread is ready from the moment it is woken up, or interrupted, until it runs. Waiting alone does not tell a noisy
-//! neighbour from a point that has used up its own quota; who ran instead does.
+//! A thread is ready from the moment when it is woken up, or preempted, until it runs. The delay alone does not distinguish a noisy
+//! neighbour from a point that has used up its own CFS quota; what ran instead does.
 
 use crate::{
     points::{self, Tallies, Task, observe, tallies, tally},
@@ -14,14 +14,15 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 
-/// Who ran while a thread of a point was ready to, by the cgroup on cgroup2; 0 for the kernel's own threads.
+/// What ran while a thread of a point was ready to run, by its cgroup2 cgroup id; 0 for kernel threads.
 #[map]
 static PREEMPTIONS: Tallies = tallies();
 
-/// A thread that is woken up while another one has the processor gets it at once, or has to wait. Below this it was at once.
+/// In nanoseconds. A thread that is woken up while another one runs either preempts it at once, or has to wait; below this delay it
+/// did not wait.
 const AT_ONCE_NS: u64 = 100_000;
 
-/// `trace_sched_wakeup(struct task_struct *p)`
+/// `trace_sched_wakeup(struct task_struct *p)`: a sleeping thread becomes ready to run.
 #[btf_tracepoint(function = "sched_wakeup")]
 fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
     if points::are_here() {
@@ -44,7 +45,7 @@ fn sched_wakeup_new(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn woken(thread: Thread) -> Result<(), ()> {
     let task = points::task(thread.number()).ok_or(())?;
-    // One that is woken up before it has gone to sleep runs on.
+    // A thread that is woken up before it has gone to sleep keeps running.
     if task.ready_ns.get() != 0 || thread.runs() {
         return Ok(());
     }
@@ -69,7 +70,7 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the hook's own arguments.
     let (before, after) = unsafe { (Thread::new(ctx.arg(1)), Thread::new(ctx.arg(2))) };
     let (last, next) = (before.number(), after.number());
-    // The idle threads have the number 0.
+    // The idle threads have the id 0.
     if next != 0
         && let Some(task) = points::task(next)
     {
@@ -84,7 +85,7 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A thread of a point gets a processor.
+/// A thread of a point starts to run on a CPU.
 #[inline(always)]
 fn begins(task: &Task, thread: Thread, before: Thread, last: u32) {
     let ready_ns = task.ready_ns.get();
@@ -106,13 +107,13 @@ fn begins(task: &Task, thread: Thread, before: Thread, last: u32) {
         &counters.scheduling.run_queue_ns,
         waited,
     );
-    // It waited for whoever ran just before.
+    // It waited for the thread that ran just before.
     if flags & Flags::WOKEN != 0 && flags & Flags::THROTTLED == 0 && waited >= AT_ONCE_NS && last != 0 {
         preempted(cgroup, before.cgroup());
     }
 }
 
-/// A thread of a point could go on, but loses its processor.
+/// A thread of a point is preempted, or yields: it is still ready to run.
 #[inline(always)]
 fn interrupted(task: &Task, thread: Thread, after: Thread, next: u32) {
     // SAFETY: no arguments.
@@ -124,7 +125,7 @@ fn interrupted(task: &Task, thread: Thread, after: Thread, next: u32) {
     }
 }
 
-/// Counts that `by` ran while a thread of `point` was ready to.
+/// Counts that a thread of the cgroup `by` ran while one of `point` was ready to run.
 #[inline(always)]
 fn preempted(point: u64, by: u64) {
     tally(&PREEMPTIONS, point, by, Loss::Preemptions);

@@ -4,7 +4,7 @@ use crate::{
     failures::{fail, outcome},
     flows::{account_listener, count_opened, flow, fold, fold_all, no_record},
     ledger::{self, Change, Found},
-    maps::{Flow, control, is_counting, is_on_duty, record_at_once, rest_when_orphaned},
+    maps::{Flow, control, is_counting, is_on_duty, record_at_once, stop_when_orphaned},
     outcome::{self, Ending},
     points,
     record::Socket,
@@ -22,14 +22,14 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
         let sk = unsafe { Sock::new(ctx.arg(0)) };
         let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
         handle(&ctx, sk, old, new);
-        // Those of no interest, too: else nobody could say whether a run that the kernel has left out was one of them.
+        // Also changes that are ignored: otherwise the twin could not know whether the kernel skipped the run for one of them.
         ledger::note(Change::new(sk, old, new));
     }
     0
 }
 
-/// The same tracepoint, right after `set_state`: handles what has no note, because the kernel has left it out there or because
-/// `set_state` is not on duty (see `ledger`). So it is on duty as soon as it is attached.
+/// The same tracepoint, right after `set_state`: handles changes without a note, because the kernel skipped the run of `set_state`
+/// or because that program does not count (see `ledger`). So this program counts as soon as it is attached.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state_twin(ctx: BtfTracePointContext) -> i32 {
     if !is_counting() {
@@ -52,24 +52,24 @@ fn set_state_twin(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// One connection of so many asks whether there is still an agent; a power of two.
+/// One connection in this many checks whether an agent still runs; a power of two.
 const ASKED: u32 = 64;
 
 #[inline(always)]
 fn handle(ctx: &BtfTracePointContext, sk: Sock, old: i32, new: i32) {
-    // Half of all changes are steps of the closing handshake, of no interest here.
+    // Half of all changes are steps of the closing handshake, which are ignored.
     let _ = match new {
         state::CLOSE => close(sk, old),
         state::ESTABLISHED => established(ctx, sk, old),
         state::SYN_SENT => connecting(ctx, sk),
         state::LISTEN => listening(ctx, sk),
-        // A child that is closed before its handshake ends (TCP Fast Open).
+        // A child that leaves SYN_RECV for a closing state before its handshake is complete (TCP Fast Open).
         _ if old == state::SYN_RECV => established(ctx, sk, old),
         _ => Ok(()),
     };
 }
 
-/// Fills in a record for `sk`; so many of its retransmissions are counted already.
+/// Fills in a record for `sk`; `retransmits` of its retransmissions are counted already.
 #[inline(always)]
 fn record(
     ctx: &BtfTracePointContext,
@@ -81,15 +81,15 @@ fn record(
         no_record(ctx.as_ptr());
         return Err(());
     };
-    // Before a walk may look at it. (A socket that is used again has none.)
+    // Before a walk may read it. (A reused socket has none.)
     socket.retransmits.set(retransmits);
     // SAFETY: no arguments.
     socket.begin(key, unsafe { bpf_ktime_get_ns() }, 0);
     Ok(())
 }
 
-/// A socket begins to connect. It tells its role by itself, unless it listened before; and a record that it has may be
-/// about what it was used for before.
+/// A socket begins to connect. Its role follows from the socket, unless it listened before; and an existing record may
+/// belong to an earlier use of the socket.
 #[inline(always)]
 fn connecting(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
     if sk.backlog_limit() > 0 || sk.record().is_some_and(|socket| socket.closed.get() != 0) {
@@ -111,7 +111,7 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
     if old == state::SYN_SENT || old == state::SYN_RECV {
         let tcp = sk.tcp().ok_or(())?;
         let socket = sk.record().filter(|socket| socket.is_live());
-        // From SYN_RECV come accepted connections, and the rare simultaneous open of two clients.
+        // Connections from SYN_RECV are those of a listener, and the rare simultaneous open of two clients.
         let role = match socket {
             _ if old == state::SYN_SENT => Role::Client,
             Some(socket) if socket.role() == Role::Client as u8 => Role::Client,
@@ -134,7 +134,8 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
         if socket.is_some() {
             return Ok(());
         }
-        // A server's socket begins with the repetitions of its SYN-ACK (`tcp_create_openreq_child`), which are counted.
+        // The retransmission counter of a server's socket starts with those of its SYN-ACK (`tcp_create_openreq_child`), which are
+        // counted.
         let repeated = if matches!(role, Role::Server) {
             tcp.retransmits()
         } else {
@@ -153,12 +154,12 @@ fn established(ctx: &BtfTracePointContext, sk: Sock, old: i32) -> Result<(), ()>
     Ok(())
 }
 
-/// How long a client's handshake took, in microseconds; 0 when that is not known. Without retransmission it is the first
-/// round trip; a retransmitted SYN has left a record with the time of the first.
+/// The duration of a client's handshake, in microseconds; 0 when it is not known. Without retransmission it is the first
+/// round-trip time; with one, there is a record with the time of the first SYN.
 #[inline(always)]
 fn handshake_us(socket: Option<&Socket>, tcp: Tcp) -> u32 {
     if tcp.retransmits() == 0 {
-        // At least 1: below the clock's resolution is not unknown.
+        // At least 1, as 0 means unknown.
         return tcp.round_trip().max(1);
     }
     match socket {
@@ -171,19 +172,19 @@ fn handshake_us(socket: Option<&Socket>, tcp: Tcp) -> u32 {
     }
 }
 
-/// The end of a connection, of an attempt at one, or of a listener.
+/// The end of a connection, of a connection attempt, or of a listener.
 #[inline(always)]
 fn close(sk: Sock, old: i32) -> Result<(), ()> {
-    // Asking for the time costs more than all else that is done here; one connection of many is enough.
+    // Reading the time costs more than all other work here; checking at one connection in many is enough.
     if sk.number().is_multiple_of(ASKED) {
-        rest_when_orphaned();
+        stop_when_orphaned();
     }
-    // One that is just being made, on another processor or below this interrupt, does not know its flow yet: the socket is
-    // counted as one without, and walks will not look at it.
+    // A record that is just being created, on another CPU or by the interrupted code, has no flow yet: the socket is
+    // counted as one without a record, and walks ignore the record.
     if let Some(socket) = sk.record().filter(|socket| socket.is_ready()) {
         return close_recorded(sk, socket, old);
     }
-    // From SYN_RECV comes a child that never was a connection.
+    // A child that is closed in SYN_RECV was never a connection.
     if old == state::CLOSE || old == state::SYN_RECV || old == state::LISTEN {
         return Ok(());
     }
@@ -202,7 +203,7 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
     if let Some(reason) = ended(&ending, flow) {
         fail(&key, 0, sk, tcp, flow, reason);
         if outcome::more_may_come(sk, old, reason) {
-            // The next event says; it needs to know how this one was counted.
+            // The `reset` program decides; it needs to know how this end was counted.
             let socket = sk.record_or_zero().ok_or(())?;
             socket.key.set(key);
             socket.closed.set(1);
@@ -215,7 +216,7 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
 
 #[inline(always)]
 fn close_recorded(sk: Sock, socket: &Socket, old: i32) -> Result<(), ()> {
-    // First: a walk, seeing this, folds again or not at all (see `flows`).
+    // Before anything is folded: a walk that sees this folds again, or not at all (see `flows`).
     if !socket.end() {
         return Ok(());
     }
@@ -243,7 +244,7 @@ fn close_recorded(sk: Sock, socket: &Socket, old: i32) -> Result<(), ()> {
     Ok(())
 }
 
-/// Counts the end of a connection, and returns how it failed, or how the attempt at it did.
+/// Counts the end of a connection or of an attempt, and returns the reason if it failed.
 #[inline(always)]
 fn ended(ending: &Ending, flow: &Flow) -> Option<agent_common::Reason> {
     if !is_established(ending.from) {

@@ -1,5 +1,5 @@
-//! Every socket that a process has open, once a tick: open connections are sampled, not guessed, and those from before the
-//! agent's start are taken in.
+//! Visits every socket that a process has open, once per tick: samples open connections, and adopts those from before the
+//! agent's start.
 
 use crate::{
     flows::{account, account_listener, flow, fold},
@@ -35,7 +35,8 @@ struct Meta {
     seq: *mut seq_file,
 }
 
-/// Runs for every file of every process that the agent asks about, so for every socket that one holds: for some more than once.
+/// Runs for every open file of the processes that the agent asks for, and so for each of their sockets; more than once for a socket
+/// that several of them have open.
 #[unsafe(link_section = "iter/task_file")]
 #[unsafe(no_mangle)]
 extern "C" fn walk(ctx: *const Context) -> i32 {
@@ -44,14 +45,14 @@ extern "C" fn walk(ctx: *const Context) -> i32 {
     if file.is_null() || offset!(socket_sk) == ABSENT {
         return 0;
     }
-    // SAFETY: takes any file; NULL for what is no socket.
+    // SAFETY: the helper takes any file, and returns NULL if it is not a socket.
     let socket = unsafe { bpf_sock_from_file(file.cast()) } as *const u8;
     if socket.is_null() {
         return 0;
     }
     let sk: *const u8 = load!(socket, socket_sk);
     if !sk.is_null() {
-        // SAFETY: a field of a socket that the iterator holds on to.
+        // SAFETY: a field of a socket to which the iterator holds a reference.
         let _ = visit(ctx, unsafe { Sock::new(sk) });
     }
     0
@@ -61,10 +62,10 @@ extern "C" fn walk(ctx: *const Context) -> i32 {
 fn visit(ctx: *const Context, sk: Sock) -> Result<(), ()> {
     let (socket, is_new) = match sk.record().filter(|socket| socket.is_live()) {
         Some(socket) => (socket, false),
-        None => (take_in(sk).ok_or(())?, true),
+        None => (register(sk).ok_or(())?, true),
     };
     let number = walk_number();
-    // Another process holds it, too.
+    // Visited before in this walk: another process has it open, too.
     if socket.walk.exchange(number) == number {
         return Ok(());
     }
@@ -80,28 +81,28 @@ fn visit(ctx: *const Context, sk: Sock) -> Result<(), ()> {
     if points::are_here()
         && let Some(backlog) = points::backlog(socket.key.get().cgroup)
     {
-        look(sk, tcp, socket, backlog);
+        inspect(sk, tcp, socket, backlog);
     }
-    // Its connection may have been closing while its record was made, and was counted as one without: its state, which changes
-    // after that, tells at the next walk. Those that are taken in at the start are counted now.
+    // Its connection may have been closing while its record was created, and was then counted as one without a record: its state,
+    // which changes after that, shows it at the next walk. Sockets that are adopted at the start are counted now.
     if is_new && !socket.has(Socket::ADOPTED) {
         return Ok(());
     }
     connection(sk, tcp, socket, number)
 }
 
-/// Gives a socket its record.
+/// Creates the record of a socket.
 #[inline(always)]
-fn take_in(sk: Sock) -> Option<&'static Socket> {
+fn register(sk: Sock) -> Option<&'static Socket> {
     let tcp = sk.tcp()?;
-    // What has no record when the life-cycle program has just been attached was open before.
+    // A socket without a record, when the life-cycle program has just been attached, was open before.
     let before = !control(Control::OpenSocketsAreAdopted);
     let (role, flags) = match sk.state() {
         state::CLOSE | state::SYN_RECV => return None,
         state::LISTEN => (Role::Listener, 0),
         state::SYN_SENT => (Role::Client, 0),
         _ if before => (sk.role(), Socket::ADOPTED),
-        // With records at once, one that has none found no room for it.
+        // Where every new connection gets a record, a socket without one exceeded the limit.
         _ if record_at_once() => return None,
         _ => (sk.role(), 0),
     };
@@ -110,7 +111,7 @@ fn take_in(sk: Sock) -> Option<&'static Socket> {
         return None;
     }
     if before {
-        // Counting begins now: what was sent before does not belong to it.
+        // Counting starts now: bytes that were sent before are left out.
         socket.sent.set(tcp.sent());
         socket.received.set(tcp.received());
         socket.retransmits.set(tcp.retransmits());
@@ -143,8 +144,8 @@ fn listener(ctx: *const Context, sk: Sock, socket: &Socket) {
         last_port,
         reserved: 0,
     };
-    // SAFETY: the kernel passes both; `sample` has so many bytes. When the buffer is full, the kernel empties it and runs the
-    // program for the same file again, which must not take the socket for one that it has met.
+    // SAFETY: the kernel passes both pointers, and `sample` has the given size. When the buffer is full, the kernel flushes it and
+    // runs the program for the same file again, which must not treat the socket as visited.
     let written = unsafe {
         bpf_seq_write(
             (*(*ctx).meta).seq,
@@ -178,16 +179,16 @@ fn connection(sk: Sock, tcp: Tcp, socket: &Socket, number: u32) -> Result<(), ()
         flow.round_trip[bucket(round_trip) % BUCKETS].add(1);
         flow.round_trip_us.add(u64::from(round_trip));
     }
-    // It may have ended since.
+    // The connection may have ended since.
     if socket.closed.get() != 0 {
         fold(socket, tcp, established, flow);
     }
     Ok(())
 }
 
-/// Adds what waits at a socket of a point. One that has not moved since the last walk is stalled.
+/// Adds the waiting bytes of a point's socket. A connection without progress since the last walk is stalled.
 #[inline(always)]
-fn look(sk: Sock, tcp: Tcp, socket: &Socket, backlog: &Backlog) {
+fn inspect(sk: Sock, tcp: Tcp, socket: &Socket, backlog: &Backlog) {
     let side = side(u32::from(socket.role()));
     let state = sk.state();
     backlog.states[side][state as usize & (STATES - 1)].add(1);
@@ -215,7 +216,7 @@ fn look(sk: Sock, tcp: Tcp, socket: &Socket, backlog: &Backlog) {
     socket.acknowledged_to.set(acknowledged_to);
 }
 
-/// How far it is while something waits; 0 while nothing does.
+/// 1 + the sequence number that was reached, while bytes wait; 0 while none do.
 #[inline(always)]
 const fn mark(waiting: u32, position: u32) -> u64 {
     if waiting > 0 { position as u64 + 1 } else { 0 }

@@ -21,9 +21,9 @@ Examples:
 /// Count connections and serve metrics until SIGTERM or SIGINT
 ///
 /// Counts every TCP connection of this node in the kernel, attributes connections to workloads and enforcement points, and serves
-/// /metrics, /healthz, /readyz, /api/v1/status and /api/v1/failures. Identities come from Kubernetes or from an inventory file. Needs
-/// root, or CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to recognise proxies by their processes; `narrows check` shows what is
-/// missing.
+/// /metrics, /healthz, /readyz, /api/v1/status and /api/v1/failures. Identities come from Kubernetes or from an inventory file.
+/// Needs root, or CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to recognise proxies by their processes; `narrows check` shows what
+/// is missing.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {

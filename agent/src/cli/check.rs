@@ -25,9 +25,9 @@ struct Row {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Good,
-    /// Something optional is off.
+    /// Something optional is not available.
     Off,
-    /// Nothing works without it.
+    /// A requirement is missing: the agent cannot start.
     Missing,
 }
 
@@ -45,9 +45,9 @@ Examples:
 
 /// Check what this kernel, these privileges and these settings allow
 ///
-/// Loads every kernel program for a moment, reads the configuration and the inventory, and asks the Kubernetes API for everything that
-/// the agent needs. Prints a line for each: ok, off (something optional is missing) or MISSING. Takes the flags of `narrows agent` and
-/// needs the same privileges; an agent may be running. Exit code 1 when something is missing that nothing works without.
+/// Loads every kernel program for a moment, reads the configuration and the inventory, and asks the Kubernetes API for everything
+/// that the agent needs. Prints a line for each: ok, off (something optional is missing) or MISSING. Takes the flags of `narrows
+/// agent` and needs the same privileges; an agent may be running. Exit code 1 when something is missing that nothing works without.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Tries everything out and returns the table, and whether all that is required is there.
+/// Tests everything and returns the table, and whether all requirements are met.
 fn examine(config: &Config) -> (String, bool) {
     let mut rows = Vec::new();
     rows.push(Row {
@@ -120,7 +120,7 @@ fn examine(config: &Config) -> (String, bool) {
     (table(&rows), rows.iter().all(|row| row.state != State::Missing))
 }
 
-/// What the kernel forbids or does differently as a whole, and what the place where the agent runs hides.
+/// Restrictions by the kernel as a whole (lockdown, real-time), and by the namespaces in which the agent runs.
 fn restrictions(rows: &mut Vec<Row>) {
     let (state, detail) = match kernel::lockdown() {
         Lockdown::Open => (State::Good, "programs may read kernel memory".to_owned()),
@@ -147,8 +147,8 @@ fn restrictions(rows: &mut Vec<Row>) {
         rows.push(Row {
             what: "process namespace".into(),
             state: State::Off,
-            detail: "a namespace of its own: open connections and listeners of other processes are not found, and count when they \
-                     close; threads of points are not watched. Run it in the node's (hostPID)"
+            detail: "the agent is in a PID namespace of its own: open connections and listeners of other processes are not found, and count when they \
+                     close; threads of points are not tracked. Run it in the node's PID namespace (hostPID)"
                 .into(),
         });
     }
@@ -166,7 +166,7 @@ fn outcome(rows: &mut Vec<Row>, what: &str, outcome: Result<String, String>) {
     });
 }
 
-/// Whether the kernel goes on counting when the agent ends.
+/// Whether the kernel continues to count after the agent has exited.
 fn takeover(rows: &mut Vec<Row>, config: &Config) {
     let (state, detail) = match config.kernel.pins().map(|root| (root, Pins::open(root))) {
         None => (
@@ -176,15 +176,15 @@ fn takeover(rows: &mut Vec<Row>, config: &Config) {
         Some((root, Ok(pins))) => {
             let left = match pins.layouts().len() {
                 0 => String::new(),
-                _ => "; programs that an agent has left there count for the next one".to_owned(),
+                _ => "; pinned programs of an earlier agent are counting for the next one".to_owned(),
             };
             drop(pins);
-            // Only an empty one can be removed: made just now.
+            // Only an empty directory can be removed, which `Pins::open` has just created.
             let _is_in_use = std::fs::remove_dir(root);
             (
                 State::Good,
                 format!(
-                    "the kernel counts while the agent is restarted or replaced: {}{left}",
+                    "the kernel continues to count while the agent is restarted or replaced: {}{left}",
                     root.display()
                 ),
             )
@@ -245,7 +245,7 @@ fn programs(rows: &mut Vec<Row>, config: &Config) {
     }
 }
 
-/// What the node's files tell of points.
+/// The signals about points that the node's files offer.
 fn signals(rows: &mut Vec<Row>, cgroups: &Cgroups) {
     for signal in Reader::find(cgroups.mount()).signals() {
         rows.push(Row {
@@ -259,7 +259,7 @@ fn signals(rows: &mut Vec<Row>, cgroups: &Cgroups) {
     }
 }
 
-/// Asks the API server for everything that the agent will ask it for.
+/// Asks the API server for all lists that the agent needs.
 fn cluster(rows: &mut Vec<Row>, config: &Config) {
     let answers = match kubernetes::try_out(config) {
         Ok(None) => return,
@@ -267,7 +267,7 @@ fn cluster(rows: &mut Vec<Row>, config: &Config) {
         Err(error) => return outcome(rows, "Kubernetes", Err(format!("{error:#}"))),
     };
     for (source, answer) in answers {
-        // Everything else goes on without.
+        // Optional: everything else works without it.
         let (state, detail) = match answer {
             Ok(detail) => (State::Good, detail),
             Err(detail) => (State::Off, detail),
@@ -326,7 +326,7 @@ fn table(rows: &[Row]) -> String {
             State::Off => "off",
             State::Missing => "MISSING",
         };
-        // Further lines of a detail, such as a verifier's log, stand below the first.
+        // Further lines of a detail, such as a verifier's log, are aligned with the first.
         let detail = row.detail.replace('\n', &format!("\n{:1$}", "", width + 11));
         let _ = writeln!(text, "{:width$}  {state:7}  {detail}", row.what);
     }

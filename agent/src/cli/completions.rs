@@ -17,7 +17,7 @@ Examples:
 
 /// Print a completion script for a shell
 ///
-/// Writes to stdout the script by which the shell completes commands, flags and their values. Needs no privileges and no agent.
+/// Writes to stdout a script with which the shell completes commands, flags and their values. Needs no privileges and no agent.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
@@ -34,7 +34,7 @@ pub fn run(options: &Options, command: &mut Command) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// The script. Made in memory, as the library panics where it cannot write.
+/// The script. It is built in memory, as the library panics when a write fails.
 pub fn script(shell: Shell, command: &mut Command) -> Vec<u8> {
     let mut script = Vec::new();
     let name = command.get_name().to_owned();

@@ -17,8 +17,8 @@ Examples:
 
 /// List the metrics of the agent
 ///
-/// Writes to stdout every metric that the agent can export, with its type, its labels and what it says. Which of them this node offers,
-/// `narrows check` says. Needs no privileges and no agent.
+/// Writes to stdout every metric that the agent can export, with its type, its labels and its meaning. `narrows check` shows which
+/// of them this node offers. Needs no privileges and no agent.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
@@ -26,7 +26,7 @@ pub struct Options {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     name: String,
 
-    /// How to write them
+    /// Format of the list
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -40,7 +40,7 @@ enum Format {
     Markdown,
 }
 
-/// Writes the reference to stdout.
+/// Writes the list of metrics to stdout.
 ///
 /// # Errors
 /// When it cannot be written, or there is no such metric.

@@ -73,7 +73,8 @@ mod tests {
     use clap::ValueEnum as _;
     use clap_complete::Shell;
 
-    /// The examples in a help text, as the words that the program gets: without what runs it, and without what happens to its output.
+    /// The examples in a help text, as the words that the program gets: without what runs it, and without what happens to its
+    /// output.
     fn examples(help: &str) -> Vec<Vec<&str>> {
         let mut lines = help.lines().skip_while(|line| *line != "Examples:");
         lines.next();

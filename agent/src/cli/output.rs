@@ -1,9 +1,9 @@
-//! What commands write: to stdout what was asked for, to stderr what is to be said beside it.
+//! Output of the commands: the requested data to stdout, remarks to stderr.
 
 use anyhow::Context as _;
 use std::io::{self, ErrorKind, Write as _};
 
-/// Writes to stdout. Who has closed it, as `head` does, has had enough: that is no error.
+/// Writes to stdout. That the reader has closed the pipe, as `head` does, is not an error.
 ///
 /// # Errors
 /// When it cannot be written, such as to a full disk.
@@ -15,7 +15,7 @@ pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     }
 }
 
-/// Says something beside what is asked for. Whoever has closed stderr does not want to know.
+/// Writes a remark to stderr. A closed stderr is not an error.
 pub fn remark(text: std::fmt::Arguments<'_>) {
     let _closed = writeln!(io::stderr(), "narrows: {text}");
 }

@@ -27,17 +27,17 @@ pub struct Settings {
         hide_possible_values = true
     )]
     kubernetes: Option<Mode>,
-    /// Whose identities to take from the Kubernetes API: those of all pods of the cluster, or only those of this node; pods on
-    /// other nodes then stay unknown, and the API server has less to send [default: cluster]
+    /// Which identities to read from the Kubernetes API: those of all pods of the cluster, or only those of this node, which is
+    /// less load for the API server, but leaves pods on other nodes unknown [default: cluster]
     #[arg(long, env = "NARROWS_IDENTITY_SCOPE", value_enum, value_name = "SCOPE")]
     identity_scope: Option<Scope>,
-    /// Name of this node in the cluster [default: its host name]
+    /// Name of this node in the cluster [default: the host name]
     #[arg(long, env = "NARROWS_NODE", value_name = "NAME")]
     node: Option<String>,
-    /// Trust domain of the mesh's principals [default: what the mesh's own objects say, else cluster.local]
+    /// Trust domain of the mesh's principals [default: taken from the mesh's own objects, else cluster.local]
     #[arg(long, env = "NARROWS_TRUST_DOMAIN", value_name = "DOMAIN")]
     trust_domain: Option<String>,
-    /// Istio's config map, to take the trust domain from; the agent's role must allow reading it
+    /// Config map of Istio from which to take the trust domain; the agent's role must allow reading it
     #[arg(long, env = "NARROWS_MESH_CONFIG_MAP", value_name = "NAMESPACE/NAME")]
     mesh_config_map: Option<String>,
     /// Address and port to serve HTTP on, without TLS or authentication [default: 127.0.0.1:9797]
@@ -46,16 +46,16 @@ pub struct Settings {
     /// Time between two ticks, from 50ms to 1h; a number without a unit is in seconds [default: 5s]
     #[arg(long, env = "NARROWS_INTERVAL", value_name = "DURATION", value_parser = duration::parse_or_seconds)]
     interval: Option<Duration>,
-    /// Kernel program or kernel field to do without, by its name in `narrows check`; can be repeated. What it is for is then off,
-    /// and reported as off, e.g. sched_switch where threads switch so often that the cost matters
+    /// Kernel program or kernel field to switch off, by its name in `narrows check`; can be repeated. Signals that need it are then
+    /// off, and reported as off, e.g. sched_switch where threads switch so often that the cost matters
     #[arg(long, value_name = "NAME")]
     off: Vec<String>,
-    /// Count only while the agent runs. By default, maps and programs have names in the BPF file system and the kernel goes on
-    /// counting while the agent is restarted or replaced, so that no connection is missed. With this flag, connections that begin
+    /// Count only while the agent runs. By default, maps and programs are pinned in the BPF file system, and the kernel continues
+    /// to count while the agent is restarted or replaced, so that no connection is missed. With this flag, connections that begin
     /// and end meanwhile are not counted, and counters start at 0
     #[arg(long, env = "NARROWS_NO_PIN", value_parser = BoolishValueParser::new())]
     no_pin: bool,
-    /// Directory for these names, on a BPF file system [default: /sys/fs/bpf/narrows]
+    /// Directory in which maps and programs are pinned, on a BPF file system [default: /sys/fs/bpf/narrows]
     #[arg(long, env = "NARROWS_PINS", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pins: Option<PathBuf>,
     /// Write each failed connection to stdout as a line of JSON; all other logging goes to stderr

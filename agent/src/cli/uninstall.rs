@@ -1,4 +1,4 @@
-//! `narrows uninstall`: removes what agents have left in the kernel.
+//! `narrows uninstall`: removes the pinned programs and maps of earlier agents.
 
 use super::output::print;
 use crate::{kernel::PINS, uninstall};
@@ -13,23 +13,23 @@ Examples:
   # What an agent with a directory of its own has left
   narrows uninstall --pins /sys/fs/bpf/narrows-canary";
 
-/// Stop counting: detach the kernel programs that an agent has left behind, and free their memory
+/// Stop counting: detach the kernel programs that an agent has pinned, and free their memory
 ///
-/// An agent that ends leaves its kernel programs to the next one. Without an agent they stop by themselves after 15 minutes; this
-/// command removes them at once, with everything that they have counted. Stop the agent first. Needs root, or CAP_BPF and write access
-/// to the directory.
+/// When an agent exits, its pinned kernel programs continue to count for the next one. Without an agent they stop by themselves
+/// after 15 minutes; this command removes them at once, with everything that they have counted. Stop the agent first. Needs root,
+/// or CAP_BPF and write access to the directory.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
-    /// Directory of the names of maps and programs, on a BPF file system
+    /// Directory in which maps and programs are pinned, on a BPF file system
     #[arg(long, env = "NARROWS_PINS", value_name = "DIR", default_value = PINS, value_hint = ValueHint::DirPath)]
     pins: PathBuf,
 }
 
-/// Removes what agents have left, and says so.
+/// Removes the pinned programs and maps, and prints the result.
 ///
 /// # Errors
-/// An agent still runs, or what the file system says.
+/// An agent still runs, or the directory cannot be removed.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     print(uninstall::run(&options.pins)? + "\n")?;
     Ok(ExitCode::SUCCESS)

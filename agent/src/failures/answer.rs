@@ -1,4 +1,4 @@
-//! What `/api/v1/failures` says beside the failures. Part of the interface.
+//! The JSON of `/api/v1/failures` apart from the failures themselves. Part of the interface.
 
 use super::{failure::Failure, ring::Ring};
 use serde::{Deserialize, Serialize};
@@ -6,46 +6,46 @@ use serde::{Deserialize, Serialize};
 /// A list of failures, the oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct List<F = Failure> {
-    /// Which run of the agent the numbers are of: when it began, in milliseconds since 1970.
+    /// Identifies the run of the agent that the numbers belong to: its start, in milliseconds since 1970.
     pub run: i64,
-    /// Those that fit.
+    /// The failures that match the request.
     pub failures: Vec<F>,
-    /// What is not to be had one by one.
+    /// Failures that are not available one by one.
     pub dropped: Dropped,
-    /// The first number that was not looked at: where to read on, with `from`.
+    /// The first number that was not examined: pass it as `from` to continue.
     pub next: u64,
 }
 
 /// The first event of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// As in [`List`].
+    /// The run of the agent, as in [`List`].
     pub run: i64,
-    /// The first number that the stream will look at.
+    /// The first number that the stream will examine.
     pub next: u64,
 }
 
 /// The event `lost` of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
-    /// Failures that made room for newer ones before this reader came to them, whether or not they would have fitted.
+    /// Failures that were evicted before this reader received them, whether or not they match the request.
     pub missed: u64,
 }
 
-/// The event `dropped` of a stream: failures since the agent's start that are not to be had one by one. The counters have
-/// them all.
+/// The event `dropped` of a stream: failures since the agent's start that are not available one by one. The counters include
+/// all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
-    /// Their flow had told of too many in that second; as in `narrows_lost_total`, of the last tick.
+    /// Not reported as their flow exceeded its limit in that second; as in `narrows_lost_total`, as of the last tick.
     pub failure_event_rate_limited: u64,
-    /// The kernel's ring was full; as in `narrows_lost_total`, of the last tick.
+    /// Not reported as the kernel's ring buffer was full; as in `narrows_lost_total`, as of the last tick.
     pub failure_event_ring_full: u64,
-    /// They were there, and have made room for newer ones.
+    /// Reported, but evicted by newer ones.
     pub overwritten: u64,
 }
 
 impl Dropped {
-    /// As it is now.
+    /// The current values.
     pub fn now(ring: &Ring) -> Self {
         let untold = ring.untold();
         Self {
@@ -55,7 +55,7 @@ impl Dropped {
         }
     }
 
-    /// Failures that were never told.
+    /// Failures that were never reported one by one.
     pub fn untold(&self) -> u64 {
         self.failure_event_rate_limited + self.failure_event_ring_full
     }

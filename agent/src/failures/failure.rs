@@ -1,10 +1,10 @@
-//! A failed connection as it is shown: the JSON of `/api/v1/failures` and `--log-failures`. Part of the interface.
+//! A failed connection as the JSON object of `/api/v1/failures` and `--log-failures`. Part of the interface.
 
 use crate::points::{Kind, Mesh};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, net::SocketAddr};
 
-/// One failed connection, as one of its ends on this node saw it.
+/// A failed connection, as observed by one of its ends on this node.
 ///
 /// ```json
 /// {
@@ -23,55 +23,55 @@ use std::{borrow::Cow, net::SocketAddr};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Its number: from 1 on, without a gap while the agent runs. After a restart they begin again.
+    /// Its number: from 1 on, without gaps while the agent runs. After a restart, numbers restart at 1.
     pub seq: u64,
     /// When it failed: RFC 3339, UTC, to the millisecond.
     pub time: String,
-    /// Which end of the point's connection saw it; absent when no point is concerned.
+    /// Which end of the point's connection observed it; absent when no point is involved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vantage: Option<Vantage>,
-    /// The point that it is about: whose socket it was, else the one that was called.
+    /// The point that it is about: the owner of the socket, else the point that was called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<PointName>,
-    /// Whether the socket had been accepted or opened.
+    /// Whether the socket accepted or opened the connection.
     pub side: Side,
-    /// Whose socket it was.
+    /// The owner of the socket.
     pub owner: End,
-    /// The other end.
+    /// The other end of the connection.
     pub peer: End,
     /// The socket's own address; `null` when it had none.
     pub local_address: Option<SocketAddr>,
-    /// The other end's address; an IPv4 address is shown as such, also when the socket was one of IPv6.
+    /// The other end's address; an IPv4 address is written as such, also for an IPv6 socket.
     pub peer_address: Option<SocketAddr>,
-    /// The port that was called, at whichever end it is.
+    /// The port that was called, at either end.
     pub service_port: u16,
     /// The `reason` label of the counters.
     pub reason: Cow<'static, str>,
     /// The `phase` label of the counters.
     pub phase: Cow<'static, str>,
-    /// How long the connection had been known, in seconds; `null` for one that began and ended between two ticks.
+    /// For how long the connection was known, in seconds; `null` for one that began and ended between two ticks.
     pub duration_seconds: Option<f64>,
-    /// Payload that it had sent, in bytes, retransmissions left out.
+    /// Payload bytes that it had sent, without retransmissions.
     pub sent_bytes: u64,
-    /// Payload that it had received, in bytes.
+    /// Payload bytes that it had received.
     pub received_bytes: u64,
-    /// Segments that it had to send again, SYNs among them.
+    /// Segments that it retransmitted, including SYNs.
     pub retransmits: u32,
 }
 
-/// Who saw it.
+/// The end that observed a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Vantage {
     /// The point's own socket.
     #[serde(rename = "self")]
     Own,
-    /// The socket of somebody who called the point.
+    /// The socket of a caller of the point.
     Client,
 }
 
 impl Vantage {
-    /// As it is written.
+    /// The value in JSON, and in the column SEEN BY.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Own => "self",
@@ -80,39 +80,39 @@ impl Vantage {
     }
 }
 
-/// Which part the socket played.
+/// The side of the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// It was accepted.
+    /// The socket accepted the connection.
     Downstream,
-    /// It was opened.
+    /// The socket opened the connection.
     Upstream,
 }
 
-/// A point.
+/// An instance of an enforcement point.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PointName {
-    /// `<namespace>/<name>`.
+    /// Its name, as `<namespace>/<name>`.
     pub name: String,
-    /// What it does.
+    /// Its role in the mesh.
     pub kind: Kind,
-    /// Whose it is.
+    /// The mesh that it belongs to.
     pub mesh: Mesh,
-    /// The pod or unit, when it is known: behind a service's address it is not.
+    /// The pod or unit, if known: it is not when a service's address was called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
 }
 
-/// A workload.
+/// A workload, by name and identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkloadName {
-    /// `<namespace>/<name>`.
+    /// Its name, as `<namespace>/<name>`.
     pub name: String,
-    /// `Deployment`, `StatefulSet`, …, `Service` for a service that stands for whoever is behind it, or `Workload` for one of
+    /// `Deployment`, `StatefulSet`, …; `Service` for a service whose backends are not distinguished; `Workload` for an entry of
     /// the inventory.
     pub kind: String,
-    /// Its identity in its mesh's own form; absent when it has none.
+    /// Its identity in the form of its mesh; absent when it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
 }
@@ -121,22 +121,22 @@ pub struct WorkloadName {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum End {
-    /// A workload.
+    /// A workload of the cluster or of the inventory.
     Workload(WorkloadName),
     /// An enforcement point.
     Point {
-        /// Which.
+        /// The name, kind, mesh and instance of the point.
         #[serde(flatten)]
         point: PointName,
-        /// The workload in whose name it acted, for a proxy that works in its workload's network namespace.
+        /// The workload on whose behalf it acted, for a proxy in its workload's network namespace.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         acts_for: Option<WorkloadName>,
     },
-    /// A node.
+    /// The machine itself, for example the kubelet.
     Node,
-    /// An address outside.
+    /// An address outside the cluster.
     External,
-    /// Nobody that is known.
+    /// An end that could not be identified.
     Unknown,
 }
 
@@ -161,7 +161,7 @@ pub(super) mod tests {
         }
     }
 
-    /// A call to a waypoint that was refused.
+    /// A refused call to a waypoint.
     pub(in crate::failures) fn refused() -> Failure {
         Failure {
             seq: 17,
@@ -224,7 +224,7 @@ pub(super) mod tests {
             assert_eq!(serde_json::from_str::<End>(&json).expect("itself"), end, "{json}");
             assert!(!json.contains("null"), "{json}");
         }
-        // A later version may say more.
+        // A later version may add fields.
         let more = serde_json::from_str(r#"{"type":"node","zone":"a"}"#);
         assert_eq!(more.ok(), Some(End::Node));
     }

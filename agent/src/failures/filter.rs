@@ -1,9 +1,9 @@
-//! Which failures somebody wants to see, and how that is said.
+//! Filters for failures, and the parameters that select them.
 
 use super::record::Record;
 use crate::clock::Millis;
 
-/// The reasons that can be asked for: the values of the `reason` label.
+/// The reasons that can be selected: the values of the `reason` label.
 pub const REASONS: [&str; 9] = [
     "refused",
     "timed_out",
@@ -16,30 +16,30 @@ pub const REASONS: [&str; 9] = [
     "closed_early",
 ];
 
-/// What must all be true of a record.
+/// Conditions, all of which a record must meet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The point at either end, `<namespace>/<name>`.
     pub point: Option<String>,
-    /// The workload at either end, by itself or as whom a point acted for, `<namespace>/<name>`.
+    /// The workload at either end, itself or through a point that acted for it, `<namespace>/<name>`.
     pub workload: Option<String>,
-    /// The `reason` label.
+    /// The value of the `reason` label.
     pub reason: Option<&'static str>,
-    /// How old.
+    /// The limit of the age.
     pub since: Option<Since>,
 }
 
-/// A bound on the age of records that were there already.
+/// A limit of the age, for records that existed at the time of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Since {
-    /// They failed at this time or later, in milliseconds since 1970.
+    /// The earliest time of failure, in milliseconds since 1970.
     pub time: Millis,
     /// Records from this number on are new, whatever their time.
     pub new_from: u64,
 }
 
 impl Filter {
-    /// Everything.
+    /// A filter that every record passes.
     pub const ALL: Self = Self {
         point: None,
         workload: None,
@@ -47,7 +47,7 @@ impl Filter {
         since: None,
     };
 
-    /// Whether a record is one of those.
+    /// Whether a record meets all conditions.
     pub fn fits(&self, record: &Record) -> bool {
         self.since
             .is_none_or(|since| record.seq >= since.new_from || record.time >= since.time)
@@ -75,7 +75,7 @@ pub fn parse_workload(text: &str) -> Result<String, String> {
 /// Reads a reason.
 ///
 /// # Errors
-/// A sentence that lists those that there are.
+/// A sentence that lists the valid ones.
 pub fn parse_reason(text: &str) -> Result<&'static str, String> {
     let mut reasons = REASONS.into_iter();
     reasons

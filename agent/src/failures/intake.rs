@@ -1,4 +1,4 @@
-//! From an event to a record: who it was, as far as that is known by now or within a moment.
+//! Turns events into records: identifies the ends, as far as they are known within a short time.
 
 use super::{
     record::{Record, moment},
@@ -14,37 +14,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An event waits so long for an identity: longer than the API server's updates take as a rule, and no longer than a reader who
-/// wants to see a failure at once can bear.
+/// How long an event waits for an identity: longer than the API server's updates usually take, but short enough for a user who
+/// follows failures live.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// Takes events in, and puts records into the ring in the order in which their events came.
+/// Receives events, and appends records to the ring in the order of their events.
 #[derive(Debug)]
 pub struct Intake {
     ring: Arc<Ring>,
-    /// One lane: a later event does not overtake an earlier one.
-    waiting: Queue<(), Told>,
-    /// What waits for an identity; with an inventory all that will be known is known.
+    /// A single lane, so that events keep their order.
+    waiting: Queue<(), Reported>,
+    /// Which identities events wait for; `None` with an inventory only, as nothing becomes known later.
     patience: Option<Patience>,
     unrecognized: u64,
 }
 
-/// Whose identities may come late.
+/// Which identities may become known later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Those of this node's pods only; who is on other nodes is never known.
+    /// Those of this node's pods only; pods on other nodes are never known.
     pub this_node_only: bool,
 }
 
-/// A failure that the kernel has told of.
+/// A failure that the kernel has reported.
 #[derive(Debug)]
-struct Told {
+struct Reported {
     event: FailureEvent,
     time: Millis,
     until: Instant,
 }
 
-impl Waiting for Told {
+impl Waiting for Reported {
     fn key(&self) -> &FlowKey {
         &self.event.key
     }
@@ -55,7 +55,7 @@ impl Waiting for Told {
 }
 
 impl Intake {
-    /// Nothing taken in yet. `patience` is for a cluster; without one nothing waits. `limit` bounds what waits.
+    /// An intake without events. `patience` is set in a cluster; without it nothing waits. `limit` bounds the waiting events.
     pub fn new(ring: Arc<Ring>, limit: usize, patience: Option<Patience>) -> Self {
         Self {
             ring,
@@ -65,7 +65,7 @@ impl Intake {
         }
     }
 
-    /// The records.
+    /// The ring of records.
     pub fn ring(&self) -> &Arc<Ring> {
         &self.ring
     }
@@ -75,16 +75,16 @@ impl Intake {
         !self.waiting.is_empty()
     }
 
-    /// Takes in a connection that failed at `time`, in milliseconds since 1970. It is in the ring after the next
-    /// [`Intake::settle`], or a moment later.
+    /// Receives a connection that failed at `time`, in milliseconds since 1970. Its record is in the ring after the next
+    /// [`Intake::settle`], or after it has waited for an identity.
     pub fn take(&mut self, event: FailureEvent, time: Millis, identities: &dyn Identities, now: Instant) {
         let mut lane = self.waiting.take(&());
         if event.corrects == 0 {
             let until = now + WAIT;
-            lane.push(Told { event, time, until });
+            lane.push(Reported { event, time, until });
             self.waiting.bind_last(&mut lane, identities);
             if self.waiting.excess(&lane) > 0 {
-                // As far as it is known: a storm of unknown ones must not cost more than this.
+                // The oldest event is recorded as far as it is identified, so that many unidentified events cost no more than this.
                 let first = lane.pop_if(|_, _| true);
                 self.give(first);
             }
@@ -94,12 +94,12 @@ impl Intake {
         self.waiting.put((), lane);
     }
 
-    /// What the observer is to look at before [`Intake::settle`].
+    /// The questions that the observer should answer before [`Intake::settle`].
     pub fn take_questions(&mut self) -> Questions {
         self.waiting.take_questions()
     }
 
-    /// Puts into the ring what is known by now, or has waited long enough. A later event does not overtake an earlier one.
+    /// Moves events into the ring that are identified, or have waited long enough. Events keep their order.
     pub fn settle(&mut self, identities: &dyn Identities, now: Instant) {
         let patience = self.patience;
         let mut lane = self.waiting.take(&());
@@ -116,7 +116,7 @@ impl Intake {
         self.give(ready);
     }
 
-    /// The end: everything goes into the ring as it is known, and nothing comes after it.
+    /// Ends the intake: moves all events into the ring as far as they are identified, and closes the ring.
     pub fn close(&mut self) {
         let mut lane = self.waiting.take(&());
         let rest: Vec<_> = std::iter::from_fn(|| lane.pop_if(|_, _| true)).collect();
@@ -124,7 +124,7 @@ impl Intake {
         self.ring.close();
     }
 
-    fn give(&mut self, told: impl IntoIterator<Item = (Told, Binding)>) {
+    fn give(&mut self, told: impl IntoIterator<Item = (Reported, Binding)>) {
         let mut unrecognized = 0;
         let records = told.into_iter().filter_map(|(told, binding)| {
             let record = Record::new(&told.event, told.time, &binding);
@@ -134,17 +134,17 @@ impl Intake {
         self.ring.push(records);
         if unrecognized > 0 && self.unrecognized == 0 {
             tracing::error!(
-                "the kernel programs tell of failures that this agent does not understand; they are left out"
+                "the kernel programs report failures with reasons that this agent does not know; they are not listed"
             );
         }
         self.unrecognized += unrecognized;
     }
 }
 
-/// A second look at a failure that came a moment ago. One that was one too many for its flow has not come, and nor has one
-/// that is in the ring already: the kernel tells of both within microseconds.
-fn correct(lane: &mut Lane<Told>, event: &FailureEvent) {
-    let is_same = |told: &&mut Told| {
+/// Corrects the reason of a failure that was reported a moment ago. A failure beyond its flow's limit was not reported. One that
+/// is in the ring already is not corrected, but the kernel sends both events within microseconds.
+fn correct(lane: &mut Lane<Reported>, event: &FailureEvent) {
+    let is_same = |told: &&mut Reported| {
         let told = &told.event;
         (told.key, told.local, told.local_port, told.peer_port)
             == (event.key, event.local, event.local_port, event.peer_port)
@@ -154,7 +154,7 @@ fn correct(lane: &mut Lane<Told>, event: &FailureEvent) {
     }
 }
 
-/// Whether an identity is missing that may still come.
+/// Whether an identity is missing that may still become known.
 fn waits(patience: Option<Patience>, binding: &Binding) -> bool {
     patience.is_some_and(|patience| {
         let peer = binding.peer == Endpoint::Unknown && !binding.sure && !patience.this_node_only;
@@ -175,7 +175,7 @@ mod tests {
     use agent_common::{Reason, Role};
     use std::cell::Cell;
 
-    /// Callers by their cgroup, as far as they are known.
+    /// The known callers, by cgroup.
     struct Callers {
         known: Vec<u64>,
         sure: bool,
@@ -233,7 +233,7 @@ mod tests {
             self.intake.take(event, 0, &self.callers, now);
         }
 
-        /// Who is in the ring after so long, in order.
+        /// The callers in the ring after this time, in order.
         fn settled(&mut self, after_ms: u64) -> Vec<String> {
             let now = self.begin + Duration::from_millis(after_ms);
             self.intake.settle(&self.callers, now);
@@ -263,7 +263,7 @@ mod tests {
         test.callers.known = vec![2];
         test.take(1, 0);
         test.take(2, 10);
-        // The second one is known, but came later.
+        // The second one is identified, but must wait for the first.
         assert!(test.settled(100).is_empty());
         assert!(test.intake.waits());
         let asked = test.callers.asked.get();
@@ -307,7 +307,7 @@ mod tests {
         let mut better = event(Role::Server, Reason::ResetBySelf);
         (better.peer_port, better.corrects) = (1, 1);
         test.intake.take(better, 0, &test.callers, test.begin);
-        // Nobody was told of this one.
+        // This one was not reported.
         better.peer_port = 3;
         test.intake.take(better, 0, &test.callers, test.begin);
         test.intake.settle(&test.callers, test.begin);

@@ -1,4 +1,4 @@
-//! A failure as a line for people.
+//! A failure as a line of a table.
 
 use super::failure::{End, Failure, Side};
 use std::{borrow::Cow, fmt::Write as _, net::SocketAddr};
@@ -7,10 +7,10 @@ use std::{borrow::Cow, fmt::Write as _, net::SocketAddr};
 pub const HEADER: &str = "TIME                      REASON          PHASE        SEEN BY  POINT                     \
                           FROM                                      TO                                        DETAILS";
 
-/// One line, without its end. FROM is who called, whoever saw it.
+/// The line of a failure, without a newline. FROM is the caller, whichever end observed the failure.
 pub fn line(failure: &Failure) -> String {
-    let own = party(&failure.owner, failure.local_address);
-    let peer = party(&failure.peer, failure.peer_address);
+    let own = named_end(&failure.owner, failure.local_address);
+    let peer = named_end(&failure.peer, failure.peer_address);
     let (from, to) = match failure.side {
         Side::Upstream => (own, peer),
         Side::Downstream => (peer, own),
@@ -27,8 +27,8 @@ pub fn line(failure: &Failure) -> String {
     printable(text.trim_end()).into_owned()
 }
 
-/// Who, and at which address.
-fn party(end: &End, address: Option<SocketAddr>) -> String {
+/// An end: its name and address.
+fn named_end(end: &End, address: Option<SocketAddr>) -> String {
     let name: Cow<'_, str> = match end {
         End::Workload(workload) => Cow::Borrowed(&workload.name),
         End::Point {
@@ -46,7 +46,7 @@ fn party(end: &End, address: Option<SocketAddr>) -> String {
     }
 }
 
-/// What it carried, where there is something to say.
+/// Duration and traffic of the connection, where known and not 0.
 fn details(failure: &Failure) -> String {
     let mut text = String::new();
     let mut say = |what: std::fmt::Arguments<'_>| {
@@ -69,7 +69,7 @@ fn details(failure: &Failure) -> String {
     text
 }
 
-/// The text without what would control a terminal: names come from others.
+/// The text without control characters, which could control the user's terminal: names come from other users.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) {
         Cow::Owned(text.replace(char::is_control, "\u{fffd}"))

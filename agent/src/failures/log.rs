@@ -12,20 +12,20 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// At the end, what is still to be written may take so long: a reader who does not read must not keep the agent.
+/// The time limit for writing the last records at the end: a slow reader of stdout must not delay the agent's exit.
 const END: Duration = Duration::from_secs(2);
 
-/// Writes every record. A thread of its own, as whoever reads stdout may be slow.
+/// Writes every record, in a thread of its own, as the reader of stdout may be slow.
 #[derive(Debug)]
 pub struct Log {
     done: mpsc::Receiver<()>,
 }
 
 impl Log {
-    /// Begins to write records of `ring` to stdout, from the first one on.
+    /// Starts to write the records of `ring` to stdout, from the first one on.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When the thread cannot be started.
     pub fn start(ring: &Arc<Ring>, runtime: Handle) -> anyhow::Result<Self> {
         let (end, done) = mpsc::channel();
         let mut reader = ring.reader(1);
@@ -33,9 +33,9 @@ impl Log {
             .name("failures".to_owned())
             .spawn(move || {
                 if let Err(error) = runtime.block_on(write_all(&mut reader, &mut io::stdout())) {
-                    tracing::error!("failures cannot be written to stdout, and are not logged any more: {error}");
+                    tracing::error!("cannot write failures to stdout, so they are no longer logged: {error}");
                 }
-                // Nobody listens when the agent has ended.
+                // The receiver no longer exists when the agent has ended.
                 let _nobody = end.send(());
             })
             .context("cannot start a thread")?;
@@ -45,17 +45,17 @@ impl Log {
     /// Waits until everything is written, when the ring is closed.
     pub fn finish(self) {
         if self.done.recv_timeout(END) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("stdout does not take the last failures: they are not logged");
+            tracing::warn!("cannot write the last failures to stdout in time; they are not logged");
         }
     }
 }
 
-/// Writes what comes, until the ring is closed.
+/// Writes records as they are added, until the ring is closed.
 async fn write_all(reader: &mut Reader, out: &mut impl Write) -> io::Result<()> {
     while let Some(batch) = reader.read(&Filter::ALL).await {
         if batch.missed > 0 {
             tracing::warn!(
-                "{} failures are missing in the log, because stdout did not take them in time; the numbers in it show where",
+                "{} failures are missing in the log, because stdout was read too slowly; gaps in their numbers (seq) show where",
                 batch.missed
             );
         }

@@ -1,12 +1,12 @@
-//! Failed connections, one by one and at once: what the kernel tells of each, who it was, and everybody who wants to hear it.
+//! Failed connections, one by one and without waiting for a tick: events of the kernel, their identification, and their readers.
 //!
 //! ```text
-//! kernel ring ──▶ intake (who was it?) ──▶ ring ──▶ /api/v1/failures ──▶ narrows failures
-//!                                           └─────▶ stdout (--log-failures)
+//! kernel ring ──▶ intake (identity) ──▶ ring ──▶ /api/v1/failures ──▶ narrows failures
+//!                                        └─────▶ stdout (--log-failures)
 //! ```
 //!
-//! The counters have every failure. The kernel tells of a bounded number of them in a second, and the ring keeps a bounded
-//! number of those; a record that leaves a full ring is no loss of counting, and no loss to who follows, who has had it.
+//! The counters include every failure. The kernel reports a bounded number of them per second, and the ring keeps a bounded
+//! number of these. A record that is evicted from a full ring stays counted, and clients that follow have received it before.
 
 mod answer;
 mod failure;

@@ -1,4 +1,4 @@
-//! A failed connection as it is kept: small, with the identities shared.
+//! A failed connection as it is stored: small, with shared identities.
 
 use super::failure::{End, Failure, PointName, Side, Vantage, WorkloadName};
 use crate::{
@@ -9,21 +9,21 @@ use crate::{
 use agent_common::{FailureEvent, Reason, Role};
 use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
-/// Longer names are cut, in bytes. The longest SPIFFE ID that Kubernetes' and DNS' own bounds allow has 588.
+/// Longer names are truncated, in bytes. The longest SPIFFE ID within the limits of Kubernetes and DNS has 588.
 const LONGEST: usize = 640;
 
-/// One failed connection.
+/// A failed connection, with its ends.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its number; 0 until it is in the ring.
     pub seq: u64,
-    /// When, in milliseconds since 1970.
+    /// When it failed, in milliseconds since 1970.
     pub time: Millis,
-    /// Why.
+    /// Why it failed.
     pub reason: Reason,
     role: Role,
     owner: Endpoint,
-    /// Whose network namespace the socket was in.
+    /// The workload in whose network namespace the socket was.
     place: Option<Arc<Workload>>,
     peer: Endpoint,
     local_address: Option<SocketAddr>,
@@ -35,9 +35,9 @@ pub struct Record {
     received: u64,
 }
 
-/// The moment that the ends of a connection are looked for at, given that it failed at `time` (milliseconds since 1970): its
-/// beginning as far as that is known, as an address may have been reassigned since. Times in objects are cut to the second, and
-/// clocks of nodes differ.
+/// The time for which the ends of a connection are identified, given that it failed at `time` (milliseconds since 1970): its
+/// beginning as far as known, as an address may have been reassigned since. It is a span, as times in objects are truncated to
+/// seconds, and the clocks of nodes differ.
 pub fn moment(event: &FailureEvent, time: Millis) -> Span {
     let duration = i64::try_from(event.duration_ns / 1_000_000).unwrap_or(i64::MAX);
     let from = time.saturating_sub(duration);
@@ -48,8 +48,8 @@ pub fn moment(event: &FailureEvent, time: Millis) -> Span {
 }
 
 impl Record {
-    /// What the kernel tells of a connection that failed at `time`, in milliseconds since 1970, and who it was. `None` when
-    /// the event is none that this agent understands.
+    /// A record of an event, of a connection that failed at `time`, in milliseconds since 1970, with its identified ends. `None`
+    /// when this agent does not know the event's role or reason.
     pub fn new(event: &FailureEvent, time: Millis, binding: &Binding) -> Option<Self> {
         let socket = |words, port| Some(SocketAddr::new(address_of(words)?, port));
         Some(Self {
@@ -70,7 +70,7 @@ impl Record {
         })
     }
 
-    /// The point that it is about, and who saw it.
+    /// The point that it is about, and the end that observed it.
     fn point(&self) -> Option<(&Arc<Point>, Vantage)> {
         match (&self.owner, self.role, &self.peer) {
             (Endpoint::Point(own), ..) => Some((own, Vantage::Own)),
@@ -79,20 +79,20 @@ impl Record {
         }
     }
 
-    /// Whether a point of this name was at either end.
+    /// Whether a point with this name was at either end.
     pub fn is_of_point(&self, name: &str) -> bool {
         let named = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Point(point) if point.name == name);
         named(&self.owner) || named(&self.peer)
     }
 
-    /// Whether a workload was at either end, by itself or as whom a point acted for.
+    /// Whether a workload was at either end, itself or through a point that acted for it.
     pub fn is_of_workload(&self, namespace: &str, name: &str) -> bool {
         let is = |workload: &Workload| workload.namespace == namespace && workload.name == name;
         let named = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Workload(workload) if is(workload));
         named(&self.owner) || named(&self.peer) || self.acted_for().is_some_and(is)
     }
 
-    /// The workload in whose network namespace somebody else's socket was.
+    /// The workload in whose network namespace another owner's socket was.
     fn acted_for(&self) -> Option<&Workload> {
         match self.owner {
             Endpoint::Point(_) | Endpoint::Unknown => self.place.as_deref(),
@@ -100,7 +100,7 @@ impl Record {
         }
     }
 
-    /// As it is shown.
+    /// The record as the JSON object of the interface.
     pub fn shown(&self) -> Failure {
         let point = self.point();
         Failure {
@@ -117,7 +117,7 @@ impl Record {
                     point: point_name(point),
                     acts_for: acts_for.map(workload_name),
                 },
-                // Nobody knows the cgroup; but the network namespace is a workload's.
+                // The cgroup is unknown, but the network namespace is that of a workload.
                 (Endpoint::Unknown, Some(workload)) => End::Workload(workload_name(workload)),
                 (endpoint, _) => end(endpoint),
             },
@@ -179,7 +179,7 @@ fn bounded_endpoint(endpoint: &Endpoint) -> Endpoint {
     }
 }
 
-/// The identity itself, which is shared, unless its names are so long that keeping many of them would cost too much.
+/// The shared identity itself, or a copy with truncated names if they are so long that keeping many would cost too much memory.
 fn bounded(workload: &Arc<Workload>) -> Arc<Workload> {
     let Workload {
         namespace,
@@ -369,7 +369,7 @@ pub(super) mod tests {
                 &waypoint,
                 Some(("shop/waypoint", Vantage::Client)),
             ),
-            // The point called a workload, and that one's socket saw it: nobody called the point.
+            // The point called a workload, whose socket observed it: the point was not called.
             (&checkout, Role::Server, &waypoint, None),
             (&checkout, Role::Client, &checkout, None),
         ] {
@@ -400,7 +400,7 @@ pub(super) mod tests {
             ("istio-system/ztunnel", "shop/cart")
         );
         assert_eq!(point.instance, None, "an empty one is not known");
-        // An unknown cgroup in the namespace of a workload is the workload's; a known one is not.
+        // An unknown cgroup in the namespace of a workload is attributed to the workload; a known one is not.
         let failure = shown(
             Role::Client,
             &binding(Endpoint::Unknown, place.clone(), Endpoint::External),

@@ -1,4 +1,5 @@
-//! The newest records, in a bounded place. One writes, many read, each from where it is, and nobody waits for a slow reader.
+//! A bounded ring of the newest records. There is one writer and many readers, each with its own position; the writer does not wait
+//! for slow readers.
 
 use super::{filter::Filter, record::Record};
 use crate::table::Table;
@@ -8,24 +9,24 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Records that a reader gets at a time.
+/// The number of records that a reader gets at a time.
 const BATCH: usize = 256;
 
-/// Failures that no record was made of, since the programs were loaded. The counters have them.
+/// Failures without a record, since the programs were loaded. The counters include them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Untold {
-    /// Their flow had told of too many in that second.
+    /// Not reported as their flow exceeded its limit in that second.
     pub rate_limited: u64,
-    /// The kernel's ring was full.
+    /// Not reported as the kernel's ring buffer was full.
     pub ring_full: u64,
 }
 
-/// The newest records.
+/// The ring of the newest records, shared by the writer and all readers.
 #[derive(Debug)]
 pub struct Ring {
     inner: Mutex<Inner>,
-    /// Says that there is something new; what, the readers look at.
-    news: watch::Sender<()>,
+    /// Wakes readers when something changes.
+    changed: watch::Sender<()>,
     limit: usize,
     run: i64,
 }
@@ -33,25 +34,25 @@ pub struct Ring {
 #[derive(Debug)]
 struct Inner {
     records: VecDeque<Record>,
-    /// The number of the next one.
+    /// The number of the next record.
     next: u64,
     untold: Untold,
     closed: bool,
 }
 
-/// What one look found.
+/// The result of one read.
 #[derive(Debug)]
 pub struct Page {
-    /// The records that fit, the oldest first.
+    /// The records that match, the oldest first.
     pub records: Vec<Record>,
-    /// The first number that was not looked at.
+    /// The first number that was not examined.
     pub next: u64,
-    /// Records that had left the ring before this look, whether or not they would have fitted.
+    /// Records that were evicted before this read, whether or not they match.
     pub missed: u64,
 }
 
 impl Ring {
-    /// An empty ring for `limit` records. `run` tells this run of the agent from another one, whose numbers mean other
+    /// An empty ring for `limit` records. `run` distinguishes this run of the agent from others, whose numbers refer to other
     /// records: its start, in milliseconds since 1970.
     pub fn new(limit: usize, run: i64) -> Self {
         Self {
@@ -61,23 +62,23 @@ impl Ring {
                 untold: Untold::default(),
                 closed: false,
             }),
-            news: watch::Sender::new(()),
+            changed: watch::Sender::new(()),
             limit: limit.max(1),
             run,
         }
     }
 
-    /// A writer that panicked between two records leaves a sound ring.
+    /// Locks the ring; a poisoned lock is ignored, as a writer that panics between two records leaves a consistent ring.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which run of the agent this is.
+    /// Identifies the run of the agent: its start, in milliseconds since 1970.
     pub fn run(&self) -> i64 {
         self.run
     }
 
-    /// Numbers the records and puts them in; the oldest leave.
+    /// Numbers the records and appends them; evicts the oldest ones.
     pub fn push(&self, records: impl IntoIterator<Item = Record>) {
         let mut inner = self.inner();
         let before = inner.next;
@@ -92,32 +93,32 @@ impl Ring {
         let new = inner.next != before;
         drop(inner);
         if new {
-            self.news.send_replace(());
+            self.changed.send_replace(());
         }
     }
 
-    /// Sets how many failures have gone untold.
+    /// Sets the numbers of failures that were not reported.
     pub fn set_untold(&self, untold: Untold) {
         let mut inner = self.inner();
         let changed = std::mem::replace(&mut inner.untold, untold) != untold;
         drop(inner);
         if changed {
-            self.news.send_replace(());
+            self.changed.send_replace(());
         }
     }
 
-    /// Says that nothing will come any more.
+    /// Closes the ring: no record will be added.
     pub fn close(&self) {
         self.inner().closed = true;
-        self.news.send_replace(());
+        self.changed.send_replace(());
     }
 
-    /// How many failures have gone untold.
+    /// The numbers of failures that were not reported.
     pub fn untold(&self) -> Untold {
         self.inner().untold
     }
 
-    /// The number that the next record will have: one more than there have been.
+    /// The number of the next record: 1 + the number of records so far.
     pub fn next(&self) -> u64 {
         self.inner().next
     }
@@ -131,12 +132,12 @@ impl Ring {
         }
     }
 
-    /// Records that have left the ring. Each was in it when it came, so nothing is lost with them but the past.
+    /// The number of evicted records. Clients that follow have received them before.
     pub fn left(&self) -> u64 {
         self.inner().oldest() - 1
     }
 
-    /// At most `most` records that fit, from the number `from` on.
+    /// At most `most` matching records, from the number `from` on.
     pub fn read(&self, from: u64, most: usize, filter: &Filter) -> Page {
         let inner = self.inner();
         let (oldest, from) = (inner.oldest(), from.max(1));
@@ -158,7 +159,7 @@ impl Ring {
         page
     }
 
-    /// The newest `most` records that fit.
+    /// The newest `most` matching records.
     pub fn newest(&self, most: usize, filter: &Filter) -> Page {
         let inner = self.inner();
         let fitting = inner.records.iter().rev().filter(|record| filter.fits(record));
@@ -171,10 +172,10 @@ impl Ring {
         }
     }
 
-    /// Somebody who reads on from the number `from`, as records come.
+    /// A reader that continues from the number `from`, as records are added.
     pub fn reader(self: &Arc<Self>, from: u64) -> Reader {
         Reader {
-            news: self.news.subscribe(),
+            changed: self.changed.subscribe(),
             untold: self.untold(),
             ring: self.clone(),
             next: from,
@@ -183,43 +184,43 @@ impl Ring {
 }
 
 impl Inner {
-    /// The number of the oldest record; the next one's when there is none.
+    /// The number of the oldest record; that of the next one when the ring is empty.
     fn oldest(&self) -> u64 {
         self.next - self.records.len() as u64
     }
 }
 
-/// A distance within the ring.
+/// Converts a distance within the ring to `usize`.
 fn usize_of(distance: u64) -> usize {
     usize::try_from(distance).unwrap_or(usize::MAX)
 }
 
-/// Reads on as records come.
+/// Reads records as they are added.
 #[derive(Debug)]
 pub struct Reader {
     ring: Arc<Ring>,
-    news: watch::Receiver<()>,
+    changed: watch::Receiver<()>,
     untold: Untold,
     next: u64,
 }
 
-/// What has come.
+/// What has changed since the last read.
 #[derive(Debug)]
 pub struct Batch {
-    /// Records that left the ring before this reader came to them.
+    /// Records that were evicted before this reader received them.
     pub missed: u64,
-    /// Records that fit, the oldest first.
+    /// Records that match, the oldest first.
     pub records: Vec<Record>,
-    /// More failures have gone untold.
+    /// Whether more failures were not reported.
     pub untold: bool,
 }
 
 impl Reader {
-    /// The next records that fit; waits until there is something to say. `None` when nothing will come any more.
+    /// The next matching records; waits until there is a change. `None` when the ring is closed and read to its end.
     pub async fn read(&mut self, filter: &Filter) -> Option<Batch> {
         loop {
-            // What comes after this look wakes the wait below.
-            self.news.borrow_and_update();
+            // A change after this read ends the wait below.
+            self.changed.borrow_and_update();
             let closed = self.ring.inner().closed;
             let page = self.ring.read(self.next, BATCH, filter);
             let all = page.next >= self.ring.next();
@@ -236,8 +237,8 @@ impl Reader {
             if closed && all {
                 return None;
             }
-            // The ring holds the other end.
-            let _news = self.news.changed().await;
+            // This cannot fail, as the ring has the sender.
+            let _changed = self.changed.changed().await;
         }
     }
 }
@@ -281,7 +282,7 @@ mod tests {
         let page = ring.read(5, 2, &ALL);
         assert_eq!((numbers(&page.records), page.next, page.missed), (vec![5, 6], 7, 0));
         assert_eq!(numbers(&ring.newest(2, &ALL).records), [6, 7]);
-        // From a number that is still to come.
+        // From a number that does not exist yet.
         let page = ring.read(100, 2, &ALL);
         assert_eq!((page.records.len(), page.next, page.missed), (0, 8, 0));
     }
@@ -320,13 +321,13 @@ mod tests {
         });
         assert_eq!(numbers(&next(&mut first).await.expect("open").records), [3]);
         later.await.expect("it ends");
-        // The second one was slow.
+        // The second reader was slow.
         ring.push(some(10));
         let batch = next(&mut second).await.expect("open");
         assert_eq!(
             (batch.missed, numbers(&batch.records)),
             (7, vec![10, 11, 12, 13]),
-            "3 to 9 are gone"
+            "3 to 9 were evicted"
         );
     }
 

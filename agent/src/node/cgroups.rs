@@ -13,13 +13,13 @@ use std::{
 /// The id of the root of the whole hierarchy (`KERNFS_ROOT_INO`).
 const ROOT: u64 = 1;
 
-/// Cgroups below which one is not looked for: far more than any node has.
+/// The limit of cgroups that are visited when the tree is read: far more than any node has.
 const MOST_CGROUPS: usize = 100_000;
 
-/// Processes of a cgroup that are looked at to recognise it, and of a point for its resources.
+/// The limit of processes of a cgroup that are inspected to recognise it, and of a point for its resources.
 pub(super) const MOST_PROCESSES: usize = 64;
 
-/// The cgroup2 hierarchy.
+/// The cgroup2 hierarchy, by the path where it is mounted.
 #[derive(Debug)]
 pub struct Cgroups {
     mount: PathBuf,
@@ -38,30 +38,30 @@ impl Cgroups {
             .into_iter()
             .filter(|mount| mount.fs_vfstype == "cgroup2")
             .map(|mount| PathBuf::from(mount.fs_file))
-            // One that another mount covers is still listed.
+            // A mount that is covered by another one is still listed.
             .filter(|mount| statfs(mount).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC));
-        // In a container there may be two: its own, which begins at its own cgroup, and the node's.
+        // In a container there may be two: the container's own, which begins at its own cgroup, and the node's.
         let mount = mounts
             .max_by_key(|mount| id(mount).is_ok_and(|id| id == ROOT))
             .context(
                 "cgroup2 is not mounted, so sockets cannot be told apart by their owner: \
              mount it (mount -t cgroup2 none /sys/fs/cgroup/unified) and start again",
             )?;
-        let root = id(&mount).with_context(|| format!("cannot look at {}", mount.display()))?;
+        let root = id(&mount).with_context(|| format!("cannot read {}", mount.display()))?;
         Ok(Self { mount, root })
     }
 
-    /// Where it is mounted.
+    /// The path where it is mounted.
     pub fn mount(&self) -> &Path {
         &self.mount
     }
 
-    /// Whether the mount shows the whole node, and not only the part below some cgroup.
+    /// Whether the mount shows the whole tree, and not only the part below some cgroup.
     pub fn is_whole(&self) -> bool {
         self.root == ROOT
     }
 
-    /// The id of the root cgroup, which holds what nobody put anywhere.
+    /// The id of the root cgroup, which has all processes that were not moved elsewhere.
     pub fn root(&self) -> u64 {
         self.root
     }
@@ -72,7 +72,7 @@ impl Cgroups {
         metadata.is_dir().then(|| metadata.ino())
     }
 
-    /// Paths below the root by id, of all cgroups.
+    /// The paths below the root of all cgroups, by id.
     pub fn paths(&self) -> HashMap<u64, String> {
         let mut found = HashMap::new();
         let mut open = vec![self.mount.clone()];
@@ -85,7 +85,7 @@ impl Cgroups {
             if found.len() >= MOST_CGROUPS {
                 break;
             }
-            // A cgroup that vanishes meanwhile is as if it had not been there.
+            // A cgroup that is removed meanwhile is left out.
             for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     open.push(entry.path());
@@ -104,13 +104,13 @@ impl Cgroups {
         pids.filter_map(process).collect()
     }
 
-    /// The numbers of the processes directly in the cgroup at `path`.
+    /// The ids of the processes directly in the cgroup at `path`.
     pub fn pids(&self, path: &str) -> Vec<u32> {
         let text = fs::read_to_string(self.directory(path).join("cgroup.procs")).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// The network namespace of the processes in the cgroup at `path`, when they are all in one.
+    /// The network namespace of the processes in the cgroup at `path`, if all are in the same one.
     pub fn netns(&self, path: &str) -> Option<u32> {
         let text = fs::read_to_string(self.directory(path).join("cgroup.procs")).ok()?;
         let mut found = text
@@ -121,8 +121,8 @@ impl Cgroups {
         found.all(|netns| netns == first).then_some(first)
     }
 
-    /// The lowest limit of memory, in bytes, of the cgroup that this process is in and of those above it; `None` when there is none,
-    /// or in a cgroup namespace of its own, where the process does not know its place.
+    /// The lowest memory limit, in bytes, of this process's cgroup and of those above it; `None` when there is none,
+    /// or in a cgroup namespace of its own, where the process does not know its path in the tree.
     pub fn own_memory_limit(&self) -> Option<u64> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -142,7 +142,7 @@ fn process(pid: i32) -> Option<Process> {
     let process = procfs::process::Process::new(pid).ok()?;
     let executable = process.exe().ok()?;
     let executable = executable.file_name()?.to_string_lossy();
-    // A file that was replaced meanwhile, as in an update.
+    // The file was replaced after the process started, as in an update.
     let executable = executable.trim_end_matches(" (deleted)").to_owned();
     let arguments = process.cmdline().ok()?.into_iter().skip(1).collect();
     Some(Process { executable, arguments })

@@ -1,4 +1,4 @@
-//! Whose a cgroup is, by its path: the pod and the container that a kubelet and a container runtime put there.
+//! The owner of a cgroup, by its path: the pod and the container for which kubelet and container runtime created it.
 //!
 //! The forms, as kubelet (`pkg/kubelet/cm`), containerd, CRI-O and cri-dockerd write them:
 //!
@@ -9,17 +9,17 @@
 //! ```
 //!
 //! CRI-O and Docker write `crio-<id>.scope` and `docker-<id>.scope`. Kubelets that run in a container themselves (kind,
-//! minikube) have all this below that container, with a prefix in each name (`kubelet-kubepods-…`). The uid of a static pod
-//! is 32 digits without dashes.
+//! minikube) have this tree below that container, with a prefix in each name (`kubelet-kubepods-…`). The uid of a static pod
+//! has 32 hexadecimal digits without dashes.
 
 use std::fmt;
 
-/// A pod's uid: 128 bits, however it is written.
+/// A pod's uid: 128 bits, independent of its notation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PodUid(pub u128);
 
 impl PodUid {
-    /// Reads one with dashes, with underscores, or with neither.
+    /// Parses a uid with dashes, with underscores, or without separators.
     pub fn parse(text: &str) -> Option<Self> {
         let (mut value, mut digits) = (0_u128, 0);
         for (place, byte) in text.bytes().enumerate() {
@@ -28,7 +28,7 @@ impl PodUid {
                     value = value << 4 | u128::from(digit);
                     digits += 1;
                 }
-                // Only where a UUID has them.
+                // Separators are valid only at the positions where a UUID has them.
                 None if matches!(byte, b'-' | b'_') && matches!(place, 8 | 13 | 18 | 23) => {}
                 None => return None,
             }
@@ -43,12 +43,12 @@ impl fmt::Debug for PodUid {
     }
 }
 
-/// A container's id: 256 bits, written as 64 digits.
+/// A container's id: 256 bits, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContainerId([u8; 32]);
 
 impl ContainerId {
-    /// Reads 64 digits.
+    /// Parses 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let mut id = [0; 32];
         let digits = text.as_bytes();
@@ -62,7 +62,7 @@ impl ContainerId {
         Some(Self(id))
     }
 
-    /// Reads the id in a container's status: `containerd://<id>`.
+    /// Parses the id in a container's status: `containerd://<id>`.
     pub fn from_status(text: &str) -> Option<Self> {
         Self::parse(text.rsplit_once("://").map_or(text, |(_, id)| id))
     }
@@ -74,20 +74,20 @@ impl fmt::Debug for ContainerId {
     }
 }
 
-/// What a path says.
+/// The pod and container of a cgroup path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Container {
-    /// The pod.
+    /// The pod that the cgroup belongs to.
     pub pod: PodUid,
-    /// The container; `None` for the pod's own cgroup and for helpers beside the containers.
+    /// The container; `None` for the pod's own cgroup and for cgroups of helper processes.
     pub id: Option<ContainerId>,
 }
 
-/// The pod and container that a cgroup belongs to, by its path below the cgroup2 root. Of pods within pods, the outer one.
+/// The pod and container that a cgroup belongs to, by its path below the cgroup2 root. For pods within pods, the outer one.
 pub fn container_of(path: &str) -> Option<Container> {
     let mut parts = path.split('/');
     while let Some(part) = parts.next() {
-        // containerd without systemd under a kubelet with systemd: all in one name.
+        // containerd with the cgroupfs driver under a kubelet with the systemd driver: all in one name.
         if let Some((pod, rest)) = part.split_once(".slice:")
             && let Some(pod) = pod_of(pod)
         {
@@ -102,10 +102,10 @@ pub fn container_of(path: &str) -> Option<Container> {
     None
 }
 
-/// Whether a path looks as if it belonged to a pod: one that [`container_of`] should have understood.
+/// Whether a path looks like that of a pod, so that [`container_of`] should have recognised it.
 pub fn looks_like_a_pod(path: &str) -> bool {
     path.split('/').any(|part| {
-        // The inner nodes of the tree hold no containers.
+        // The inner nodes of the tree are not cgroups of containers.
         let name = part.strip_suffix(".slice").unwrap_or(part);
         let name = name.rsplit('-').next().unwrap_or(name);
         part.contains("pod") && !matches!(name, "kubepods" | "burstable" | "besteffort" | "guaranteed")
@@ -123,7 +123,7 @@ fn pod_of(name: &str) -> Option<PodUid> {
 fn scope(name: &str) -> Option<ContainerId> {
     let name = name.strip_suffix(".scope").unwrap_or(name);
     match name.rsplit_once('-') {
-        // The process that watches over a container is not in it.
+        // The process that monitors a container is not part of it.
         Some(("crio-conmon", _)) => None,
         Some((_, id)) => ContainerId::parse(id),
         None => ContainerId::parse(name),

@@ -1,4 +1,4 @@
-//! What the node itself knows: cgroups, network namespaces, processes.
+//! What can be read from the node itself: cgroups, network namespaces, processes.
 
 mod cgroups;
 mod container;
@@ -21,18 +21,18 @@ use std::{
 /// is no such file, or it is not mounted.
 pub fn netns_inode(path: &Path) -> Option<u32> {
     let metadata = fs::metadata(path).ok()?;
-    // A file that waits for its mount has an inode of the file system it lies in.
+    // A file on which no namespace is mounted yet has an inode of the file system in which it is stored.
     let root = fs::metadata("/proc/self/ns/net").ok()?;
     (metadata.dev() == root.dev())
         .then(|| u32::try_from(metadata.ino()).ok())
         .flatten()
 }
 
-/// The node's own network namespace: that of its first process, which is to be seen from a pod with `hostPID`. Where that
-/// process may not be looked at, it is that of another one with the same network. `None` when there is none such.
+/// The node's own network namespace: that of process 1, which is visible from a pod with `hostPID`. Where that process may
+/// not be inspected, it is taken from another process in the same namespace. `None` when there is no such process.
 pub fn host_netns() -> Option<u32> {
     let of = |process: &Path| netns_inode(&process.join("ns/net"));
-    // Everybody may look at this file, and it is the same for all processes of a namespace.
+    // This file needs no privileges, and has the same inode for all processes of a namespace.
     let network = |process: &Path| Some(fs::metadata(process.join("net/dev")).ok()?.ino());
     let first = Path::new("/proc/1");
     of(first).or_else(|| {
@@ -48,8 +48,8 @@ pub fn host_netns() -> Option<u32> {
     })
 }
 
-/// The addresses of the node's own network, without loopback, as the kernel lists them: `fib_trie` and `if_inet6` of the
-/// first process, else of this one.
+/// The addresses in the node's own network namespace, without loopback, as the kernel lists them: in `fib_trie` and `if_inet6`
+/// of process 1, else of this process.
 pub fn host_addresses() -> HashSet<IpAddr> {
     let net = |name: &str| {
         fs::read_to_string(Path::new("/proc/1/net").join(name))
@@ -61,7 +61,7 @@ pub fn host_addresses() -> HashSet<IpAddr> {
     v4.chain(v6).filter(|address| !address.is_loopback()).collect()
 }
 
-/// The local addresses in `/proc/net/fib_trie`: a leaf (`|-- 10.0.0.1`), and below it what it is (`/32 host LOCAL`).
+/// The local addresses in `/proc/net/fib_trie`: a leaf (`|-- 10.0.0.1`), followed by its type (`/32 host LOCAL`).
 fn fib_trie(text: &str) -> HashSet<Ipv4Addr> {
     let mut leaf: Option<Ipv4Addr> = None;
     let mut found = HashSet::new();
@@ -75,7 +75,7 @@ fn fib_trie(text: &str) -> HashSet<Ipv4Addr> {
     found
 }
 
-/// The addresses in `/proc/net/if_inet6`: 32 digits at the start of each line.
+/// The addresses in `/proc/net/if_inet6`: 32 hexadecimal digits at the start of each line.
 fn if_inet6(text: &str) -> HashSet<Ipv6Addr> {
     let addresses = text.lines().filter_map(|line| line.split_whitespace().next());
     addresses
@@ -108,7 +108,7 @@ mod tests {
     fn this_node_has_a_network() {
         let own = netns_inode(Path::new("/proc/self/ns/net"));
         assert!(own.is_some());
-        // The tests run on the node's own.
+        // The tests run in the node's own network namespace.
         assert_eq!(host_netns(), own);
     }
 }

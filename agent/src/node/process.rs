@@ -1,19 +1,19 @@
-//! One process: its threads, where it comes from.
+//! A process: its parent, start time and threads.
 
 use std::fs;
 
 /// Facts about a process.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// The process that started it.
+    /// The id of its parent process.
     pub parent: u32,
-    /// When it began, in clock ticks since the boot.
+    /// When it started, in clock ticks since boot.
     pub began: u64,
-    /// The numbers of its threads.
+    /// The ids of its threads.
     pub threads: Vec<u32>,
 }
 
-/// Looks a process up; `None` when it is gone.
+/// Reads the facts about a process; `None` when it has exited.
 pub fn facts(process: u32) -> Option<Facts> {
     let stat = procfs::process::Process::new(process.cast_signed()).ok()?.stat().ok()?;
     let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten();
@@ -26,8 +26,8 @@ pub fn facts(process: u32) -> Option<Facts> {
     })
 }
 
-/// Whether the processes that `/proc` shows have the numbers that the kernel itself uses: not so in a process namespace of
-/// one's own. The first namespace has a fixed inode number (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
+/// Whether process ids in `/proc` are those that the kernel programs see: only in the initial PID namespace, which has a fixed
+/// inode number (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 pub fn has_the_kernels_numbers() -> bool {
     const FIRST: &str = "pid:[4026531836]";
     fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST)

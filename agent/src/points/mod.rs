@@ -1,4 +1,4 @@
-//! Enforcement points: what they are, and how one is recognised.
+//! Enforcement points: their kinds, and how they are recognised.
 
 mod rules;
 
@@ -6,7 +6,7 @@ pub use rules::{PodFacts, Process, Rule, Rules};
 
 use serde::{Deserialize, Serialize};
 
-/// What a point does in its mesh.
+/// The kind of a point: its role in its mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -14,7 +14,7 @@ pub enum Kind {
     Ztunnel,
     /// Istio ambient's proxy for a service, a namespace or a service account.
     Waypoint,
-    /// A proxy of one workload's own.
+    /// A proxy that serves a single workload.
     Sidecar,
     /// Where traffic enters the mesh.
     IngressGateway,
@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in order.
+    /// All kinds, in the order of their declaration.
     pub const ALL: [Self; 9] = [
         Self::Ztunnel,
         Self::Waypoint,
@@ -60,19 +60,19 @@ impl Kind {
     }
 }
 
-/// Whose proxy a point is.
+/// The mesh that a point belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mesh {
-    /// Istio.
+    /// Istio, in sidecar or ambient mode.
     Istio,
     /// Kuma or Kong Mesh.
     Kuma,
-    /// Linkerd.
+    /// Linkerd, with its own proxy.
     Linkerd,
-    /// Consul.
+    /// Consul service mesh (Connect).
     Consul,
-    /// Cilium.
+    /// Cilium's service mesh.
     Cilium,
     /// No mesh: a plain proxy.
     #[default]
@@ -96,12 +96,12 @@ impl Mesh {
 /// An instance of an enforcement point.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Point {
-    /// `<namespace>/<name>`.
+    /// Its name, as `<namespace>/<name>`.
     pub name: String,
-    /// What it does.
+    /// Its role in the mesh.
     pub kind: Kind,
-    /// Whose it is.
+    /// The mesh that it belongs to.
     pub mesh: Mesh,
-    /// The pod or unit.
+    /// The pod or unit of this instance.
     pub instance: String,
 }

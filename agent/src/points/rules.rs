@@ -1,4 +1,4 @@
-//! Recognising a point by its pod, its container or its processes: rules are data, in `rules.yaml` and in the user's
+//! Recognition of points by their pods, containers or processes. The rules are data, in `rules.yaml` and in the user's
 //! configuration.
 
 use super::{Kind, Mesh, Point};
@@ -13,7 +13,7 @@ pub struct Rule {
     /// Name of the executable file of one of its processes.
     #[serde(default)]
     pub process: Option<String>,
-    /// Name of its container; `*` stands for any letters.
+    /// Name of its container; `*` stands for any characters.
     #[serde(default)]
     pub container: Option<String>,
     /// Labels of its pod, with the value that each must have; `*` as above.
@@ -25,36 +25,36 @@ pub struct Rule {
     /// Words that must all be among the arguments: those of the process when one is named, else those of the container.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// What the point is.
+    /// The kind of the point.
     pub kind: Kind,
-    /// Whose it is.
+    /// The mesh that the point belongs to.
     #[serde(default)]
     pub mesh: Mesh,
     /// Its `<namespace>/<name>`; `{namespace}`, `{workload}` and `{<name of a label>}` are filled in.
     pub point: Option<String>,
 }
 
-/// A running process, as far as rules look at it.
+/// A running process: what rules can match.
 #[derive(Clone, Debug)]
 pub struct Process {
     /// Name of its executable file.
     pub executable: String,
-    /// Its arguments, without the first.
+    /// Its arguments, without the first one (`argv[0]`).
     pub arguments: Vec<String>,
 }
 
-/// A pod, as far as rules look at it.
+/// A pod: what rules can match.
 #[derive(Clone, Debug, Default)]
 pub struct PodFacts {
-    /// Its namespace.
+    /// The namespace of the pod.
     pub namespace: String,
-    /// Its name.
+    /// The name of the pod.
     pub name: String,
     /// The name of its workload.
     pub workload: String,
-    /// Labels.
+    /// The labels of the pod.
     pub labels: BTreeMap<String, String>,
-    /// Annotations.
+    /// The annotations of the pod.
     pub annotations: BTreeMap<String, String>,
     /// Its containers, each with its command and arguments.
     pub containers: BTreeMap<String, Vec<String>>,
@@ -68,14 +68,14 @@ impl Rules {
     /// The built-in rules after those of the user.
     ///
     /// # Errors
-    /// When the built-in table is broken.
+    /// When the built-in table is invalid.
     pub fn new(mut own: Vec<Rule>) -> Result<Self, FileError> {
         let built_in: Vec<Rule> = yaml::parse(Path::new("points/rules.yaml"), include_str!("rules.yaml"))?;
         own.extend(built_in);
         Ok(Self(own))
     }
 
-    /// The point that a cgroup with these processes is, if it is one. For those that belong to no pod.
+    /// The point that a cgroup with these processes is, if it is one. For cgroups outside of pods.
     pub fn host(&self, cgroup: &str, processes: &[Process]) -> Option<Point> {
         let rule = self.0.iter().find(|rule| {
             rule.container.is_none()
@@ -96,8 +96,8 @@ impl Rules {
         })
     }
 
-    /// The point that a container of a pod is, if it is one. `processes` are those of the container where they are known:
-    /// on this node.
+    /// The point that a container of a pod is, if it is one. `processes` are those of the container, which are known on this node
+    /// only.
     pub fn container(&self, pod: &PodFacts, container: &str, processes: &[Process]) -> Option<Point> {
         let rule = self.0.iter().find(|rule| rule.matches(pod, container, processes))?;
         let name = rule.point.as_deref().unwrap_or("{namespace}/{workload}");
@@ -109,8 +109,8 @@ impl Rules {
         })
     }
 
-    /// The point that a whole pod is: one whose own containers carry other workloads' traffic. A sidecar is none, as its pod
-    /// is the workload's.
+    /// The point that a whole pod is: one whose containers carry other workloads' traffic. A sidecar is not such a point, as its
+    /// pod belongs to the workload.
     pub fn pod(&self, pod: &PodFacts) -> Option<Point> {
         pod.containers
             .keys()
@@ -120,7 +120,7 @@ impl Rules {
 }
 
 impl Rule {
-    /// Checks that it says whom it is about.
+    /// Checks that the rule has at least one condition.
     ///
     /// # Errors
     /// A sentence that names the fields.
@@ -141,7 +141,7 @@ impl Rule {
             })
     }
 
-    /// `None` when the rule names no process.
+    /// Whether one of the processes matches; `None` if the rule has no condition for processes.
     fn process_matches(&self, processes: &[Process]) -> Option<bool> {
         let executable = self.process.as_deref()?;
         Some(processes.iter().any(|process| {
@@ -156,7 +156,7 @@ fn all_there(wanted: &BTreeMap<String, String>, there: &BTreeMap<String, String>
         .all(|(name, value)| there.get(name).is_some_and(|found| fits(value, found)))
 }
 
-/// Whether a text fits a pattern with at most one `*`.
+/// Whether a text matches a pattern with at most one `*`.
 fn fits(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
@@ -164,7 +164,7 @@ fn fits(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Fills in what stands in braces. A label that the pod lacks becomes the name of its workload.
+/// Replaces placeholders in braces. A label that the pod lacks is replaced by the name of its workload.
 fn fill_in(template: &str, pod: &PodFacts) -> String {
     let mut text = String::new();
     let mut rest = template;
@@ -232,7 +232,7 @@ mod tests {
                 .host("/a.slice/b.scope", &[process("pause"), process(line)])
                 .expect(line);
             assert_eq!((point.kind, point.mesh), (kind, mesh), "{line}");
-            // Also in a pod whose labels and containers say nothing.
+            // Also in a pod whose labels and containers match no rule.
             let pod = PodFacts {
                 namespace: "shop".into(),
                 name: "web-1".into(),

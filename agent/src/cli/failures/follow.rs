@@ -1,4 +1,4 @@
-//! `narrows failures --follow`: shows failures as they come, and goes on where it was when the agent was unreachable.
+//! `narrows failures --follow`: shows failures as they happen, and continues at the same position after the agent was unreachable.
 
 use super::{
     options::Options,
@@ -16,39 +16,39 @@ use anyhow::bail;
 use hyper::header::{ACCEPT, HeaderName};
 use std::{io::Write, time::Duration};
 
-/// The agent says something every 15 s. When it has been silent for so long, it is gone.
+/// The agent sends something every 15 s. After this time without data, it is considered unreachable.
 const SILENCE: Duration = Duration::from_secs(45);
 
-/// The waits between two attempts to reach an agent that has gone.
+/// The first and the longest wait between two attempts to reach an unreachable agent.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The standard name of the header by which a reader goes on where it was.
+/// The standard name of the header by which a client resumes a stream.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Where it is in the stream.
+/// The position in the stream.
 #[derive(Debug, Default)]
 struct Position {
     /// The run of the agent, and the number of the last event.
     last: Option<(i64, u64)>,
-    /// Failures that the agent has not told one by one, as it said last.
+    /// The number of failures that were not reported one by one, as the agent sent it last.
     untold: Option<u64>,
 }
 
-/// Follows until nobody reads any more.
+/// Follows until the output is closed.
 ///
 /// # Errors
-/// When there is no agent at the beginning, when it refuses, or when nothing can be written.
+/// When the agent cannot be reached at the beginning, when it rejects the request, or when the output cannot be written.
 pub async fn follow(client: &Client, options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
     let mut position = Position::default();
     let mut wait = FIRST_WAIT;
     let mut unreachable = false;
-    // Until it is interrupted; the waits in it are bounded below.
+    // Ends by SIGINT only; each wait in it is bounded.
     loop {
         let before = position.last;
         let outcome = read(client, options, printer, &mut position, &mut unreachable).await;
         let why = match outcome {
-            Ok(()) => "it ended the connection".to_owned(),
+            Ok(()) => "it closed the connection".to_owned(),
             Err(error) => match error.downcast::<Error>() {
                 Ok(error @ (Error::Unreachable { .. } | Error::Unavailable { .. })) if position.last.is_some() => {
                     error.why().to_owned()
@@ -68,7 +68,7 @@ pub async fn follow(client: &Client, options: &Options, printer: &mut Printer<im
     }
 }
 
-/// Reads one stream to its end.
+/// Reads one stream until it ends.
 async fn read(
     client: &Client,
     options: &Options,
@@ -97,7 +97,7 @@ async fn read(
     Ok(())
 }
 
-/// The agent is there.
+/// Handles the first event of a stream: the agent is reachable.
 fn begin(
     client: &Client,
     printer: &mut Printer<impl Write>,
@@ -131,12 +131,12 @@ fn show(printer: &mut Printer<impl Write>, position: &mut Position, event: &Even
         "lost" => {
             let Lost { missed } = understood(event)?;
             remark(format_args!(
-                "{missed} failures are not shown: they came faster than they were read"
+                "{missed} failures are not shown: they happened faster than they were read"
             ));
         }
         "dropped" => {
             let now = understood::<Dropped>(event)?.untold();
-            // Those from before are no news.
+            // Those from before were reported already.
             let new = position
                 .untold
                 .replace(now)
@@ -148,7 +148,7 @@ fn show(printer: &mut Printer<impl Write>, position: &mut Position, event: &Even
                 ));
             }
         }
-        // Of a later version.
+        // Events of later versions are ignored.
         _ => {}
     }
     Ok(())

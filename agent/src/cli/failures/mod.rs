@@ -21,13 +21,13 @@ use std::{
     process::ExitCode,
 };
 
-/// Records that are asked for; an agent that keeps more than this is told otherwise in its configuration.
+/// The number of records that are requested: the upper limit of `limits.failure_events`.
 const LIMIT: usize = 1_000_000;
 
-/// Shows what is asked for, until it is done, SIGINT comes, or nobody reads any more.
+/// Shows the failures, until all are shown, on SIGINT, or until the output is closed.
 ///
 /// # Errors
-/// When the agent cannot be asked, with a sentence that says what to do.
+/// When the agent cannot be queried, with a sentence that says what to do.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let client = Client::new(Service::Agent, &options.agent, &options.access)?;
     http::block_on(async {
@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
                 list(&client, options, &mut printer).await
             };
             match shown {
-                // `narrows failures | head`: it was enough.
+                // `narrows failures | head`: the reader needs no more.
                 Err(error) if is_closed_pipe(&error) => Ok(()),
                 shown => shown,
             }

@@ -1,4 +1,4 @@
-//! What `narrows failures` can be asked for.
+//! The flags of `narrows failures`.
 
 use crate::{
     cli::http::{Access, Url},
@@ -15,7 +15,7 @@ Examples:
   narrows failures --follow --point shop/waypoint
   # What failed for a workload in the last hour
   narrows failures --workload shop/checkout --since 1h
-  # How often for which reason, from an agent behind TLS
+  # Number of failures by reason, from an agent behind TLS
   narrows failures --agent https://node:9798 --ca-file ca.pem --json | jq .reason | sort | uniq -c
   # On a node of a cluster
   kubectl -n narrows exec POD -- narrows failures --follow
@@ -31,10 +31,10 @@ An end that cannot be identified within half a second is shown as unknown. When 
 further failures are only counted (failure_events_per_second in the agent's configuration), and a message on stderr says how \
 many.";
 
-/// Show failed connections one by one: when, why, who called whom, at which point
+/// Show failed connections one by one: time, reason, caller, target and point
 ///
-/// Asks a running agent, which keeps the newest 10,000 failures of its node (limits.failure_events in its configuration), over http or
-/// https. Needs no privileges.
+/// Asks a running agent, which keeps the newest 10,000 failures of its node (limits.failure_events in its configuration), over http
+/// or https. Needs no privileges.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
@@ -57,8 +57,8 @@ pub struct Options {
     /// Only failures of connections with this workload at either end, or that a proxy made on its behalf
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_workload)]
     workload: Option<String>,
-    /// Only failures for this reason. Connections that the caller reset before the point accepted them, as health checks do, are
-    /// never_accepted, like those that the point left waiting: FROM tells them apart
+    /// Only failures for this reason. never_accepted also includes connections that the caller reset before the point accepted
+    /// them, as health checks do: check FROM for the caller
     #[arg(long, value_parser = PossibleValuesParser::new(REASONS))]
     reason: Option<String>,
     /// Only failures that are not older than this, e.g. 90s, 1h30m or 7d
@@ -72,7 +72,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// What is asked for, as parameters of the request.
+    /// The flags as parameters of the request.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let given = [
             ("point", self.point.clone()),
@@ -86,7 +86,7 @@ impl Options {
             .collect()
     }
 
-    /// The path of a request for it, with more parameters.
+    /// The path of the request, with further parameters.
     pub fn path(&self, more: &[(&'static str, String)]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.parameters());

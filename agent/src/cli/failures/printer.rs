@@ -1,4 +1,4 @@
-//! Failures on stdout.
+//! Prints failures as a table or as JSON.
 
 use crate::failures::{Failure, HEADER, line};
 use anyhow::Context;
@@ -12,12 +12,12 @@ pub struct Printer<W> {
 }
 
 impl<W: Write> Printer<W> {
-    /// Writes to `out`.
+    /// A printer that writes to `out`, as JSON or as lines of a table.
     pub fn new(out: W, json: bool) -> Self {
         Self { out, json }
     }
 
-    /// The names of the columns, where there are columns.
+    /// Writes the names of the columns; nothing for JSON.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -28,10 +28,10 @@ impl<W: Write> Printer<W> {
         Ok(())
     }
 
-    /// A failure, given as the agent gave it.
+    /// Writes a failure, given as the agent sent it.
     ///
     /// # Errors
-    /// When it cannot be written, or is no failure.
+    /// When it cannot be written, or is not a failure.
     pub fn failure(&mut self, json: &str) -> anyhow::Result<()> {
         if self.json {
             return self.say(json);
@@ -42,7 +42,7 @@ impl<W: Write> Printer<W> {
         self.say(&line(&failure))
     }
 
-    /// A line, at once: whoever reads it may be waiting.
+    /// Writes a line and flushes it, so that the reader gets it at once.
     fn say(&mut self, text: &str) -> anyhow::Result<()> {
         writeln!(self.out, "{text}")?;
         self.out.flush()?;

@@ -1,32 +1,32 @@
 //! Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), as far as the agent sends them.
 
-/// A line may be so long, in bytes; the longest record has far less.
+/// The limit of a line, in bytes; the longest record is far shorter.
 const LONGEST: usize = 1 << 20;
 
-/// An event.
+/// A server-sent event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// Its number, when it has one.
+    /// Its `id`, if it has one.
     pub id: Option<u64>,
-    /// What it is; empty when it does not say.
+    /// Its type (`event`); empty if it has none.
     pub name: String,
-    /// What it says.
+    /// Its payload (`data`), here JSON.
     pub data: String,
 }
 
-/// Finds events in a stream that comes in pieces.
+/// Parses events from a stream that arrives in pieces.
 #[derive(Debug, Default)]
 pub struct Parser {
-    /// A line that has not ended yet.
+    /// The beginning of an incomplete line.
     line: Vec<u8>,
     event: Event,
 }
 
 impl Parser {
-    /// Takes in a piece; gives the events that are complete with it.
+    /// Parses a piece and returns the events that it completes.
     ///
     /// # Errors
-    /// When it is no stream of events.
+    /// When it is not a stream of events.
     pub fn take(&mut self, piece: &[u8]) -> Result<Vec<Event>, String> {
         let mut events = Vec::new();
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
@@ -43,7 +43,7 @@ impl Parser {
         Ok(events)
     }
 
-    /// An empty line ends an event; one that says nothing is none.
+    /// Parses a line. An empty line ends an event; an event without content is ignored.
     fn line(&mut self, line: &str) -> Option<Event> {
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
@@ -60,7 +60,7 @@ impl Parser {
                 }
                 self.event.data.push_str(value);
             }
-            // A comment, to keep the connection alive; or something that later versions say.
+            // A comment, to keep the connection alive, or a field of later versions.
             _ => {}
         }
         None

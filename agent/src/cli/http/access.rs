@@ -1,4 +1,4 @@
-//! How a service is asked: with which token, and trusting whom.
+//! Access to a service: the bearer token, and the CAs that are trusted.
 
 use super::{service::Service, url::Url};
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -15,10 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A variable with a token itself, for Prometheus alone.
+/// A variable that contains a token itself, for Prometheus only.
 const PROMETHEUS_TOKEN: &str = "NARROWS_PROMETHEUS_TOKEN";
 
-/// The flags about tokens and certificates.
+/// The flags for tokens and certificates.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Access")]
 pub struct Access {
@@ -40,17 +40,17 @@ pub struct Access {
     pub allow_token_over_http: bool,
 }
 
-/// Where a bearer token is.
+/// The source of a bearer token.
 #[derive(Clone, Debug)]
 pub enum Token {
-    /// In this file. Kubernetes replaces tokens of service accounts every hour.
+    /// A file, which is read for each request: Kubernetes replaces tokens of service accounts every hour.
     File(PathBuf),
-    /// In the variable of Prometheus.
+    /// The variable `NARROWS_PROMETHEUS_TOKEN`.
     Variable,
 }
 
 impl Access {
-    /// The token for a service, when there is one.
+    /// The token for a service, if one is given.
     ///
     /// # Errors
     /// When it may not be sent to this address.
@@ -71,7 +71,7 @@ impl Access {
         Ok(token)
     }
 
-    /// Opens connections, over TLS where the address says so.
+    /// A connector that uses TLS for https URLs.
     ///
     /// # Errors
     /// When no CA can be read.
@@ -83,10 +83,10 @@ impl Access {
                 .with_no_client_auth()
         };
         let builder = match &self.ca_file {
-            // Nobody is trusted, and nobody is asked.
+            // No TLS, so no CA is needed.
             _ if !url.is_https => builder.with_tls_config(with_roots(RootCertStore::empty())),
             Some(file) => builder.with_tls_config(with_roots(authorities(file)?)),
-            // The library lists each place where it has looked.
+            // The library's error lists each path that it has tried, which does not help the user.
             None => builder.with_native_roots().map_err(|_| {
                 anyhow!(
                     "cannot verify {url}: this system has no CA certificates; install ca-certificates, or pass a file with --ca-file"
@@ -97,7 +97,7 @@ impl Access {
     }
 }
 
-/// The certificates in a file.
+/// The CA certificates in a file.
 fn authorities(file: &Path) -> anyhow::Result<RootCertStore> {
     let shown = file.display();
     let text = fs::read(file).with_context(|| format!("cannot read the CA file {shown}"))?;
@@ -139,7 +139,7 @@ impl Token {
     }
 }
 
-/// Where it is, for sentences.
+/// The source, as part of a sentence.
 impl std::fmt::Display for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

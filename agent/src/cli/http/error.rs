@@ -1,4 +1,4 @@
-//! Why there is no answer, as a sentence: what was tried, at which address, why it failed, what to do.
+//! Errors of requests, as sentences: what was tried, at which address, why it failed, what to do.
 
 use super::{access::Token, service::Service, url::Url};
 use rustls::CertificateError;
@@ -8,14 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Who was asked, and where.
+/// The service that was asked, and its address.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// What it should be.
+    /// The kind of service that is expected there.
     pub service: Service,
-    /// Where it should be.
+    /// Its address, as the user gave it.
     pub url: Url,
-    /// The file of CAs that were trusted, when it is not the system's.
+    /// The file of CAs to trust, if given; else those of the system.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -25,50 +25,50 @@ impl fmt::Display for Asked {
     }
 }
 
-/// Why there is no answer, or no more of it.
+/// Why there is no answer, or no complete one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody answers, or not any more. It may be another time.
+    /// The service does not answer, or stopped answering. A later attempt may succeed.
     #[error("cannot reach {asked}: {why}; {advice}")]
     Unreachable {
-        /// Who was asked.
+        /// The service and its address.
         asked: Box<Asked>,
-        /// What came instead of an answer.
+        /// Why it cannot be reached.
         why: String,
-        /// What to do.
+        /// What the user can do.
         advice: String,
     },
-    /// It cannot answer now, and says so.
+    /// The service answers that it cannot handle the request now.
     #[error("{asked} cannot answer now: {why}; try again later")]
     Unavailable {
-        /// Who was asked.
+        /// The service and its address.
         asked: Box<Asked>,
-        /// What it says.
+        /// The message of its answer.
         why: String,
     },
-    /// It does not want to answer, and would not another time.
+    /// The service rejects the request, and would reject it again.
     #[error("{asked} rejected the request: {why}")]
     Rejected {
-        /// Who was asked.
+        /// The service and its address.
         asked: Box<Asked>,
-        /// What it says, and what to do.
+        /// The message of its answer, and what to do.
         why: String,
     },
-    /// It answers, but not as it should.
+    /// The answer is not that of the expected service.
     #[error("{asked} sent an unexpected answer: {why}; check {}", asked.service.flag())]
     Unexpected {
-        /// Who was asked.
+        /// The service and its address.
         asked: Box<Asked>,
         /// What is wrong with the answer.
         why: String,
     },
-    /// There is no token to ask with.
+    /// The token cannot be read or sent.
     #[error("{0}")]
     Token(String),
 }
 
 impl Error {
-    /// What went wrong, when the reader knows who was asked.
+    /// The reason alone, for messages that name the service themselves.
     pub fn why(&self) -> &str {
         match self {
             Self::Unreachable { why, .. }
@@ -81,7 +81,7 @@ impl Error {
 }
 
 impl Asked {
-    /// Trusting the CAs of this file, or of the system.
+    /// A service to ask, trusting the CAs of this file, or of the system.
     pub fn new(service: Service, url: Url, ca_file: Option<&Path>) -> Self {
         Self {
             service,
@@ -90,7 +90,7 @@ impl Asked {
         }
     }
 
-    /// Nobody answered, for a reason that it has words for.
+    /// The service cannot be reached, for the given reason.
     pub fn unreachable(&self, why: impl Into<String>) -> Error {
         Error::Unreachable {
             asked: Box::new(self.clone()),
@@ -99,7 +99,7 @@ impl Asked {
         }
     }
 
-    /// It answered with something else.
+    /// The answer was not that of the expected service.
     pub fn unexpected(&self, why: impl Into<String>) -> Error {
         Error::Unexpected {
             asked: Box::new(self.clone()),
@@ -107,7 +107,7 @@ impl Asked {
         }
     }
 
-    /// Nobody answered: what the library says of it.
+    /// The request failed with an error of the HTTP library.
     pub fn failed(&self, error: &(dyn StdError + 'static)) -> Error {
         let causes = || causes(error);
         let tls = causes().find_map(|cause| cause.downcast_ref::<rustls::Error>());
@@ -132,12 +132,12 @@ impl Asked {
         }
     }
 
-    /// What is wrong with the other end's TLS, and what to do.
+    /// What is wrong with the service's TLS, and what to do.
     fn tls(&self, error: &rustls::Error) -> (String, String) {
         use CertificateError as Wrong;
         let flag = self.service.flag();
         match error {
-            // Clusters often give their CAs the same name; then it is the signature that does not fit.
+            // Clusters often give their CAs the same name; then the signature is what does not match.
             rustls::Error::InvalidCertificate(Wrong::UnknownIssuer | Wrong::BadSignature) => {
                 let trusted = match &self.ca_file {
                     Some(file) => format!("a CA in {}", file.display()),
@@ -167,10 +167,12 @@ impl Asked {
         }
     }
 
-    /// It wants to know who asks, or does not want to tell this one.
+    /// The service requires authentication (401), or denies access (403).
     pub fn denied(&self, status: &str, token: Option<&Token>) -> Error {
         let why = match (token, self.service) {
-            (Some(token), _) => format!("{status}; check that the bearer token {token} is valid, and may read there"),
+            (Some(token), _) => {
+                format!("{status}; check that the bearer token {token} is valid, and allows reading there")
+            }
             (None, Service::Agent) => format!("{status}; pass a bearer token with --bearer-token-file"),
             (None, Service::Prometheus) => {
                 format!("{status}; pass a bearer token with --bearer-token-file or NARROWS_PROMETHEUS_TOKEN")
@@ -183,7 +185,7 @@ impl Asked {
     }
 }
 
-/// An error and what caused it, one after the other. What an I/O error was made of is not its source.
+/// An error and its chain of causes. The inner error of an I/O error is not its `source`, so it is followed separately.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| {
         let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

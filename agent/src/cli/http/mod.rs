@@ -1,6 +1,6 @@
 //! Asking an agent or a Prometheus over HTTP or HTTPS.
 //!
-//! Redirects are not followed, and no proxy is asked to ask: a token goes to the address that the user gave, or nowhere.
+//! Redirects are not followed, and proxies are not used: a token is sent to the address that the user gave, or nowhere.
 
 mod access;
 mod error;
@@ -30,16 +30,16 @@ use hyper_util::{
 use std::{fmt, time::Duration};
 use tokio::time::timeout;
 
-/// No answer is larger, in bytes.
+/// The limit of an answer's size, in bytes.
 const LARGEST: usize = 1 << 30;
 
-/// Between two pieces of a whole answer.
+/// The longest wait between two pieces of an answer.
 const PIECE: Duration = Duration::from_secs(30);
 
-/// What is shown of what a service says, in characters.
+/// The number of characters of a service's message that are shown.
 const SHOWN: usize = 300;
 
-/// Asks one address.
+/// A client for one service.
 #[derive(Debug)]
 pub struct Client {
     asked: Asked,
@@ -55,7 +55,7 @@ pub struct Answer {
     response: Response<Incoming>,
 }
 
-/// Shown as who is asked, and where.
+/// Shown as the service and its address.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.asked.fmt(f)
@@ -63,7 +63,7 @@ impl fmt::Display for Client {
 }
 
 impl Client {
-    /// Nothing is asked yet.
+    /// A client; it sends nothing yet.
     ///
     /// # Errors
     /// When the token may not be sent there, or when no CA can be read.
@@ -75,15 +75,15 @@ impl Client {
         })
     }
 
-    /// Who is asked.
+    /// The service and its address.
     pub fn asked(&self) -> &Asked {
         &self.asked
     }
 
-    /// Asks for `path`, which begins with a slash. The answer may have any status that is no redirect and no question who asks.
+    /// Requests `path`, which begins with a slash. The answer may have any status but redirects, 401 and 403, which are errors.
     ///
     /// # Errors
-    /// When there is no such answer.
+    /// When there is no answer, or one with such a status.
     pub async fn get(&self, path: &str, headers: &[(HeaderName, String)]) -> Result<Answer, Error> {
         let asked = &self.asked;
         let mut request = Request::get(format!("{}{path}", asked.url))
@@ -121,15 +121,15 @@ impl Client {
 }
 
 impl Answer {
-    /// How it ended.
+    /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         self.response.status()
     }
 
-    /// Itself, when the status is 200.
+    /// The answer itself, if its status is 200.
     ///
     /// # Errors
-    /// Any other status, with what the service says.
+    /// Any other status, with the service's message.
     pub async fn ok(self) -> Result<Self, Error> {
         let status = self.status();
         if status == StatusCode::OK {
@@ -166,10 +166,10 @@ impl Answer {
         })
     }
 
-    /// The next piece of the body, for which is waited at most `patience`; `None` at its end.
+    /// The next piece of the body, after waiting for at most `patience`; `None` at its end.
     ///
     /// # Errors
-    /// When it does not come.
+    /// When it does not arrive in time.
     pub async fn piece(&mut self, patience: Duration) -> Result<Option<Bytes>, Error> {
         loop {
             match timeout(patience, self.response.body_mut().frame()).await {
@@ -191,7 +191,7 @@ impl Answer {
     /// The whole body.
     ///
     /// # Errors
-    /// When it does not come, or has no end.
+    /// When it does not arrive in time, or is too large.
     pub async fn whole(mut self) -> Result<Bytes, Error> {
         let mut all = BytesMut::new();
         while let Some(piece) = self.piece(PIECE).await? {
@@ -207,7 +207,7 @@ impl Answer {
 /// Runs a client on this thread.
 ///
 /// # Errors
-/// When there is no runtime to be had, and those of `work`.
+/// When the runtime cannot be started, and those of `work`.
 pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

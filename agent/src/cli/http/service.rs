@@ -1,18 +1,18 @@
-//! Who is asked, in the words of errors.
+//! The services that commands query, and how errors name them.
 
 use std::{fmt, time::Duration};
 
-/// What is asked.
+/// The kind of service that is queried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// An agent of Narrows.
     Agent,
-    /// A Prometheus, or what answers like one.
+    /// A Prometheus, or a service with the same API.
     Prometheus,
 }
 
 impl Service {
-    /// The flag that says where it is.
+    /// The flag that gives its address.
     pub fn flag(self) -> &'static str {
         match self {
             Self::Agent => "--agent",
@@ -20,7 +20,7 @@ impl Service {
         }
     }
 
-    /// What to do when nobody answers.
+    /// What to do when it does not answer.
     pub fn advice(self) -> &'static str {
         match self {
             Self::Agent => {
@@ -30,7 +30,7 @@ impl Service {
         }
     }
 
-    /// How long is waited for a connection and the head of an answer. Prometheus itself gives up on a query after two minutes by
+    /// The time limit for the connection and the head of the answer. Prometheus itself aborts a query after two minutes by
     /// default.
     pub fn patience(self) -> Duration {
         Duration::from_secs(match self {

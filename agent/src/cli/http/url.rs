@@ -3,7 +3,7 @@
 use hyper::Uri;
 use std::{fmt, net::IpAddr, str::FromStr};
 
-/// What an error says of how it should have been written.
+/// The part of an error that shows the expected form.
 const EXAMPLE: &str = "expected e.g. http://127.0.0.1:9797 or https://HOST/PATH";
 
 /// `[http[s]://]<host>[:<port>][/<path>]`; the path is that of a proxy in between, or a prefix that the service has.
@@ -18,8 +18,8 @@ pub struct Url {
 }
 
 impl Url {
-    /// Whether what is sent there stays on this machine: the name `localhost`, or a loopback address. What another name stands
-    /// for, a name server decides.
+    /// Whether data sent there stays on this machine: the name `localhost`, or a loopback address. What other names resolve
+    /// to is up to a name server.
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(address) => address.to_canonical().is_loopback(),

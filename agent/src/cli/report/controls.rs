@@ -1,5 +1,5 @@
-//! What the report is evidence for. It is evidence, and not compliance: each row says what was measured, and by which query it can
-//! be had again.
+//! The controls for which the report is evidence. It is evidence, not compliance: each row states what was measured, and the query
+//! that reproduces it.
 
 use super::{evidence::Evidence, facts, findings::Findings, percent::percent};
 use serde::Serialize;
@@ -9,9 +9,9 @@ use serde::Serialize;
 pub struct Control {
     /// The framework, and the control in it.
     pub control: &'static str,
-    /// What the control asks for, in its own words or nearly.
+    /// What the control asks for, close to its own wording.
     pub asks: &'static str,
-    /// What was measured.
+    /// What was measured, as a sentence.
     pub figure: String,
     /// The query; `{window}` stands for the report's.
     pub query: String,
@@ -46,8 +46,8 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
             "NIST CSF 2.0 DE.CM-01",
             "Networks and network services are monitored to find potentially adverse events",
             format!(
-                "{}; {blind} of {} agents do not see everything",
-                known(findings.attributed, "of the ends of connections have a name"),
+                "{}; the data of {blind} of {} agents are incomplete",
+                known(findings.attributed, "of connection ends are identified"),
                 evidence.agents.len()
             ),
             "sum(increase({attributed}{result!=\"unknown\"}[{window}])) / sum(increase({attributed}[{window}]))",
@@ -56,7 +56,7 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
             "NIST CSF 2.0 PR.AA (formerly PR.AC-4)",
             "Identity management, authentication, and access control: permissions are defined in a policy, managed, enforced and reviewed",
             format!(
-                "{}; {bypassed:.0} connections passed by a point that was expected",
+                "{}; {bypassed:.0} connections bypassed an expected point",
                 known(findings.enforced, "of the connections that workloads accepted were carried by an enforcement point")
             ),
             "1 - sum(increase({enforced}{enforced_by=\"none\"}[{window}])) / sum(increase({enforced}[{window}]))",
@@ -65,7 +65,7 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
             "NIST CSF 2.0 GV.RM-01",
             "Risk management objectives are established and agreed to by organizational stakeholders",
             format!(
-                "{} shared points are ranked by risk; {} of them are the only way out of somebody, without redundancy",
+                "{} shared points are ranked by risk; {} of them are the only way out of some workload, without redundancy",
                 findings.ranking.len(),
                 alone.count()
             ),
@@ -75,7 +75,7 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
             "OWASP NHI Top 10 NHI1:2025",
             "Improper offboarding: identities that are no longer needed stay active",
             format!(
-                "{} workload identities had traffic; those that should have gone are to be looked for among them",
+                "{} workload identities had traffic; check them for identities that should have been removed",
                 findings.policy.len()
             ),
             "group by (source_principal) (max_over_time({dependent_active}[{window}]) == 1)",
@@ -93,7 +93,7 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
             "CSA MAESTRO layers 4 and 6",
             "Deployment and infrastructure; security and compliance: the infrastructure that agents run on, and the controls around them",
             format!(
-                "{} points are known, with who depends on each; {} workloads are mixed between modes",
+                "{} points are known, with the dependents of each; {} workloads have pods in different mesh modes",
                 evidence.points.len(),
                 findings.mixed.len()
             ),
@@ -102,8 +102,8 @@ pub fn all(evidence: &Evidence, findings: &Findings, window: &str) -> Vec<Contro
         row(
             "NIST AI RMF MEASURE 2.4",
             "The functionality and behavior of the AI system and its components are monitored when in production",
-            "which identities each workload reaches, and through which points, is measured continuously; what is said within the connections \
-             is not looked at"
+            "which identities each workload reaches, and through which points, is measured continuously; the content of connections is not \
+            inspected"
                 .to_owned(),
             "sum by (source_workload_namespace, source_workload, destination_workload_namespace, destination_workload, enforced_by) (increase({enforced}[{window}]))",
         ),

@@ -1,4 +1,4 @@
-//! One picture of all samples: points, workloads, agents. What several agents know of the same is known once.
+//! Merges all samples into one model of points, workloads and agents. What several agents report about the same is merged.
 
 use super::{facts, text::Sample};
 use serde::Serialize;
@@ -7,81 +7,81 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A workload or a point, as reports name it: `<namespace>/<name>`, after `<cluster>:` where there are several clusters.
 pub type Name = String;
 
-/// A point.
+/// What is known of an enforcement point.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Point {
-    /// What it is.
+    /// The value of the label `kind`.
     pub kind: String,
-    /// Whose it is.
+    /// The value of the label `mesh`.
     pub mesh: String,
     /// Its instances: pods or units.
     pub instances: BTreeSet<String>,
-    /// The agents (scrape targets) that have one of them on their node.
+    /// The agents (scrape targets) with an instance on their node.
     pub nodes: BTreeSet<String>,
-    /// How full its fullest resource was, and which; `None` where nothing is known.
+    /// The highest saturation of its resources, and the name of that resource; `None` where it is not known.
     pub saturation: Option<(f64, String)>,
-    /// Who depends on it, and with which share of its connections; `None` where that is not known.
+    /// Its dependents, with the share of their connections that pass it; `None` where the share is not known.
     pub dependents: BTreeMap<Name, Option<f64>>,
-    /// Dependents beyond the bound, at least so many: they have no names.
+    /// A lower bound of the number of dependents without series of their own, whose names are not known.
     pub untracked: u64,
-    /// Who is reached through it.
+    /// Workloads that are reached through it.
     pub served: BTreeSet<Name>,
-    /// Connections and attempts, and which of them failed, as its own sockets show it.
+    /// Connections and attempts, and how many failed, as observed by its own sockets.
     pub own: Tally,
-    /// The same as its callers show it.
+    /// The same, as observed by its callers.
     pub callers: Tally,
-    /// Times that it was killed for want of memory.
+    /// How often the OOM killer killed it.
     pub oom_kills: f64,
 }
 
-/// What was tried, and what of it failed.
+/// Attempts, and how many of them failed.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Tally {
-    /// Connections, and attempts that never were one.
+    /// Connections, plus attempts that failed in the handshake.
     pub attempts: f64,
-    /// Those that failed.
+    /// Those of them that failed.
     pub failures: f64,
 }
 
 impl Tally {
-    /// `None` when nothing was tried.
+    /// The share that failed; `None` without attempts.
     pub fn ratio(self) -> Option<f64> {
         (self.attempts > 0.0).then(|| self.failures / self.attempts)
     }
 }
 
-/// Connections that did not pass a point that was expected.
+/// Connections of a pair of workloads that did not pass an expected point.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bypass {
-    /// The point.
+    /// The expected point.
     pub point: Name,
-    /// What it is.
+    /// The kind of that point.
     pub kind: String,
-    /// Who called.
+    /// The calling workload.
     pub source: Name,
-    /// Who was called.
+    /// The called workload.
     pub destination: Name,
-    /// How often.
+    /// The number of connections.
     pub connections: f64,
 }
 
-/// What an agent does not see.
+/// What an agent does not observe.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Agent {
-    /// Whether it answers; `None` where nobody says.
+    /// Whether it can be scraped; `None` where this is not known.
     pub up: Option<bool>,
     /// Kernel programs that are not attached.
     pub inactive: BTreeSet<String>,
-    /// What the node does not offer.
+    /// Signals that its node does not offer.
     pub signals_off: BTreeSet<String>,
-    /// What was lost, and how much.
+    /// Lost counts, by the label `what`.
     pub lost: BTreeMap<String, f64>,
-    /// Lists of the API server that are old or incomplete.
+    /// Lists of the API server that are out of date or incomplete.
     pub stale: BTreeSet<String>,
 }
 
 impl Agent {
-    /// Whether it sees everything.
+    /// Whether its data are complete.
     pub fn sees_all(&self) -> bool {
         self.up != Some(false)
             && self.inactive.is_empty()
@@ -91,33 +91,33 @@ impl Agent {
     }
 }
 
-/// Everything that is known.
+/// All that is known from the samples.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Evidence {
-    /// By name. A name is of one kind.
+    /// Points by name; each name has one kind.
     pub points: BTreeMap<Name, Point>,
-    /// How each workload takes part in its mesh: several when its pods differ.
+    /// How each workload takes part in its mesh; several modes if its pods differ.
     pub modes: BTreeMap<Name, BTreeSet<String>>,
-    /// Connections that workloads accepted, by what carried them there.
+    /// Connections that workloads accepted, by the kind of point that carried them.
     pub enforced: BTreeMap<String, f64>,
     /// Connections that workloads accepted from no point, by workload.
     pub unenforced: BTreeMap<Name, f64>,
-    /// Ends of connections by what was found there.
+    /// Connection ends by result of identification.
     pub attributed: BTreeMap<String, f64>,
-    /// What passed points by.
+    /// Connections that bypassed points.
     pub bypasses: Vec<Bypass>,
-    /// By scrape target; one without a name when a single one was asked.
+    /// Agents by scrape target; one without a name if the source is a single agent.
     pub agents: BTreeMap<String, Agent>,
 }
 
 /// Older than this, a list is stale, in seconds.
 const STALE: f64 = 900.0;
 
-/// What is lost on purpose, or before the agent could see it.
+/// Losses that are intended, or that happened before the agent could observe the connection.
 const HARMLESS: [&str; 2] = ["failure_event_rate_limited", "unseen_connection"];
 
 impl Evidence {
-    /// Puts samples together.
+    /// Merges samples into one model.
     pub fn of(samples: &[Sample]) -> Self {
         let mut all = Self::default();
         for sample in samples {
@@ -137,7 +137,7 @@ impl Evidence {
         self.points.is_empty() && self.modes.is_empty() && self.enforced.is_empty()
     }
 
-    /// Connections that passed by a point that was expected.
+    /// The number of connections that bypassed an expected point.
     pub fn bypassed(&self) -> f64 {
         // An empty sum is -0.
         self.bypasses.iter().map(|bypass| bypass.connections).sum::<f64>() + 0.0
@@ -145,7 +145,7 @@ impl Evidence {
 
     fn point(&mut self, sample: &Sample) -> Option<&mut Point> {
         let name = sample.label("point");
-        // The sum of those beyond the bound.
+        // `_other` and `_former` are sums, not workloads.
         if name.is_empty() || name.starts_with('_') {
             return None;
         }
@@ -275,7 +275,7 @@ impl Evidence {
             facts::DEPENDENT_SHARE => {
                 let name = workload(sample, "source_workload_namespace", "source_workload");
                 let share = point.dependents.entry(name).or_default();
-                // On one of its nodes it has another way.
+                // The lowest share counts: on one of its nodes it has another way.
                 *share = Some(share.map_or(value, |known| known.min(value)));
             }
             facts::DEPENDENTS_UNTRACKED => point.untracked = point.untracked.max(value as u64),

@@ -1,34 +1,34 @@
-//! What is asked for: series, and what of them in the window.
+//! The facts that a report needs: series, and which value of each in the window.
 
 use crate::{
     metrics::{agent, boundary, dependents, failures, load, resources},
     signals::processes,
 };
 
-/// What counts of a series in the window.
+/// Which value of a series in the window is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Its last value.
+    /// The last value.
     Last,
-    /// Its greatest value.
+    /// The maximum.
     Most,
-    /// By how much a counter grew.
+    /// The increase of a counter.
     Growth,
 }
 
-/// A series, and what counts of it.
+/// A series, and which of its values is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Fact {
-    /// Its name.
+    /// The name of the series.
     pub series: &'static str,
-    /// What counts.
+    /// The value that is used.
     pub what: What,
 }
 
-/// What everybody has: whether a target answers.
+/// A series of every scrape target: whether it can be scraped.
 pub const UP: &str = "up";
 
-/// Declares the facts: each by its family, under a name that patterns can use.
+/// Declares the facts, each by its metric family, with a constant for its name that can be used in patterns.
 macro_rules! facts {
     ($($name:ident: $family:path, $what:ident;)*) => {
         $(
@@ -36,7 +36,7 @@ macro_rules! facts {
             pub const $name: &str = $family.name;
         )*
 
-        /// All of them.
+        /// All facts that a report needs.
         pub const FACTS: &[Fact] = &[
             Fact { series: UP, what: What::Last },
             $(Fact { series: $name, what: What::$what },)*
@@ -72,14 +72,14 @@ impl Fact {
     /// The query for a window, such as `24h`, as Prometheus writes it.
     pub fn query(&self, window: &str) -> String {
         let series = match self.series {
-            // Everybody has this one: those of agents are known by what else they say.
+            // Every target has this series: restrict it to agents by the name of their job.
             UP => "up{job=~\"narrows|.*/narrows\"}",
             series => series,
         };
         match self.what {
             What::Last => format!("last_over_time({series}[{window}])"),
             What::Most => format!("max_over_time({series}[{window}])"),
-            // A counter that is younger than the window has grown from 0, also before it was first scraped.
+            // A counter that did not exist at the start of the window has grown from 0, also before its first scrape.
             What::Growth => format!(
                 "(increase({series}[{window}]) and {series} offset {window}) or last_over_time({series}[{window}])"
             ),

@@ -1,91 +1,91 @@
-//! What follows from the evidence. Pure, and the same for the same evidence.
+//! Conclusions from the evidence: a function without I/O, deterministic.
 
 use super::evidence::{Evidence, Name, Point};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A share of at least this is all of it: a connection in a hundred may be one to an address that was tried once.
+/// A share of at least this counts as 1: one connection in a hundred may be a single attempt to another address.
 const ALL: f64 = 0.99;
 
-/// Points whose failure is worked out.
+/// The number of points for which the consequences of a failure are listed.
 const WHAT_IF: usize = 5;
 
-/// How a point stands among all.
+/// The rank of a point, and the figures that it results from.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rank {
-    /// Which.
+    /// The name of the point.
     pub point: Name,
-    /// What it is.
+    /// The kind of the point.
     pub kind: String,
-    /// Who depends on it.
+    /// The number of workloads that depend on it.
     pub dependents: u64,
-    /// Those without another way out; `None` where no share is known.
+    /// The number of dependents without another way out; `None` where no share is known.
     pub without_another_way: Option<u64>,
-    /// Who is reached through it.
+    /// The number of workloads that are reached through it.
     pub served: u64,
-    /// How full its fullest resource was; `None` where nothing is known.
+    /// The highest saturation of its resources; `None` where it is not known.
     pub saturation: Option<f64>,
-    /// Which one.
+    /// The name of that resource.
     pub resource: Option<String>,
-    /// Instances, and the nodes they are on; `None` where it was seen by callers only.
+    /// The number of instances; `None` where it was observed by callers only.
     pub instances: Option<u64>,
-    /// The nodes.
+    /// The number of nodes with an instance; `None` as above.
     pub nodes: Option<u64>,
-    /// What is missing of redundancy: 1 when one node takes all of it away.
+    /// Missing redundancy: 1 / nodes with an instance, so 1 when the loss of one node stops the point.
     pub missing_redundancy: f64,
-    /// The product; `None` where a factor is not known.
+    /// The product of the factors; `None` where one is not known.
     pub score: Option<f64>,
-    /// Of what was tried, the share that failed, as its own sockets show it.
+    /// The share of attempts that failed, as observed by its own sockets.
     pub failures_own: Option<f64>,
-    /// The same as its callers show it.
+    /// The same, as observed by its callers.
     pub failures_callers: Option<f64>,
 }
 
-/// What happens when a point fails.
+/// The consequences of a point's failure.
 #[derive(Clone, Debug, Serialize)]
 pub struct WhatIf {
-    /// The point.
+    /// The point that fails.
     pub point: Name,
     /// Callers without another way out.
     pub cut_off: Vec<Name>,
-    /// Callers that lose a part of their connections: which share.
+    /// Callers that lose a part of their connections, with the share.
     pub impaired: Vec<(Name, f64)>,
-    /// Callers of whom the share is not known.
+    /// Callers whose share is not known.
     pub unknown: Vec<Name>,
-    /// Workloads that nothing else was seen to reach.
+    /// Workloads that were reached through this point only.
     pub unreachable: Vec<Name>,
 }
 
-/// All of them.
+/// All findings of a report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Findings {
-    /// Which points a workload's connections pass, in and out.
+    /// The points that each workload's connections pass, in and out.
     pub policy: BTreeMap<Name, Policy>,
     /// Shared points, the most critical first.
     pub ranking: Vec<Rank>,
-    /// The first of them.
+    /// The consequences of a failure of each of the first points of the ranking.
     pub what_if: Vec<WhatIf>,
     /// Workloads whose pods take part in the mesh in different ways.
     pub mixed: Vec<Name>,
-    /// Of the ends of connections, the share with a name.
+    /// The share of connection ends that are identified.
     pub attributed: Option<f64>,
     /// Of the connections that workloads accepted, the share that a point carried.
     pub enforced: Option<f64>,
 }
 
-/// Where a workload's policy is.
+/// Where policy is enforced for a workload.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Policy {
-    /// How it takes part in its mesh; empty where none of its pods was seen.
+    /// How it takes part in its mesh; empty where none of its pods was observed.
     pub modes: BTreeSet<String>,
-    /// Points on its way out, with the share of its connections.
+    /// Points that its outgoing connections pass, with the share of its connections.
     pub out: BTreeMap<Name, Option<f64>>,
-    /// Points on the way to it.
+    /// Points that connections to it pass.
     pub into: BTreeSet<Name>,
 }
 
 impl Findings {
-    /// Concludes.
+    /// Derives the findings from the evidence.
     pub fn of(evidence: &Evidence) -> Self {
         let ranking = ranking(evidence);
         let first = ranking.iter().take(WHAT_IF);
@@ -120,7 +120,7 @@ fn policy(evidence: &Evidence) -> BTreeMap<Name, Policy> {
     all
 }
 
-/// Proxies that a node or a workload has one of: another instance is no help to who uses this one.
+/// Whether a node or a workload has exactly one of these proxies, so that other instances cannot replace it.
 fn is_alone_by_nature(kind: &str) -> bool {
     matches!(kind, "ztunnel" | "node_proxy" | "sidecar")
 }
@@ -161,7 +161,7 @@ fn rank(name: &Name, point: &Point) -> Rank {
 fn ranking(evidence: &Evidence) -> Vec<Rank> {
     let shared = evidence.points.iter().filter(|(_, point)| is_shared(point));
     let mut all: Vec<Rank> = shared.map(|(name, point)| rank(name, point)).collect();
-    // What is not known comes after what is, but before a known 0: it may be anything.
+    // An unknown score is sorted after known ones, but before 0, as it may have any value.
     let score = |rank: &Rank| rank.score.unwrap_or(f64::MIN_POSITIVE);
     all.sort_by(|a, b| {
         let without = |rank: &Rank| rank.without_another_way.unwrap_or(rank.dependents);
@@ -191,8 +191,8 @@ fn what_if(evidence: &Evidence, name: &Name) -> WhatIf {
     }
     all.impaired
         .sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    // Reached otherwise: through another point of the same kind, or by somebody without any point. A ztunnel or sidecar before it
-    // is on the same way, and no other one.
+    // Reached otherwise: through another point of the same kind, or by a caller without any point. A ztunnel or sidecar in addition
+    // to the point is on the same way, and is not another one.
     let others = evidence
         .points
         .iter()

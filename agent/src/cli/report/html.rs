@@ -15,7 +15,7 @@ code { font-size: .85em; overflow-wrap: anywhere; }
 @media print { body { max-width: none; margin: 0; font-size: 11px; } h2 { break-after: avoid; } }
 ";
 
-/// Writes it.
+/// Renders the page as a single HTML file.
 pub fn render(page: &[Block]) -> String {
     let title = page.iter().find_map(|block| match block {
         Block::Heading(1, heading) => Some(escape(heading)),
@@ -66,7 +66,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// What stands between backticks is code.
+/// Escapes text, and renders text between backticks as code.
 fn inline(text: &str) -> String {
     let mut parts = text.split('`');
     let mut written = escape(parts.next().unwrap_or_default());

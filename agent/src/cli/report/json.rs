@@ -1,12 +1,12 @@
-//! The report for programs. `version` changes when a field changes its meaning or goes.
+//! The report for programs. `version` changes when the meaning of a field changes, or when a field is removed.
 
 use super::{controls, evidence::Evidence, findings::Findings, source::About};
 use serde_json::json;
 
-/// Writes it.
+/// Renders the report as JSON.
 ///
 /// # Errors
-/// When a number cannot be written, which none of these is.
+/// When a number cannot be represented in JSON, which does not occur here.
 pub fn render(about: &About, evidence: &Evidence, findings: &Findings) -> anyhow::Result<String> {
     let window = about.queries.as_deref().unwrap_or("24h");
     let report = json!({

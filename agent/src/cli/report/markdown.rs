@@ -1,9 +1,9 @@
-//! The page as Markdown: readable as it is.
+//! The page as Markdown that is also readable as plain text.
 
 use super::page::Block;
 use std::fmt::Write as _;
 
-/// Writes it.
+/// Renders the page as Markdown.
 pub fn render(page: &[Block]) -> String {
     let mut text = String::new();
     for block in page {
@@ -28,7 +28,7 @@ pub fn render(page: &[Block]) -> String {
     text
 }
 
-/// Columns are as wide as what is in them, but for the last one.
+/// Renders a table. Columns are padded to the width of their cells, except the last one.
 fn table(text: &mut String, head: &[&str], rows: &[Vec<String>]) {
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
     let rows: Vec<Vec<String>> = rows

@@ -1,7 +1,7 @@
-//! `narrows report`: where policy lives, where traffic is observed, where failures will concentrate; on one page.
+//! `narrows report`: where policy is enforced, where traffic is observed, where failures will concentrate; on one page.
 //!
-//! `source` asks for samples of a fixed list of facts; `evidence` makes them one picture; `findings` concludes from it;
-//! `page` writes that down, and `controls` what it is evidence for. Only `source` does I/O.
+//! `source` gets samples of a fixed list of `facts`; `evidence` merges them into one model; `findings` draws conclusions;
+//! `page` writes them as text, and `controls` lists the controls that they are evidence for. Only `source` does I/O.
 
 mod controls;
 mod evidence;
@@ -34,26 +34,26 @@ Examples:
   narrows report
   # All nodes, the last 24 hours
   narrows report --prometheus http://127.0.0.1:9090
-  # The last week as a page for the browser, from a Prometheus that asks for a token
+  # The last week as a page for the browser, from a Prometheus that requires a token
   narrows report --prometheus https://mimir --token-file token --window 7d --format html --output a.html
   # For programs
   narrows report --format json | jq '.findings.ranking[0]'
 
-Sections: where policy lives (workloads, modes, points); where traffic is observed (attribution, blind spots); where failures will \
+Sections: where policy is enforced (workloads, modes, points); where traffic is observed (attribution, blind spots); where failures will \
 concentrate (points by dependents without another way out, saturation and missing redundancy); what happens if one of them fails; \
 what bypasses policy; and an appendix that maps the figures to controls of NIST CSF 2.0, OWASP NHI Top 10, CSA MAESTRO and NIST AI \
 RMF, each with its query. What was not measured is reported as not known.
 
 NARROWS_PROMETHEUS_TOKEN can hold the bearer token for Prometheus itself; --bearer-token-file takes precedence over it.";
 
-/// Report on one page where policy lives, where traffic is observed, and where failures will concentrate
+/// Report on one page where policy is enforced, where traffic is observed, and where failures will concentrate
 ///
-/// Queries a Prometheus that scrapes the agents, or reads the metrics of a single agent, over http or https. Needs no privileges. Exit
-/// code 1 when there is nothing to report on.
+/// Queries a Prometheus that scrapes the agents, or reads the metrics of a single agent, over http or https. Needs no privileges.
+/// Exit code 1 when there is nothing to report on.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
-    /// URL of a Prometheus (or Thanos, or Mimir) that scrapes the agents: the report covers all of them. Takes precedence over
+    /// URL of a Prometheus (or Thanos, or Mimir) that scrapes the agents: the report covers all agents. Takes precedence over
     /// --agent
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     prometheus: Option<Url>,
@@ -82,15 +82,15 @@ pub struct Options {
 /// How a report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people, in a terminal or a wiki
+    /// Markdown, for a terminal or a wiki
     Markdown,
     /// One page for a browser or a printer
     Html,
-    /// For programs
+    /// JSON, for programs
     Json,
 }
 
-/// How far back, as Prometheus can be asked for it.
+/// Parses and checks the window of the queries.
 fn window(text: &str) -> Result<Duration, String> {
     let window = duration::parse(text)?;
     let (least, most) = (Duration::from_secs(60), Duration::from_secs(365 * 86_400));
@@ -104,10 +104,10 @@ fn window(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// Makes the report.
+/// Writes the report.
 ///
 /// # Errors
-/// When nobody answers, or when there is nothing to report on: a report without data would be one without findings.
+/// When the source does not answer, or has no data: a report without data would look like one without findings.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let source = match &options.prometheus {
         Some(url) => Source::Prometheus {
@@ -127,7 +127,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         if samples.is_empty() {
             "it has no series of Narrows; check its address, and that it scrapes the agents"
         } else {
-            "the agents have seen no enforcement point and no workload yet; try again later"
+            "the agents have observed no enforcement point and no workload yet; try again later"
         }
     );
     let findings = Findings::of(&evidence);

@@ -8,26 +8,26 @@ use super::{
     source::About,
 };
 
-/// Rows of a table that has many; the number of the others is said.
+/// The number of rows that are shown of a long table; a sentence states how many are left out.
 const ROWS: usize = 25;
 
-/// Names in a sentence.
+/// The number of names that are listed in a sentence.
 const NAMES: usize = 12;
 
-/// A part of the page.
+/// A block of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
     /// A heading; 1 is the page's own.
     Heading(u8, String),
     /// A sentence or two.
     Text(String),
-    /// Points of a list.
+    /// The items of a list.
     List(Vec<String>),
     /// A table: its head, and its rows.
     Table(Vec<&'static str>, Vec<Vec<String>>),
 }
 
-/// What stands for a number that nobody has.
+/// The text for a number that is not known.
 pub const NOT_KNOWN: &str = "not known";
 
 fn or_not_known<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
@@ -46,7 +46,7 @@ fn names(names: &[Name]) -> String {
     }
 }
 
-/// A table of at most [`ROWS`] rows, and a sentence about the others.
+/// Adds a table of at most [`ROWS`] rows, and a sentence about the others.
 fn table(page: &mut Vec<Block>, head: Vec<&'static str>, mut rows: Vec<Vec<String>>) {
     let more = rows.len().saturating_sub(ROWS);
     rows.truncate(ROWS);
@@ -56,12 +56,12 @@ fn table(page: &mut Vec<Block>, head: Vec<&'static str>, mut rows: Vec<Vec<Strin
     }
 }
 
-/// Writes all of it down.
+/// Builds the page.
 pub fn page(about: &About, evidence: &Evidence, findings: &Findings) -> Vec<Block> {
     let mut page = vec![
         Block::Heading(
             1,
-            "Enforcement points: where policy lives, and where failures will concentrate".into(),
+            "Enforcement points: where policy is enforced, and where failures will concentrate".into(),
         ),
         Block::Text(format!("Source: {}. Time: {}.", about.source, about.window)),
     ];
@@ -83,7 +83,7 @@ pub fn page(about: &About, evidence: &Evidence, findings: &Findings) -> Vec<Bloc
 fn summary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
     let first = match findings.ranking.first() {
         Some(rank) => format!(
-            "Look first at {} {}: {} depend on it, {} of them without another way out.",
+            "Most critical: {} {}. {} depend on it, {} of them without another way out.",
             rank.kind,
             rank.point,
             count(rank.dependents as usize, "workload", "workloads"),
@@ -94,18 +94,18 @@ fn summary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
     page.push(Block::List(vec![
         first,
         format!(
-            "{} known. Connections that workloads accepted and that a point carried: {}. Connections that passed by a point that was \
-             expected: {:.0}.",
+            "{} known. Connections that workloads accepted and that a point carried: {}. Connections that bypassed an expected point: \
+            {:.0}.",
             count(evidence.points.len(), "point is", "points are"),
             or_not_known(findings.enforced, percent),
             evidence.bypassed(),
         ),
-        format!("Ends of connections with a name: {}.", or_not_known(findings.attributed, percent)),
+        format!("Identified connection ends: {}.", or_not_known(findings.attributed, percent)),
     ]));
 }
 
 fn policy(page: &mut Vec<Block>, findings: &Findings) {
-    page.push(Block::Heading(2, "Where policy lives".into()));
+    page.push(Block::Heading(2, "Where policy is enforced".into()));
     page.push(Block::Text(
         "Which points the connections of each workload pass, from what was observed. In brackets: the share of the workload's own \
          connections."
@@ -135,7 +135,7 @@ fn policy(page: &mut Vec<Block>, findings: &Findings) {
 fn observation(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
     page.push(Block::Heading(2, "Where traffic is observed".into()));
     page.push(Block::Text(format!(
-        "Ends of connections that were attributed to a workload, a point, a node or an address outside: {}.",
+        "Connection ends that were attributed to a workload, a point, a node or an external address: {}.",
         or_not_known(findings.attributed, percent)
     )));
     let total: f64 = evidence.attributed.values().sum();
@@ -155,7 +155,7 @@ fn observation(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) 
                 |what: &str, names: Vec<String>| (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")));
             let lost = agent.lost.iter().map(|(what, n)| format!("{what} ({n:.0})"));
             let parts = [
-                (agent.up == Some(false)).then(|| "does not answer".to_owned()),
+                (agent.up == Some(false)).then(|| "cannot be scraped".to_owned()),
                 list("programs not attached:", agent.inactive.iter().cloned().collect()),
                 list("not offered by the node:", agent.signals_off.iter().cloned().collect()),
                 list("lost:", lost.collect()),
@@ -211,8 +211,8 @@ fn concentration(page: &mut Vec<Block>, findings: &Findings) {
     }
     page.push(Block::Text(
         "Points that several workloads share, ranked by score = dependents without another way out × highest saturation × missing \
-         redundancy. Missing redundancy is 1 / nodes with an instance; it is 1 for proxies that a node has one of. What is not known \
-         comes before what is known to be 0."
+         redundancy. Missing redundancy is 1 / nodes with an instance; it is 1 for proxies of which each node has one. Points with an \
+         unknown score come before those with a score of 0."
             .into(),
     ));
     table(
@@ -258,27 +258,27 @@ fn consequence(it: &WhatIf) -> Vec<String> {
     }
     if !it.unknown.is_empty() {
         list.push(format!(
-            "Lose connections, their share is not known (they run where no agent was seen): {}.",
+            "Lose an unknown share of their connections (no agent runs on their nodes): {}.",
             names(&it.unknown)
         ));
     }
     if !it.unreachable.is_empty() {
         list.push(format!(
-            "No longer reached, as nothing else was seen to reach them: {}.",
+            "No longer reachable, as no connection to them was observed other than through this point: {}.",
             names(&it.unreachable)
         ));
     }
     if list.is_empty() {
-        list.push("Nobody was seen to depend on it, or to be reached through it.".into());
+        list.push("No workload was observed to depend on it, or to be reached through it.".into());
     }
     list
 }
 
 fn boundary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
-    page.push(Block::Heading(2, "What passes policy by".into()));
+    page.push(Block::Heading(2, "What bypasses policy".into()));
     if evidence.bypasses.is_empty() {
         page.push(Block::Text(
-            "No connection was seen to pass by a point that was expected.".into(),
+            "No connection was observed to bypass an expected point.".into(),
         ));
     } else {
         let rows = evidence.bypasses.iter().map(|bypass| {
@@ -292,17 +292,20 @@ fn boundary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
         table(page, vec!["expected", "from", "to", "connections"], rows.collect());
     }
     page.push(Block::Text(if findings.mixed.is_empty() {
-        "No workload was seen to take part in the mesh in different ways.".into()
+        "No workload was observed with pods in different mesh modes.".into()
     } else {
-        format!("In the mesh in different ways at once: {}.", names(&findings.mixed))
+        format!(
+            "Workloads with pods in different mesh modes: {}.",
+            names(&findings.mixed)
+        )
     }));
 }
 
 fn appendix(page: &mut Vec<Block>, about: &About, evidence: &Evidence, findings: &Findings) {
     page.push(Block::Heading(2, "Appendix: what this is evidence for".into()));
     page.push(Block::Text(
-        "Evidence, and not compliance: what was measured, and how to have it again. Queries that name `narrows_point:` need the recording \
-         rules in deploy/prometheus."
+        "Evidence, not compliance: what was measured, and the query that reproduces it. Queries that name `narrows_point:` need the \
+        recording rules in deploy/prometheus."
             .into(),
     ));
     let window = about.queries.as_deref().unwrap_or("24h");

@@ -1,6 +1,6 @@
-//! Shares, as people write them.
+//! Formats shares as percentages.
 
-/// A share as people write it. What is not quite everything is never written as 100 %, and what is not quite nothing never as 0 %.
+/// A share as a percentage with one decimal. A share below 1 is never rounded to 100 %, and one above 0 never to 0 %.
 pub fn percent(share: f64) -> String {
     let text = format!("{:.1} %", share * 100.0);
     match text.as_str() {

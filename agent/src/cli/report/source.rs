@@ -1,4 +1,4 @@
-//! Where the facts come from: a Prometheus, or one agent.
+//! The source of the facts: a Prometheus, or one agent.
 
 use super::{
     facts::FACTS,
@@ -16,32 +16,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who is asked.
+/// The source of a report.
 pub enum Source {
-    /// A Prometheus, about this time.
+    /// A Prometheus, with a window of time.
     Prometheus {
         /// It.
         client: Client,
-        /// How far back.
+        /// How far to look back.
         window: Duration,
     },
-    /// An agent.
+    /// A single agent.
     Agent {
         /// It.
         client: Client,
     },
 }
 
-/// What a report says of its source.
+/// What a report states about its source.
 #[derive(Clone, Debug)]
 pub struct About {
-    /// Who was asked.
+    /// The service and its address.
     pub source: String,
-    /// The time that the report is about.
+    /// The time that the report covers.
     pub window: String,
-    /// What it therefore cannot know.
+    /// What cannot be known from this source.
     pub limits: Vec<&'static str>,
-    /// The query of a series in the window; `None` when nothing can be queried.
+    /// The window of queries in the appendix; `None` when the source cannot be queried.
     pub queries: Option<String>,
 }
 
@@ -53,14 +53,14 @@ impl fmt::Display for Source {
     }
 }
 
-/// Longer than this, and it is said that something is under way.
+/// After this time, the progress is reported on stderr.
 const QUIET: Duration = Duration::from_secs(3);
 
 impl Source {
-    /// All samples of all facts.
+    /// Gets all samples of all facts.
     ///
     /// # Errors
-    /// When it does not answer as it should.
+    /// When the source does not answer, or not as expected.
     pub async fn samples(&self) -> anyhow::Result<Vec<Sample>> {
         match self {
             Self::Agent { client } => {
@@ -77,12 +77,7 @@ impl Source {
                 let mut all = Vec::new();
                 for (n, fact) in FACTS.iter().enumerate() {
                     if begin.elapsed() > QUIET {
-                        remark(format_args!(
-                            "asking for {} ({} of {})",
-                            fact.series,
-                            n + 1,
-                            FACTS.len()
-                        ));
+                        remark(format_args!("querying {} ({} of {})", fact.series, n + 1, FACTS.len()));
                     }
                     all.extend(query(client, fact.series, &fact.query(&window)).await?);
                 }
@@ -91,14 +86,14 @@ impl Source {
         }
     }
 
-    /// What the report says of it.
+    /// What the report states about this source.
     pub fn about(&self) -> About {
         match self {
             Self::Prometheus { window, .. } => About {
                 source: self.to_string(),
                 window: format!("the last {}", duration::format(*window)),
                 limits: vec![
-                    "Shares are those of the agents' own sliding window (15 minutes by default), as last seen.",
+                    "Shares are those of the agents' own sliding window (15 minutes by default), at the last scrape.",
                 ],
                 queries: Some(duration::format(*window)),
             },
@@ -107,9 +102,9 @@ impl Source {
                 window: "since the agent's start; dependents and shares of its sliding window (15 minutes by default)"
                     .into(),
                 limits: vec![
-                    "One node is seen. Workloads, callers and instances on other nodes are not known, so nothing is said of how far a \
-                     point is redundant elsewhere.",
-                    "Saturation is that of the moment, and not the highest of a day.",
+                    "Only one node is covered. Workloads, callers and instances on other nodes are not known, so the report does not \
+                     show whether a point is redundant elsewhere.",
+                    "Saturation is the current value, not the highest of a day.",
                 ],
                 queries: None,
             },
@@ -117,7 +112,7 @@ impl Source {
     }
 }
 
-/// What Prometheus answers (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
+/// An answer of Prometheus (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
@@ -146,7 +141,7 @@ async fn query(client: &Client, series: &str, query: &str) -> anyhow::Result<Vec
     let answer = client.get(&format!("/api/v1/query?{parameters}"), &[]).await?;
     let status = answer.status();
     let body = answer.whole().await?;
-    // Prometheus says in the same form what is wrong with a query.
+    // Prometheus reports errors of a query in the same form.
     let answer: Answer = serde_json::from_slice(&body).map_err(|_| {
         client.asked().unexpected(format!(
             "{status}, and not in the form of Prometheus' API (a path prefix belongs to the URL: https://HOST/prometheus)"

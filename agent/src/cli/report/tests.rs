@@ -54,7 +54,7 @@ fn several_agents_are_one_picture() {
         .iter()
         .map(|(name, share)| (name.as_str(), *share))
         .collect();
-    // On one of its nodes, b has another way; of c nobody knows.
+    // On one of its nodes, b has another way; the share of c is not known.
     assert_eq!(
         shares,
         [("shop/a", Some(1.0)), ("shop/b", Some(0.25)), ("shop/c", None)]
@@ -86,7 +86,7 @@ fn the_score_is_the_product_of_its_factors() {
     assert_eq!(what_if.cut_off, ["shop/a"]);
     assert_eq!(what_if.impaired, [("shop/b".to_owned(), 0.25)]);
     assert_eq!(what_if.unknown, ["shop/c"]);
-    // Orders is reached by somebody without the waypoint, too.
+    // Orders is also reached by a caller without the waypoint.
     assert_eq!(what_if.unreachable, ["shop/catalog"]);
 }
 
@@ -101,10 +101,7 @@ narrows_dependent_active{point="shop/w",kind="waypoint",source_workload_namespac
     let rank = &findings.ranking[0];
     assert_eq!((rank.score, rank.without_another_way, rank.nodes), (None, None, None));
     let text = markdown::render(&page(&about(), &evidence, &findings));
-    assert!(
-        text.contains("- Ends of connections with a name: not known.\n"),
-        "{text}"
-    );
+    assert!(text.contains("- Identified connection ends: not known.\n"), "{text}");
     for number in ["NaN", " inf ", " -0 ", " -0."] {
         assert!(!text.contains(number), "{number}\n{text}");
     }
@@ -149,9 +146,9 @@ fn all_forms_say_the_same_and_are_well_formed() {
     let page = page(&about, &evidence, &findings);
     let text = markdown::render(&page);
     for part in [
-        "Look first at waypoint shop/w: 3 workloads depend on it, 1 of them without another way out.",
+        "Most critical: waypoint shop/w. 3 workloads depend on it, 1 of them without another way out.",
         "- Without any way out: shop/a.",
-        "- No longer reached, as nothing else was seen to reach them: shop/catalog.",
+        "- No longer reachable, as no connection to them was observed other than through this point: shop/catalog.",
         "| waypoint shop/w | shop/<a> | shop/orders | 4 |",
         "DE.CM-01",
         "GV.RM-01",
@@ -159,7 +156,7 @@ fn all_forms_say_the_same_and_are_well_formed() {
         "NHI3:2025",
         "MAESTRO",
         "NIST AI RMF",
-        "two: does not answer",
+        "two: cannot be scraped",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }

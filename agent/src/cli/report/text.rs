@@ -1,27 +1,27 @@
-//! Series with their values, and how `/metrics` writes them.
+//! Parses the text format of `/metrics` into series and values.
 
 use std::collections::BTreeMap;
 
 /// A series and its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Its name.
+    /// The name of the series.
     pub series: String,
-    /// Its labels.
+    /// The labels and their values.
     pub labels: BTreeMap<String, String>,
     /// Its value; a finite number.
     pub value: f64,
 }
 
 impl Sample {
-    /// The value of a label; empty when it has none.
+    /// The value of a label; empty if the series does not have it.
     pub fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
     }
 }
 
-/// Reads Prometheus' text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>). A line that cannot be read is left
-/// out.
+/// Reads Prometheus' text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>). A line that cannot be read is
+/// left out.
 pub fn parse(text: &str) -> Vec<Sample> {
     text.lines().filter_map(line).collect()
 }

@@ -1,16 +1,16 @@
-//! Processor time: what was used, what is allowed, and how often that held the processes back.
+//! CPU time used by groups, their CFS quotas, and throttling by these.
 
 use super::text::{numbers, value};
 use std::{ops::Add, time::Duration};
 
-/// How a quota has held a group back.
+/// Throttling of a group by its CFS quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bandwidth {
-    /// Periods in which something in the group wanted to run.
+    /// Periods in which a thread of the group was ready to run.
     pub periods: u64,
-    /// Those among them in which it used up the quota.
+    /// Those of these periods in which the group was throttled.
     pub throttled_periods: u64,
-    /// How long its processes were held back, summed over processors.
+    /// CPU time throttled by the CFS quota, summed over CPUs.
     pub throttled: Duration,
 }
 
@@ -26,16 +26,16 @@ impl Add for Bandwidth {
     }
 }
 
-/// What cgroup2's `cpu.stat` says.
+/// The contents of cgroup2's `cpu.stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuStat {
-    /// Processor time used. cgroup2 counts it also where it has no cpu controller.
+    /// CPU time used. cgroup2 counts it even without the cpu controller.
     pub used: Option<Duration>,
-    /// Only with the controller.
+    /// Throttling; only with the cpu controller.
     pub bandwidth: Option<Bandwidth>,
 }
 
-/// Reads cgroup2's `cpu.stat`.
+/// Parses cgroup2's `cpu.stat`.
 pub fn stat(text: &str) -> CpuStat {
     let bandwidth = || {
         Some(Bandwidth {
@@ -50,7 +50,7 @@ pub fn stat(text: &str) -> CpuStat {
     }
 }
 
-/// Reads `cpu.stat` of cgroup v1.
+/// Parses `cpu.stat` of cgroup v1.
 pub fn stat_v1(text: &str) -> Option<Bandwidth> {
     Some(Bandwidth {
         periods: value(text, "nr_periods")?,
@@ -59,7 +59,7 @@ pub fn stat_v1(text: &str) -> Option<Bandwidth> {
     })
 }
 
-/// Reads cgroup2's `cpu.max`: the processors that a group may use. `None` when it may use all.
+/// Parses cgroup2's `cpu.max`: the number of CPUs that a group may use. `None` when it may use all.
 pub fn limit(text: &str) -> Option<f64> {
     let mut words = text.split_whitespace();
     let quota: f64 = words.next()?.parse().ok()?;
@@ -67,17 +67,17 @@ pub fn limit(text: &str) -> Option<f64> {
     (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
 
-/// Reads the same from `cpu.cfs_quota_us` and `cpu.cfs_period_us` of cgroup v1, where -1 stands for no quota.
+/// The same from `cpu.cfs_quota_us` and `cpu.cfs_period_us` of cgroup v1, where -1 means no quota.
 pub fn limit_v1(quota: &str, period: &str) -> Option<f64> {
     limit(&format!("{} {}", quota.trim(), period.trim()))
 }
 
-/// Reads `cpuacct.usage` of cgroup v1.
+/// Parses `cpuacct.usage` of cgroup v1.
 pub fn used_v1(text: &str) -> Option<Duration> {
     text.trim().parse().ok().map(Duration::from_nanos)
 }
 
-/// Reads how many processors there are from a list of them: `0-3,8`.
+/// Counts the CPUs in a list such as `0-3,8`.
 pub fn processors(list: &str) -> Option<u64> {
     let mut all = 0;
     for range in list.trim().split(',') {

@@ -1,21 +1,21 @@
-//! Open files of processes, and how many they may open.
+//! Open files of processes, and their limits.
 
 use std::{fs, path::Path};
 
-/// `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH`: either lets a process list what it may not read.
+/// `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH`: either allows listing directories regardless of permissions.
 const OVERRIDES: u64 = 1 << 1 | 1 << 2;
 
-/// Open files of one process.
+/// Open files of one process, and its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// How many it has open.
+    /// The number of open files.
     pub open: u64,
-    /// How many it may open (the soft limit).
+    /// The soft limit of open files.
     pub limit: u64,
 }
 
 impl Files {
-    /// How near it is to its limit; 1 is full.
+    /// Open files divided by the limit; 1 is full.
     pub fn share(&self) -> f64 {
         self.open as f64 / self.limit.max(1) as f64
     }
@@ -24,23 +24,24 @@ impl Files {
 /// How open files are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// The kernel says the number: the size of `/proc/<pid>/fd` (Linux 6.2 and newer). It is cheap, and needs no privilege.
+    /// By the size of `/proc/<pid>/fd`, which is the number of open files (Linux 6.2 and newer). It is cheap, and needs no
+    /// privilege.
     Size,
-    /// By listing them, which takes long when there are many.
+    /// By listing the directory, which takes long when there are many.
     List,
 }
 
 impl Way {
-    /// What this kernel offers, by a process that has files open.
+    /// The way that this kernel offers, tested with a process that has open files.
     pub fn find(process: &Path) -> Self {
-        // A directory of another kind has no files to show and the size 0.
+        // Before Linux 6.2, the size of the directory is 0.
         match fs::metadata(process.join("fd")) {
             Ok(directory) if directory.len() > 0 => Self::Size,
             _ => Self::List,
         }
     }
 
-    /// Whether a process with this `/proc/<pid>/status` can count the files of others, too.
+    /// Whether a process with this `/proc/<pid>/status` can count the files of other users' processes.
     pub fn is_allowed(self, status: &str) -> Result<(), String> {
         let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
         let capabilities = capabilities.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
@@ -50,7 +51,8 @@ impl Way {
         Err("before Linux 6.2, counting the files of other users' processes needs CAP_DAC_READ_SEARCH".to_owned())
     }
 
-    /// Counts those of a process; `process` is its directory in `/proc`. `None` when it has ended or may not be looked at.
+    /// Counts the open files of a process; `process` is its directory in `/proc`. `None` when it has exited or may not be
+    /// inspected.
     pub fn read(self, process: &Path) -> Option<Files> {
         let directory = process.join("fd");
         let open = match self {

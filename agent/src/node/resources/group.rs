@@ -1,4 +1,4 @@
-//! Reads one group.
+//! Reads the limits and the usage of one group.
 
 use super::{
     Counters, Group, GroupId, Tree, cpu, memory,
@@ -8,8 +8,8 @@ use super::{
 };
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-/// Reads what matters of a group: its limits; and where it has one, or is the point's own, what it has used. `None` when it
-/// has gone.
+/// Reads a group's limits and, if it has a limit or is the point's own, its usage. `None` when the group has been
+/// removed.
 pub fn read(places: &Places, tree: Tree, path: &str, role: Role, machine_memory: Option<u64>) -> Option<Group> {
     let directory = places.directory(tree, path)?;
     let mut group = Group {
@@ -55,7 +55,7 @@ pub fn read(places: &Places, tree: Tree, path: &str, role: Role, machine_memory:
                 .and_then(|(quota, period)| cpu::limit_v1(&quota, &period));
             if role.holds || group.cpu_limit.is_some() {
                 counters.bandwidth = file("cpu.stat").and_then(|text| cpu::stat_v1(&text));
-                // Where both controllers are mounted together, as almost everywhere.
+                // Works where both controllers are mounted together, as almost everywhere.
                 counters.used = file("cpuacct.usage").and_then(|text| cpu::used_v1(&text));
             }
         }
@@ -74,7 +74,7 @@ pub fn read(places: &Places, tree: Tree, path: &str, role: Role, machine_memory:
     Some(group)
 }
 
-/// A file that is not there, or that the kernel does not want to answer for, says nothing.
+/// The contents of a file; `None` if it does not exist or cannot be read.
 fn text(directory: &Path, name: &str) -> Option<String> {
     fs::read_to_string(directory.join(name)).ok()
 }

@@ -1,36 +1,35 @@
-//! Memory: what is in use and cannot be had back at once, what is allowed, and who was killed for want of it.
+//! Memory: working set, limits and OOM kills.
 
 use super::text::value;
 
-/// The working set: what is charged to the group, without file pages that have not been used for a while. This is what
-/// kubelet goes by too. The kernel takes the rest back before it kills anybody. `key` is the line of `memory.stat` with these
-/// pages: `inactive_file`, or in cgroup v1 `total_inactive_file`, which includes the groups below as the charge does.
+/// The working set, in bytes: the memory charged to the group, without file pages that have not been used for a while, which the
+/// kernel reclaims before it kills a process. kubelet uses the same figure. `key` is the line of `memory.stat` with these
+/// pages: `inactive_file`, or in cgroup v1 `total_inactive_file`, which includes the groups below, as the charge does.
 pub fn working_set(charged: &str, stat: &str, key: &str) -> Option<u64> {
     let charged: u64 = charged.trim().parse().ok()?;
     Some(charged.saturating_sub(value(stat, key)?))
 }
 
-/// Reads `memory.max` or `memory.limit_in_bytes`. `None` when there is no limit: the word `max`, or as much as the machine
-/// has or more. cgroup v1 writes a huge number.
+/// Parses `memory.max` or `memory.limit_in_bytes`, in bytes. `None` when there is no limit: the word `max`, or at least the
+/// machine's memory, as cgroup v1 writes a huge number.
 pub fn limit(text: &str, machine: Option<u64>) -> Option<u64> {
     let limit = text.trim().parse().ok()?;
     machine.is_none_or(|machine| limit < machine).then_some(limit)
 }
 
-/// How often the kernel killed a process of the group for want of memory: `memory.events`, or `memory.oom_control` of cgroup
-/// v1 (Linux 4.13 and newer).
+/// The number of OOM kills in the group: `memory.events`, or `memory.oom_control` of cgroup v1 (Linux 4.13 and newer).
 pub fn oom_kills(text: &str) -> Option<u64> {
     value(text, "oom_kill")
 }
 
-/// What a process holds that the kernel cannot take back without swap, from `/proc/<pid>/status`. Memory that processes share
-/// counts for each. `None` for a process that has ended.
+/// The memory of a process that the kernel cannot reclaim without swap, in bytes, from `/proc/<pid>/status`. Shared memory
+/// counts for each process. `None` for a process that has exited.
 pub fn of_process(status: &str) -> Option<u64> {
     let kilobytes = value(status, "RssAnon")? + value(status, "RssShmem")?;
     Some(kilobytes * 1024)
 }
 
-/// The memory of the machine, from `/proc/meminfo`.
+/// The memory of the machine, in bytes, from `/proc/meminfo`.
 pub fn of_machine(meminfo: &str) -> Option<u64> {
     Some(value(meminfo, "MemTotal")? * 1024)
 }
@@ -45,7 +44,7 @@ mod tests {
         assert_eq!(working_set("1000\n", stat, "inactive_file"), Some(300));
         let v1 = "inactive_file 1\nhierarchical_memory_limit 9\ntotal_inactive_file 700\n";
         assert_eq!(working_set("1000\n", v1, "total_inactive_file"), Some(300));
-        // The two files are not read at the same moment.
+        // The two files are read one after the other, so the difference may be negative.
         assert_eq!(working_set("500\n", stat, "inactive_file"), Some(0));
         assert_eq!(working_set("", stat, "inactive_file"), None);
         assert_eq!(working_set("500\n", "", "inactive_file"), None);

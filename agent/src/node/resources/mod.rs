@@ -1,11 +1,11 @@
-//! What the node's files say of a point's processor time, memory and open files.
+//! CPU time, memory and open files of points, read from the node's files.
 //!
-//! A point is one or more cgroups, with all that is below them. Their use is that of the topmost ones. A limit of a group
-//! above concerns a point as much as its own, and everybody in that group uses it up: so each group on the way to the root
-//! that has a limit is read with its own use.
+//! A point is one or more cgroups, with all groups below them. Its usage is that of the topmost ones. A limit of a group
+//! above the point applies to it as well, and all members of that group use it up: so each group on the way to the root
+//! that has a limit is read with its own usage.
 //!
-//! Where the cgroup2 tree lacks a controller, the hierarchies of cgroup v1 may have it; there a process is in groups of other
-//! paths, and perhaps in the company of others.
+//! Where the cgroup2 tree lacks a controller, a hierarchy of cgroup v1 may have it; there the groups of a process have other
+//! paths, and may also contain processes of other owners.
 
 mod cpu;
 mod files;
@@ -25,64 +25,64 @@ pub use reader::Reader;
 
 use std::time::{Duration, Instant};
 
-/// A cgroup, for as long as it lives and for ever after.
+/// Identifies a cgroup; never reused for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupId {
-    /// Which hierarchy it is in.
+    /// The hierarchy that it is in.
     pub tree: Tree,
-    /// The inode of its directory.
+    /// The inode number of its directory.
     pub inode: u64,
 }
 
 /// A hierarchy of cgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Tree {
-    /// cgroup2.
+    /// The cgroup2 hierarchy.
     Unified,
-    /// That of cgroup v1 with the cpu controller.
+    /// The hierarchy of cgroup v1 with the cpu controller.
     OldCpu,
-    /// That of cgroup v1 with the memory controller.
+    /// The hierarchy of cgroup v1 with the memory controller.
     OldMemory,
 }
 
-/// What a group has counted since it was made.
+/// The counters of a group since it was created; `None` where the node does not offer one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Processor time.
+    /// CPU time used by the group.
     pub used: Option<Duration>,
-    /// How its quota has held it back.
+    /// Throttling by its CFS quota.
     pub bandwidth: Option<Bandwidth>,
-    /// Time that threads waited for a processor.
+    /// Time that threads waited for a CPU.
     pub cpu_pressure: Option<Pressure>,
     /// Time that threads waited for memory.
     pub memory_pressure: Option<Pressure>,
-    /// Processes that the kernel killed for want of memory.
+    /// The number of OOM kills.
     pub oom_kills: Option<u64>,
 }
 
-/// A group that a point is in.
+/// A group of a point, or above it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// Which.
+    /// Identifies the group.
     pub id: GroupId,
-    /// Whether all that it counts is the point's, and nothing of that is counted by another group of the reading.
+    /// Whether it contains the point only, and no other group of the reading includes it.
     pub own: bool,
-    /// What it has counted.
+    /// The counters of the group.
     pub counters: Counters,
-    /// Processors that it may use; `None` when it may use all.
+    /// The number of CPUs that it may use; `None` when it may use all.
     pub cpu_limit: Option<f64>,
     /// Its working set in bytes.
     pub memory: Option<u64>,
-    /// Bytes that it may use; `None` when it may use all.
+    /// Its memory limit in bytes; `None` when it has none.
     pub memory_limit: Option<u64>,
 }
 
-/// What the machine has.
+/// The capacity of the machine; `None` where it is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
-    /// Processors.
+    /// The number of CPUs.
     pub processors: Option<u64>,
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub memory: Option<u64>,
 }
 
@@ -91,27 +91,27 @@ pub struct Machine {
 pub enum OpenFiles {
     /// Those of the process that is closest to its limit.
     Closest(Files),
-    /// They cannot be known.
+    /// They cannot be counted on this node.
     Unknown,
-    /// They were not looked at this time, because that takes long.
+    /// They were not counted this time, as counting takes long.
     AsBefore,
 }
 
-/// What the files said of one point.
+/// The resources of one point at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// When.
+    /// When they were read.
     pub at: Instant,
-    /// Its groups, and those above that have a limit.
+    /// Its groups, and those above it that have a limit.
     pub groups: Vec<Group>,
-    /// Processors that it may use by all limits together; `None` when it may use all.
+    /// The number of CPUs that it may use under all limits; `None` when it may use all.
     pub cpu_limit: Option<f64>,
-    /// Its working set in bytes; when it is no group's alone, the sum of what its processes hold.
+    /// Its working set in bytes; if no group contains the point only, the sum of the memory of its processes.
     pub memory: Option<u64>,
-    /// Bytes that it may use by all limits together; `None` when it may use all.
+    /// Memory that it may use under all limits, in bytes; `None` when it may use all.
     pub memory_limit: Option<u64>,
-    /// Open files.
+    /// Its open files, and their limit.
     pub files: OpenFiles,
-    /// What there is without limits.
+    /// The capacity of the machine, which applies without limits.
     pub machine: Machine,
 }

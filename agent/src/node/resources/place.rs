@@ -1,4 +1,4 @@
-//! Where the controllers are: in the cgroup2 tree, or each in a hierarchy of cgroup v1 beside it.
+//! Finds the controllers: in the cgroup2 tree, or each in a hierarchy of cgroup v1.
 
 use procfs::process::MountInfo;
 use std::{
@@ -6,12 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A kind of resource that the kernel keeps by cgroup.
+/// A cgroup controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Controller {
-    /// Processor time.
+    /// CPU time and its quota.
     Cpu,
-    /// Memory.
+    /// Memory and its limit.
     Memory,
 }
 
@@ -32,21 +32,22 @@ pub enum Place {
     Unified,
     /// In a hierarchy of cgroup v1.
     Old(Hierarchy),
-    /// Nowhere that this process can see, for this reason.
+    /// Not visible to this process, with the reason.
     Off(String),
 }
 
 /// A hierarchy of cgroup v1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
-    /// Where its root is mounted.
+    /// The path where its root is mounted.
     pub mount: PathBuf,
-    /// The group from which `/proc/<pid>/cgroup` counts: the root, unless this process has a cgroup namespace of its own.
+    /// The group that paths in `/proc/<pid>/cgroup` are relative to: the root, unless this process has a cgroup namespace of its
+    /// own.
     base: Vec<String>,
 }
 
 impl Place {
-    /// Looks for it. `cgroup2` is where that tree is mounted, `proc` where `/proc` is.
+    /// Finds a controller. `cgroup2` is the path where that tree is mounted, `proc` that of `/proc`.
     pub fn find(controller: Controller, cgroup2: &Path, proc: &Path, mounts: &[MountInfo]) -> Self {
         let name = controller.name();
         let there = fs::read_to_string(cgroup2.join("cgroup.controllers")).unwrap_or_default();
@@ -77,10 +78,10 @@ impl Place {
 }
 
 impl Hierarchy {
-    /// The hierarchy that is mounted there, when all of it is.
+    /// The hierarchy that is mounted there, if it is mounted as a whole.
     fn at(controller: Controller, mount: &MountInfo, proc: &Path) -> Option<Self> {
-        // What is mounted is told as seen from this process's cgroup namespace: `/`, or `/../..` when the namespace begins two
-        // groups below the root.
+        // The root of the mount is given relative to this process's cgroup namespace: `/`, or `/../..` when the namespace begins
+        // two groups below the root.
         let mut depth = 0;
         for step in steps(&mount.root) {
             if step != ".." {
@@ -91,7 +92,7 @@ impl Hierarchy {
         let directory = mount.mount_point.clone();
         let mut base = Vec::new();
         if depth > 0 {
-            // Its name is not told. But it is the group that many levels down that this process is in, or that it is below.
+            // The name of the namespace's group is not given. But it is the group at that depth which contains this process.
             let own = path_in(controller, &fs::read_to_string(proc.join("self/cgroup")).ok()?)?;
             let pid = std::process::id().to_string();
             base = search(&directory, depth, &mut base, &|group| {
@@ -105,8 +106,8 @@ impl Hierarchy {
         Some(Self { mount: directory, base })
     }
 
-    /// The group of a process below the root (with a leading slash), by the text of its `/proc/<pid>/cgroup`. `None` for what
-    /// is in none, or has ended.
+    /// The path of a process's group below the root (with a leading slash), from the text of its `/proc/<pid>/cgroup`. `None` if it
+    /// is in no group, or has exited.
     pub fn path(&self, controller: Controller, text: &str) -> Option<String> {
         let mut at = self.base.clone();
         for step in path_in(controller, text)? {
@@ -119,7 +120,7 @@ impl Hierarchy {
         Some(format!("/{}", at.join("/")))
     }
 
-    /// The directory of a group.
+    /// The directory of a group, given its path.
     pub fn directory(&self, path: &str) -> PathBuf {
         self.mount.join(path.trim_start_matches('/'))
     }
@@ -140,7 +141,7 @@ fn steps(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|step| !step.is_empty())
 }
 
-/// The names on the way to the first group so many levels below `directory` of which this holds.
+/// The names on the path to the first group, at the given depth below `directory`, for which the condition holds.
 fn search(
     directory: &Path,
     depth: usize,

@@ -1,13 +1,13 @@
-//! Pressure (PSI): how long something in a group could not go on for want of a resource.
+//! Pressure stall information (PSI): how long threads of a group were stalled because a resource was short.
 
 use std::{ops::Add, time::Duration};
 
-/// The totals of one resource.
+/// The total stall times of one resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pressure {
-    /// At least one thread had to wait.
+    /// At least one thread was stalled.
     pub some: Duration,
-    /// All that wanted to go on had to.
+    /// All threads that were not idle were stalled.
     pub full: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Add for Pressure {
     }
 }
 
-/// Reads `cpu.pressure` or `memory.pressure`. Before Linux 5.13, `cpu.pressure` has no line `full`.
+/// Parses `cpu.pressure` or `memory.pressure`. Before Linux 5.13, `cpu.pressure` has no line `full`.
 pub fn totals(text: &str) -> Option<Pressure> {
     let total = |scope: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(scope))?;

@@ -1,4 +1,4 @@
-//! Reads the resources of all points, once a tick.
+//! Reads the resources of all points, once per tick.
 
 use super::{
     Group, Machine, OpenFiles, Reading, Tree, cpu,
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Reads what the node's files say.
+/// Reads resources from the node's files.
 #[derive(Debug)]
 pub struct Reader {
     places: Places,
@@ -28,16 +28,16 @@ pub struct Reader {
     signals: Vec<Signal>,
 }
 
-/// What is read once for all points.
+/// State of one reading of all points.
 struct Pass {
     machine: Machine,
     groups: HashMap<(Tree, String, Role), Option<Group>>,
-    /// How long it took to count files; `None` when they are not counted this time.
+    /// The time spent on counting files; `None` when they are not counted this time.
     counting: Option<Duration>,
 }
 
 impl Reader {
-    /// Finds out what this node has. `cgroup2` is where that tree is mounted.
+    /// Determines what this node offers. `cgroup2` is the path where that tree is mounted.
     pub fn find(cgroup2: &Path) -> Self {
         let mounts = Process::myself().and_then(|own| own.mountinfo());
         let mounts = mounts.map(|mounts| mounts.0).unwrap_or_default();
@@ -64,7 +64,7 @@ impl Reader {
         }
     }
 
-    /// What this node offers.
+    /// The signals, with whether and why not this node offers them.
     pub fn signals(&self) -> &[Signal] {
         &self.signals
     }
@@ -103,7 +103,7 @@ impl Reader {
         }
     }
 
-    /// `None` when none of its cgroups exists any more.
+    /// The reading of one point; `None` when none of its cgroups exists any more.
     fn point(&self, paths: &BTreeSet<&str>, pass: &mut Pass) -> Option<Reading> {
         let survey = self.places.survey(paths);
         let (cpu_tree, memory_tree) = (self.places.tree(Controller::Cpu), self.places.tree(Controller::Memory));
@@ -125,7 +125,7 @@ impl Reader {
             }
             groups.push(group);
         }
-        // Between two looks, a cgroup may have gone.
+        // The groups may have been removed since the survey.
         groups.iter().find(|group| group.own)?;
         let processes: Vec<_> = survey
             .pids
@@ -163,7 +163,7 @@ impl Reader {
     }
 }
 
-/// What these processes hold. `None` when there is none.
+/// The sum of the memory of these processes, in bytes. `None` when none exists.
 fn held(processes: &[PathBuf]) -> Option<u64> {
     let status = |process: &PathBuf| memory::of_process(&fs::read_to_string(process.join("status")).ok()?);
     let all: Vec<_> = processes.iter().filter_map(status).collect();
@@ -185,15 +185,15 @@ fn signals(places: &Places, files: Result<(), String>) -> Vec<Signal> {
     vec![
         Signal::new(
             "cpu_throttling",
-            "processor limits, throttled time and periods",
+            "CPU limits, throttled time and periods",
             there(&places.cpu),
         ),
         Signal::new(
             "memory_limit",
-            "memory limits, OOM kills, memory in use (else the sum of what the processes hold)",
+            "memory limits, OOM kills, memory in use (without it, the sum over the processes)",
             there(&places.memory),
         ),
-        Signal::new("pressure", "pressure of processor and memory (PSI)", pressure),
+        Signal::new("pressure", "pressure of CPU and memory (PSI)", pressure),
         Signal::new("open_files", "open files and their limit", files),
     ]
 }

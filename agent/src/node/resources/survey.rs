@@ -1,4 +1,4 @@
-//! Which groups have to do with a point, in each hierarchy.
+//! Finds the groups of a point, and those above it, in each hierarchy.
 
 use super::{
     Tree,
@@ -12,42 +12,42 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Groups of a point that are looked into, those below its own included.
+/// The limit of groups of a point that are inspected, including those below its own.
 const MOST_GROUPS: usize = 64;
 
-/// Processes of a point that are told from others'.
+/// The limit of processes of a point that are distinguished from those of other owners.
 const MOST_MEMBERS: usize = 4_096;
 
-/// Where everything is on this node.
+/// The file system paths and controllers of this node.
 #[derive(Debug)]
 pub struct Places {
-    /// Where the cgroup2 tree is mounted.
+    /// The path where the cgroup2 tree is mounted.
     pub cgroup2: PathBuf,
-    /// Where `/proc` is.
+    /// The path of `/proc`.
     pub proc: PathBuf,
-    /// The cpu controller.
+    /// Where the cpu controller is.
     pub cpu: Place,
-    /// The memory controller.
+    /// Where the memory controller is.
     pub memory: Place,
 }
 
-/// What a group is to a point.
+/// The relation of a group to a point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Role {
-    /// All that it counts is the point's, and it is below no other such group.
+    /// It contains the point only, and is not below another such group.
     pub own: bool,
-    /// There are processes of the point directly in it.
+    /// Processes of the point are directly in it.
     pub holds: bool,
 }
 
-/// The groups of a point and those above them, and who is in them.
+/// The groups of a point, those above them, and the point's processes.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// By hierarchy and path.
+    /// The groups, by hierarchy and path.
     pub groups: BTreeMap<(Tree, String), Role>,
-    /// Its processes.
+    /// The processes of the point.
     pub pids: Vec<i32>,
-    /// Whether every process is in a group that is the point's own, in the hierarchy with the memory controller.
+    /// Whether every process is in a group that contains the point only, in the hierarchy with the memory controller.
     pub memory_is_own: bool,
 }
 
@@ -75,7 +75,7 @@ impl Places {
         }
     }
 
-    /// The directory of a group. `None` in a hierarchy that is not there.
+    /// The directory of a group. `None` in a hierarchy that does not exist on this node.
     pub fn directory(&self, tree: Tree, path: &str) -> Option<PathBuf> {
         let place = match tree {
             Tree::Unified => return Some(self.cgroup2.join(path.trim_start_matches('/'))),
@@ -88,7 +88,7 @@ impl Places {
         }
     }
 
-    /// Looks at the point that is these groups of the cgroup2 tree.
+    /// Surveys the point that consists of these groups of the cgroup2 tree.
     pub fn survey(&self, paths: &BTreeSet<&str>) -> Survey {
         let tops = topmost(paths);
         let homes = self.homes(&tops);
@@ -145,7 +145,7 @@ impl Places {
         homes
     }
 
-    /// The group of cgroup v1 that the processes of a cgroup2 group are in, by the first of them that lives. The root is none.
+    /// The cgroup v1 group of the processes of a cgroup2 group, by the first live one. `None` for the root.
     fn old_path(&self, hierarchy: &Hierarchy, controller: Controller, home: &Home) -> Option<String> {
         let text = |pid: &i32| fs::read_to_string(self.proc.join(pid.to_string()).join("cgroup")).ok();
         let text = home.pids.iter().find_map(text)?;
@@ -154,7 +154,7 @@ impl Places {
 
     fn old_memory(&self, hierarchy: &Hierarchy, homes: &[Home], survey: &mut Survey) {
         let members: HashSet<i32> = survey.pids.iter().copied().collect();
-        // A container runtime, and systemd, give a group the same path in all hierarchies. Else somebody else may be in it.
+        // Container runtimes and systemd give a group the same path in all hierarchies. If it differs, other owners may be in it.
         let alone = |path: &str, home: &Home| {
             let directory = hierarchy.directory(path);
             path == home.path
@@ -196,14 +196,14 @@ impl Survey {
 
 fn pids_in(directory: &Path) -> Vec<i32> {
     let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    // 0 stands for a process that this one's process namespace does not show.
+    // 0 stands for a process that is not visible in this process's PID namespace.
     let pids = text.lines().filter_map(|line| line.parse().ok());
     pids.filter(|pid| *pid > 0).collect()
 }
 
-/// The names of the groups directly below.
+/// The names of the groups directly below a group.
 fn children(directory: &Path) -> impl Iterator<Item = String> {
-    // Most have none, and a cgroup's directory has a link for each.
+    // Most groups have none; the directory of a cgroup has one hard link more for each.
     let none = fs::metadata(directory).is_ok_and(|metadata| metadata.nlink() == 2);
     let entries = (!none).then(|| fs::read_dir(directory).ok()).flatten();
     entries

@@ -1,4 +1,4 @@
-//! The forms that the kernel's files have in common.
+//! Parsers of formats that several of the kernel's files have in common.
 
 /// The number in the line `<key> <number>`, or `<key>: <number> kB`.
 pub fn value(text: &str, key: &str) -> Option<u64> {
@@ -11,7 +11,7 @@ pub fn value(text: &str, key: &str) -> Option<u64> {
     })
 }
 
-/// The numbers between the separators; `None` in the place of what is no number.
+/// The numbers between the separators; `None` for an item that is not a number.
 pub fn numbers(text: &str, separator: char) -> impl Iterator<Item = Option<u64>> {
     text.split(separator).map(|word| word.trim().parse().ok())
 }

@@ -1,31 +1,31 @@
-//! Groups in groups: by their paths below the root, each with a leading slash.
+//! Nested groups, by their paths below the root, each with a leading slash.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The group and those above it, without the root: `/a/b`, `/a`.
+/// A group and those above it, without the root: `/a/b`, `/a`.
 pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     let path = path.trim_end_matches('/');
     std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above))
         .filter(|path| !path.is_empty())
 }
 
-/// Those among them that are below no other one.
+/// The groups that are not below another one.
 pub fn topmost<'a>(paths: &BTreeSet<&'a str>) -> Vec<&'a str> {
     let below = |path: &str| ancestors(path).skip(1).any(|above| paths.contains(above));
     paths.iter().copied().filter(|path| !below(path)).collect()
 }
 
-/// One group on the way to a limit.
+/// A group of a point, or above it, with its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Level {
-    /// What it may use, with all that is below it.
+    /// The limit of the group together with all groups below it.
     pub limit: Option<f64>,
-    /// Whether there are processes in it that no further group holds.
+    /// Whether processes are directly in it, rather than in a group below.
     pub holds: bool,
 }
 
-/// What all these groups together may use: each no more than its own limit, and than what the groups below it may. `None`
-/// when something in them has no limit.
+/// What all these groups together may use: each at most its own limit, and the sum of what the groups below it may use. `None`
+/// when a part of them has no limit.
 pub fn allowed(levels: &BTreeMap<&str, Level>) -> Option<f64> {
     let tops = levels
         .keys()
@@ -105,11 +105,11 @@ mod tests {
         let mut bounded = two;
         bounded[0].1 = Some(2.5);
         assert_eq!(of(&bounded), Some(2.5));
-        // Beside a limited group there is one that may use all.
+        // In addition to a limited group, there is one without a limit.
         let mut open = two;
         open[2].1 = None;
         assert_eq!(of(&open), None);
-        // Processes beside the limited groups.
+        // Processes outside of the limited groups.
         let mut beside = two;
         beside[0].2 = true;
         assert_eq!(of(&beside), None);
