@@ -6,9 +6,11 @@
 mod services;
 
 use super::{
+    istio::trust_domain_of_mesh_config,
+    meshes::Meshes,
     objects::{ConfigMap, Meta, Namespace, Node, Pod, Service},
     pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid},
-    principal::{Meshes, principal_of, service_account, trust_domain_of_mesh_config},
+    principal::principal_of,
     source::{Source, SourceStatus},
 };
 use crate::{
@@ -282,7 +284,7 @@ impl Directory {
             namespace: facts.namespace.clone(),
             kind,
             name: facts.workload.clone(),
-            service_account: service_account(pod).to_owned(),
+            service_account: pod.spec.service_account().to_owned(),
             principal,
         };
         let workload = intern(&mut self.workloads, workload);

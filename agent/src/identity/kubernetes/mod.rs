@@ -6,6 +6,10 @@
 mod access;
 mod backoff;
 pub mod directory;
+mod istio;
+mod kuma;
+mod linkerd;
+mod meshes;
 pub mod objects;
 mod pod;
 mod principal;
@@ -17,7 +21,7 @@ mod try_out;
 mod workload;
 
 pub use directory::{Directory, LocalPod, REMEMBERED, Setup, Sizes};
-pub use principal::Meshes;
+pub use meshes::Meshes;
 pub use shared::Shared;
 pub use source::{Source, SourceStatus};
 pub use try_out::try_out;

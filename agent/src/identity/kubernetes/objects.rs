@@ -266,6 +266,26 @@ impl PodSpec {
     pub fn all_containers(&self) -> impl Iterator<Item = &ContainerSpec> {
         self.init_containers.iter().chain(&self.containers)
     }
+
+    /// Whether it has a container of this name.
+    pub fn has(&self, container: &str) -> bool {
+        self.all_containers().any(|spec| spec.name == container)
+    }
+
+    /// The value of an environment variable of a container, when it is given in the object.
+    pub fn variable(&self, container: &str, name: &str) -> Option<&str> {
+        self.all_containers()
+            .find(|spec| spec.name == container)?
+            .variable(name)
+    }
+
+    /// The service account that it runs as.
+    pub fn service_account(&self) -> &str {
+        match self.service_account_name.as_str() {
+            "" => "default",
+            name => name,
+        }
+    }
 }
 
 impl ContainerSpec {

@@ -1,157 +1,29 @@
-//! A pod's identity in its mesh's own form.
-//!
-//! Istio and SPIRE: `spiffe://<trust domain>/ns/<namespace>/sa/<service account>`
-//! (<https://istio.io/latest/docs/concepts/security/#secure-naming>). Kuma: `spiffe://<mesh>/<service>`, or with MeshIdentity
-//! `spiffe://<mesh>.<zone>.mesh.local/ns/<namespace>/sa/<service account>`. Linkerd:
-//! `<service account>.<namespace>.serviceaccount.identity.<control plane's namespace>.<trust domain>`.
+//! A pod's identity in its mesh's own form: each mesh is asked in turn.
 
-use super::objects::{Meta, Pod};
-use crate::identity::spiffe;
-
-/// What the meshes of this cluster are called.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Meshes {
-    /// The trust domain that the user gave, or that the mesh's own config map has.
-    pub trust_domain: Option<String>,
-    /// Kuma's zone: with it, Kuma's identities are those of MeshIdentity.
-    pub kuma_zone: Option<String>,
-}
-
-/// The trust domain of meshes that nobody gave another one.
-pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
-
-impl Meshes {
-    fn trust_domain<'a>(&'a self, pod: &'a Pod) -> &'a str {
-        let injected = || {
-            let proxies = ["istio-proxy", "agentgateway"].into_iter();
-            let mut named = proxies.filter_map(|container| variable(pod, container, "TRUST_DOMAIN"));
-            named.find(|domain| !domain.contains('$'))
-        };
-        self.trust_domain
-            .as_deref()
-            .or_else(injected)
-            .unwrap_or(DEFAULT_TRUST_DOMAIN)
-    }
-}
+use super::{
+    istio, kuma, linkerd,
+    meshes::Meshes,
+    objects::{Meta, Pod},
+};
 
 /// The principal of a pod; empty when it is in no mesh, or in one whose form of identity cannot be told from here. `service`
 /// gives the name and port of a service in front of the pod.
 pub fn principal_of(
     pod: &Pod,
-    namespace_meta: Option<&Meta>,
+    namespace: Option<&Meta>,
     meshes: &Meshes,
     service: impl FnOnce() -> Option<(String, u16)>,
 ) -> String {
-    if has(pod, "kuma-sidecar") {
-        return of_kuma(pod, namespace_meta, meshes, service);
-    }
-    if has(pod, "linkerd-proxy") {
-        return of_linkerd(pod, meshes);
-    }
-    if in_istio(pod, namespace_meta) {
-        return spiffe(meshes.trust_domain(pod), &pod.metadata.namespace, service_account(pod));
-    }
-    String::new()
-}
-
-fn of_kuma(
-    pod: &Pod,
-    namespace_meta: Option<&Meta>,
-    meshes: &Meshes,
-    service: impl FnOnce() -> Option<(String, u16)>,
-) -> String {
-    let namespace = &pod.metadata.namespace;
-    const MESH: &str = "kuma.io/mesh";
-    let said = |meta: &'_ Meta| meta.label(MESH).or_else(|| meta.annotation(MESH)).map(str::to_owned);
-    let mesh = variable(pod, "kuma-sidecar", "KUMA_DATAPLANE_MESH")
-        .map(str::to_owned)
-        .or_else(|| said(&pod.metadata))
-        .or_else(|| said(namespace_meta?))
-        .unwrap_or_else(|| "default".to_owned());
-    if let Some(zone) = &meshes.kuma_zone {
-        return spiffe(&format!("{mesh}.{zone}.mesh.local"), namespace, service_account(pod));
-    }
-    // `kuma.io/service` as Kuma's controller makes it from the first service, or without one from the pod's name.
-    let service = service().map_or_else(
-        || format!("{}_{namespace}_svc", pod.metadata.name),
-        |(name, port)| format!("{name}_{namespace}_svc_{port}"),
-    );
-    format!("spiffe://{mesh}/{service}")
-}
-
-fn of_linkerd(pod: &Pod, meshes: &Meshes) -> String {
-    let (namespace, account) = (&pod.metadata.namespace, service_account(pod));
-    const MIDDLE: &str = ".serviceaccount.identity.";
-    let own = variable(pod, "linkerd-proxy", "LINKERD2_PROXY_IDENTITY_LOCAL_NAME");
-    // The first half is for the kubelet to fill in, the second is not.
-    let plane = own
-        .and_then(|name| name.split_once(MIDDLE))
-        .map(|(_, plane)| plane.to_owned())
-        .filter(|plane| !plane.contains('$'))
-        .unwrap_or_else(|| {
-            let or = |name, default| variable(pod, "linkerd-proxy", name).unwrap_or(default);
-            let domain = meshes.trust_domain.as_deref();
-            let domain = domain.unwrap_or_else(|| or("_l5d_trustdomain", DEFAULT_TRUST_DOMAIN));
-            format!("{}.{domain}", or("_l5d_ns", "linkerd"))
-        });
-    format!("{account}.{namespace}{MIDDLE}{plane}")
-}
-
-/// The service account of a pod.
-pub fn service_account(pod: &Pod) -> &str {
-    match pod.spec.service_account_name.as_str() {
-        "" => "default",
-        name => name,
-    }
-}
-
-/// By sidecar, as one of Istio's own proxies, or because a ztunnel captures it.
-fn in_istio(pod: &Pod, namespace: Option<&Meta>) -> bool {
-    let meta = &pod.metadata;
-    let class = meta.label("gateway.networking.k8s.io/gateway-class-name");
-    has(pod, "istio-proxy")
-        || class.is_some_and(|class| class.starts_with("istio"))
-        || meta.annotation("sidecar.istio.io/status").is_some()
-        || meta.annotation("ambient.istio.io/redirection") == Some("enabled")
-        // Not captured yet, or by a ztunnel that leaves no mark.
-        || {
-            const MODE: &str = "istio.io/dataplane-mode";
-            let mode = meta.label(MODE).or_else(|| namespace?.label(MODE));
-            mode == Some("ambient") && !pod.spec.host_network
-        }
-}
-
-fn has(pod: &Pod, container: &str) -> bool {
-    pod.spec.all_containers().any(|spec| spec.name == container)
-}
-
-fn variable<'a>(pod: &'a Pod, container: &str, name: &str) -> Option<&'a str> {
-    pod.spec
-        .all_containers()
-        .find(|spec| spec.name == container)?
-        .variable(name)
-}
-
-/// The trust domain in Istio's mesh configuration, the value `mesh` of its config map (YAML).
-///
-/// # Errors
-/// A sentence.
-pub fn trust_domain_of_mesh_config(mesh: &str) -> Result<Option<String>, String> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct MeshConfig {
-        trust_domain: Option<String>,
-    }
-    if mesh.trim().is_empty() {
-        return Ok(None);
-    }
-    let config: MeshConfig = serde_saphyr::from_str(mesh).map_err(|error| format!("its field mesh: {error}"))?;
-    Ok(config.trust_domain.filter(|domain| !domain.is_empty()))
+    kuma::principal(pod, namespace, meshes, service)
+        .or_else(|| linkerd::principal(pod, meshes))
+        .or_else(|| istio::principal(pod, namespace, meshes))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use istio::trust_domain_of_mesh_config;
     use narrows_testbed::kubernetes::manifests;
 
     fn principal(manifest: &str, meshes: &Meshes, service: Option<(&str, u16)>) -> String {
@@ -163,7 +35,7 @@ mod tests {
 
     fn account(manifest: &str) -> (String, String) {
         let pod: Pod = serde_json::from_value(manifests::pod(manifest)).expect("a pod");
-        (pod.metadata.namespace.clone(), service_account(&pod).to_owned())
+        (pod.metadata.namespace.clone(), pod.spec.service_account().to_owned())
     }
 
     #[test]

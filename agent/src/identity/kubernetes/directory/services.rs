@@ -4,7 +4,10 @@
 use crate::{
     identity::{
         Identity, Workload,
-        kubernetes::objects::{Meta, Service},
+        kubernetes::{
+            istio::WaypointChoice,
+            objects::{Meta, Service},
+        },
     },
     points::{PodFacts, Point},
 };
@@ -35,38 +38,10 @@ struct ServiceRecord {
     selector: Vec<(String, String)>,
     port: u16,
     /// What it says of its waypoint.
-    waypoint: Choice,
+    waypoint: WaypointChoice,
     addresses: Vec<IpAddr>,
     /// Who is behind it, once somebody has asked; forgotten when a group of its namespace comes or goes.
     behind: OnceLock<Identity>,
-}
-
-/// What an object says of the waypoint that stands before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Choice {
-    /// It says nothing.
-    Silent,
-    /// That there is to be none.
-    None,
-    /// Its name, with its namespace.
-    Waypoint(String),
-}
-
-impl Choice {
-    fn of(meta: &Meta) -> Self {
-        Self::in_labels(&meta.namespace, |name| meta.label(name))
-    }
-
-    fn in_labels<'a>(namespace: &str, label: impl Fn(&str) -> Option<&'a str>) -> Self {
-        match label("istio.io/use-waypoint") {
-            None => Self::Silent,
-            Some("none" | "") => Self::None,
-            Some(name) => {
-                let namespace = label("istio.io/use-waypoint-namespace").unwrap_or(namespace);
-                Self::Waypoint(format!("{namespace}/{name}"))
-            }
-        }
-    }
 }
 
 /// What a namespace has in it: its pods, by what they share, and its services.
@@ -222,11 +197,11 @@ impl Services {
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
             port: spec.ports.first().map_or(0, |port| port.port),
-            waypoint: Choice::of(&service.metadata),
+            waypoint: WaypointChoice::of(&service.metadata),
             addresses: addresses.into_iter().collect(),
             behind: OnceLock::new(),
         };
-        if record.waypoint != Choice::Silent {
+        if record.waypoint != WaypointChoice::Silent {
             self.with_waypoints.insert(key);
         }
         let namespace = record.namespace.as_str().into();
@@ -237,13 +212,13 @@ impl Services {
     /// The waypoints through one of which a pod is to be reached: those that the pod and its services name; when these say nothing,
     /// that of the namespace (<https://istio.io/latest/docs/ambient/usage/waypoint/#useawaypoint>).
     pub fn waypoints_of(&self, facts: &PodFacts, namespace: Option<&Meta>) -> Vec<String> {
-        let own = Choice::in_labels(&facts.namespace, |name| facts.labels.get(name).map(String::as_str));
+        let own = WaypointChoice::in_labels(&facts.namespace, |name| facts.labels.get(name).map(String::as_str));
         let services = (self.with_waypoints.iter())
             .filter_map(|key| self.services.get(key))
             .filter(|service| service.namespace == facts.namespace && service.selects(&facts.labels));
         let choices: Vec<_> = services.map(|service| service.waypoint.clone()).chain([own]).collect();
-        let choices = if choices.iter().all(|choice| *choice == Choice::Silent) {
-            let of = |meta: &Meta| Choice::in_labels(&facts.namespace, |name| meta.label(name));
+        let choices = if choices.iter().all(|choice| *choice == WaypointChoice::Silent) {
+            let of = |meta: &Meta| WaypointChoice::in_labels(&facts.namespace, |name| meta.label(name));
             namespace.map(of).into_iter().collect()
         } else {
             choices
@@ -251,8 +226,8 @@ impl Services {
         let named: BTreeSet<String> = choices
             .into_iter()
             .filter_map(|choice| match choice {
-                Choice::Waypoint(name) => Some(name),
-                Choice::Silent | Choice::None => None,
+                WaypointChoice::Waypoint(name) => Some(name),
+                WaypointChoice::Silent | WaypointChoice::None => None,
             })
             .collect();
         named.into_iter().collect()
