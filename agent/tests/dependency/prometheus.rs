@@ -177,7 +177,7 @@ fn reports(prometheus: &Prometheus, agent: &Agent) {
         report(&["--prometheus", &all, "--window", "1m", "--format", "json"]),
     );
     for part in [
-        "Look first at waypoint shop/waypoint: 4 workloads depend on it, 3 of them without another way out.",
+        "Most critical: waypoint shop/waypoint. 4 workloads depend on it, 3 of them without another way out.",
         "2 on 2 nodes",
         "- Without any way out: shop/a, shop/c, shop/d.",
         "Lose a part of their connections: shop/b (",
@@ -196,7 +196,7 @@ fn reports(prometheus: &Prometheus, agent: &Agent) {
     // One node knows its own two callers, and not how many instances there are elsewhere.
     let one = format!("http://{}", agent.address());
     let markdown = report(&["--agent", &one]);
-    for part in ["One node is seen.", "1 on 1 node", "shop/a (100 %)"] {
+    for part in ["Only one node is covered.", "1 on 1 node", "shop/a (100 %)"] {
         assert!(
             markdown.contains(part) || markdown.contains("Without any way out: shop/a"),
             "{part}\n{markdown}"
