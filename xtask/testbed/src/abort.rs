@@ -1,4 +1,4 @@
-//! The other way to end a connection.
+//! Ending a connection by a reset.
 
 use std::net::TcpStream;
 
@@ -10,7 +10,7 @@ pub(crate) fn abort(stream: TcpStream) {
         l_onoff: 1,
         l_linger: 0,
     };
-    // On a socket that is already gone there is nothing left to reset.
+    // If this fails, the connection has ended already.
     let _gone = setsockopt(&stream, sockopt::Linger, &linger);
     drop(stream);
 }

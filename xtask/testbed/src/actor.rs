@@ -1,8 +1,8 @@
-//! Actors: parts of the miniature mesh that run as processes of their own (`narrows-actor`).
+//! Actors: parts of the miniature mesh that run as separate processes (`narrows-actor`).
 //!
-//! An actor writes `ready` to stdout when it listens or has started; a line `tally` on its stdin makes it write its
-//! tally as one line of JSON, and a line `stop`, or the end of stdin, makes it finish what is under way, write its
-//! tally a last time and end.
+//! An actor writes `ready` to stdout when it listens or has started. On a line `tally` on its stdin it writes its
+//! tally as one line of JSON. On a line `stop`, or at the end of stdin, it finishes its connections, writes its
+//! tally a last time and exits.
 
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::marker::PhantomData;
@@ -24,7 +24,7 @@ use crate::process::{Child, Placement};
 use crate::tools;
 use crate::workload::Workload;
 
-/// How long an actor may take to end after its last tally.
+/// How long an actor may take to exit after its last tally.
 const END: Duration = Duration::from_secs(5);
 
 /// A running actor that keeps a tally of type `T`.
@@ -55,7 +55,7 @@ impl Actor<ClientTally> {
 }
 
 impl Actor<PaceTally> {
-    /// Starts a closed-loop client, wherever that is to be.
+    /// Starts a closed-loop client at a placement.
     pub fn steady(place: &Placement<'_>, pace: &Pace) -> Result<Self> {
         let mut command = Command::new(tools::actor()?);
         command.args(["steady", &pace.target.to_string()]);
@@ -77,7 +77,7 @@ impl Actor<ServerTally> {
         Self::server_at(&workload.into(), address, behaviour)
     }
 
-    /// Starts a server anywhere, and returns when it listens.
+    /// Starts a server at a placement, and returns when it listens.
     pub fn server_at(place: &Placement<'_>, address: SocketAddr, behaviour: Behaviour) -> Result<Self> {
         let mut command = Command::new(tools::actor()?);
         command.args(["server", &address.to_string()]);
@@ -90,7 +90,7 @@ impl Actor<ServerTally> {
 }
 
 impl Actor<()> {
-    /// Starts something that uses resources, in a cgroup and within its limits, and returns when it has them.
+    /// Starts a process that uses resources, in a cgroup and within its limits, and returns when it has allocated them.
     pub fn burden(weight: Weight, cgroup: &Cgroup, limits: Option<&Limits>) -> Result<Self> {
         let mut command = Command::new(tools::actor()?);
         command.args(weight.arguments());
@@ -114,7 +114,7 @@ impl<T: DeserializeOwned> Actor<T> {
         Self::place(command, &Placement::new(netns, cgroup))
     }
 
-    /// Like [`Actor::run`], with all that a placement says.
+    /// Like [`Actor::run`], at a placement.
     pub fn place(mut command: Command, place: &Placement<'_>) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = place.spawn(&mut command)?;
@@ -127,19 +127,16 @@ impl<T: DeserializeOwned> Actor<T> {
             tally: PhantomData,
         };
         let line = actor.line().with_context(|| format!("start actor {command:?}"))?;
-        ensure!(
-            line == "ready",
-            "actor {command:?} said {line:?} instead of being ready"
-        );
+        ensure!(line == "ready", "actor {command:?} wrote {line:?} instead of `ready`");
         Ok(actor)
     }
 
-    /// Its process id.
+    /// The process id of the actor.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The process, e.g. to hold it up.
+    /// The process, e.g. to pause it.
     pub fn process(&self) -> &Child {
         &self.child
     }
@@ -154,11 +151,11 @@ impl<T: DeserializeOwned> Actor<T> {
         self.ask("tally")
     }
 
-    /// Finishes what is under way and ends; the tally is complete then.
+    /// Lets the actor finish its connections and exit; returns the complete tally.
     pub fn stop(mut self) -> Result<T> {
         let tally = self.ask("stop")?;
         let status = self.child.ended(END)?;
-        ensure!(status.success(), "an actor ended with {status}");
+        ensure!(status.success(), "an actor exited with {status}");
         Ok(tally)
     }
 
@@ -171,7 +168,7 @@ impl<T: DeserializeOwned> Actor<T> {
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
-        ensure!(!line.is_empty(), "the actor ended; its stderr says why");
+        ensure!(!line.is_empty(), "the actor exited; its stderr has the reason");
         Ok(line.trim_end().to_owned())
     }
 }
@@ -189,7 +186,7 @@ pub fn answer<T: Serialize>(tally: impl Fn() -> T) -> Result<()> {
     Ok(())
 }
 
-/// Writes one line of the actor's own side; without a listener, who then has ended first, it goes unsaid.
+/// Writes a line to the parent; ignores the error if the parent has exited.
 pub fn say(line: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {

@@ -16,20 +16,20 @@ use crate::process::{self, Child};
 use crate::scrape::Metrics;
 use crate::{http, wait};
 
-/// How long the agent may take to load its programs, and to show something that a test waits for.
+/// How long the agent may take to load its programs, and to export what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Counts the agent's ticks.
 const TICKS: &str = "narrows_tick_seconds_count";
 
-/// A running `narrows agent`; stopped when the guard goes away.
+/// A running `narrows agent`; stopped when the guard is dropped.
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
     address: SocketAddr,
     // Holds the inventory, the log and stdout.
     directory: TempDir,
-    /// The network that it is asked from; none for that of whoever asks.
+    /// The network namespace from which requests are sent; `None` for the caller's.
     network: Option<File>,
 }
 
@@ -56,13 +56,13 @@ impl Agent {
         fs::write(&inventory_file, inventory)?;
         let mut command = Command::new(binary);
         command.arg("agent").arg("--inventory").arg(&inventory_file);
-        // Whoever runs the tests may have a cluster of their own.
+        // The user who runs the tests may have access to a real cluster.
         command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
         Self::launch(command, address, directory, extra_args)
     }
 
-    /// Starts `command`, an agent that listens on `address`, in a container, and returns when it is ready. All questions to
-    /// it are asked from within its network.
+    /// Starts `command`, an agent that listens on `address`, in a container, and returns when it is ready. All requests to
+    /// it are sent from within its network.
     pub fn start_in_container(
         mut command: Command,
         address: SocketAddr,
@@ -85,7 +85,8 @@ impl Agent {
         if !extra_args.iter().any(|arg| arg.starts_with("--interval")) {
             command.args(["--interval", "0.2"]);
         }
-        // What one agent leaves would be found by the next one, of another test. A variable, as builds from before do not know the flag.
+        // The agent of another test must not find the pinned programs of this one. A variable, as older builds do not know the
+        // flag.
         if !extra_args.contains(&"--pins") {
             command.env("NARROWS_NO_PIN", "true");
         }
@@ -126,17 +127,17 @@ impl Agent {
         });
         match ready {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(status)) => bail!("the agent ended before it was ready ({status}):\n{}", self.stderr()),
+            Ok(Err(status)) => bail!("the agent exited before it was ready ({status}):\n{}", self.stderr()),
             Err(error) => Err(error.context(self.stderr())),
         }
     }
 
-    /// Where it serves `/metrics`.
+    /// The address at which it serves `/metrics`.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process id.
+    /// The process id of the agent.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -151,7 +152,7 @@ impl Agent {
         fs::read_to_string(self.directory.path().join("stdout")).unwrap_or_default()
     }
 
-    /// A scrape.
+    /// Scrapes the agent once.
     ///
     /// # Panics
     /// When the agent does not answer, with its log.
@@ -178,7 +179,7 @@ impl Agent {
         }))
     }
 
-    /// Waits until a tick that began after the call is complete, and returns what it shows.
+    /// Waits until a tick that began after the call is complete, and returns a scrape.
     ///
     /// # Panics
     /// When that does not happen in time, with the agent's log.
@@ -190,7 +191,7 @@ impl Agent {
     pub fn try_settle(&self) -> Result<Metrics> {
         let ticks = |metrics: &Metrics| metrics.sum(TICKS, &[]);
         let now = ticks(&self.fetch()?);
-        // The tick that is under way may have begun before the call; the one after it did not.
+        // The current tick may have begun before the call; the next one did not.
         wait::until("two more ticks of the agent", PATIENCE, || match self.fetch() {
             Ok(metrics) if ticks(&metrics) < now + 2.0 => None,
             settled => Some(settled),
@@ -212,12 +213,12 @@ impl Agent {
         })
     }
 
-    /// Ends the agent as a service manager would: SIGTERM, and SIGKILL when that does not help.
+    /// Stops the agent as a service manager would: SIGTERM, then SIGKILL if it does not exit.
     pub fn stop(mut self) -> Result<ExitStatus> {
         self.child.stop()
     }
 
-    /// Ends the agent without giving it a chance to clean up (SIGKILL).
+    /// Kills the agent without a chance to clean up (SIGKILL).
     pub fn kill(mut self) -> Result<ExitStatus> {
         self.child.kill_now()
     }
@@ -238,7 +239,7 @@ fn ask<R: Send>(network: Option<&File>, question: impl FnOnce() -> R + Send) -> 
     }
 }
 
-/// A port of the loopback that nobody listens on.
+/// A free port of the loopback address.
 pub(crate) fn free_address() -> Result<SocketAddr> {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // The listener is closed at the end of the expression, and the port free again.

@@ -1,4 +1,4 @@
-//! Certificates made at run time, as a mesh's own authority would.
+//! Certificates that are issued at run time, as by a mesh's own certificate authority.
 
 use anyhow::Result;
 use rcgen::string::Ia5String;
@@ -8,7 +8,7 @@ use rcgen::{
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// The name that every certificate is for, so that a client can check it whatever address it calls.
+/// The name in every certificate, which clients verify whatever address they call.
 pub const NAME: &str = "proxy.test";
 
 /// A certificate authority; two of them do not trust each other.
@@ -20,16 +20,16 @@ pub struct Authority {
 /// A certificate with its key, for either end.
 #[derive(Debug)]
 pub struct Identity {
-    /// The certificate.
+    /// The certificate, in PEM.
     pub certificate_pem: String,
-    /// Its key.
+    /// The private key, in PEM.
     pub key_pem: String,
     certificate: CertificateDer<'static>,
     key: Vec<u8>,
 }
 
 impl Authority {
-    /// Makes one.
+    /// Creates an authority with this name.
     pub fn new(name: &str) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,7 +39,7 @@ impl Authority {
         Ok(Self { issuer })
     }
 
-    /// Its own certificate, to be trusted.
+    /// Its own certificate in PEM, which others can trust.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }

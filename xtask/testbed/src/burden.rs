@@ -1,4 +1,4 @@
-//! Something that keeps a machine busy: processor time, memory, open files.
+//! A process that uses resources: CPU time, memory, open files.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use std::{hint, io};
 
 use anyhow::{Context as _, Result};
 
-/// How much of each.
+/// How much of each resource it uses.
 #[derive(Debug, Default, Clone, Copy, clap::Args)]
 pub struct Weight {
     /// Threads that are never idle.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
-    /// Bytes of memory that it holds.
+    /// Bytes of memory that it allocates.
     #[arg(long, default_value_t = 0)]
     pub memory_bytes: usize,
     /// Files that it opens.
@@ -34,7 +34,7 @@ impl Weight {
     }
 }
 
-/// A burden while it lasts: until the guard goes away.
+/// Used resources; released when the guard is dropped.
 #[derive(Debug)]
 pub struct Burden {
     threads: Vec<JoinHandle<()>>,
@@ -44,7 +44,7 @@ pub struct Burden {
 }
 
 impl Burden {
-    /// Takes it up. All of the memory and the files is taken when this returns.
+    /// Starts to use the resources. All memory is allocated and all files are open when this returns.
     pub fn new(weight: Weight) -> Result<Self> {
         let done = Arc::new(AtomicBool::new(false));
         let burn = |_| {
@@ -58,7 +58,7 @@ impl Burden {
         let files = (0..weight.files).map(|_| File::open("/dev/null"));
         Ok(Self {
             _files: files.collect::<io::Result<_>>().context("open files")?,
-            // Not zero: pages of zeros are no pages yet.
+            // Not zero: the kernel allocates pages of zeros only when they are written to.
             _memory: vec![1; weight.memory_bytes],
             threads: (0..weight.threads).map(burn).collect::<io::Result<_>>()?,
             done,

@@ -17,11 +17,11 @@ use crate::{fork, wait};
 /// How long killed processes may take to leave their cgroup.
 const EMPTY: Duration = Duration::from_secs(5);
 
-/// Directories that this process made; also held while directories come and go, so that nobody makes a child of a
-/// parent that is on its way out.
+/// Directories that this process created; also locked while directories are created or removed, so that no thread creates a child
+/// of a directory that is being removed.
 static MADE: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
 
-/// Where the cgroup2 hierarchy is mounted (on hybrid systems not `/sys/fs/cgroup` itself).
+/// The mount point of the cgroup2 hierarchy (on hybrid systems not `/sys/fs/cgroup` itself).
 pub fn root() -> PathBuf {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
@@ -48,7 +48,7 @@ pub fn unique(prefix: &str) -> String {
     )
 }
 
-/// The directory of the cgroup that this process was in when the testbed first asked.
+/// The directory of the cgroup that this process was in at the first call.
 pub(crate) fn home() -> PathBuf {
     static HOME: OnceLock<PathBuf> = OnceLock::new();
     HOME.get_or_init(|| current().expect("this process is in a cgroup2 group"))
@@ -64,7 +64,7 @@ fn current() -> io::Result<PathBuf> {
     Ok(root().join(path))
 }
 
-/// A cgroup; everything in it is killed and it is removed when the guard goes away.
+/// A cgroup; when the guard is dropped, all its processes are killed and it is removed.
 #[derive(Debug)]
 pub struct Cgroup {
     path: String,
@@ -73,7 +73,7 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes the cgroup `path` (`top/leaf`) below the root of the hierarchy, with the parents it needs.
+    /// Creates the cgroup `path` (`top/leaf`) below the root of the hierarchy, with missing parents.
     pub fn new(path: &str) -> Result<Self> {
         require_root()?;
         home();
@@ -115,20 +115,20 @@ impl Cgroup {
         &self.directory
     }
 
-    /// Runs `work` while this whole process is in the cgroup, then moves it back. Of what the testbed starts meanwhile, only what
-    /// belongs there is still inside when this returns.
+    /// Runs `work` while this whole process is in the cgroup, then moves it back. Of the processes that the testbed starts
+    /// meanwhile, only those that belong to the cgroup are still in it when this returns.
     ///
-    /// A socket belongs to the cgroup its creator was in, and an accepted one to that of its listener, so sockets
-    /// made in `work` keep this owner. One thread at a time: do not nest.
+    /// A socket belongs to the cgroup in which it was created, and an accepted one to that of its listener, so sockets
+    /// that `work` creates keep this owner. One thread at a time: do not nest calls.
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         let _turn = Turn::take();
         let before = current().expect("this process is in a cgroup2 group");
-        move_here(&self.directory).expect("root may move its own process into a cgroup it made");
+        move_here(&self.directory).expect("root may move its own process into a cgroup that it created");
         let _back = Back(before);
         work()
     }
 
-    /// The processes inside.
+    /// The ids of the processes in it.
     pub fn pids(&self) -> Vec<u32> {
         let text = fs::read_to_string(self.directory.join("cgroup.procs")).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
@@ -142,7 +142,7 @@ impl Drop for Cgroup {
         let made = made.get_or_insert_default();
         made.remove(&self.directory);
         for parent in self.directory.ancestors().skip(1) {
-            // A parent with other children stays: its last child takes it along.
+            // A parent with other children is kept: it is removed with its last child.
             if !made.contains(parent) || fs::remove_dir(parent).is_err() {
                 break;
             }
@@ -151,7 +151,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// Kills everything in a cgroup directory, waits a bounded time until it is empty, and removes it.
+/// Kills all processes in a cgroup directory, waits a bounded time until it is empty, and removes it.
 pub fn remove(directory: &Path) {
     let _gone = fs::write(directory.join("cgroup.kill"), "1");
     let what = format!("cgroup {} to be empty", directory.display());
@@ -162,13 +162,13 @@ pub fn remove(directory: &Path) {
     });
 }
 
-/// Removes a cgroup directory with all that is below it.
+/// Removes a cgroup directory with all cgroups below it.
 pub fn remove_tree(directory: &Path) {
     remove_children(directory);
     remove(directory);
 }
 
-/// Removes all that is below a cgroup directory, and kills what is in it.
+/// Removes all cgroups below a cgroup directory, and kills the processes in it.
 pub fn remove_children(directory: &Path) {
     let _gone = fs::write(directory.join("cgroup.kill"), "1");
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -192,12 +192,12 @@ struct Back(PathBuf);
 impl Drop for Back {
     fn drop(&mut self) {
         move_here(&self.0).expect("the process may return to the cgroup it came from");
-        // Those that other threads have begun meanwhile began in here.
+        // Children that other threads have started meanwhile were started in this cgroup.
         fork::wait_for_exec();
     }
 }
 
-/// The right to move this process: its cgroup is one for all its threads.
+/// The right to move this process: all its threads are in the same cgroup.
 struct Turn;
 
 static TAKEN: Mutex<bool> = Mutex::new(false);

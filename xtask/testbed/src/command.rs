@@ -1,7 +1,7 @@
-//! Programs that a test runs for itself, which belong to none of its workloads.
+//! Programs that a test runs for its own purposes, outside of its workloads.
 //!
 //! Use these instead of the methods of [`Command`], whose child stays in whatever cgroup a thread of this process has
-//! [entered](crate::cgroup::Cgroup::enter) at that moment: it would count as a part of somebody else's workload, and be killed with it.
+//! [entered](crate::cgroup::Cgroup::enter) at that moment: it would count as a part of another workload, and be killed with it.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -15,7 +15,7 @@ use crate::{cgroup, fork};
 /// Starts a program in the cgroup that this process itself was started in. Use a fresh `command` for each.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
     let members = cgroup::home().join("cgroup.procs");
-    // Who may not write there has never left, as it could not have come back.
+    // A process that may not write there has never left this cgroup, as it could not have returned.
     if let Ok(members) = OpenOptions::new().write(true).open(members) {
         // SAFETY: one system call between fork and exec, with a file that was opened before.
         unsafe { command.pre_exec(move || (&members).write_all(b"0")) };
@@ -39,7 +39,7 @@ pub(crate) fn run(command: &mut Command, input: Option<&str>) -> Result<String> 
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(command).with_context(|| format!("start {line}"))?;
     if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
-        // A program that ends early shows in its status, which says more than a broken pipe.
+        // The exit status of a program that exits early is more informative than a broken pipe.
         let _closed = pipe.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().with_context(|| line.clone())?;

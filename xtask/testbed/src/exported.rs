@@ -1,8 +1,9 @@
-//! Names of series that a document mentions.
+//! Names of series in documents.
 
 use std::collections::BTreeSet;
 
-/// All names of series in a text: words that begin with `narrows_` or `narrows:`. A word that ends with `_` or `*` stands for several.
+/// All names of series in a text: words that begin with `narrows_` or `narrows:`. A word that ends with `_` or `*` stands for
+/// several.
 pub fn mentioned(text: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':' || c == '*';
     text.split(|c| !word(c))

@@ -1,4 +1,4 @@
-//! The dashboards of `deploy/grafana`, as far as their queries go.
+//! The dashboards of `deploy/grafana` and their queries.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,22 +14,22 @@ pub struct Query {
     pub dashboard: String,
     /// The title of its panel.
     pub panel: String,
-    /// As it stands there, variables and all.
+    /// The query as it is in the file, including variables.
     pub expression: String,
-    /// Whether nothing is as it should be: the panel then says that there is none, or the query is about a limit that there may not
-    /// be, and is called `Optional…`.
+    /// Whether an empty result is normal: the panel then shows "None …", or the query is about a limit that may not exist, and is
+    /// called `Optional…`.
     pub may_be_empty: bool,
 }
 
 impl Query {
-    /// The query with these values for variables; others match everything. A minute stands for the interval of a rate.
+    /// The query with these values for variables; other variables match everything. The interval of rates is one minute.
     pub fn with(&self, values: &BTreeMap<&str, &str>) -> String {
         let mut text = self.expression.replace("$__rate_interval", "1m");
-        // Those that may be all.
+        // Variables that can have the value `All`.
         let all = ["instance_pod", "namespace", "cluster", "agent", "kind"].map(|name| (name, ".*"));
         let given = values.iter().map(|(name, value)| (*name, *value));
         let mut values: Vec<(&str, &str)> = given.chain(all).collect();
-        // One may begin with another one.
+        // The longest first, as a name may be the prefix of another one.
         values.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         for (name, value) in values {
             text = text.replace(&format!("${name}"), value);
@@ -45,7 +45,7 @@ pub fn dashboards(directory: &Path) -> Result<BTreeMap<String, Value>> {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
             let text = fs::read_to_string(&path)?;
-            let dashboard = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+            let dashboard = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
             let name = path
                 .file_stem()
                 .context("a file has a name")?

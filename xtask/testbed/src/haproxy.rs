@@ -1,4 +1,4 @@
-//! A real HAProxy as a TCP proxy: small, and quick to start also on an emulated machine.
+//! A real HAProxy as a TCP proxy: small, and quick to start even on an emulated machine.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,24 +17,24 @@ use crate::process::{Daemon, Placement};
 /// How long HAProxy may take to start on an emulated machine.
 const START: Duration = Duration::from_secs(60);
 
-/// How long it may take to answer about itself.
+/// How long it may take to answer on its admin socket.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A place where it listens.
+/// A listening address, with its upstreams.
 #[derive(Debug, Clone)]
 pub struct Frontend {
-    /// Where.
+    /// The address on which it listens.
     pub address: SocketAddr,
-    /// Where its connections go, in turn.
+    /// Where its connections are forwarded, in turn.
     pub upstreams: Vec<SocketAddr>,
 }
 
-/// What is not as usual.
+/// Settings that differ from the defaults.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// The bound of the listening sockets' queues; without one it is `connections`.
+    /// The backlog of the listening sockets; by default `connections`.
     pub backlog: Option<u32>,
-    /// How many connections it has open before it accepts no more.
+    /// The number of open connections at which it stops accepting.
     pub connections: u32,
     /// Worker threads. They share the listening sockets.
     pub threads: u32,
@@ -54,7 +54,7 @@ impl Default for Options {
     }
 }
 
-/// A running HAProxy; killed when the guard goes away.
+/// A running HAProxy; killed when the guard is dropped.
 #[derive(Debug)]
 pub struct Haproxy(Daemon);
 
@@ -73,25 +73,26 @@ impl Haproxy {
             .map(Self)
     }
 
-    /// A number that it tells of itself (`show info`), e.g. `CumConns` or `CurrConns`. Each question is a connection to it, too.
+    /// A number from its admin socket (`show info`), e.g. `CumConns` or `CurrConns`. Each request is itself a connection that it
+    /// counts.
     pub fn info(&self, name: &str) -> Result<u64> {
         let answer = ask(self.directory(), "show info")?;
         let value = answer
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        let value = value.with_context(|| format!("HAProxy does not tell {name}"))?;
+        let value = value.with_context(|| format!("HAProxy does not report {name}"))?;
         value
             .trim()
             .parse()
             .with_context(|| format!("HAProxy's {name} is {value:?}"))
     }
 
-    /// Ends it without a word to its peers' applications (SIGKILL); the kernel closes its connections.
+    /// Kills it (SIGKILL); the kernel closes its connections.
     pub fn kill(self) -> Result<()> {
         self.0.kill()
     }
 
-    /// Ends it as a service manager would (SIGTERM).
+    /// Stops it as a service manager would (SIGTERM).
     pub fn stop(self) -> Result<ExitStatus> {
         self.0.stop()
     }
@@ -122,7 +123,7 @@ fn configuration(frontends: &[Frontend], options: &Options, socket: &str) -> Str
     let Options {
         connections, threads, ..
     } = options;
-    // With a bound on connections it does not make room for as many as it may have files.
+    // With `maxconn` it does not allocate memory for as many connections as its limit of open files allows.
     let mut text = format!(
         "global\n  maxconn {connections}\n  nbthread {threads}\n  stats socket {socket} level admin\n{}\
          defaults\n  mode tcp\n  maxconn {connections}\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n",

@@ -1,4 +1,4 @@
-//! Just enough HTTP to ask the agent and Envoy's admin port.
+//! A minimal HTTP client for the agent and Envoy's admin interface.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::pace;
 
-/// Nothing that is asked here takes longer.
+/// The time limit of a request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// An HTTP answer.
+/// An HTTP response, read completely.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// The status code.
+    /// The HTTP status code.
     pub status: u16,
     /// Header names in lower case, with their values.
     pub headers: Vec<(String, String)>,

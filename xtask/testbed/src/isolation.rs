@@ -17,7 +17,7 @@ static ISOLATED: Mutex<Option<HashSet<u64>>> = Mutex::new(None);
 /// Where `ip` looks for named network namespaces.
 pub(crate) const NETNS_DIRECTORY: &str = "/run/netns";
 
-/// Where programs and maps are pinned.
+/// The directory in which programs and maps are pinned.
 const BPF_DIRECTORY: &str = "/sys/fs/bpf";
 
 /// Gives the calling thread a private mount namespace with an empty `/run/netns` and an empty `/sys/fs/bpf`.
@@ -57,12 +57,12 @@ pub fn isolate() -> io::Result<()> {
 /// Gives the calling thread mounts of its own.
 pub(crate) fn own_mounts() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
-    // Without this, mounts would travel back to the host through the shared propagation of `/`.
+    // Without this, mounts would propagate to the host, as `/` is mounted shared.
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     Ok(mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?)
 }
 
-/// An error that says what to do, unless the process may make namespaces and cgroups.
+/// Checks that the process may create namespaces and cgroups; the error says what to do.
 pub fn require_root() -> io::Result<()> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
@@ -71,7 +71,7 @@ pub fn require_root() -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, sentence))
 }
 
-/// The inode that names the calling thread's mount namespace.
+/// The inode that identifies the calling thread's mount namespace.
 fn mount_namespace() -> io::Result<u64> {
     Ok(fs::metadata("/proc/thread-self/ns/mnt")?.ino())
 }

@@ -1,7 +1,7 @@
-//! Limits of processor time and memory for what is in a cgroup.
+//! Limits of CPU time and memory for the processes in a cgroup.
 //!
-//! Where the cgroup2 hierarchy has the controllers, the cgroup itself gets them. On hybrid systems the hierarchies of cgroup v1
-//! have them: then a group of the same path is made there, into which processes have to be put, too.
+//! Where the cgroup2 hierarchy has the controllers, the cgroup itself gets the limits. On hybrid systems the hierarchies of cgroup
+//! v1 have them: then a group with the same path is created there, to which processes must be moved as well.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -20,19 +20,19 @@ use crate::cgroup::{self, Cgroup};
 use crate::sync::lock;
 use crate::wait;
 
-/// Length of the periods that a share of processor time is given for, in microseconds (the kernel's default).
+/// The period of the CFS quota, in microseconds (the kernel's default).
 const PERIOD: u64 = 100_000;
 
 /// How long processes may take to leave a group.
 const EMPTY: Duration = Duration::from_secs(5);
 
-/// Held while groups of cgroup v1 come and go, so that nobody makes a child of a parent that is on its way out.
+/// Held while groups of cgroup v1 are created or removed, so that no thread creates a child of a group that is being removed.
 static CHANGING: Mutex<()> = Mutex::new(());
 
-/// Limits of a cgroup; lifted when the guard goes away. Let it go after the processes, and before the cgroup.
+/// Limits of a cgroup; removed when the guard is dropped. Drop it after the processes, and before the cgroup.
 #[derive(Debug)]
 pub struct Limits {
-    /// Files of the cgroup, and what stands for no limit in each.
+    /// Files of the cgroup, and the text that means no limit in each.
     lift: Vec<(PathBuf, &'static str)>,
     /// Groups of cgroup v1.
     old: Vec<OldGroup>,
@@ -42,12 +42,12 @@ pub struct Limits {
 struct OldGroup {
     mount: PathBuf,
     directory: PathBuf,
-    /// Where processes that are still in it go: the group that this process is in.
+    /// The group to which remaining processes are moved: that of this process.
     home: PathBuf,
 }
 
 impl Limits {
-    /// Limits what is in the cgroup to so many processors (`0.05`) and so many bytes of memory, without swap.
+    /// Limits the cgroup to a number of CPUs (e.g. `0.05`) and to bytes of memory, without swap.
     pub fn new(cgroup: &Cgroup, processors: Option<f64>, memory: Option<u64>) -> Result<Self> {
         let mut limits = Self {
             lift: Vec::new(),
@@ -62,7 +62,7 @@ impl Limits {
         Ok(limits)
     }
 
-    /// Makes `command` start within the limits. In the cgroup it has to be put as well, with [`Cgroup::spawn`] or otherwise.
+    /// Makes `command` start within the limits. It must also be placed in the cgroup, with [`Cgroup::spawn`] or otherwise.
     pub fn place(&self, command: &mut Command) -> Result<()> {
         for group in &self.old {
             let members = group.directory.join("cgroup.procs");
@@ -76,7 +76,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Puts a running process within the limits. In the cgroup it has to be already.
+    /// Moves a running process, which must be in the cgroup already, within the limits.
     pub fn take_in(&self, pid: u32) -> Result<()> {
         self.old
             .iter()
@@ -102,7 +102,7 @@ impl Limits {
         }
         let group = self.old("memory", cgroup)?;
         write(&group.join("memory.limit_in_bytes"), &bytes.to_string())?;
-        // Of memory and swap together; where the kernel does not count swap, it is not used.
+        // The limit of memory plus swap; the file does not exist where the kernel does not count swap.
         let together = group.join("memory.memsw.limit_in_bytes");
         if together.exists() {
             return write(&together, &bytes.to_string());
@@ -117,7 +117,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Makes the group of a hierarchy of cgroup v1.
+    /// Creates the group in a hierarchy of cgroup v1.
     fn old(&mut self, controller: &str, cgroup: &Cgroup) -> Result<PathBuf> {
         let Some(mount) = hierarchies().remove(controller) else {
             bail!("this system has the {controller} controller neither in cgroup2 nor in cgroup v1");
@@ -149,7 +149,7 @@ impl Drop for Limits {
                 }
                 gone(fs::remove_dir(&group.directory))
             });
-            // A parent with other children stays: its last child takes it along.
+            // A parent with other children is kept: it is removed with its last child.
             let parents = group.directory.ancestors().skip(1);
             for parent in parents.take_while(|parent| *parent != group.mount) {
                 if fs::remove_dir(parent).is_err() {
@@ -160,7 +160,7 @@ impl Drop for Limits {
     }
 }
 
-/// Removes the group `top` of every hierarchy of cgroup v1 with all that is below it, and kills what is in there.
+/// Removes the group `top` of every hierarchy of cgroup v1 with all groups below it, and kills their processes.
 pub fn remove_trees(top: &str) {
     for mount in hierarchies().values() {
         remove_tree(&inside(mount, top));
@@ -195,8 +195,8 @@ fn gone(removed: io::Result<()>) -> Option<()> {
     }
 }
 
-/// Gives the cgroup a controller, and says whether the hierarchy has it. It stays enabled in the root: others may have begun
-/// to use it.
+/// Enables a controller for the cgroup, and returns whether the hierarchy has it. It stays enabled in the root, as other processes
+/// may use it.
 fn enable(controller: &str, cgroup: &Cgroup) -> Result<bool> {
     let root = cgroup::root();
     let available = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
@@ -223,7 +223,7 @@ pub fn hierarchies() -> HashMap<String, PathBuf> {
             }
         }
     }
-    // Options of every mount.
+    // Options of mounts in general, which are not controllers.
     for option in ["rw", "ro", "relatime", "noatime", "nosuid", "nodev", "noexec"] {
         found.remove(option);
     }

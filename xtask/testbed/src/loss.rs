@@ -1,7 +1,7 @@
-//! Packets that get lost on their way into a namespace.
+//! Loss of packets on their way into a namespace.
 //!
-//! They are dropped where they arrive: their sender's kernel has sent them and knows nothing, as with a real network. (What a
-//! filter drops on its way out counts as a local failure there, and retransmissions of it as not sent.)
+//! They are dropped at the receiver, so that the sender's kernel does not notice, as in a real network. (The kernel would count a
+//! packet that a filter drops at the sender as a local failure, and retransmissions of it as not sent.)
 
 use std::net::IpAddr;
 
@@ -9,16 +9,16 @@ use anyhow::Result;
 
 use crate::netns::{Fabric, Netns};
 
-/// How packets are made to get lost.
+/// The mechanism that drops packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Means {
     /// A rule of the packet filter in the receiver's namespace.
     PacketFilter,
-    /// The queue `netem` on the way there (`CONFIG_NET_SCH_NETEM`).
+    /// The queueing discipline `netem` on the way there (`CONFIG_NET_SCH_NETEM`).
     Netem,
 }
 
-/// Packets are lost until the guard goes away.
+/// Drops packets until the guard is dropped.
 #[derive(Debug)]
 pub struct Loss<'a> {
     netns: &'a Netns,
@@ -27,14 +27,14 @@ pub struct Loss<'a> {
 }
 
 impl<'a> Loss<'a> {
-    /// All TCP segments that arrive in `netns` are lost from now on; with `from`, those of that address. The other direction
-    /// works, and so does the resolution of addresses, without which the kernel would call the destination unreachable.
+    /// Drops all TCP segments that arrive in `netns`; with `from`, those of that address. The other direction
+    /// works, and so does address resolution, without which the kernel would report the destination as unreachable.
     pub fn all(netns: &'a Netns, from: Option<IpAddr>) -> Result<Self> {
         Self::filter(netns, from, "")
     }
 
-    /// Of the TCP segments that arrive in `netns` (with `from`, of those of that address), each `n`-th is lost. Each address
-    /// family is counted by itself.
+    /// Drops every `n`-th TCP segment that arrives in `netns`; with `from`, of those of that address. Each address
+    /// family is counted separately.
     pub fn every(n: u32, netns: &'a Netns, from: Option<IpAddr>) -> Result<Self> {
         Self::filter(
             netns,
@@ -43,8 +43,8 @@ impl<'a> Loss<'a> {
         )
     }
 
-    /// Of all packets on their way through `fabric` into `netns`, this share (0 to 100) is lost by chance: by `netem` where
-    /// the kernel has it, else by the packet filter, then TCP segments alone.
+    /// Drops a random share (0 to 100) of all packets through `fabric` into `netns`: by `netem` where
+    /// the kernel has it, else by the packet filter, and then of TCP segments only.
     pub fn percent(percent: u32, fabric: &'a Fabric, netns: &'a Netns) -> Result<Self> {
         let port = fabric.port(netns)?;
         let device = format!("tc qdisc add dev {port} root netem loss {percent}%");
@@ -63,7 +63,7 @@ impl<'a> Loss<'a> {
         )
     }
 
-    /// What was used.
+    /// The mechanism that is used.
     pub fn means(&self) -> Means {
         self.means
     }
@@ -82,7 +82,7 @@ impl<'a> Loss<'a> {
         for (program, source) in families {
             let rule = format!("INPUT -i eth0 -p tcp {source} {which} -j DROP");
             netns.exec(&format!("{program} -w -I {rule}"))?;
-            // An error in the second of them drops the guard, which takes back the first.
+            // An error in the second command drops the guard, which removes the first rule.
             loss.undo.push(format!("{program} -w -D {rule}"));
         }
         Ok(loss)

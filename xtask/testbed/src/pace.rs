@@ -1,19 +1,19 @@
-//! How fast this machine is. One without hardware acceleration is many times slower than others: there, everything may take
-//! longer, and what tests do very often they do less often.
+//! The speed of this machine. A virtual machine without hardware acceleration is many times slower: there, time limits are
+//! longer, and tests repeat operations less often.
 
 use std::env;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// How many times slower than others this machine is, a whole number; 1 where it is not set.
+/// The variable with the factor by which this machine is slower than others, a whole number; 1 if not set.
 pub const SLOWNESS: &str = "NARROWS_TEST_SLOWNESS";
 
-/// A time limit of other machines, for this one.
+/// Scales a time limit for this machine.
 pub fn patience(limit: Duration) -> Duration {
     limit * slowness()
 }
 
-/// As many of something as take no longer here than `count` elsewhere; at least one.
+/// Scales a number of repetitions, so that they take no longer here than `count` elsewhere; at least one.
 pub fn fewer(count: u64) -> u64 {
     (count / u64::from(slowness())).max(1)
 }
@@ -21,7 +21,7 @@ pub fn fewer(count: u64) -> u64 {
 /// Reads [`SLOWNESS`] once.
 ///
 /// # Panics
-/// When it is no whole number above 0: limits would not be what whoever set it believes.
+/// When it is not a whole number above 0.
 fn slowness() -> u32 {
     static SET: OnceLock<u32> = OnceLock::new();
     *SET.get_or_init(|| match env::var(SLOWNESS) {

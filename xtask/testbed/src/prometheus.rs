@@ -20,18 +20,18 @@ const START: Duration = Duration::from_secs(60);
 /// An agent to scrape.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// The node it is on, as the label `node`.
+    /// The value of the label `node`.
     pub node: &'a str,
-    /// Where it serves its metrics.
+    /// The address at which it serves its metrics.
     pub address: SocketAddr,
 }
 
-/// How it is set up.
+/// Settings of a Prometheus.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Time between two scrapes, and between two evaluations of the rules.
     pub interval: Duration,
-    /// By how much all times in the rules are shortened, so that nobody has to wait for minutes: `[5m]` and `for: 5m` with 10 are
+    /// The factor by which all times in the rules are divided, to shorten tests: with 10, `[5m]` and `for: 5m` are
     /// 30 s.
     pub hurry: u32,
 }
@@ -39,9 +39,9 @@ pub struct Options {
 /// A series and its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Its labels, the name among them.
+    /// Its labels, including the name.
     pub labels: BTreeMap<String, String>,
-    /// Its value.
+    /// The value of the sample.
     pub value: f64,
 }
 
@@ -52,7 +52,7 @@ impl Sample {
     }
 }
 
-/// A running Prometheus; its data goes with it.
+/// A running Prometheus; its data are removed when the guard is dropped.
 #[derive(Debug)]
 pub struct Prometheus {
     daemon: Daemon,
@@ -67,7 +67,7 @@ impl Prometheus {
         for rules in rules {
             let text = fs::read_to_string(rules).with_context(|| format!("read {}", rules.display()))?;
             let name = rules.file_name().context("a file has a name")?;
-            fs::write(directory.path().join(name), hurried(&text, options.hurry))?;
+            fs::write(directory.path().join(name), shortened(&text, options.hurry))?;
             names.push(name.to_string_lossy().into_owned());
         }
         let file = directory.path().join("prometheus.yml");
@@ -93,7 +93,7 @@ impl Prometheus {
         Ok(Self { daemon, address })
     }
 
-    /// Where it answers.
+    /// The address of its API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -103,7 +103,7 @@ impl Prometheus {
         self.daemon.log()
     }
 
-    /// Asks for the value of an expression now: an instant vector, or one number.
+    /// Queries the current value of an expression: an instant vector, or one number.
     pub fn query(&self, expression: &str) -> Result<Vec<Sample>> {
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("query", expression)
@@ -129,7 +129,7 @@ impl Prometheus {
             .collect()
     }
 
-    /// The alerts that fire, with their annotations among the labels.
+    /// The firing alerts, with their annotations added to the labels.
     pub fn firing(&self) -> Result<Vec<BTreeMap<String, String>>> {
         let data = self.ask("/api/v1/alerts")?;
         let alerts = data["alerts"].as_array().context("no alerts")?;
@@ -144,7 +144,7 @@ impl Prometheus {
             .collect()
     }
 
-    /// Rules that could not be evaluated: their names, and why not.
+    /// Rules that could not be evaluated: their names and errors.
     pub fn broken_rules(&self) -> Result<Vec<(String, String)>> {
         let data = self.ask("/api/v1/rules")?;
         let mut broken = Vec::new();
@@ -159,7 +159,7 @@ impl Prometheus {
         Ok(broken)
     }
 
-    /// Waits until an expression has a value at all, and returns it.
+    /// Waits until an expression has a value, and returns it.
     pub fn wait_for(&self, what: &str, limit: Duration, expression: &str) -> Result<Vec<Sample>> {
         wait::until(what, limit, || {
             self.query(expression).ok().filter(|found| !found.is_empty())
@@ -191,8 +191,8 @@ fn configuration(targets: &[Target<'_>], rules: &[String], interval: Duration) -
 }
 
 /// Divides all times in a file of rules: ranges (`[5m]`), `for:` and `offset`.
-fn hurried(text: &str, by: u32) -> String {
-    let mut hurried = String::new();
+fn shortened(text: &str, by: u32) -> String {
+    let mut shortened = String::new();
     let mut rest = text;
     let starts = ["[", "for: ", "offset "];
     while let Some((at, start)) = (starts.iter())
@@ -200,7 +200,7 @@ fn hurried(text: &str, by: u32) -> String {
         .min()
     {
         let begin = at + start.len();
-        hurried.push_str(&rest[..begin]);
+        shortened.push_str(&rest[..begin]);
         rest = &rest[begin..];
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let unit = match rest[digits..].chars().next() {
@@ -211,11 +211,11 @@ fn hurried(text: &str, by: u32) -> String {
             _ => continue,
         };
         if let Ok(number) = rest[..digits].parse::<u64>() {
-            let _infallible = write!(hurried, "{}ms", number * unit / u64::from(by));
+            let _infallible = write!(shortened, "{}ms", number * unit / u64::from(by));
             rest = &rest[digits + 1..];
         }
     }
-    hurried + rest
+    shortened + rest
 }
 
 #[cfg(test)]
@@ -227,7 +227,7 @@ mod tests {
         let rule = "expr: rate(x[5m]) > 3 and y offset 1h\nfor: 30s\n# [each] for: all\nlist: [1, 2]\n";
         let expected =
             "expr: rate(x[30000ms]) > 3 and y offset 360000ms\nfor: 3000ms\n# [each] for: all\nlist: [1, 2]\n";
-        assert_eq!(hurried(rule, 10), expected);
+        assert_eq!(shortened(rule, 10), expected);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A scrape of `/metrics`, and questions to it.
+//! A scrape of `/metrics`, and look-ups in it.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::http;
 
-/// One sample line.
+/// A sample line of a scrape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// The sample's name, with its suffix (`_total`, `_bucket`, …).
     pub name: String,
     /// Labels in the order of the line.
     pub labels: Vec<(String, String)>,
-    /// The value.
+    /// The value of the sample.
     pub value: f64,
 }
 
@@ -40,7 +40,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Scrapes `http://<address>/metrics`.
+    /// Scrapes `/metrics` at this address.
     pub fn fetch(address: SocketAddr) -> Result<Self> {
         let accept = "application/openmetrics-text; version=1.0.0, text/plain; version=0.0.4; q=0.5";
         let response = http::get(address, "/metrics", accept)?;
@@ -81,7 +81,7 @@ impl Metrics {
     /// The one series that carries all of these labels.
     ///
     /// # Panics
-    /// When there are several, with a list of them: the question was not precise enough.
+    /// When there are several, with a list of them: more labels are needed.
     pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let found: Vec<&Series> = self.matching(name, labels).collect();
         assert!(

@@ -1,4 +1,4 @@
-//! Being asked to end, as something to wait for.
+//! Waiting for SIGINT and SIGTERM.
 
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// SIGINT and SIGTERM, kept from their default effect for as long as the guard lives.
+/// Blocks the default effect of SIGINT and SIGTERM until the guard is dropped.
 #[derive(Debug)]
 pub struct Stop(SignalFd);
 
 impl Stop {
-    /// Starts to listen. Call it before the process starts threads: each blocks what its creator blocked.
+    /// Starts to wait for the signals. Call it before the process starts threads, which inherit the blocked signals.
     pub fn listen() -> Result<Self> {
         let set = asked_to_end();
         set.thread_block().context("block SIGINT and SIGTERM")?;
@@ -21,7 +21,7 @@ impl Stop {
         Ok(Self(descriptor))
     }
 
-    /// Waits at most `limit` and says whether a signal came.
+    /// Waits at most `limit`, and returns whether a signal has arrived.
     pub fn within(&self, limit: Duration) -> Result<bool> {
         let deadline = Instant::now() + limit;
         loop {

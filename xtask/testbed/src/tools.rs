@@ -14,7 +14,7 @@ fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)
-        .expect("this crate lies in xtask/testbed")
+        .expect("this crate is in xtask/testbed")
 }
 
 /// Cargo's target directory: `CARGO_TARGET_DIR`, or `target` in the checkout.
@@ -25,19 +25,19 @@ pub fn target_dir() -> PathBuf {
     )
 }
 
-/// A program that `cargo xtask setup` puts in place, such as `kubectl`.
+/// A program that `cargo xtask setup` installs, such as `kubectl`.
 pub fn tool(name: &str) -> Result<PathBuf> {
     let path = target_dir().join("tools").join(name);
     ensure!(path.exists(), "no {}: run `cargo xtask setup`", path.display());
     Ok(path)
 }
 
-/// The Envoy that `cargo xtask setup` puts in place.
+/// The Envoy that `cargo xtask setup` installs.
 pub fn envoy() -> Result<PathBuf> {
     tool("envoy")
 }
 
-/// Names the actor where nothing can be built, as in the guests of `cargo xtask vm-test`.
+/// The variable with the path of the actor, for machines where nothing can be built, as in the guests of `cargo xtask vm-test`.
 pub const ACTOR: &str = "NARROWS_TEST_ACTOR";
 
 /// The program that plays clients, servers and the ztunnel: the one that [`ACTOR`] names, else built on the first call.
@@ -64,8 +64,8 @@ fn build_actor() -> Result<PathBuf> {
         "narrows-actor",
     ]);
     build.env("CARGO_TARGET_DIR", target_dir());
-    // What cargo tells tests about their own package is a change to build scripts that look at it (ring's does): they and all
-    // that needs them would be built again, here and at the next `cargo test`.
+    // Cargo sets these variables for tests. Build scripts that depend on them (ring's does), and all their dependents, would be
+    // rebuilt, both here and at the next `cargo test`.
     let told = |name: &str| name == "OUT_DIR" || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
         build.env_remove(name);

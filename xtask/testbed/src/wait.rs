@@ -7,11 +7,12 @@ use anyhow::{Result, bail};
 
 use crate::pace;
 
-/// The first look comes soon, later ones less and less often: what takes long is not watched closely.
+/// The first interval between checks; intervals grow, as what takes long need not be checked often.
 const FIRST_STEP: Duration = Duration::from_millis(1);
 const LAST_STEP: Duration = Duration::from_millis(50);
 
-/// Looks until `probe` answers, at most `limit` long (see [`pace::patience`]); `what` names the awaited state in the error.
+/// Calls `probe` until it returns a value, for at most `limit` (see [`pace::patience`]); `what` names the awaited state in the
+/// error.
 pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Result<T> {
     let limit = pace::patience(limit);
     let deadline = Instant::now() + limit;
@@ -21,7 +22,7 @@ pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T
             return Ok(found);
         }
         if Instant::now() >= deadline {
-            bail!("waited {limit:?} for {what}, in vain");
+            bail!("waited {limit:?} for {what}, which did not happen");
         }
         thread::sleep(step);
         step = (step * 3 / 2).min(LAST_STEP);

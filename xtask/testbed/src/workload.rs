@@ -9,19 +9,19 @@ use crate::cgroup::Cgroup;
 use crate::netns::{Fabric, Netns};
 use crate::process::{self, Child, Placement};
 
-/// One pod's worth of isolation.
+/// The namespace, cgroup and addresses of one pod.
 #[derive(Debug)]
 pub struct Workload {
-    /// Where it keeps its processes. First, so that they end before their namespace goes.
+    /// The cgroup of its processes. The first field, so that they exit before their namespace is removed.
     pub cgroup: Cgroup,
-    /// Where it sends and listens.
+    /// Its network namespace.
     pub netns: Netns,
     /// Its addresses on the fabric, without the prefix length.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Workload {
-    /// Makes the namespace `name` and the cgroup `<top>/<name>`, and attaches them with `addresses` (`10.90.0.11/24`).
+    /// Creates the namespace `name` and the cgroup `<top>/<name>`, and attaches them with `addresses` (`10.90.0.11/24`).
     pub fn new(fabric: &Fabric, top: &str, name: &str, addresses: &[&str]) -> Result<Self> {
         let cgroup = Cgroup::new(&format!("{top}/{name}"))?;
         let netns = Netns::new(name)?;

@@ -1,4 +1,4 @@
-//! One part of a miniature mesh as a process of its own; see `narrows_testbed::actor` for how it is spoken to.
+//! A part of a miniature mesh as a separate process; see `narrows_testbed::actor` for the protocol.
 
 use std::net::SocketAddr;
 
@@ -13,20 +13,20 @@ use narrows_testbed::ztunnel::{self, Config};
 #[derive(Debug, Parser)]
 #[command(name = "narrows-actor")]
 enum Part {
-    /// Opens connections at a steady rate and follows each to its end.
+    /// Opens connections at a steady rate and records the result of each.
     Client(Plan),
     /// Keeps a few connections and sends requests at a steady rate.
     Steady(Pace),
-    /// Answers what clients ask for.
+    /// Answers the requests of clients.
     Server {
-        /// Where to listen.
+        /// Address to listen on
         address: SocketAddr,
         #[command(flatten)]
         behaviour: Behaviour,
     },
-    /// Uses processor time, memory and files. Its tally is empty.
+    /// Uses CPU time, memory and files. Its tally is empty.
     Burden(Weight),
-    /// Plays Istio's ztunnel in in-pod mode.
+    /// Stands in for Istio's ztunnel in in-pod mode.
     Ztunnel(Config),
 }
 

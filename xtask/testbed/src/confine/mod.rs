@@ -1,8 +1,7 @@
-//! A process as a container runtime starts it: with the capabilities and the mounts that it is given, and nothing else.
+//! A process as a container runtime starts it: only with the capabilities and mounts that it is given.
 //!
-//! It is root with a reduced bounding set, may gain no privileges, and sees a root file system of its own. Mounts, cgroups,
-//! host name and IPC are in namespaces of their own, and so is the network; of the node it sees the processes, as with
-//! `hostPID`.
+//! It is root with a reduced bounding set, cannot gain privileges, and has its own root file system. Mounts, cgroups,
+//! host name, IPC and network are in namespaces of their own; the PID namespace is the node's, as with `hostPID`.
 
 mod mount;
 mod privileges;
@@ -27,16 +26,17 @@ use step::{Plan, Step};
 pub use mount::Mount;
 pub use privileges::mask;
 
-/// Where the root of the container is put together: over a directory of [`isolate`](crate::isolate) that it does not need.
+/// The directory in which the container's root is assembled: one of [`isolate`](crate::isolate) that is not needed here.
 const ROOT: &str = NETNS_DIRECTORY;
 
-/// Where shared libraries are looked for.
+/// The directories of shared libraries.
 const LIBRARIES: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 
 /// Devices that every container has.
 const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];
 
-/// What runtimes hide of `/proc` and `/sys`, and what they let nobody write (the defaults of containerd, CRI-O and Docker).
+/// Paths of `/proc` and `/sys` that runtimes hide, and those that they mount read-only (the defaults of containerd, CRI-O and
+/// Docker).
 const HIDDEN: [&str; 11] = [
     "/proc/acpi",
     "/proc/asound",
@@ -52,20 +52,20 @@ const HIDDEN: [&str; 11] = [
 ];
 const NOT_WRITTEN: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// What a container is given.
+/// The settings of a container.
 #[derive(Clone, Debug)]
 pub struct Container {
-    /// Its image.
+    /// The mounts that form its image.
     pub image: Vec<Mount>,
-    /// What it gets besides, in this order.
+    /// Further mounts, in this order.
     pub mounts: Vec<Mount>,
-    /// The capabilities it keeps, as Kubernetes writes them (`SYS_PTRACE`).
+    /// The capabilities that it keeps, as Kubernetes writes them (`SYS_PTRACE`).
     pub capabilities: Vec<String>,
-    /// Whether its root file system can only be read.
+    /// Whether its root file system is read-only.
     pub read_only_root: bool,
     /// Whether no program that it starts may have more privileges than itself.
     pub no_new_privileges: bool,
-    /// Its host name.
+    /// The host name inside the container.
     pub host_name: String,
 }
 
@@ -89,12 +89,12 @@ pub fn image(program: &Path, target: &Path) -> Result<Vec<Mount>> {
 }
 
 impl Container {
-    /// Starts `command` inside, in this network and in this cgroup, which the container takes for the root of all. Programs
-    /// are looked for in the image. Call [`isolate`](crate::isolate) first.
+    /// Starts `command` inside, in this network namespace and in this cgroup, which is the root of its cgroup namespace. Programs
+    /// are searched in the image. Call [`isolate`](crate::isolate) first.
     pub fn spawn(&self, command: &mut Command, netns: &Netns, cgroup: &Cgroup) -> Result<Child> {
         let steps = self.steps()?;
         let told: Vec<_> = steps.iter().map(|step| format!("{step:?}")).collect();
-        // Of an error before exec, only its number comes back: the step is told through a socket.
+        // Only the errno of an error before exec is returned, so the failed step is reported through a socket.
         let (mut failed, report) = UnixStream::pair()?;
         failed.set_nonblocking(true)?;
         Placement::new(Some(netns), Some(cgroup)).prepare(command)?;
@@ -132,8 +132,8 @@ impl Container {
         for device in DEVICES {
             plan.bind(Path::new(device), Path::new(device), false)?;
         }
-        // It begins at the container's own cgroup. Runtimes leave it out where something else is mounted there; with both, one
-        // place stands twice in the container's list of mounts, which is harder.
+        // It begins at the container's own cgroup. Runtimes leave it out when another mount has this target; with both, the path
+        // is twice in the container's list of mounts, which is the harder case for the agent.
         plan.file_system("cgroup2", "/sys/fs/cgroup", safe | MsFlags::MS_RDONLY)?;
         plan.bind_all(&self.mounts)?;
         for path in HIDDEN.map(Path::new).into_iter().filter(|path| path.exists()) {

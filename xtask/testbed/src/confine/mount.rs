@@ -1,14 +1,14 @@
-//! What a container sees of the node.
+//! Mounts of the node's files in a container.
 
 use std::path::PathBuf;
 
-/// A file or directory of the node, at a place in the container.
+/// A file or directory of the node, and its path in the container.
 #[derive(Clone, Debug)]
 pub struct Mount {
-    /// Where it is on the node.
+    /// The path on the node.
     pub source: PathBuf,
-    /// Where the container has it.
+    /// The path in the container.
     pub target: PathBuf,
-    /// Whether the container may not write. As with Kubernetes, what is mounted below `source` is not concerned.
+    /// Whether it is read-only. As with Kubernetes, this does not apply to mounts below `source`.
     pub read_only: bool,
 }

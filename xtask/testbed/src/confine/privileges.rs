@@ -1,4 +1,4 @@
-//! Capabilities by name, and giving up all others.
+//! Capabilities by name, and dropping all others.
 
 use std::{fs, io};
 
@@ -49,7 +49,7 @@ const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// `struct __user_cap_header_struct`.
+/// The kernel's `struct __user_cap_header_struct`.
 #[repr(C)]
 struct Header {
     version: u32,
@@ -65,7 +65,7 @@ struct Data {
     inheritable: u32,
 }
 
-/// `_LINUX_CAPABILITY_VERSION_3`: 64 bits.
+/// `_LINUX_CAPABILITY_VERSION_3`, which has 64 bits.
 const VERSION: u32 = 0x2008_0522;
 
 /// The bits of capabilities, as `/proc/<pid>/status` shows them.
@@ -83,8 +83,8 @@ pub(super) fn last() -> Result<u8> {
     text.trim().parse().with_context(|| format!("{text:?} in {path}"))
 }
 
-/// Gives up all capabilities but those of `mask`, for this process and for what it executes. None is inheritable, as with
-/// runtimes since 2022: root has what the bounding set leaves.
+/// Drops all capabilities but those of `mask`, for this process and for programs that it executes. None is inheritable, as with
+/// runtimes since 2022: root has those of the bounding set.
 pub(super) fn keep(mask: u64, last: u8) -> io::Result<()> {
     for number in (0..=last).filter(|number| mask >> number & 1 == 0) {
         // SAFETY: takes numbers only.

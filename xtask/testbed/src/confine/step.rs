@@ -1,4 +1,4 @@
-//! What is done between fork and exec, prepared before: nothing here allocates when it is carried out.
+//! Steps that run between fork and exec. They are prepared before, so that running them does not allocate.
 
 use std::ffi::CString;
 use std::io;
@@ -16,13 +16,13 @@ use nix::unistd::{chdir, mkdir, pivot_root, sethostname};
 use super::mount::Mount;
 use super::privileges;
 
-/// One system call, or few.
+/// One system call, or a few.
 #[derive(Debug)]
 pub(super) enum Step {
     Unshare(CloneFlags),
-    /// Makes a directory, or finds it.
+    /// Creates a directory, unless it exists.
     Directory(CString),
-    /// Makes an empty file, or finds one.
+    /// Creates an empty file, unless it exists.
     File(CString),
     Mount {
         source: CString,
@@ -30,10 +30,10 @@ pub(super) enum Step {
         kind: Option<CString>,
         flags: MsFlags,
     },
-    /// Makes a mount the root, and forgets the old one.
+    /// Makes a mount the root, and unmounts the old one.
     Root(CString),
     HostName(String),
-    /// Keeps the capabilities of a mask alone; with the number of the last one that there is.
+    /// Keeps only the capabilities of a mask; with the number of the kernel's last capability.
     Keep(u64, u8),
     NoNewPrivileges,
 }
@@ -63,7 +63,7 @@ impl Step {
             )?,
             Self::Root(path) => {
                 chdir(path.as_c_str())?;
-                // The old root comes to lie over the new one, where it can be taken away.
+                // This mounts the old root over the new one, where it can be unmounted.
                 pivot_root(c".", c".")?;
                 umount2(c".", MntFlags::MNT_DETACH)?;
                 chdir(c"/")?;
@@ -83,7 +83,7 @@ fn found(made: Result<(), Errno>) -> Result<(), Errno> {
     }
 }
 
-/// Steps that put together a container's root.
+/// Steps that assemble a container's root.
 pub(super) struct Plan {
     root: PathBuf,
     pub steps: Vec<Step>,
@@ -101,7 +101,7 @@ impl Plan {
         self.steps.push(step);
     }
 
-    /// Mounts do not travel back to the node.
+    /// Makes mounts private, so that they do not propagate to the node.
     pub fn keep_mounts_to_itself(&mut self) -> Result<()> {
         self.mount(
             Path::new("none"),
@@ -111,13 +111,13 @@ impl Plan {
         )
     }
 
-    /// Mounts a new file system of a kind.
+    /// Mounts a new file system of the given type.
     pub fn file_system(&mut self, kind: &str, target: &str, flags: MsFlags) -> Result<()> {
         let target = self.directory(Path::new(target))?;
         self.mount(Path::new(kind), &target, Some(kind), flags)
     }
 
-    /// Hides a directory.
+    /// Hides a directory by an empty, read-only mount.
     pub fn cover(&mut self, target: &Path) -> Result<()> {
         let target = self.inside(target);
         self.mount(Path::new("tmpfs"), &target, Some("tmpfs"), MsFlags::MS_RDONLY)
@@ -129,7 +129,7 @@ impl Plan {
             .try_for_each(|mount| self.bind(&mount.source, &mount.target, mount.read_only))
     }
 
-    /// Shows a file or directory of the node.
+    /// Bind-mounts a file or directory of the node.
     pub fn bind(&mut self, source: &Path, target: &Path, read_only: bool) -> Result<()> {
         let target = if source.is_dir() {
             self.directory(target)?
@@ -143,7 +143,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Makes what was put together the root.
+    /// Makes the assembled directory the root.
     pub fn make_it_the_root(&mut self, read_only: bool) -> Result<()> {
         self.then(Step::Root(text(&self.root)?));
         if read_only {
@@ -152,7 +152,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Flags can be given to a bind mount only when it is there.
+    /// Makes a bind mount read-only by a remount, as flags are ignored when it is created.
     fn read_only(&mut self, target: &Path) -> Result<()> {
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         self.mount(Path::new("none"), target, None, flags)

@@ -1,4 +1,4 @@
-//! Envoy's configuration.
+//! Generates Envoy's bootstrap configuration.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::listener::{Listener, Route};
 use super::options::{Options, Tls};
 
-/// All of it; the admin port is the Unix socket `admin`.
+/// The configuration; the admin interface is the Unix socket `admin`.
 pub(super) fn bootstrap(listeners: &[Listener], options: &Options<'_>, admin: &Path) -> Value {
     json!({
         "admin": { "address": { "pipe": { "path": admin } } },
@@ -50,7 +50,7 @@ fn listener((index, listener): (usize, &Listener), options: &Options<'_>) -> Val
     listener
 }
 
-/// Mutual TLS with both versions that are in use.
+/// Mutual TLS with versions 1.2 and 1.3.
 fn transport_socket(tls: &Tls<'_>) -> Value {
     let certificate = json!({
         "certificate_chain": { "inline_string": tls.identity.certificate_pem },

@@ -1,8 +1,8 @@
-//! What Envoy listens for.
+//! Listeners of Envoy.
 
 use std::net::SocketAddr;
 
-/// Where a listener sends its connections.
+/// Where a listener forwards its connections.
 #[derive(Debug, Clone)]
 pub enum Route {
     /// To these endpoints in turn.
@@ -15,8 +15,8 @@ pub enum Route {
 /// A listener of the proxy.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
-    /// Where its connections go.
+    /// Where its connections are forwarded.
     pub route: Route,
 }

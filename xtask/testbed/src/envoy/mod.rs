@@ -23,14 +23,14 @@ pub use options::{Options, Tls};
 /// How long Envoy may take to start; it is a big program.
 const START: Duration = Duration::from_secs(30);
 
-/// A running Envoy; killed when the guard goes away.
+/// A running Envoy; killed when the guard is dropped.
 #[derive(Debug)]
 pub struct Envoy(Daemon);
 
 impl Envoy {
     /// Starts Envoy inside a workload, with `concurrency` workers, and returns when it accepts connections.
     ///
-    /// Its admin port is a Unix socket, so that asking it adds nothing to what the tests count.
+    /// Its admin interface is a Unix socket, so that requests to it do not add to the connections that the tests count.
     pub fn start(workload: &Workload, listeners: &[Listener], concurrency: u32) -> Result<Self> {
         let options = Options {
             workers: concurrency,
@@ -39,7 +39,7 @@ impl Envoy {
         Self::start_with(&workload.into(), listeners, &options)
     }
 
-    /// Like [`Envoy::start`], anywhere and with options. It does not start with less than some 30 open files.
+    /// Like [`Envoy::start`], at a placement and with options. It needs at least some 30 open files to start.
     pub fn start_with(place: &Placement<'_>, listeners: &[Listener], options: &Options<'_>) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("narrows-envoy-").tempdir()?;
         let bootstrap = bootstrap::bootstrap(listeners, options, &directory.path().join("admin"));
@@ -71,12 +71,12 @@ impl Envoy {
         })
     }
 
-    /// Ends it without a word to its peers' applications (SIGKILL); the kernel closes its connections.
+    /// Kills it (SIGKILL); the kernel closes its connections.
     pub fn kill(self) -> Result<()> {
         self.0.kill()
     }
 
-    /// Ends it as a service manager would (SIGTERM).
+    /// Stops it as a service manager would (SIGTERM).
     pub fn stop(self) -> Result<ExitStatus> {
         self.0.stop()
     }

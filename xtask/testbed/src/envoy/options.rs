@@ -1,29 +1,29 @@
-//! How Envoy is run.
+//! Options of an Envoy.
 
 use crate::authority::{Authority, Identity};
 
-/// What is not as usual.
+/// Settings that differ from the defaults.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
     /// Worker threads, each with a listening socket of its own.
     pub workers: u32,
-    /// The bound of each listening socket's queue; without one it is as large as the kernel allows.
+    /// The backlog of each listening socket; by default as large as the kernel allows.
     pub backlog: Option<u32>,
-    /// TLS on all listeners, towards who connects to them.
+    /// TLS on all listeners, for downstream connections.
     pub tls: Option<Tls<'a>>,
 }
 
 /// TLS with a certificate for both ends.
 #[derive(Debug, Clone, Copy)]
 pub struct Tls<'a> {
-    /// What Envoy shows.
+    /// The certificate that Envoy presents.
     pub identity: &'a Identity,
-    /// Whose certificates of clients it accepts; without one nobody gets in.
+    /// The authority whose client certificates it accepts; clients without one are rejected.
     pub trusted: &'a Authority,
 }
 
 impl Default for Options<'_> {
-    /// One worker, nothing else.
+    /// One worker, without TLS.
     fn default() -> Self {
         Self {
             workers: 1,

@@ -1,5 +1,5 @@
-//! Whether the machine is the one that the tests count on. A kernel that ignored what it was told would pass them for a reason
-//! that nobody sees.
+//! Verifies that the machine has the properties that the tests rely on. If the kernel ignored a setting, tests would pass for the
+//! wrong reason, unnoticed.
 
 use std::fs;
 use std::thread;
@@ -8,23 +8,20 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::Checks;
 
-/// Which of its modes of lockdown the kernel is in: `none integrity [confidentiality]`.
+/// The kernel's lockdown modes, with the active one in brackets: `none integrity [confidentiality]`.
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
-/// Which processors take packets of the loopback that another one received. There are no such files without `CONFIG_RPS`.
+/// The CPUs to which packets of the loopback device are steered. The file does not exist without `CONFIG_RPS`.
 const STEERING: &str = "/sys/class/net/lo/queues/rx-0/rps_cpus";
 
-/// Compares the machine with what was ordered.
+/// Compares the machine with the orders.
 ///
 /// # Errors
-/// What is different.
+/// The first property that differs.
 pub(super) fn check(ordered: &Checks) -> Result<()> {
     let processors = thread::available_parallelism().context("count the processors")?.get();
     let asked = ordered.processors as usize;
-    ensure!(
-        processors == asked,
-        "the machine has {processors} processors, not {asked}"
-    );
+    ensure!(processors == asked, "the machine has {processors} CPUs, not {asked}");
     let modes = fs::read_to_string(LOCKDOWN).with_context(|| format!("read {LOCKDOWN}"))?;
     let mode = chosen(&modes).with_context(|| format!("{LOCKDOWN} says {modes:?}"))?;
     let asked = &ordered.lockdown;
@@ -32,7 +29,7 @@ pub(super) fn check(ordered: &Checks) -> Result<()> {
         mode == asked,
         "{LOCKDOWN} says that the kernel's lockdown is {mode}, not {asked}"
     );
-    // Nobody, as before.
+    // No CPU, which is the default.
     fs::write(STEERING, "0").with_context(|| format!("write to {STEERING}: can this kernel steer packets?"))
 }
 

@@ -1,4 +1,4 @@
-//! The first process of a guest: prepares the machine as tests expect it, and switches it off when they are done.
+//! The first process of a guest: prepares the machine for the tests, and switches it off when they are done.
 
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
@@ -18,10 +18,10 @@ use nix::unistd::{Pid, sethostname};
 use super::{LINE, ORDERS, Orders, Report, check, run};
 use crate::command;
 
-/// Where the guest has its one hierarchy of cgroups, as on a modern distribution.
+/// The mount point of the guest's single cgroup hierarchy, as on a modern distribution.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// File systems by kind, in the order in which one lies below the other.
+/// File systems by type, in the order in which they have to be mounted.
 const MOUNTS: [(&str, &str); 7] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
@@ -32,18 +32,18 @@ const MOUNTS: [(&str, &str); 7] = [
     ("cgroup2", CGROUPS),
 ];
 
-/// `MODULE_INIT_COMPRESSED_FILE`, which nix does not name: the kernel unpacks the module itself.
+/// `MODULE_INIT_COMPRESSED_FILE`, which nix does not define: the kernel decompresses the module itself.
 const COMPRESSED: ModuleInitFlags = ModuleInitFlags::from_bits_retain(4);
 
-/// Runs what the host ordered, reports, and switches the machine off.
+/// Carries out the host's orders, reports, and switches the machine off.
 ///
 /// # Errors
-/// This is no guest, or it has no line to its host. A guest's kernel panics when its first process ends, which the host
-/// sees.
+/// When this is not a guest, or has no serial line to its host. A guest's kernel panics when its first process exits, which the
+/// host detects.
 pub fn main() -> Result<()> {
     ensure!(
         Pid::this() == Pid::from_raw(1),
-        "this is the first process of a guest of `cargo xtask vm-test`, and no program for a running system"
+        "this is the first process of a guest of `cargo xtask vm-test`, and not a program for a running system"
     );
     mount_all()?;
     let mut line = Line::open()?;
@@ -91,7 +91,7 @@ fn mount_all() -> Result<()> {
     Ok(())
 }
 
-/// Gives every controller of the kernel to the cgroups below the root.
+/// Enables all controllers of the kernel for the cgroups below the root.
 fn enable_controllers() -> Result<()> {
     let controllers = fs::read_to_string(Path::new(CGROUPS).join("cgroup.controllers"))?;
     let wanted: Vec<_> = controllers.split_whitespace().map(|name| format!("+{name}")).collect();
@@ -106,7 +106,7 @@ fn load(module: &Path) -> Result<()> {
         _ => COMPRESSED,
     };
     match finit_module(&file, <&CStr>::default(), flags) {
-        // One that loads others by itself may have been quicker.
+        // Another module may have loaded it already.
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("load {}", module.display())),
     }
@@ -120,14 +120,14 @@ impl Line {
         let mut options = OpenOptions::new();
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, OFlag::O_NOCTTY.bits());
         let line = options.write(true).open(LINE).with_context(|| format!("open {LINE}"))?;
-        // Every byte as it is.
+        // Raw mode: no byte is translated.
         let mut settings = tcgetattr(&line)?;
         cfmakeraw(&mut settings);
         tcsetattr(&line, SetArg::TCSANOW, &settings)?;
         Ok(Self(line))
     }
 
-    /// Writes a report, and returns when it is on its way.
+    /// Writes a report, and returns when it has been transmitted.
     fn report(&mut self, report: &Report) -> Result<()> {
         let mut text = serde_json::to_vec(report)?;
         text.push(b'\n');

@@ -1,8 +1,8 @@
-//! A virtual machine that runs tests on another kernel: what its host orders, and what it reports.
+//! The protocol with a virtual machine that runs tests on another kernel: the host's orders, and the guest's reports.
 //!
-//! `cargo xtask vm-test` writes [`Orders`] into the machine's file system, whose first process is `narrows-guest`. That
-//! carries them out and writes [`Report`]s, each a line of JSON, to a serial line of its own: what the kernel says to its
-//! console cannot get between them.
+//! `cargo xtask vm-test` writes [`Orders`] into the machine's file system, whose first process is `narrows-guest`. It
+//! carries them out and writes [`Report`]s, each a line of JSON, to a separate serial line, so that the kernel's console
+//! messages do not interfere.
 
 mod check;
 mod init;
@@ -15,18 +15,18 @@ use serde::{Deserialize, Serialize};
 
 pub use init::main;
 
-/// Where the guest finds its orders.
+/// The file with the guest's orders.
 pub const ORDERS: &str = "/orders.json";
 
 /// The second serial line; the first one is the console.
 pub const LINE: &str = if cfg!(target_arch = "aarch64") {
-    // QEMU's machine has a single one of its own.
+    // QEMU's machine for this architecture has only one serial port.
     "/dev/hvc0"
 } else {
     "/dev/ttyS1"
 };
 
-/// What a guest is to do.
+/// The orders to a guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Orders {
     /// Kernel modules, each after those it needs.
@@ -35,16 +35,16 @@ pub struct Orders {
     pub environment: Vec<(String, String)>,
     /// How long a test may take, in all.
     pub limit: Duration,
-    /// What to be sure of before.
+    /// Properties of the machine to verify first.
     pub checks: Checks,
-    /// What to run, one after the other.
+    /// The tests to run, one after the other.
     pub tests: Vec<Test>,
 }
 
-/// What has to be true of the machine.
+/// Required properties of the machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checks {
-    /// How many processors it has.
+    /// The number of CPUs.
     pub processors: u32,
     /// The mode of the kernel's lockdown: `none`, `integrity` or `confidentiality`.
     pub lockdown: String,
@@ -53,11 +53,11 @@ pub struct Checks {
 /// One test function of a test program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
-    /// The program.
+    /// The path of the test program.
     pub program: PathBuf,
     /// The function, with the modules it is in.
     pub function: String,
-    /// What it is called in reports.
+    /// The name of the test in reports.
     pub name: String,
 }
 
@@ -66,21 +66,21 @@ pub struct Test {
 pub enum Report {
     /// The guest is set up and begins to test.
     Ready {
-        /// The kernel's release.
+        /// The release of the guest's kernel.
         release: String,
     },
-    /// A test has ended, or was ended.
+    /// A test has ended, or was killed.
     Ended {
-        /// Its name.
+        /// The name of the test.
         name: String,
-        /// Its exit code; none when a signal ended it, its own or the guest's for lack of time.
+        /// Its exit code; `None` when it was killed by a signal, for example by the guest when its time was over.
         code: Option<i32>,
         /// The time it took.
         seconds: f64,
-        /// The end of what it said.
+        /// The end of its output.
         output: String,
     },
-    /// The guest cannot go on, and why.
+    /// The guest cannot continue, with the reason.
     Broken(String),
     /// All tests were run.
     Done,

@@ -1,4 +1,4 @@
-//! One test in a process of its own.
+//! Runs one test in a separate process.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -16,16 +16,16 @@ use super::{Orders, Report, Test};
 use crate::process::Child;
 use crate::{command, wait};
 
-/// Where a test's output goes. A file, because a process that outlives its test would keep a pipe open.
+/// The file for a test's output. Not a pipe, as a process that outlives its test would keep it open.
 const OUTPUT: &str = "/run/output";
 
-/// How much of a test's output reaches the host, in bytes.
+/// How much of a test's output is sent to the host, in bytes.
 const TOLD: usize = 64 * 1024;
 
-/// How long killed processes may take to be gone.
+/// How long killed processes may take to exit.
 const GONE: Duration = Duration::from_secs(30);
 
-/// Runs a test to its end, or until its time is over, and removes whatever processes it leaves.
+/// Runs a test until it ends or its time is over, and kills all processes that it leaves.
 pub(super) fn run(test: &Test, orders: &Orders) -> Result<Report> {
     let file = File::create(OUTPUT).with_context(|| format!("make {OUTPUT}"))?;
     let mut command = Command::new(&test.program);
@@ -63,17 +63,17 @@ pub(super) fn run(test: &Test, orders: &Orders) -> Result<Report> {
     })
 }
 
-/// The end of a text file, from the beginning of a character on.
+/// The end of a text file, starting at a character boundary.
 fn end_of(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
     let from = bytes.len().saturating_sub(TOLD);
     Ok(String::from_utf8_lossy(&bytes[from..]).into_owned())
 }
 
-/// Ends every other process of the machine, so that each test begins alone.
+/// Kills every other process of the machine, so that each test starts without leftovers.
 fn clear() -> Result<()> {
-    wait::until("the processes of a test to be gone", GONE, || {
-        // -1 is everybody but this process, to whom orphans belong.
+    wait::until("the processes of a test to exit", GONE, || {
+        // -1 is every process but this one, which reaps orphans.
         let _none = kill(Pid::from_raw(-1), Signal::SIGKILL);
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {

@@ -1,4 +1,4 @@
-//! Kubernetes without a cluster.
+//! Kubernetes without a cluster: an API server, manifests, and nodes.
 
 mod api;
 pub mod manifests;

@@ -1,15 +1,15 @@
-//! Keeping count among threads.
+//! Tallies that several threads share.
 
 use std::sync::{Mutex, MutexGuard};
 
 use crate::sync::lock;
 
-/// A tally that several threads keep and others read.
+/// A tally that several threads update and others read.
 #[derive(Debug, Default)]
 pub(crate) struct Board<T>(Mutex<T>);
 
 impl<T: Copy> Board<T> {
-    /// Changes the tally.
+    /// Applies a change to the tally.
     pub(crate) fn note(&self, change: impl FnOnce(&mut T)) {
         change(&mut self.open());
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Board, ClientTally, HEADER};
 
-/// How often a waiting worker looks whether it should stop.
+/// How often a waiting worker checks whether it should stop.
 const STOP_CHECK: Duration = Duration::from_millis(20);
 
 /// What a client does.
@@ -20,7 +20,7 @@ pub struct Plan {
     /// Connections per second, over all workers.
     #[arg(long, default_value_t = 10.0)]
     pub rate: f64,
-    /// End after this many connections; without it, only when told to.
+    /// End after this number of connections; by default only when stopped.
     #[arg(long)]
     pub count: Option<u64>,
     /// Connections that may be open at once.
@@ -69,7 +69,7 @@ impl Plan {
 
     /// When connection `number` is due, counted from the start.
     fn due(&self, number: u64) -> Duration {
-        // A rate of zero would be an endless wait; once an hour is as good and stays in range.
+        // A rate of zero would wait without end; one per hour is equivalent here and stays in range.
         Duration::from_secs_f64((number as f64 / self.rate.max(1.0 / 3600.0)).min(1e9))
     }
 
@@ -78,7 +78,7 @@ impl Plan {
         board.note(|tally| tally.attempts += 1);
         let patience = Duration::from_millis(self.patience_ms);
         let stream = TcpStream::connect_timeout(&self.target, patience);
-        // A reset that overtakes the waking of this thread: the kernel says refused when there was no handshake.
+        // A reset that arrived before this thread woke up: for a failed handshake, the error would be "refused".
         let reset = |error: &io::Error| error.kind() == ErrorKind::ConnectionReset;
         if stream.as_ref().map_or_else(reset, |_| true) {
             board.note(|tally| tally.connected += 1);
@@ -121,15 +121,15 @@ impl Plan {
         }
         thread::sleep(Duration::from_millis(self.hold_ms));
         stream.shutdown(Shutdown::Write)?;
-        // The server's end proves that the whole way is closed in order.
+        // The server's FIN shows that the connection is closed in order along the whole path.
         match stream.read(&mut buffer)? {
             0 => Ok(()),
-            _ => Err(io::Error::other("more than the reply that was asked for")),
+            _ => Err(io::Error::other("more than the requested reply")),
         }
     }
 }
 
-/// A running client; its sockets are made in the namespace of the thread that started it.
+/// A running client; its sockets are created in the namespace of the thread that started it.
 #[derive(Debug)]
 pub struct Client {
     board: Arc<Board<ClientTally>>,
@@ -163,7 +163,7 @@ impl Client {
         self.board.read()
     }
 
-    /// Lets a plan with a `count` come to its end.
+    /// Waits until a plan with a `count` is complete.
     pub fn finish(mut self) -> ClientTally {
         self.join();
         self.tally()
@@ -190,7 +190,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // Not joined: a connection may hang as long as its plan is patient.
+        // Not joined: a connection may hang for the plan's time limit.
         self.stop.store(true, Ordering::Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! Many connections at once, each held once it is there.
+//! Many connections at once, which are kept open.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -14,26 +14,26 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage,
 use super::Board;
 use crate::abort::abort;
 
-/// What became of a crowd's handshakes: `attempts` is the sum of the others once none is under way.
+/// The results of a crowd's handshakes: `attempts` is the sum of the others once none is in progress.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct CrowdTally {
-    /// Calls of connect.
+    /// Calls of `connect` by the crowd.
     pub attempts: u64,
-    /// Handshakes that are complete for the client. A server whose queue was full at that moment may not know of them.
+    /// Handshakes that are complete for the client. A server whose queue was full at that time may not have the connection.
     pub connected: u64,
     /// Handshakes that were refused.
     pub refused: u64,
     /// Handshakes that a reset ended.
     pub reset: u64,
-    /// Handshakes that the client gave up on when its patience was over.
+    /// Handshakes that the client cancelled at its time limit.
     pub gave_up: u64,
-    /// Handshakes that the kernel gave up on.
+    /// Handshakes that timed out in the kernel.
     pub timed_out: u64,
     /// Everything else, e.g. no route.
     pub failed: u64,
 }
 
-/// Clients that connect all at once; what is connected when the guard goes away is closed.
+/// Clients that connect all at once; open connections are closed when the guard is dropped.
 #[derive(Debug)]
 pub struct Crowd {
     board: Arc<Board<CrowdTally>>,
@@ -41,7 +41,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Sends `size` SYNs, from sockets in the namespace and cgroup of who calls, and returns. A handshake may then take
+    /// Sends `size` SYNs, from sockets in the caller's namespace and cgroup, and returns. A handshake may then take
     /// `patience` before the client gives up and closes its socket.
     pub fn start(target: SocketAddr, size: usize, patience: Duration) -> io::Result<Self> {
         let board = Arc::<Board<CrowdTally>>::default();
@@ -66,14 +66,14 @@ impl Crowd {
         self.board.read()
     }
 
-    /// Waits until no handshake is under way, and returns what is open.
+    /// Waits until no handshake is in progress, and returns the open connections.
     pub fn finish(self) -> (CrowdTally, Vec<TcpStream>) {
         let open = self.waiting.join().expect("the waiting does not panic");
         (self.board.read(), open)
     }
 }
 
-/// Resets connections, as a client that crashes or has no more patience.
+/// Resets connections, as a client that crashes or gives up.
 pub fn reset(connections: Vec<TcpStream>) {
     connections.into_iter().for_each(abort);
 }
@@ -101,7 +101,7 @@ fn begin(target: SocketAddr) -> io::Result<(OwnedFd, nix::Result<()>)> {
     Ok((socket, begun))
 }
 
-/// Follows handshakes to their end, or to the deadline; what is left then is closed.
+/// Waits until all handshakes end, or until the deadline; closes the remaining sockets then.
 fn wait(mut under_way: Vec<OwnedFd>, deadline: Instant, board: &Board<CrowdTally>) -> Vec<TcpStream> {
     let mut open = Vec::new();
     loop {
@@ -141,7 +141,7 @@ fn ready(sockets: &[OwnedFd], limit: Duration) -> Vec<bool> {
         .iter()
         .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLOUT))
         .collect();
-    // Rounded up, so that the last look comes after the deadline.
+    // Rounded up, so that the last check is after the deadline.
     let timeout = PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
     match poll(&mut asked, timeout) {
         Ok(_) => asked.iter().map(|socket| socket.any().unwrap_or(true)).collect(),

@@ -1,4 +1,4 @@
-//! SYNs from made-up addresses, as somebody outside may send them at will.
+//! SYNs from forged source addresses, as an attacker can send them.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -10,10 +10,10 @@ const IP_HEADER: usize = 20;
 const TCP_HEADER: usize = 20;
 const SYN: u8 = 2;
 
-/// Sends a SYN to `target` from each of `sources`, out of the namespace of the thread that calls. The answers go to whoever has
+/// Sends a SYN to `target` from each of `sources`, from the calling thread's namespace. The answers are sent to the holders of
 /// these addresses.
 pub fn forged_syns(target: SocketAddrV4, sources: impl Iterator<Item = SocketAddrV4>) -> io::Result<()> {
-    // One of this protocol takes headers along with the data (raw(7)).
+    // With this protocol, the data include the IP header (raw(7)).
     let raw = socket(
         AddressFamily::Inet,
         SockType::Raw,
@@ -27,7 +27,7 @@ pub fn forged_syns(target: SocketAddrV4, sources: impl Iterator<Item = SocketAdd
     Ok(())
 }
 
-/// The packet. The kernel puts in the checksum of its first header.
+/// The packet. The kernel fills in the checksum of the IP header.
 fn syn(source: SocketAddrV4, target: SocketAddrV4) -> [u8; IP_HEADER + TCP_HEADER] {
     let mut packet = [0; IP_HEADER + TCP_HEADER];
     let (ip, tcp) = packet.split_at_mut(IP_HEADER);

@@ -1,4 +1,4 @@
-//! Real TLS handshakes, right and wrong ones.
+//! Real TLS handshakes that succeed or fail.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use super::HEADER;
 use crate::abort::abort;
 use crate::authority::{Authority, Identity, NAME};
 
-/// No handshake or reply takes longer.
+/// The time limit of a handshake or a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of a reply: less than a handshake takes.
@@ -26,12 +26,12 @@ const REPLY: u32 = 10;
 pub enum Version {
     /// TLS 1.2: a handshake is complete when both sides have checked each other.
     Tls12,
-    /// TLS 1.3: for the client it is complete before the server has looked at the client's certificate.
+    /// TLS 1.3: for the client it is complete before the server has verified the client's certificate.
     Tls13,
 }
 
 impl Version {
-    /// Both.
+    /// Both versions, the older one first.
     pub const ALL: [Self; 2] = [Self::Tls12, Self::Tls13];
 
     fn of_rustls(self) -> &'static SupportedProtocolVersion {
@@ -42,42 +42,42 @@ impl Version {
     }
 }
 
-/// How a client ends a connection that came to nothing.
+/// How a client ends a connection whose handshake failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// By closing it.
+    /// By closing it in order.
     Close,
-    /// By a reset, as clients do that close with something unread.
+    /// By a reset, as clients do that close with unread data.
     Reset,
 }
 
-/// What a client shows, and whom it trusts.
+/// The settings of a client: its certificate, and the authority that it trusts.
 #[derive(Debug, Clone, Copy)]
 pub struct Handshakes<'a> {
     /// Where to connect to.
     pub target: SocketAddr,
     /// The only version that the client speaks.
     pub version: Version,
-    /// Whose certificates of servers it accepts.
+    /// The authority whose server certificates it accepts.
     pub trusted: &'a Authority,
-    /// What it shows when it is asked for a certificate; without one, nothing.
+    /// The certificate that it presents when requested, if any.
     pub identity: Option<&'a Identity>,
-    /// How it ends what failed.
+    /// How it ends failed connections.
     pub ending: Ending,
 }
 
-/// What became of the handshakes: `attempts = ok + rejected + distrusted + failed`.
+/// The results of the handshakes: `attempts = ok + rejected + distrusted + failed`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct HandshakeTally {
-    /// Calls of connect.
+    /// Calls of `connect` by the client.
     pub attempts: u64,
-    /// TCP handshakes.
+    /// Completed TCP handshakes of the client.
     pub connected: u64,
     /// Complete conversations: request, reply, and closed in order by both sides.
     pub ok: u64,
-    /// Refused by the server: by an alert, by a reset or by its end before a reply.
+    /// Rejected by the server: by an alert, by a reset or by a FIN before the reply.
     pub rejected: u64,
-    /// Servers that the client refused.
+    /// Servers that the client rejected.
     pub distrusted: u64,
     /// Everything else, e.g. no TCP connection.
     pub failed: u64,
@@ -94,8 +94,8 @@ enum Outcome {
 impl Handshakes<'_> {
     /// Makes `count` connections, one after the other.
     ///
-    /// On each the client sends a small request as soon as TLS lets it, and reads the reply; behind the proxy there is to be a
-    /// [`Server`](super::Server).
+    /// On each, the client sends a small request as soon as TLS allows, and reads the reply; a [`Server`](super::Server) must run
+    /// behind the proxy.
     pub fn run(&self, count: u64) -> Result<HandshakeTally> {
         let config = Arc::new(self.config()?);
         let mut tally = HandshakeTally::default();
@@ -115,7 +115,7 @@ impl Handshakes<'_> {
     fn config(&self) -> Result<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.trusted.der())?;
-        // Named, since a process may have no default or another one.
+        // Given explicitly, as a process may have no default provider, or another one.
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[self.version.of_rustls()])?
             .with_root_certificates(roots);
@@ -125,7 +125,7 @@ impl Handshakes<'_> {
                 .context("the client's own certificate")?,
             None => builder.with_no_client_auth(),
         };
-        // Each handshake is to be a full one.
+        // Every handshake must be a full one.
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)
     }
@@ -162,7 +162,7 @@ fn converse(session: &mut ClientConnection, stream: &mut TcpStream) -> io::Resul
     tls.conn.send_close_notify();
     tls.conn.write_tls(tls.sock)?;
     tls.sock.shutdown(Shutdown::Write)?;
-    // The server's end proves that the whole way is closed in order.
+    // The server's FIN shows that the connection is closed in order along the whole path.
     match tls.sock.read_to_end(&mut Vec::new()) {
         Ok(_) => Ok(()),
         Err(error) => Err(error),
@@ -181,7 +181,7 @@ fn judge(error: &io::Error) -> Outcome {
     }
 }
 
-/// Closes with nothing unread, and waits for the server's end, whichever that is.
+/// Closes with nothing unread, and waits until the server closes or resets.
 fn close(stream: &mut TcpStream) {
     let _gone = stream.shutdown(Shutdown::Write);
     let _whatever = io::copy(stream, &mut io::sink());

@@ -6,27 +6,27 @@ use std::time::Duration;
 use agent_common::{BUCKETS, bucket};
 use serde::{Deserialize, Serialize};
 
-/// How many durations fell in each bucket.
+/// The number of durations in each bucket.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latencies {
-    /// By [`agent_common::bucket`].
+    /// Counts, indexed by [`agent_common::bucket`].
     pub buckets: [u64; BUCKETS],
 }
 
 impl Latencies {
-    /// Adds one duration.
+    /// Counts one duration in its bucket.
     pub fn note(&mut self, duration: Duration) {
         let us = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
         self.buckets[bucket(us)] += 1;
     }
 
-    /// How many durations.
+    /// The number of all durations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// The upper bound of the bucket that holds the percentile `p` (50.0, 99.0), in seconds: the duration lies between half of
-    /// that and it. None without durations; infinite in the last bucket, which has no bound.
+    /// The upper bound of the bucket that contains the percentile `p` (50.0, 99.0), in seconds: the duration is between half of
+    /// it and it. `None` without durations; infinite in the last bucket, which has no bound.
     pub fn percentile(&self, p: f64) -> Option<f64> {
         let rank = (self.count() as f64 * p / 100.0).ceil().max(1.0);
         let mut below = 0.0;

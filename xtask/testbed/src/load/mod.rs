@@ -1,4 +1,4 @@
-//! Load with exact accounting: clients that know what became of each connection, and servers that agree.
+//! Load with exact accounting: clients record the result of each connection, and servers do the same.
 //!
 //! A request starts with two big-endian 32-bit numbers, its own length and that of the reply it asks for. The client
 //! closes first and then waits for the server's end, so a connection that counts as `ok` is closed on both sides and

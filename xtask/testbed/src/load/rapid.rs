@@ -1,4 +1,4 @@
-//! Very many short connections, as fast as they go: one after the other on each of a few threads that are pinned to processors.
+//! Very many short connections, as fast as possible: one after the other on each of a few threads that are pinned to CPUs.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,10 +11,10 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::socket;
 use nix::unistd::Pid;
 
-/// What is sent each way.
+/// The bytes that are sent in each direction.
 const WORD: &[u8; 5] = b"hello";
 
-/// How long either end waits for the other one.
+/// How long each end waits for the other one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server that answers five bytes with five bytes, and closes.
@@ -25,7 +25,7 @@ pub struct RapidServer {
 }
 
 impl RapidServer {
-    /// Listens with `threads` threads on processor `core`; the sockets are made in the namespace of the calling thread.
+    /// Listens with `threads` threads on CPU `core`; the sockets are created in the namespace of the calling thread.
     pub fn start(address: SocketAddr, threads: usize, core: usize) -> io::Result<Self> {
         let listener = Arc::new(TcpListener::bind(address)?);
         let threads = (0..threads).map(|_| {
@@ -46,7 +46,7 @@ impl RapidServer {
         })
     }
 
-    /// Stops listening; how many connections were answered.
+    /// Stops listening, and returns the number of answered connections.
     pub fn stop(mut self) -> u64 {
         self.close()
     }
@@ -72,8 +72,8 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(WORD)
 }
 
-/// Makes `count` connections on each of `threads` threads on processor `core`, and returns how many ended well: all bytes came and
-/// the server's end after them.
+/// Makes `count` connections on each of `threads` threads on CPU `core`, and returns how many succeeded: all bytes were received,
+/// and the server's FIN after them.
 ///
 /// # Panics
 /// When a connection fails: with a server that runs there is no reason for it.
@@ -98,15 +98,15 @@ fn connect(to: SocketAddr) -> io::Result<()> {
     stream.read_exact(&mut answer)?;
     match stream.read(&mut answer)? {
         0 => Ok(()),
-        _ => Err(io::Error::other("more than was asked for")),
+        _ => Err(io::Error::other("more bytes than requested")),
     }
 }
 
-/// Keeps the calling thread on one processor; the machine need not have that many.
+/// Pins the calling thread to one CPU; without effect if the machine does not have it.
 fn pin(core: usize) {
     let mut set = CpuSet::new();
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    // Where that is not allowed, the connections are as many.
+    // Where this is not allowed, the number of connections is the same.
     let _anywhere = set
         .set(core % cores)
         .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));

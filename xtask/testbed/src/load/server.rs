@@ -1,4 +1,4 @@
-//! Servers that answer what clients ask for, and fail on purpose when told to.
+//! Servers that answer requests, and can be set to fail.
 
 use std::io::{self, Read as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use nix::sys::socket;
 use super::{Board, HEADER, ServerTally};
 use crate::abort::abort;
 
-/// No client of the testbed is silent for longer.
+/// Longer than any client of the testbed is silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a server misbehaves.
@@ -26,7 +26,7 @@ pub struct Behaviour {
     pub delay_ms: u64,
 }
 
-/// A running server; its sockets are made in the namespace of the thread that started it.
+/// A running server; its sockets are created in the namespace of the thread that started it.
 #[derive(Debug)]
 pub struct Server {
     listener: Arc<TcpListener>,
@@ -53,7 +53,7 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -63,14 +63,14 @@ impl Server {
         self.board.read()
     }
 
-    /// Stops accepting, closes the listening socket and waits for the connections under way.
+    /// Stops accepting, closes the listening socket and waits for the open connections.
     pub fn stop(mut self) -> ServerTally {
         self.close();
         self.tally()
     }
 
     fn close(&mut self) {
-        // Wakes the accept call, which nothing else does.
+        // The only way to interrupt the call of `accept`.
         let _closed = socket::shutdown(self.listener.as_raw_fd(), socket::Shutdown::Both);
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.join().expect("the acceptor does not panic");
@@ -111,7 +111,7 @@ fn accept(listener: &TcpListener, behaviour: Behaviour, board: &Arc<Board<Server
 fn answer(mut stream: TcpStream, reset: bool, delay: Duration, board: &Board<ServerTally>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    // The end of a reply may not wait until the client has acknowledged its beginning.
+    // Without Nagle's algorithm, which would delay the end of a reply until the client acknowledges its beginning.
     stream.set_nodelay(true)?;
     let mut next = Some(read_header(&mut stream)?);
     while let Some(header) = next {
@@ -142,7 +142,7 @@ fn answer(mut stream: TcpStream, reset: bool, delay: Duration, board: &Board<Ser
     stream.shutdown(Shutdown::Both)
 }
 
-/// Waits for something to read; being held up (SIGSTOP) interrupts a socket that has a time-out.
+/// Waits for data; retries, as a pause (SIGSTOP) interrupts a socket with a time-out.
 fn peek(stream: &TcpStream) -> io::Result<usize> {
     loop {
         match stream.peek(&mut [0]) {
@@ -152,7 +152,7 @@ fn peek(stream: &TcpStream) -> io::Result<usize> {
     }
 }
 
-/// Reads the two lengths, after a PROXY header when a proxy put one first.
+/// Reads the two lengths, after a PROXY header if a proxy has sent one.
 fn read_header(stream: &mut TcpStream) -> io::Result<[u8; HEADER]> {
     let mut header = [0; HEADER];
     stream.read_exact(&mut header)?;

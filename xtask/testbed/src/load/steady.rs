@@ -1,4 +1,4 @@
-//! A closed-loop client: a few connections that stay, a fixed rate of requests, and how long each took.
+//! A closed-loop client: a few permanent connections, a fixed rate of requests, and their latencies.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -20,7 +20,7 @@ pub struct Pace {
     /// Connections that stay open.
     #[arg(long, default_value_t = 4)]
     pub connections: u32,
-    /// Requests per second, over all connections; fewer when replies take longer than that allows.
+    /// Requests per second, over all connections; fewer if replies take too long for this rate.
     #[arg(long, default_value_t = 1000.0)]
     pub rate: f64,
     /// Bytes of a request, at least 8.
@@ -48,21 +48,21 @@ impl Pace {
     }
 }
 
-/// What became of the requests.
+/// The results of the requests.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PaceTally {
-    /// Completed handshakes.
+    /// Completed TCP handshakes of the client.
     pub connected: u64,
-    /// Complete replies.
+    /// Replies that were received completely.
     pub replies: u64,
-    /// Connections that ended before they were told to.
+    /// Connections that ended before the client was stopped.
     pub broken: u64,
     /// From the first byte of a request that is sent to the last byte of its reply that is read.
     pub latencies: Latencies,
 }
 
-/// A running closed-loop client; its sockets are made in the namespace of the thread that started it.
+/// A running closed-loop client; its sockets are created in the namespace of the thread that started it.
 #[derive(Debug)]
 pub struct Steady {
     board: Arc<Board<PaceTally>>,
@@ -97,7 +97,7 @@ impl Steady {
         self.board.read()
     }
 
-    /// Ends the connections in order, once what is under way is answered.
+    /// Closes the connections in order, once pending requests are answered.
     pub fn stop(mut self) -> PaceTally {
         self.stop.store(true, Ordering::Relaxed);
         for connection in self.connections.drain(..) {
@@ -109,7 +109,7 @@ impl Steady {
 
 impl Drop for Steady {
     fn drop(&mut self) {
-        // Not joined: a reply may take as long as the client is patient.
+        // Not joined: a reply may take as long as the client's time limit.
         self.stop.store(true, Ordering::Relaxed);
     }
 }
@@ -128,7 +128,7 @@ impl Pace {
         request[..4].copy_from_slice(&length.to_be_bytes());
         request[4..HEADER].copy_from_slice(&self.reply.to_be_bytes());
         let mut reply = vec![0; self.reply as usize];
-        // All of them together keep the rate, in turns.
+        // The connections send in turns, so that all together keep the rate.
         let interval = Duration::from_secs_f64(f64::from(self.connections) / self.rate.max(1e-3));
         let mut due = start + interval * number / self.connections.max(1);
         while sleep_until(due, stop) {
@@ -140,7 +140,7 @@ impl Pace {
                 tally.replies += 1;
                 tally.latencies.note(latency);
             });
-            // What could not be sent in time is not made up for, as that would be another rate.
+            // Requests that could not be sent in time are not caught up, as that would exceed the rate.
             due = (due + interval).max(Instant::now());
         }
         stream.shutdown(Shutdown::Write)?;

@@ -1,4 +1,4 @@
-//! Servers that let their clients wait.
+//! Servers that do not accept, read or answer.
 
 use std::fmt;
 use std::io::{self, Read as _};
@@ -11,18 +11,18 @@ use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, Sockadd
 
 use super::Board;
 
-/// Bytes that a server which does not read is sent before its window is closed; the kernel makes more of it.
+/// The receive buffer of a server that does not read, in bytes, so that its window closes soon; the kernel enlarges it.
 const SMALL_BUFFER: usize = 4096;
 
-/// The bound of a queue that is not to be full.
+/// The backlog of a queue that must not become full.
 const LONG: i32 = 1024;
 
-/// How a server lets its clients wait.
+/// What a server does not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// It listens and never accepts; the kernel takes one connection more than `backlog`.
+    /// It listens and never accepts; the kernel admits one connection more than `backlog`.
     NeverAccepts {
-        /// The bound of its queue.
+        /// The backlog of its listening socket.
         backlog: i32,
     },
     /// It accepts and never reads: soon its window is zero.
@@ -31,7 +31,7 @@ pub enum Manner {
     NeverAnswers,
 }
 
-/// Such a server; its sockets are made in the namespace of the thread that started it, and all closed with the guard.
+/// Such a server; its sockets are created in the namespace of the thread that started it, and closed when the guard is dropped.
 pub struct Stubborn {
     listener: Arc<TcpListener>,
     address: SocketAddr,
@@ -40,7 +40,7 @@ pub struct Stubborn {
 }
 
 impl Stubborn {
-    /// Listens.
+    /// Starts to listen on `address`.
     pub fn start(address: SocketAddr, manner: Manner) -> io::Result<Self> {
         let listener = Arc::new(listen(address, manner)?);
         let address = listener.local_addr()?;
@@ -62,12 +62,12 @@ impl Stubborn {
         })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections it has accepted.
+    /// The number of connections that it has accepted.
     pub fn accepted(&self) -> u64 {
         self.board.read()
     }
@@ -81,7 +81,7 @@ impl fmt::Debug for Stubborn {
 
 impl Drop for Stubborn {
     fn drop(&mut self) {
-        // Wakes the accept call, which nothing else does.
+        // The only way to interrupt the call of `accept`.
         let _closed = socket::shutdown(self.listener.as_raw_fd(), socket::Shutdown::Both);
         if let Some(acceptor) = self.acceptor.take() {
             let _panicked = acceptor.join();
@@ -97,7 +97,7 @@ fn listen(address: SocketAddr, manner: Manner) -> io::Result<TcpListener> {
     let socket: OwnedFd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     socket::setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     if manner == Manner::NeverReads {
-        // What is accepted inherits it.
+        // Accepted sockets inherit the size.
         socket::setsockopt(&socket, sockopt::RcvBuf, &SMALL_BUFFER)?;
     }
     let backlog = match manner {
@@ -109,7 +109,7 @@ fn listen(address: SocketAddr, manner: Manner) -> io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-/// Keeps what it accepts until the listener is shut down.
+/// Keeps accepted connections open until the listener is shut down.
 fn accept(listener: &TcpListener, reads: bool, board: &Arc<Board<u64>>) {
     let mut open: Vec<TcpStream> = Vec::new();
     let mut readers = Vec::new();
@@ -118,7 +118,7 @@ fn accept(listener: &TcpListener, reads: bool, board: &Arc<Board<u64>>) {
         if reads {
             let reader = stream.try_clone();
             readers.extend(reader.map(|mut stream| {
-                // Longer pieces than clients send, so that what has arrived is read at once.
+                // A larger buffer than what clients send at a time, so that all received data are read at once.
                 thread::spawn(move || while matches!(stream.read(&mut [0; 16 * 1024]), Ok(1..)) {})
             }));
         }

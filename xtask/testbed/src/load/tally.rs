@@ -1,17 +1,17 @@
-//! What clients and servers count.
+//! The tallies of clients and servers.
 
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-/// What became of a client's connections: `attempts = ok + refused + reset + timed_out + cut_short + failed` once
-/// none is under way.
+/// The results of a client's connections: `attempts = ok + refused + reset + timed_out + cut_short + failed` once
+/// none is in progress.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientTally {
-    /// Calls of connect.
+    /// Calls of `connect` by the client.
     pub attempts: u64,
-    /// Completed handshakes.
+    /// Completed TCP handshakes of the client.
     pub connected: u64,
     /// Complete replies on connections that both sides closed in order.
     pub ok: u64,
@@ -25,17 +25,17 @@ pub struct ClientTally {
     pub cut_short: u64,
     /// Everything else, e.g. no route.
     pub failed: u64,
-    /// Bytes of requests.
+    /// Payload bytes of all requests.
     pub sent_bytes: u64,
-    /// Bytes of replies.
+    /// Payload bytes of all replies.
     pub received_bytes: u64,
 }
 
-/// What a server did.
+/// The results of a server's connections.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServerTally {
-    /// Accepted connections.
+    /// Connections that were accepted.
     pub accepted: u64,
     /// Complete replies after which the client closed.
     pub answered: u64,
@@ -43,9 +43,9 @@ pub struct ServerTally {
     pub reset: u64,
     /// Connections that ended any other way.
     pub broken: u64,
-    /// Bytes of requests.
+    /// Payload bytes of all requests.
     pub received_bytes: u64,
-    /// Bytes of replies.
+    /// Payload bytes of all replies.
     pub sent_bytes: u64,
 }
 

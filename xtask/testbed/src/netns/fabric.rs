@@ -1,4 +1,4 @@
-//! A bridge in a namespace of its own, to which other namespaces are attached.
+//! A bridge in its own namespace, to which other namespaces are attached.
 
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
@@ -14,7 +14,7 @@ use crate::wait;
 /// How long the kernel may take to bring a link up.
 const LINK_UP: Duration = Duration::from_secs(5);
 
-/// A switch with cables: every attached namespace reaches every other.
+/// A virtual switch: every attached namespace reaches every other one.
 #[derive(Debug)]
 pub struct Fabric {
     netns: Netns,
@@ -24,15 +24,15 @@ pub struct Fabric {
 #[derive(Debug, Default)]
 struct State {
     ports: u32,
-    /// Addresses without the prefix length, to which attached namespaces send what they have no route for.
+    /// Addresses (without the prefix length) of the default gateways of attached namespaces.
     gateways: Vec<String>,
 }
 
 impl Fabric {
-    /// Makes the namespace `name` and a bridge in it.
+    /// Creates the namespace `name` and a bridge in it.
     pub fn new(name: &str) -> Result<Self> {
         let netns = Netns::new(name)?;
-        // Snooping would hold back neighbour discovery until the first listener reports.
+        // Multicast snooping would delay neighbour discovery until the first listener reports.
         ip(
             name,
             "link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 up",
@@ -48,8 +48,8 @@ impl Fabric {
         &self.netns
     }
 
-    /// Gives the bridge addresses (`10.90.0.1/24`) and lets it forward; what is attached later sends there whatever
-    /// it has no route for.
+    /// Gives the bridge addresses (`10.90.0.1/24`) and enables forwarding; namespaces that are attached later use it as
+    /// their default gateway.
     pub fn gateway(&self, addresses: &[&str]) -> Result<()> {
         let mut batch = String::new();
         for address in addresses {
@@ -100,7 +100,7 @@ impl Fabric {
         })
     }
 
-    /// The port of the bridge that leads to `netns`: what is done to a queue there, is done to what goes there.
+    /// The port of the bridge that leads to `netns`: its queue affects packets to that namespace.
     pub fn port(&self, netns: &Netns) -> Result<String> {
         // `2: eth0@if5: …` is the other end of `5: p1@if2: …`.
         let link = netns.exec("ip -oneline link show eth0")?;

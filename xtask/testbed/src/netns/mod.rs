@@ -21,7 +21,7 @@ pub use fabric::Fabric;
 use crate::command;
 use crate::isolation::NETNS_DIRECTORY;
 
-/// A named network namespace; gone with its guard. Call [`isolate`](crate::isolate) first.
+/// A named network namespace; removed when the guard is dropped. Call [`isolate`](crate::isolate) first.
 #[derive(Debug)]
 pub struct Netns {
     name: String,
@@ -31,14 +31,14 @@ pub struct Netns {
 }
 
 impl Netns {
-    /// Makes the namespace `/run/netns/<name>`, with loopback up.
+    /// Creates the namespace `/run/netns/<name>`, with loopback up.
     pub fn new(name: &str) -> Result<Self> {
         let path = Path::new(NETNS_DIRECTORY).join(name);
         fs::create_dir_all(NETNS_DIRECTORY)?;
         File::create_new(&path).with_context(|| format!("create {}", path.display()))?;
         // From here on, an error drops `made` and with it the mount point.
         let made = MountPoint(&path);
-        // A thread of its own, because unshare moves the thread that calls it.
+        // In a separate thread, because unshare moves the calling thread.
         thread::scope(|scope| {
             scope
                 .spawn(|| -> Result<()> {
@@ -72,7 +72,7 @@ impl Netns {
         &self.path
     }
 
-    /// The kernel's number of the namespace (`ns.inum`).
+    /// The kernel's inode number of the namespace (`ns.inum`).
     pub fn inode(&self) -> u32 {
         self.inode
     }
@@ -127,7 +127,7 @@ impl Drop for Netns {
     }
 }
 
-/// The file that a namespace is mounted on; dropped, it is unmounted and removed.
+/// The file that a namespace is mounted on; unmounted and removed when dropped.
 struct MountPoint<'a>(&'a Path);
 
 impl Drop for MountPoint<'_> {
@@ -137,7 +137,7 @@ impl Drop for MountPoint<'_> {
     }
 }
 
-/// Feeds `ip` a batch of commands for the namespace `name`.
+/// Runs a batch of `ip` commands in the namespace `name`.
 fn ip(name: &str, batch: &str) -> Result<()> {
     command::run(Command::new("ip").args(["-n", name, "-batch", "-"]), Some(batch))?;
     Ok(())

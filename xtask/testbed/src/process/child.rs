@@ -1,4 +1,4 @@
-//! A child process that ends with its guard.
+//! A child process that is killed when its guard is dropped.
 
 use std::ops::{Deref, DerefMut};
 use std::process::{self, ExitStatus};
@@ -10,10 +10,10 @@ use nix::unistd::Pid;
 
 use crate::wait;
 
-/// How long a process may take to end after a signal.
+/// How long a process may take to exit after a signal.
 const END: Duration = Duration::from_secs(10);
 
-/// A child process that is killed and reaped when the guard goes away.
+/// A child process that is killed and reaped when the guard is dropped.
 ///
 /// It also gets SIGKILL when the *thread* that started it ends (`PR_SET_PDEATHSIG`), so start it from the thread
 /// that uses it, and not from within [`Netns::run`](crate::netns::Netns::run).
@@ -21,23 +21,23 @@ const END: Duration = Duration::from_secs(10);
 pub struct Child(process::Child);
 
 impl Child {
-    /// Sends a signal; a process that is already gone is no error.
+    /// Sends a signal; it is not an error if the process has exited.
     pub fn signal(&self, signal: Signal) {
         let _gone = kill(self.pid(), signal);
     }
 
-    /// The process id.
+    /// The process id of the child.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.0.id().cast_signed())
     }
 
-    /// Asks the process to end (SIGTERM), makes it (SIGKILL) when it does not, and reaps it.
+    /// Sends SIGTERM, then SIGKILL if the process does not exit, and reaps it.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         if let Some(status) = self.0.try_wait()? {
             return Ok(status);
         }
         self.signal(Signal::SIGTERM);
-        // One that is held up would not notice.
+        // A paused process would not handle SIGTERM.
         self.signal(Signal::SIGCONT);
         if let Ok(status) = self.ended(END) {
             return Ok(status);
@@ -51,9 +51,9 @@ impl Child {
         self.ended(END)
     }
 
-    /// Waits at most `limit` for the process to end.
+    /// Waits at most `limit` for the process to exit.
     pub fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let what = format!("process {} to end", self.0.id());
+        let what = format!("process {} to exit", self.0.id());
         wait::until(&what, limit, || self.0.try_wait().transpose())?.with_context(|| what)
     }
 }

@@ -1,4 +1,4 @@
-//! A program that serves until it is ended.
+//! A server program that runs until it is stopped.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::child::Child;
 use super::placement::Placement;
 use crate::wait;
 
-/// A running one, with a directory of its own for its configuration, its log and its sockets; killed when the guard goes away.
+/// A running server program, with a directory for its configuration, its log and its sockets; killed when the guard is dropped.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
@@ -20,7 +20,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts `command` and returns when it is `ready`, which has to be within `limit`. `name` is what errors call it.
+    /// Starts `command` and returns when it is `ready`, which must be within `limit`. Errors use `name`.
     pub fn start(
         name: &str,
         directory: TempDir,
@@ -48,17 +48,17 @@ impl Daemon {
         }
     }
 
-    /// Its directory.
+    /// The directory of its configuration, log and sockets.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Its process id.
+    /// The process id of the program.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The process, e.g. to hold it up.
+    /// The process, e.g. to pause it.
     pub fn process(&self) -> &Child {
         &self.child
     }
@@ -68,13 +68,13 @@ impl Daemon {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
-    /// Ends it without a word to its peers' applications (SIGKILL); the kernel closes its connections.
+    /// Kills it (SIGKILL); the kernel closes its connections.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill_now()?;
         Ok(())
     }
 
-    /// Ends it as a service manager would (SIGTERM).
+    /// Stops it as a service manager would (SIGTERM).
     pub fn stop(mut self) -> Result<ExitStatus> {
         self.child.stop()
     }

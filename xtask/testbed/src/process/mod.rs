@@ -1,4 +1,4 @@
-//! Child processes that are placed somewhere, that can be held up, and that cannot outlive their parent.
+//! Child processes with a placement, which can be paused, and which cannot outlive their parent.
 
 mod child;
 mod control;

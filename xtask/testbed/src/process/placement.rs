@@ -1,4 +1,4 @@
-//! Where a process runs, and with what.
+//! Placement of processes: namespace, cgroup, CPU, priority and limits.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -18,7 +18,7 @@ use super::start::{start, tie};
 use crate::cgroup::{self, Cgroup};
 use crate::netns::Netns;
 
-/// Where a process is to run, and with what; what is not said is as in this process itself, whatever its threads have
+/// The placement of a process; what is not set is inherited from the main thread of this process, whatever other threads have
 /// entered meanwhile.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Placement<'a> {
@@ -39,7 +39,7 @@ impl<'a> Placement<'a> {
         }
     }
 
-    /// On this processor only, counted from 0.
+    /// On this CPU only, counted from 0.
     #[must_use]
     pub fn core(self, core: usize) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl<'a> Placement<'a> {
         }
     }
 
-    /// With at most so many open files, which it cannot raise itself.
+    /// With this limit of open files, which it cannot raise itself.
     #[must_use]
     pub fn open_files(self, limit: u64) -> Self {
         Self {
@@ -57,8 +57,8 @@ impl<'a> Placement<'a> {
         }
     }
 
-    /// Ahead of what else the machine does, and on a par with others that are: whatever is measured between them is hardly
-    /// disturbed. Its processes are a session of their own.
+    /// With priority over everything else on the machine, except for others with this setting: measurements between them are hardly
+    /// disturbed. Its processes form a session of their own.
     #[must_use]
     pub fn ahead(self) -> Self {
         Self {
@@ -67,8 +67,8 @@ impl<'a> Placement<'a> {
         }
     }
 
-    /// Before everything else, also before what is [`Placement::ahead`]: nobody can disturb it (`SCHED_FIFO`), until it is told to
-    /// [step back](Child::step_back).
+    /// With priority over everything else, including [`Placement::ahead`]: nothing can preempt it (`SCHED_FIFO`) until
+    /// [`Child::step_back`] is called.
     #[must_use]
     pub fn first(self) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl<'a> Placement<'a> {
         start(command)
     }
 
-    /// The first half of [`Placement::spawn`]: says where `command` is to run.
+    /// The first half of [`Placement::spawn`]: sets the placement of `command`.
     pub(crate) fn prepare(&self, command: &mut Command) -> Result<()> {
         // `/proc/self` is the main thread, which stays where the process was started.
         let namespace = match self.netns {
@@ -120,8 +120,8 @@ impl<'a> Placement<'a> {
     }
 }
 
-/// Starts `command` inside the namespace and the cgroup; where none is given, in those of this process itself,
-/// whatever its threads have entered meanwhile.
+/// Starts `command` inside the namespace and the cgroup; where none is given, in those of this process's main thread,
+/// whatever other threads have entered meanwhile.
 ///
 /// The placement stays with `command`: use a fresh one for each process.
 pub fn spawn(command: &mut Command, netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Child> {
@@ -135,10 +135,10 @@ impl Cgroup {
     }
 }
 
-/// Whoever runs the tests may have left files open, which would count as those of what is started.
+/// Closes inherited files at exec: files that the parent of the tests left open would count as those of the new process.
 fn keep_only_standard_files() -> io::Result<()> {
     let (first, last) = (3, libc::c_uint::MAX);
-    // SAFETY: closes nothing before exec.
+    // SAFETY: no file is closed before exec.
     match unsafe { libc::close_range(first, last, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

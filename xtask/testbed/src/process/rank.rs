@@ -1,4 +1,4 @@
-//! Whom a process goes before when there are not enough processors.
+//! Scheduling priority of processes when CPU time is short.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -8,10 +8,10 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::setsid;
 
-/// The lowest niceness.
+/// The lowest niceness, which has the greatest weight.
 const WEIGHTIEST: &str = "-20";
 
-/// Whom it goes before.
+/// The priority of a process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Rank {
     #[default]
@@ -21,7 +21,7 @@ pub(super) enum Rank {
 }
 
 impl Rank {
-    /// Gives it to this process, with system calls alone (setsid, open, write, setpriority, sched_setscheduler).
+    /// Applies it to this process, with system calls only (setsid, open, write, setpriority, sched_setscheduler).
     pub fn take(self) -> io::Result<()> {
         match self {
             Self::Usual => Ok(()),
@@ -31,8 +31,8 @@ impl Rank {
     }
 }
 
-/// Gives this process, or its session where the kernel shares the processor among sessions (`CONFIG_SCHED_AUTOGROUP`), the
-/// greatest weight.
+/// Gives the greatest weight to this process, or to its session where the kernel distributes CPU time among sessions
+/// (`CONFIG_SCHED_AUTOGROUP`).
 fn go_ahead() -> io::Result<()> {
     setsid()?;
     match open(c"/proc/self/autogroup", OFlag::O_WRONLY, Mode::empty()) {
@@ -47,12 +47,12 @@ fn go_ahead() -> io::Result<()> {
     }
 }
 
-/// Makes this process one that gives way to nothing but others of its kind.
+/// Gives this process real-time priority (`SCHED_FIFO`).
 fn go_first() -> io::Result<()> {
     schedule(libc::SCHED_FIFO, 1)
 }
 
-/// Makes this process one that gives way to everything else.
+/// Gives this process the lowest priority (`SCHED_IDLE`).
 pub(super) fn go_last() -> io::Result<()> {
     schedule(libc::SCHED_IDLE, 0)
 }

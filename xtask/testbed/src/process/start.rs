@@ -1,4 +1,4 @@
-//! Starting a child that ends with who started it.
+//! Starting a child that dies with its parent.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -13,7 +13,7 @@ use super::child::Child;
 use super::rank::go_last;
 use crate::fork;
 
-/// Starts `command` where this process is, as anybody may.
+/// Starts `command` with the placement of this process; needs no privileges.
 pub fn start_beside(command: &mut Command) -> Result<Child> {
     let parent = Pid::this();
     let tie = move || tie(parent);
@@ -22,7 +22,7 @@ pub fn start_beside(command: &mut Command) -> Result<Child> {
     start(command)
 }
 
-/// Starts `command` where this process is, to run whenever nothing else wants the processor (`SCHED_IDLE`), with all that it starts.
+/// Starts `command` with the placement of this process, but with the lowest priority (`SCHED_IDLE`), which its children inherit.
 pub fn start_behind(command: &mut Command) -> Result<Child> {
     let parent = Pid::this();
     let give_way = move || tie(parent).and_then(|()| go_last());
@@ -39,9 +39,9 @@ pub(crate) fn start(command: &mut Command) -> Result<Child> {
     Ok(child.into())
 }
 
-/// A child's own side: it is open to signals, and ends with its parent.
+/// Runs in the child: unblocks signals, and lets it die with its parent.
 pub(super) fn tie(parent: Pid) -> io::Result<()> {
-    // A thread that waits for signals blocks them, and a child would inherit that and not end when asked to.
+    // A thread that waits for signals blocks them; a child would inherit that and ignore SIGTERM.
     SigSet::empty().thread_set_mask()?;
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {

@@ -1,8 +1,8 @@
 //! A stand-in for Istio's ztunnel in in-pod mode.
 //!
 //! Like the real one it is a single process with its own cgroup that listens on 127.0.0.1:15001 *inside* each
-//! workload's network namespace and opens its outbound sockets there too, so they carry the pod's own address. What
-//! the application opens is redirected to it by the pod's netfilter rules. In place of HBONE, it names the original
+//! workload's network namespace and also opens its outbound sockets there, so they have the pod's own address. The pod's
+//! netfilter rules redirect the application's connections to it. Instead of HBONE, it sends the original
 //! destination to the waypoint in a PROXY header.
 
 mod relay;
@@ -20,13 +20,13 @@ use crate::actor::Actor;
 use crate::cgroup::Cgroup;
 use crate::netns::Netns;
 
-/// Where outbound connections of a pod are captured.
+/// The port to which outbound connections of a pod are redirected.
 pub const CAPTURE_PORT: u16 = 15001;
 
 /// The mark on a ztunnel's own packets, which exempts them from capture; Istio's number.
 pub(crate) const MARK: u32 = 0x539;
 
-/// What a ztunnel does.
+/// The settings of a ztunnel.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
     /// The network namespace of a workload it serves (repeatable).
@@ -40,15 +40,15 @@ pub struct Config {
     pub raw: bool,
 }
 
-/// What a ztunnel did: `accepted = connected + refused + timed_out + failed` once no handshake is under way.
+/// The results of a ztunnel's connections: `accepted = connected + refused + timed_out + failed` once no handshake is in progress.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ZtunnelTally {
     /// Connections captured from applications.
     pub accepted: u64,
-    /// Upstream handshakes completed.
+    /// Upstream handshakes that completed.
     pub connected: u64,
-    /// Upstream handshakes refused.
+    /// Upstream handshakes that were refused.
     pub refused: u64,
     /// Upstream handshakes that took longer than 10 s; it gave up on them.
     pub timed_out: u64,
@@ -102,7 +102,7 @@ impl Ztunnel {
         Ok(Self(actor))
     }
 
-    /// Its process id.
+    /// The process id of the ztunnel.
     pub fn pid(&self) -> u32 {
         self.0.pid()
     }
@@ -112,13 +112,13 @@ impl Ztunnel {
         self.0.tally()
     }
 
-    /// Stops accepting, waits for the connections under way, and ends.
+    /// Stops accepting, waits for the open connections, and exits.
     pub fn stop(self) -> Result<ZtunnelTally> {
         self.0.stop()
     }
 }
 
-/// Redirects what a pod's applications open to its capture port, as istio-cni does.
+/// Redirects the connections of a pod's applications to its capture port, as istio-cni does.
 pub fn capture(netns: &Netns) -> Result<()> {
     let rule = |program: &str, loopback: &str| {
         format!(
@@ -130,7 +130,7 @@ pub fn capture(netns: &Netns) -> Result<()> {
     Ok(())
 }
 
-/// Leaves what a pod's applications open to this port alone, as excluded outbound ports are.
+/// Exempts connections of a pod's applications to this port, as excluded outbound ports are.
 pub fn exempt(netns: &Netns, port: u16) -> Result<()> {
     let rule = |program: &str| format!("{program} -w -t nat -I OUTPUT -p tcp --dport {port} -j RETURN\n");
     netns.exec(&(rule("iptables") + &rule("ip6tables")))?;

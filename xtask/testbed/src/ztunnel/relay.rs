@@ -1,4 +1,4 @@
-//! Carrying bytes both ways between two connections, with half-close and resets.
+//! Relaying bytes in both directions between two connections, with half-close and resets.
 
 use std::io::{ErrorKind, Read as _, Result, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -8,11 +8,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::abort::abort;
 
-/// What one direction holds at most.
+/// The size of the buffer of one direction, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// Relays until both sides have closed, and says how many bytes went each way: (a to b, b to a). When one side resets,
-/// so is the other, and the error says so.
+/// Relays until both sides have closed, and returns the bytes of each direction: (a to b, b to a). When one side resets,
+/// the other one is reset, too, and an error is returned.
 pub(super) fn relay(a: TcpStream, b: TcpStream) -> (u64, u64, Result<()>) {
     let (mut forth, mut back) = (Way::new(), Way::new());
     let outcome = pump(&a, &b, &mut forth, &mut back);
@@ -38,7 +38,7 @@ fn pump(a: &TcpStream, b: &TcpStream, forth: &mut Way, back: &mut Way) -> Result
     Ok(())
 }
 
-/// One direction.
+/// The state of one direction.
 struct Way {
     buffer: Vec<u8>,
     filled: usize,
@@ -58,7 +58,7 @@ impl Way {
         }
     }
 
-    /// What to await on the side it reads from.
+    /// The events to wait for on the side that it reads from.
     fn reads(&self) -> PollFlags {
         if !self.ended && self.filled < BUFFER {
             PollFlags::POLLIN
@@ -67,7 +67,7 @@ impl Way {
         }
     }
 
-    /// What to await on the side it writes to.
+    /// The events to wait for on the side that it writes to.
     fn writes(&self) -> PollFlags {
         if self.filled > 0 {
             PollFlags::POLLOUT
@@ -76,7 +76,7 @@ impl Way {
         }
     }
 
-    /// Reads what is there and writes what fits; passes the end on when all is written.
+    /// Reads available data and writes as much as fits; forwards the FIN when everything is written.
     fn step(&mut self, mut from: &TcpStream, mut to: &TcpStream) -> Result<()> {
         if !self.ended && self.filled < BUFFER {
             match from.read(&mut self.buffer[self.filled..]) {
@@ -99,7 +99,7 @@ impl Way {
         }
         if self.ended && self.filled == 0 && !self.done {
             self.done = true;
-            // The other side may have closed both ways already.
+            // The other side may have closed both directions already.
             let _closed = to.shutdown(Shutdown::Write);
         }
         Ok(())

@@ -21,7 +21,7 @@ use crate::load::Board;
 /// How long a real ztunnel waits for an upstream handshake.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A ztunnel on threads of this process.
+/// A ztunnel that runs in threads of this process.
 #[derive(Debug)]
 pub struct Tunnel {
     board: Arc<Board<ZtunnelTally>>,
@@ -35,10 +35,10 @@ impl Tunnel {
         self.board.read()
     }
 
-    /// Stops accepting and waits for the connections under way.
+    /// Stops accepting and waits for the open connections.
     pub fn stop(self) -> ZtunnelTally {
         for listener in &self.listeners {
-            // Wakes the accept call, which nothing else does.
+            // The only way to interrupt the call of `accept`.
             let _closed = socket::shutdown(listener.as_raw_fd(), socket::Shutdown::Both);
         }
         for acceptor in self.acceptors {
@@ -57,7 +57,7 @@ pub fn serve(config: &Config) -> Result<Tunnel> {
             let namespace = File::open(path).with_context(|| format!("open {}", path.display()))?;
             let (board, config) = (board.clone(), config.clone());
             let (bound, listener) = std::sync::mpsc::sync_channel(1);
-            // Each acceptor lives in its workload's namespace, and so do the relays it starts.
+            // Each acceptor runs in its workload's namespace, and so do the relays that it starts.
             acceptors.push(thread::spawn(move || {
                 let listen = || -> io::Result<Arc<TcpListener>> {
                     setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
@@ -70,7 +70,7 @@ pub fn serve(config: &Config) -> Result<Tunnel> {
                     accept(&listener, &config, &board);
                 }
             }));
-            let listener = listener.recv().context("the acceptor ended")?;
+            let listener = listener.recv().context("the acceptor has exited")?;
             listeners.push(listener.with_context(|| format!("listen on {loopback} in {}", path.display()))?);
         }
     }
@@ -94,10 +94,10 @@ fn accept(listener: &TcpListener, config: &Config, board: &Arc<Board<ZtunnelTall
     }
 }
 
-/// One captured connection from its first to its last byte.
+/// Handles one captured connection until it ends.
 fn carry(downstream: TcpStream, client: SocketAddr, config: &Config, board: &Board<ZtunnelTally>) {
     let upstream = original_destination(&downstream).and_then(|destination| {
-        // The waypoint itself is called directly: it is no service behind a waypoint.
+        // Connections to the waypoint itself are direct, as it is not a service behind a waypoint.
         if destination.ip() == config.waypoint.ip() {
             return connect(destination);
         }
@@ -113,7 +113,7 @@ fn carry(downstream: TcpStream, client: SocketAddr, config: &Config, board: &Boa
         Err(io::ErrorKind::TimedOut) => tally.timed_out += 1,
         Err(_) => tally.failed += 1,
     });
-    // A ztunnel that cannot go on drops the application's connection with its request unread, which resets it.
+    // A ztunnel without an upstream drops the application's connection with its request unread, which resets it.
     let Ok(upstream) = upstream else {
         return abort(downstream);
     };
@@ -125,7 +125,7 @@ fn carry(downstream: TcpStream, client: SocketAddr, config: &Config, board: &Boa
     });
 }
 
-/// Opens a connection that the capture rules leave alone.
+/// Opens a connection that the capture rules exempt.
 fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let family = if to.is_ipv4() {
         AddressFamily::Inet
@@ -134,7 +134,7 @@ fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     };
     let socket: OwnedFd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, sockopt::Mark, &MARK)?;
-    // It bounds connect too, which then says EINPROGRESS.
+    // It also limits `connect`, which then fails with EINPROGRESS.
     setsockopt(
         &socket,
         sockopt::SendTimeout,
@@ -147,7 +147,7 @@ fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-/// Where the application wanted to go, from the connection tracking entry of the redirection.
+/// The destination that the application called, from the connection tracking entry of the redirection.
 fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
     if stream.local_addr()?.is_ipv4() {
         let raw = socket::getsockopt(stream, sockopt::OriginalDst)?;

@@ -1,4 +1,4 @@
-//! Answers: documents in one piece, streams, and the `Status` that tells of a failure.
+//! Answers: documents in one piece, streams, and the `Status` object of failures.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 
-/// Long enough for what was sent to be on its way.
+/// Long enough for data to be transmitted.
 const ON_ITS_WAY: Duration = Duration::from_millis(50);
 
 /// The body of an answer.
@@ -47,28 +47,28 @@ impl Body for Content {
     }
 }
 
-/// Ends a connection from within.
+/// A handle to cut a connection.
 #[derive(Debug, Default)]
 pub(super) struct Link(Notify);
 
 impl Link {
-    /// Waits for somebody to cut it.
+    /// Waits until it is cut.
     pub async fn until_cut(&self) {
         self.0.notified().await;
     }
 
-    /// Cuts it; whoever is answering waits for that to take effect.
+    /// Cuts it; the answering task waits for that to take effect.
     pub fn cut(&self) {
         self.0.notify_one();
     }
 
-    /// Cuts it under a stream, which otherwise could still come to an orderly end.
+    /// Cuts it during a stream, which otherwise could still end in order.
     pub async fn cut_stream(&self, out: &mpsc::Sender<Bytes>) {
         self.cut();
         out.closed().await;
     }
 
-    /// Sends the first half of a text and cuts it.
+    /// Sends the first half of a text and cuts the connection.
     pub async fn cut_in(&self, out: &mpsc::Sender<Bytes>, text: &str) {
         let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
         if out.send(half).await.is_ok() {
@@ -78,7 +78,7 @@ impl Link {
     }
 }
 
-/// A failure as Kubernetes tells it.
+/// A failure, as Kubernetes reports it.
 #[derive(Debug, Clone)]
 pub(super) struct Status {
     code: u16,
@@ -102,13 +102,13 @@ impl Status {
         self
     }
 
-    /// Asks the client to come again after so many seconds.
+    /// Asks the client to retry after this number of seconds.
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self.with_details(json!({"retryAfterSeconds": seconds}))
     }
 
-    /// The object that stands in bodies and in ERROR events.
+    /// The object in bodies and in ERROR events.
     pub fn object(&self) -> Value {
         let mut object = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",

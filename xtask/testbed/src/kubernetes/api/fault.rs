@@ -1,23 +1,23 @@
-//! What goes wrong on purpose.
+//! Faults that tests inject.
 
 use std::time::Duration;
 
 use super::question::Question;
 use super::resource::{Resource, Verb};
 
-/// Whom a kubeconfig or a service-account directory of this API server speaks for, as its messages say it.
+/// The user of this server's kubeconfig and service-account directory, as messages name it.
 const USER: &str = "system:serviceaccount:narrows:narrows";
 
-/// A fault, and the requests that meet it.
+/// A fault, and the requests that it applies to.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// Only requests for this resource; none for all, also those for a path that is no resource.
+    /// Only requests for this resource; `None` for all, including those for other paths.
     pub resource: Option<Resource>,
     /// Only requests with this verb.
     pub verb: Option<Verb>,
-    /// What happens.
+    /// What happens to these requests.
     pub kind: FaultKind,
-    /// So many requests meet it; none for all until the faults are cleared.
+    /// The number of requests that it applies to; `None` for all until the faults are cleared.
     pub times: Option<u32>,
 }
 
@@ -26,25 +26,25 @@ pub struct Fault {
 pub enum FaultKind {
     /// A failure with this status and message.
     Status(u16, String),
-    /// A failure with this status that asks the client to come again after so many seconds.
+    /// A failure with this status that asks the client to retry after this number of seconds.
     RetryAfter(u16, u32),
-    /// 200 with a body that is no JSON.
+    /// 200 with a body that is not JSON.
     Garbage,
-    /// No answer. The connection stays.
+    /// No answer; the connection stays open.
     Hang,
-    /// The answer comes later. Goes together with the next fault that matches.
+    /// The answer is delayed. Combined with the next fault that matches.
     Slow(Duration),
     /// The connection ends without an answer.
     Close,
     /// 200, then the connection ends within an object: the first of a list, or that of the first event of a watch.
-    /// Other requests do not meet it.
+    /// It does not apply to other requests.
     CutBody,
-    /// A watch starts with an ERROR event with this status, and ends. Other requests do not meet it.
+    /// A watch starts with an ERROR event with this status, and ends. It does not apply to other requests.
     WatchError(u16),
 }
 
 impl Fault {
-    /// A fault that all requests meet.
+    /// A fault that applies to all requests.
     pub fn new(kind: FaultKind) -> Self {
         Self {
             resource: None,
@@ -54,7 +54,7 @@ impl Fault {
         }
     }
 
-    /// What a missing permission looks like.
+    /// The answer for a missing permission.
     pub fn forbidden(resource: Resource, verb: Verb) -> Self {
         let message = format!(
             r#"{resource} is forbidden: User "{USER}" cannot {} resource "{resource}" in API group "" at the cluster scope"#,
@@ -63,19 +63,19 @@ impl Fault {
         Self::new(FaultKind::Status(403, message)).on(resource).verb(verb)
     }
 
-    /// Only requests for this resource meet it.
+    /// Applies it to requests for this resource only.
     pub fn on(mut self, resource: Resource) -> Self {
         self.resource = Some(resource);
         self
     }
 
-    /// Only requests with this verb meet it.
+    /// Applies it to requests with this verb only.
     pub fn verb(mut self, verb: Verb) -> Self {
         self.verb = Some(verb);
         self
     }
 
-    /// Only so many requests meet it.
+    /// Applies it to this number of requests only.
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
@@ -94,7 +94,7 @@ impl Fault {
     }
 }
 
-/// Takes what happens to this request: all delays up to the first other fault, in the order in which they were set.
+/// The faults for this request: all delays up to the first other fault, in the order in which they were set.
 pub(super) fn take(faults: &mut Vec<Fault>, question: &Question) -> Vec<FaultKind> {
     let mut taken = Vec::new();
     for fault in faults.iter_mut().filter(|fault| fault.meets(question)) {

@@ -1,4 +1,4 @@
-//! Answers to `list`.
+//! Answers to `list` requests.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(super) fn list(
 ) -> Result<Response<Content>, Status> {
     let bad = |message| Status::new(400, message);
     let version = question.parameter("resourceVersion").unwrap_or_default();
-    // "Any state will do" is answered from the cache of a real server, which has no pages.
+    // A real server answers requests for any state (`resourceVersion=0`) from its cache, without pages.
     let limit = match version {
         "0" => 0,
         _ => question.number("limit").map_err(bad)?.unwrap_or_default(),
@@ -65,7 +65,7 @@ pub(super) fn list(
         let items = &snapshot.objects[start..end];
         if cut {
             let first = items.first().map_or("", |object| &object.json);
-            // Twice what goes before the middle of the first object.
+            // The half of this ends in the middle of the first object.
             let text = format!("{head}{first}");
             let padding = " ".repeat(head.len());
             return link.cut_in(&out, &(text + &padding)).await;
@@ -108,7 +108,7 @@ fn first(shared: &Shared, resource: Resource, question: &Question) -> Result<Arc
     Ok(Arc::new(snapshot))
 }
 
-/// All up to the first item.
+/// The list up to its first item.
 fn head(snapshot: &Snapshot, token: Option<&str>, remaining: usize) -> String {
     let mut head = format!(
         r#"{{"kind":"{}List","apiVersion":"v1","metadata":{{"resourceVersion":"{}""#,
@@ -117,7 +117,7 @@ fn head(snapshot: &Snapshot, token: Option<&str>, remaining: usize) -> String {
     );
     if let Some(token) = token {
         let _infallible = write!(head, r#","continue":"{token}""#);
-        // A real server does not know it when a selector chooses.
+        // A real server omits it when a selector is given.
         if !snapshot.selected {
             let _infallible = write!(head, r#","remainingItemCount":{remaining}"#);
         }
@@ -132,7 +132,7 @@ fn expired() -> Status {
     Status::new(410, message)
 }
 
-/// Tokens are opaque to clients, so they should look like it.
+/// Encodes a token, so that it is opaque to clients as a real one.
 fn write_token(snapshot: u64, offset: usize) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!("{snapshot} {offset}"))
 }

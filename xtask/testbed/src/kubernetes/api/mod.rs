@@ -1,8 +1,8 @@
-//! An API server that tests are in command of.
+//! An API server under the control of tests.
 //!
-//! It speaks the part of the protocol that a client needs that lists and watches: HTTPS, a bearer token, pages from
-//! one consistent state, selectors, resource versions that expire, bookmarks. What it shows is what a test puts into
-//! it, and it fails where and how a test tells it to.
+//! It implements the part of the protocol that a client needs for lists and watches: HTTPS, a bearer token, pages from
+//! one consistent state, selectors, resource versions that expire, bookmarks. It serves the objects that a test puts into
+//! it, and injects the faults that a test sets.
 
 mod answer;
 mod fault;
@@ -43,10 +43,10 @@ use shared::Shared;
 /// How often a watch gets a bookmark when nothing else is set.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(10);
 
-/// How long a port may be in use by somebody else when the server comes back to it.
+/// How long the port may be in use by another process when the server resumes on it.
 const PORT: Duration = Duration::from_secs(5);
 
-/// A running API server; it ends with this guard.
+/// A running API server; stopped when the guard is dropped.
 pub struct ApiServer {
     shared: Arc<Shared>,
     running: Mutex<Option<Running>>,
@@ -82,7 +82,7 @@ impl ApiServer {
         })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -114,42 +114,42 @@ impl ApiServer {
         self.shared.signals.changed.send_replace(());
     }
 
-    /// [`ApiServer::put`] for many.
+    /// Calls [`ApiServer::put`] for each object.
     pub fn put_all(&self, resource: Resource, objects: impl IntoIterator<Item = Value>) {
         for object in objects {
             self.put(resource, object);
         }
     }
 
-    /// Deletes an object and says whether there was one. The namespace is empty for what lies in none.
+    /// Deletes an object, and returns whether it existed. The namespace is empty for cluster-scoped objects.
     pub fn delete(&self, resource: Resource, namespace: &str, name: &str) -> bool {
         let deleted = self.shared.store().delete(resource, namespace, name);
         self.shared.signals.changed.send_replace(());
         deleted
     }
 
-    /// Lets requests fail from now on. Of several faults, a request meets the first that matches.
+    /// Injects a fault from now on. Of several faults, the first that matches a request applies.
     pub fn fault(&self, fault: Fault) {
         self.shared.faults().push(fault);
     }
 
-    /// Ends all faults; a request that hangs already stays so until its connection ends.
+    /// Removes all faults; a request that hangs already stays so until its connection ends.
     pub fn clear_faults(&self) {
         self.shared.faults().clear();
     }
 
-    /// Shows a resource as it is now, whatever happens to it, until it is released: an API server whose cache lags.
+    /// Freezes a resource in its current state until it is released: an API server whose cache lags.
     pub fn hold(&self, resource: Resource) {
         self.shared.store().hold(resource);
     }
 
-    /// Shows a held resource as it is, and sends what happened meanwhile to its watches.
+    /// Releases a frozen resource, and sends the changes that happened meanwhile to its watches.
     pub fn release(&self, resource: Resource) {
         self.shared.store().release(resource);
         self.shared.signals.changed.send_replace(());
     }
 
-    /// Forgets the history: a watch from an older version and a further page of an older list get 410 Expired.
+    /// Discards the history: a watch from an older version and a further page of an older list get 410 Expired.
     pub fn compact(&self) {
         self.shared.store().compact();
     }
@@ -159,7 +159,7 @@ impl ApiServer {
         self.shared.signals.bookmark.send_replace(());
     }
 
-    /// How often watches get a bookmark by themselves; 10 s at first.
+    /// Sets the interval of automatic bookmarks; 10 s by default.
     pub fn bookmark_every(&self, interval: Duration) {
         self.shared.signals.bookmark_every.send_replace(interval);
     }
@@ -174,19 +174,19 @@ impl ApiServer {
         self.shared.signals.expire.send_replace(());
     }
 
-    /// How many watches of a resource are open.
+    /// The number of open watches of a resource.
     pub fn watches(&self, resource: Resource) -> usize {
         self.shared.watches(resource)
     }
 
-    /// Refuses connections and cuts those that are open. What it holds is kept.
+    /// Refuses connections and cuts open ones. Its objects are kept.
     pub fn stop(&self) {
         if let Some(running) = lock(&self.running).take() {
             running.stop();
         }
     }
 
-    /// Comes back on the same port after [`ApiServer::stop`].
+    /// Resumes on the same port after [`ApiServer::stop`].
     pub fn resume(&self) -> Result<()> {
         let mut running = lock(&self.running);
         if running.is_some() {
@@ -198,7 +198,7 @@ impl ApiServer {
         Ok(())
     }
 
-    /// All requests so far, in the order in which they came.
+    /// All requests so far, in order of arrival.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked().clone()
     }

@@ -1,4 +1,4 @@
-//! An object as it is stored: serialised once, with what selectors ask for beside it.
+//! An object as it is stored: serialised once, with the fields that selectors need.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use super::resource::Resource;
 pub(super) struct Object {
     /// The JSON without `kind` and `apiVersion`, as in the items of a list.
     pub json: Box<str>,
-    /// Empty for what lies in no namespace.
+    /// Empty for cluster-scoped objects.
     pub namespace: Box<str>,
     pub name: Box<str>,
     /// `spec.nodeName`, empty when there is none.
@@ -25,10 +25,10 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// Completes what a user wrote as an API server does. `previous` is what it replaces.
+    /// Completes a user's object as an API server does. `previous` is the object that it replaces.
     ///
     /// # Panics
-    /// When it is no object with a name: the test that made it is wrong.
+    /// When it is not an object with a name: the test is wrong.
     pub fn new(resource: Resource, mut value: Value, version: u64, previous: Option<&Self>) -> Self {
         let (namespace, name) = place(resource, &value);
         let top = value.as_object_mut().expect("place() looked into it");
@@ -72,12 +72,12 @@ impl Object {
         Self::new(resource, value, version, Some(self))
     }
 
-    /// The JSON with `kind` and `apiVersion`, as it stands outside of lists.
+    /// The JSON with `kind` and `apiVersion`, as outside of lists.
     pub fn write_whole(&self, resource: Resource, out: &mut String) {
         out.push_str(r#"{"kind":""#);
         out.push_str(resource.kind());
         out.push_str(r#"","apiVersion":"v1","#);
-        // There is always something inside: the metadata.
+        // The object is never empty, as it has metadata.
         out.push_str(&self.json[1..]);
     }
 
@@ -87,7 +87,7 @@ impl Object {
     }
 }
 
-/// The namespace and the name of what a user wrote.
+/// The namespace and the name of a user's object.
 ///
 /// # Panics
 /// When it has no name.
@@ -113,7 +113,7 @@ fn kept(metadata: &mut Map<String, Value>, field: &str, new: impl FnOnce() -> St
     text
 }
 
-/// Shaped like a UUID, and never the same twice: an object that is made anew is another one.
+/// A new uid in the form of a UUID. It is unique, so a re-created object is a different one.
 fn new_uid(version: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = now.as_secs() & 0xffff_ffff;

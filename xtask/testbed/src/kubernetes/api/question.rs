@@ -1,4 +1,4 @@
-//! What a request asks for.
+//! Parses requests.
 
 use std::time::Instant;
 
@@ -7,14 +7,14 @@ use hyper::{Method, Uri};
 use super::resource::{Resource, Verb};
 use super::selector::Selector;
 
-/// A request as the API server understood it.
+/// A request, as the API server has parsed it.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// When it came.
+    /// When the request arrived.
     pub at: Instant,
-    /// None for what changes something.
+    /// `None` for requests that would change objects.
     pub verb: Option<Verb>,
-    /// None for a path that is no resource.
+    /// `None` for a path that is not a resource.
     pub resource: Option<Resource>,
     /// The path as it was sent, without the query.
     pub path: String,
@@ -22,21 +22,21 @@ pub struct Asked {
     pub namespace: Option<String>,
     /// The object, for a get.
     pub name: Option<String>,
-    /// `fieldSelector`.
+    /// The query parameter `fieldSelector`.
     pub field_selector: Option<String>,
-    /// `labelSelector`.
+    /// The query parameter `labelSelector`.
     pub label_selector: Option<String>,
-    /// `limit`.
+    /// The query parameter `limit`.
     pub limit: Option<u64>,
     /// Whether it asked for a further page of a list.
     pub continued: bool,
-    /// `resourceVersion`.
+    /// The query parameter `resourceVersion`.
     pub resource_version: Option<String>,
-    /// The status of the answer; none while there is none.
+    /// The status of the answer; `None` until there is one.
     pub status: Option<u16>,
 }
 
-/// A request.
+/// A request with its parsed path and query.
 #[derive(Debug)]
 pub(super) struct Question {
     pub verb: Option<Verb>,
@@ -75,7 +75,7 @@ impl Question {
         }
     }
 
-    /// A parameter that is there and not empty.
+    /// The value of a parameter; `None` if it is absent or empty.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
@@ -85,7 +85,7 @@ impl Question {
         matches!(self.parameter(name), Some("1" | "true" | "True"))
     }
 
-    /// A parameter that is a number; the error is a message for who asked.
+    /// The value of a numeric parameter; the error is a message for the client.
     pub fn number(&self, name: &str) -> Result<Option<u64>, String> {
         let Some(text) = self.parameter(name) else {
             return Ok(None);
@@ -151,7 +151,7 @@ fn parameters(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Undoes the percent encoding of a query.
+/// Decodes the percent encoding of a query.
 fn decode(text: &str) -> String {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());

@@ -1,24 +1,24 @@
-//! What the API server serves, and the ways to ask for it.
+//! The resources that the API server serves, and the verbs of requests.
 
 use std::fmt;
 
 /// A kind of object in the core group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Resource {
-    /// Pods.
+    /// Pods, in namespaces.
     Pods,
-    /// Namespaces, which lie in none themselves.
+    /// Namespaces, which are cluster-scoped.
     Namespaces,
-    /// Services.
+    /// Services, in namespaces.
     Services,
-    /// Nodes, which lie in no namespace.
+    /// Nodes, which are cluster-scoped.
     Nodes,
-    /// Config maps.
+    /// Config maps, in namespaces.
     ConfigMaps,
 }
 
 impl Resource {
-    /// All of them.
+    /// All resources, in the order of their declaration.
     pub const ALL: [Self; 5] = [
         Self::Pods,
         Self::Namespaces,
@@ -49,7 +49,7 @@ impl Resource {
         }
     }
 
-    /// Whether its objects lie in namespaces.
+    /// Whether its objects are in namespaces.
     pub fn namespaced(self) -> bool {
         !matches!(self, Self::Namespaces | Self::Nodes)
     }
@@ -58,7 +58,7 @@ impl Resource {
         Self::ALL.into_iter().find(|resource| resource.plural() == name)
     }
 
-    /// Its place in a table of all.
+    /// Its index in a table of all resources.
     pub(super) fn index(self) -> usize {
         self as usize
     }
@@ -70,14 +70,14 @@ impl fmt::Display for Resource {
     }
 }
 
-/// A way to ask.
+/// The verb of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
-    /// One object, or a path that is no resource.
+    /// One object, or a path that is not a resource.
     Get,
     /// All objects that match.
     List,
-    /// Changes as they come.
+    /// Changes as they happen.
     Watch,
 }
 

@@ -3,7 +3,7 @@
 use super::object::Object;
 use super::resource::Resource;
 
-/// What a list or a watch is limited to.
+/// The objects that a list or a watch is limited to.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Selector {
     /// Only objects in this namespace.
@@ -32,12 +32,12 @@ enum LabelTerm {
     Exists(String),
     Absent(String),
     In(String, Vec<String>),
-    /// An object without the label is none of these either.
+    /// Objects without the label match, too.
     NotIn(String, Vec<String>),
 }
 
 impl Selector {
-    /// Reads both selectors; the error is the message of a real API server.
+    /// Parses both selectors; the error is the message of a real API server.
     pub fn parse(resource: Resource, namespace: Option<&str>, fields: &str, labels: &str) -> Result<Self, String> {
         let field_error = |why: String| {
             format!(
@@ -51,7 +51,7 @@ impl Selector {
         })
     }
 
-    /// Whether it asks for more than a namespace.
+    /// Whether it selects by more than the namespace.
     pub fn selects(&self) -> bool {
         !self.fields.is_empty() || !self.labels.is_empty()
     }

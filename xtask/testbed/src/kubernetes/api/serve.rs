@@ -1,4 +1,4 @@
-//! The server: connections, who may ask, and who answers.
+//! The server: connections, authentication, and dispatch of requests.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -30,13 +30,13 @@ use super::resource::{Resource, Verb};
 use super::shared::Shared;
 use super::watch::{error, watch};
 
-/// A client that takes longer for its handshake is gone.
+/// The time limit of a client's TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How long work that is under way may delay the end of the server.
+/// How long pending work may delay the end of the server.
 const END: Duration = Duration::from_secs(2);
 
-/// A running server.
+/// A running server, with its thread.
 #[derive(Debug)]
 pub(super) struct Running {
     stop: oneshot::Sender<()>,
@@ -44,7 +44,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Serves on `listener`, in a thread of its own.
+    /// Serves on `listener`, in a separate thread.
     pub fn start(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) -> Result<Self> {
         listener.set_nonblocking(true)?;
         let runtime = runtime::Builder::new_multi_thread()
@@ -54,7 +54,7 @@ impl Running {
             .build()
             .context("start the API server's threads")?;
         let (stop, stopped) = oneshot::channel();
-        // The runtime belongs to a thread and not to its owner: an owner inside of another runtime could not end it.
+        // A separate thread owns the runtime, as it could not be dropped inside of another runtime.
         let thread = thread::Builder::new()
             .name("kube-apiserver".to_owned())
             .spawn(move || {
@@ -64,7 +64,7 @@ impl Running {
                         () = accept(listener, tls, shared, &mut connections) => {}
                         _ = stopped => {}
                     }
-                    // Before the watches, whose end would be a proper one on a connection that still is.
+                    // Before the watches, which would otherwise end in order on their connections.
                     connections.shutdown().await;
                 });
                 runtime.shutdown_timeout(END);
@@ -81,7 +81,7 @@ impl Running {
 }
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>, connections: &mut JoinSet<()>) {
-    // It fails only without a runtime.
+    // This fails only without a runtime.
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
@@ -91,14 +91,14 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>, co
                 while connections.try_join_next().is_some() {}
                 connections.spawn(connection(stream, tls.clone(), shared.clone()));
             }
-            // Out of file descriptors, for instance: those of other connections come back.
+            // For example when no file descriptor is left: retry, as other connections release theirs.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
 async fn connection(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
-    // Events are small and should not wait for each other.
+    // Events are small and should not be delayed by Nagle's algorithm.
     let _best_effort = stream.set_nodelay(true);
     let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.accept(stream)).await else {
         return;
@@ -115,7 +115,7 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
     }
 }
 
-/// Answers and keeps a record of it.
+/// Answers a request, and records it.
 async fn answer(shared: &Arc<Shared>, link: &Arc<Link>, request: &Request<Incoming>) -> Response<Content> {
     let question = Question::new(request.method(), request.uri());
     let number = {
@@ -177,7 +177,7 @@ async fn respond(
     }
 }
 
-/// Only the token opens the door; some paths are public as in a real cluster, but not to a wrong token.
+/// Checks the token. As in a real cluster, some paths are public, but not for requests with a wrong token.
 fn authenticate(shared: &Shared, request: &Request<Incoming>, question: &Question) -> Result<(), Status> {
     let Some(header) = request.headers().get(AUTHORIZATION) else {
         return match is_public(&question.path) {

@@ -1,4 +1,4 @@
-//! What all requests share: what there is, what has been asked, and what is to go wrong.
+//! State shared by all requests: objects, recorded requests, and injected faults.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +11,7 @@ use super::signals::Signals;
 use super::store::Store;
 use crate::sync::lock;
 
-/// What outlives the connections.
+/// The state that outlives connections.
 #[derive(Debug)]
 pub(super) struct Shared {
     token: String,
@@ -22,7 +22,7 @@ pub(super) struct Shared {
     pub signals: Signals,
 }
 
-/// A watch among those that are open.
+/// Counts an open watch while it exists.
 pub(super) struct Counted {
     shared: Arc<Shared>,
     resource: Resource,

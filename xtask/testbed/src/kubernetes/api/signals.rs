@@ -1,21 +1,21 @@
-//! What a test tells all open watches.
+//! Signals of a test to all open watches.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// A channel for each, of which every watch holds the other end.
+/// A channel for each signal; every watch has a receiver.
 #[derive(Debug)]
 pub(super) struct Signals {
-    /// There may be something new.
+    /// Objects may have changed.
     pub changed: watch::Sender<()>,
-    /// Send a bookmark.
+    /// Send a bookmark now.
     pub bookmark: watch::Sender<()>,
-    /// Send a bookmark so often.
+    /// Send a bookmark at this interval.
     pub bookmark_every: watch::Sender<Duration>,
-    /// Say that the version is too old, and end.
+    /// Send the event that the version is too old, and end.
     pub expire: watch::Sender<()>,
-    /// End at once.
+    /// Cut the connection at once.
     pub drop: watch::Sender<()>,
 }
 

@@ -1,4 +1,4 @@
-//! What the cluster holds, and how it came to be so.
+//! The cluster's objects, and the history of their changes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::object::{Object, place};
 use super::resource::Resource;
 use super::selector::Selector;
 
-/// Changes that are remembered for each resource.
+/// The number of changes that are kept for each resource.
 const HISTORY: usize = 200_000;
 
-/// Lists under way whose next page can still be had.
+/// The number of lists whose next pages are kept.
 const SNAPSHOTS: usize = 32;
 
 /// All objects. The keys sort like those of etcd, so lists do as well.
@@ -26,13 +26,13 @@ pub(super) struct Event {
     pub new: Option<Arc<Object>>,
 }
 
-/// The state of a list when its first page was made.
+/// The state of a list when its first page was served.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub resource: Resource,
     pub version: u64,
     pub objects: Vec<Arc<Object>>,
-    /// Whether a field or label selector has chosen among them.
+    /// Whether a field or label selector was applied.
     pub selected: bool,
 }
 
@@ -40,13 +40,13 @@ pub(super) struct Snapshot {
 #[derive(Debug)]
 pub(super) struct Batch {
     pub events: Vec<Arc<Event>>,
-    /// The version up to which these are all.
+    /// The version up to which the changes are complete.
     pub up_to: u64,
-    /// Whether there is more to fetch at once.
+    /// Whether more changes can be fetched at once.
     pub more: bool,
 }
 
-/// A version that the history does not reach back to; the message of a real API server.
+/// A version older than the history; with the message of a real API server.
 #[derive(Debug)]
 pub(super) struct TooOld(pub String);
 
@@ -63,11 +63,11 @@ pub(super) struct Store {
 struct Table {
     objects: Objects,
     history: VecDeque<Arc<Event>>,
-    /// The newest version that has left the history.
+    /// The newest version that was removed from the history.
     forgotten: u64,
-    /// No new watch may start before this version. Those that are open keep what they have not been sent yet.
+    /// New watches must start at this version or later. Open watches still get the changes that they have not been sent.
     compacted: u64,
-    /// What is shown instead of the present.
+    /// The frozen state that is served instead of the current one.
     held: Option<Held>,
 }
 
@@ -80,7 +80,7 @@ struct Held {
 impl Store {
     pub fn new() -> Self {
         Self {
-            // 0 has a meaning of its own in requests.
+            // Not 0, which has a special meaning in requests.
             version: 1,
             tables: Default::default(),
             snapshots: VecDeque::new(),
@@ -89,7 +89,7 @@ impl Store {
     }
 
     /// # Panics
-    /// When `value` is no object with a name.
+    /// When `value` is not an object with a name.
     pub fn put(&mut self, resource: Resource, value: Value) {
         let (namespace, name) = place(resource, &value);
         let key = key(&namespace, &name);
@@ -124,7 +124,7 @@ impl Store {
         self.tables[resource.index()].held = None;
     }
 
-    /// Forgets what was before the present, as far as the present is shown.
+    /// Discards the history before the state that is served.
     pub fn compact(&mut self) {
         for table in &mut self.tables {
             table.compacted = table.shown(self.version).1;
@@ -137,7 +137,7 @@ impl Store {
         objects.get(&*key(namespace, name)).cloned()
     }
 
-    /// All objects that match, with the version that they are the state of.
+    /// All objects that match, with the version of this state.
     pub fn snapshot(&self, resource: Resource, selector: &Selector) -> Snapshot {
         let (objects, version) = self.tables[resource.index()].shown(self.version);
         let matching = objects.values().filter(|object| selector.matches(object));
@@ -149,7 +149,7 @@ impl Store {
         }
     }
 
-    /// Keeps a list for its next pages; the number leads back to it.
+    /// Stores a list for its next pages, and returns its number.
     pub fn keep(&mut self, snapshot: Arc<Snapshot>) -> u64 {
         if self.snapshots.len() == SNAPSHOTS {
             self.snapshots.pop_front();
@@ -174,7 +174,7 @@ impl Store {
         Ok(())
     }
 
-    /// At most `limit` changes after this version, as far as they are shown.
+    /// At most `limit` changes after this version, up to the state that is served.
     pub fn events_after(&self, resource: Resource, version: u64, limit: usize) -> Result<Batch, TooOld> {
         let table = &self.tables[resource.index()];
         if version < table.forgotten {
@@ -237,7 +237,7 @@ mod tests {
         json!({"metadata": {"name": name, "namespace": "shop"}})
     }
 
-    /// The names of what is shown, and its version.
+    /// The names of the objects that are served, and the version.
     fn shown(store: &Store) -> (Vec<String>, u64) {
         let list = store.snapshot(PODS, &Selector::default());
         let names = list.objects.iter().map(|object| object.name.to_string());
@@ -254,7 +254,7 @@ mod tests {
         let first = store.events_after(PODS, 1, 2)?;
         assert_eq!((first.events.len(), first.up_to, first.more), (2, 3, true));
         let second = store.events_after(PODS, first.up_to, 2)?;
-        // Nothing happened to pods after that, up to the newest version.
+        // No pod has changed after that, up to the newest version.
         assert_eq!((second.events.len(), second.up_to, second.more), (1, 5, false));
         Ok(())
     }

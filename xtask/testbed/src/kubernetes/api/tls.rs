@@ -1,4 +1,4 @@
-//! The API server's certificates, and the files with which clients find and trust it.
+//! The API server's certificates, and the files that clients need to find and trust it.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -16,14 +16,14 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// A certificate authority of its own and what the server shows.
+/// A certificate authority, and the server's certificate.
 pub(super) struct Identity {
     pub ca_pem: String,
     pub config: Arc<ServerConfig>,
 }
 
 impl Identity {
-    /// Makes both anew, for 127.0.0.1 and localhost.
+    /// Creates both, for 127.0.0.1 and localhost.
     pub fn new() -> Result<Self> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,7 +38,7 @@ impl Identity {
         let certificate = server.signed_by(&key, &authority)?;
 
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        // Named, since a process may have no default or another one.
+        // Given explicitly, as a process may have no default provider, or another one.
         let provider = Arc::new(ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

@@ -1,4 +1,4 @@
-//! Answers to `watch`.
+//! Answers to `watch` requests.
 
 use std::future::pending;
 use std::mem;
@@ -19,13 +19,13 @@ use super::selector::Selector;
 use super::shared::{Counted, Shared};
 use super::store::{Event, TooOld};
 
-/// Events that are taken from the store at once.
+/// The number of events that are read from the store at a time.
 const BATCH: usize = 256;
 
 /// The first state of a large cluster is sent in pieces of about this many bytes.
 const PIECE: usize = 256 * 1024;
 
-/// One watch.
+/// An open watch of a client.
 struct Watch {
     shared: Arc<Shared>,
     link: Arc<Link>,
@@ -44,18 +44,18 @@ struct Watch {
     _counted: Counted,
 }
 
-/// What a watch tells first.
+/// The events with which a watch starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
-    /// What came after this version.
+    /// Changes after this version.
     After(u64),
-    /// What there is.
+    /// The current state of all objects.
     State,
-    /// What there is, and a bookmark at its end.
+    /// The current state, followed by a bookmark.
     StateWithEnd,
 }
 
-/// The stream cannot go on.
+/// The stream cannot continue.
 struct Ended;
 
 /// Opens a watch. `cut` ends the connection within the first event.
@@ -85,7 +85,7 @@ pub(super) fn watch(
     }
     let (out, receiver) = mpsc::channel(4);
     let signals = &shared.signals;
-    // Subscribed before the client has its answer: a signal that is sent after it finds this watch.
+    // Subscribed before the client gets its answer, so that a signal sent after it reaches this watch.
     let mut drop = signals.drop.subscribe();
     let watch = Watch {
         shared: shared.clone(),
@@ -104,7 +104,7 @@ pub(super) fn watch(
     };
     let link = link.clone();
     tokio::spawn(async move {
-        // All around `follow`, which may be waiting for a client that reads nothing.
+        // Around `follow`, which may be waiting for a client that does not read.
         tokio::select! {
             _ = watch.follow() => {}
             _ = drop.changed() => link.cut_stream(&out).await,
@@ -123,7 +123,7 @@ pub(super) fn error(status: &Status) -> Response<Content> {
 }
 
 impl Watch {
-    /// Sends what happens, until the stream ends.
+    /// Sends changes until the stream ends.
     async fn follow(mut self) -> Result<(), Ended> {
         let mut version = match self.start {
             Start::After(version) => version,
@@ -132,7 +132,7 @@ impl Watch {
         let mut next_bookmark = self.next_bookmark();
         let mut bookmark_due = false;
         loop {
-            // Before the look: what comes after it is then noticed.
+            // Before reading the store, so that later changes are noticed.
             self.changed.mark_unchanged();
             let batch = self.shared.store().events_after(self.resource, version, BATCH);
             let batch = match batch {
@@ -168,7 +168,7 @@ impl Watch {
         }
     }
 
-    /// Sends all that there is, and returns the version that it is the state of.
+    /// Sends the current state of all objects, and returns its version.
     async fn send_state(&mut self) -> Result<u64, Ended> {
         let snapshot = self.shared.store().snapshot(self.resource, &self.selector);
         let mut text = String::new();
@@ -203,7 +203,7 @@ impl Watch {
 }
 
 impl Event {
-    /// Writes what this change is to a watch with this selector: nothing, or one line.
+    /// Writes the event of this change for a watch with this selector: nothing, or one line.
     fn write(&self, resource: Resource, selector: &Selector, out: &mut String) {
         let matching = |object: &Option<Arc<Object>>| object.clone().filter(|object| selector.matches(object));
         match (matching(&self.old), matching(&self.new)) {

@@ -1,4 +1,4 @@
-//! Changing a pod as its life would change it.
+//! Changes to pods as they occur during their lifetime.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -25,7 +25,7 @@ impl Pod {
         self
     }
 
-    /// Gives it an identity.
+    /// Sets its uid.
     #[must_use]
     pub fn uid(mut self, uid: &str) -> Self {
         self.0["metadata"]["uid"] = json!(uid);
@@ -71,21 +71,21 @@ impl Pod {
         self
     }
 
-    /// Sets a label.
+    /// Sets a label of the pod.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.0["metadata"]["labels"][key] = json!(value);
         self
     }
 
-    /// Sets an annotation.
+    /// Sets an annotation of the pod.
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.0["metadata"]["annotations"][key] = json!(value);
         self
     }
 
-    /// Makes an object of this kind its controller, instead of whatever was.
+    /// Makes an object of this kind its controller, replacing the previous one.
     #[must_use]
     pub fn owner(mut self, kind: &str, name: &str) -> Self {
         let api = match kind {
@@ -115,7 +115,7 @@ impl Pod {
         self
     }
 
-    /// Lets the pod, its network and each container that runs start at `time`.
+    /// Sets the start time of the pod, its network and each running container.
     #[must_use]
     pub fn started(mut self, time: &str) -> Self {
         self.0["status"]["startTime"] = json!(time);
@@ -148,7 +148,7 @@ impl Pod {
             status["ready"] = json!(false);
             status["started"] = json!(false);
         }
-        // The sandbox goes with the last container, and its readiness with it.
+        // The sandbox ends with the last container, and so does its readiness.
         let over = ["PodReadyToStartContainers", "Ready", "ContainersReady"];
         for condition in entries(&mut self.0, "conditions") {
             if condition["type"].as_str().is_some_and(|kind| over.contains(&kind)) {

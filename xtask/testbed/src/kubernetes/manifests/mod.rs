@@ -1,7 +1,7 @@
 //! Pods of every mesh and of every kind of owner, as the API server returns them, and a way to change them.
 //!
-//! A file is one pod after injection and admission, with its status, reduced to what may matter to an agent on its
-//! node. Its first line names the source that decides the names in it. The values are invented.
+//! Each file is a pod after injection and admission, with its status, reduced to fields that may matter to an agent on its
+//! node. Its first line gives the source of the names in it. The values are invented.
 
 mod edit;
 mod objects;
@@ -14,7 +14,7 @@ pub use objects::{namespace, node, service};
 /// The table of files: their names, and their text by name.
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
-        /// The names of all pods that there are.
+        /// The names of all pods.
         pub const ALL: &[&str] = &[$($name),*];
 
         fn text(name: &str) -> Option<&'static str> {
@@ -71,7 +71,7 @@ files![
 ///
 /// # Panics
 ///
-/// When there is none of that name: a test that asks for it cannot go on.
+/// When there is no such pod: the test is wrong.
 pub fn pod(name: &str) -> Value {
     let text = text(name).unwrap_or_else(|| panic!("no manifest {name}, there are: {}", ALL.join(", ")));
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("manifest {name}: {error}"))

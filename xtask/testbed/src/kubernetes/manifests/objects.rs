@@ -1,4 +1,4 @@
-//! The few other objects that an agent asks for.
+//! The other objects that an agent reads: services, namespaces, nodes.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! Where kubelets and container runtimes put the processes of a container, as paths of the cgroup2 hierarchy.
+//! The cgroup2 paths in which kubelets and container runtimes place the processes of a container.
 //!
 //! The kubelet names the pod (`pkg/kubelet/cm`: `cgroup_manager_linux.go`, `pod_container_manager_linux.go`), the
 //! runtime the container below it (containerd `getCgroupsPath`, CRI-O `internal/config/cgmgr`, the Docker daemon).
@@ -17,12 +17,12 @@ pub enum Layout {
     CrioSystemd,
     /// CRI-O where the kubelet has the cgroupfs driver.
     CrioCgroupfs,
-    /// Docker through cri-dockerd.
+    /// Docker through cri-dockerd, with the systemd driver.
     DockerSystemd,
     /// Docker through cri-dockerd where the kubelet has the cgroupfs driver.
     DockerCgroupfs,
-    /// A kubelet with the systemd driver over a containerd without: runc takes the name that is meant for systemd for a
-    /// path, and puts it below the cgroup of containerd.
+    /// A kubelet with the systemd driver and a containerd with cgroupfs: runc interprets the name that is meant for systemd as a
+    /// path below the cgroup of containerd.
     ContainerdMixed,
     /// A node of kind (`cgroupRoot: /kubelet`) in a container of a Docker with the systemd driver.
     KindSystemd,
@@ -33,16 +33,16 @@ pub enum Layout {
 /// The class of a pod (`status.qosClass`), by which the kubelet groups pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Qos {
-    /// Limits are the requests; directly below the root of all pods.
+    /// Limits equal requests; directly below the root of all pods.
     Guaranteed,
-    /// Some request.
+    /// With some request or limit.
     Burstable,
     /// No request, no limit.
     BestEffort,
 }
 
 impl Qos {
-    /// The classes.
+    /// All classes, in the order of their declaration.
     pub const ALL: [Self; 3] = [Self::Guaranteed, Self::Burstable, Self::BestEffort];
 
     /// The name of the group, if the class has one.
@@ -56,7 +56,7 @@ impl Qos {
 }
 
 impl Layout {
-    /// The layouts.
+    /// All layouts, in the order of their declaration.
     pub const ALL: [Self; 9] = [
         Self::ContainerdSystemd,
         Self::ContainerdCgroupfs,
@@ -101,8 +101,8 @@ impl Layout {
         }
     }
 
-    /// The cgroup beside a container in which CRI-O keeps `conmon`, which watches it. It has the id of the container
-    /// in its name but is none (with the systemd driver, where `conmon_cgroup = "pod"`, as on OpenShift).
+    /// The cgroup in which CRI-O keeps `conmon`, which monitors a container. Its name has the container's id, but it is not
+    /// the container's (with the systemd driver, where `conmon_cgroup = "pod"`, as on OpenShift).
     pub fn conmon_path(self, qos: Qos, uid: &str, id: &str) -> Option<String> {
         let pod = self.pod_path(qos, uid);
         match self {
@@ -112,7 +112,7 @@ impl Layout {
         }
     }
 
-    /// What stands before the id of a container in the status of its pod.
+    /// The prefix of container ids in a pod's status.
     pub fn container_id_prefix(self) -> &'static str {
         match self {
             Self::ContainerdSystemd | Self::ContainerdCgroupfs | Self::ContainerdMixed | Self::KindSystemd => {
@@ -138,7 +138,7 @@ fn slices(root: &[&str], qos: Qos, uid: &str) -> String {
     path
 }
 
-/// The cgroupfs driver: one plain directory in another.
+/// The cgroupfs driver: nested directories.
 fn directories(qos: Qos, uid: &str) -> String {
     let group = qos.group().map(|group| format!("/{group}")).unwrap_or_default();
     format!("/kubepods{group}/pod{uid}")

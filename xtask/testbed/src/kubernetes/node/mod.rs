@@ -1,4 +1,4 @@
-//! A node without a kubelet: pods as cgroups and network namespaces, laid out as on a real one.
+//! A node without a kubelet: pods as cgroups and network namespaces, with the same layout as on a real one.
 
 mod layout;
 
@@ -14,22 +14,22 @@ use crate::process::{self, Child};
 
 pub use layout::{Layout, Qos};
 
-/// Which network a pod is in.
+/// The network of a pod.
 #[derive(Clone, Copy, Debug)]
 pub enum Network<'a> {
     /// Its own, attached to the fabric with these addresses (`10.90.0.11/24`).
     Own(&'a Fabric, &'a [&'a str]),
-    /// That of the node, which is that of this process.
+    /// The node's network, which is that of this process.
     Host,
 }
 
-/// A pod as the kernel sees it; gone with its guard.
+/// A pod as the kernel sees it; removed when the guard is dropped.
 #[derive(Debug)]
 pub struct SimPod {
-    /// First, so that it ends before its cgroup and its namespace go.
+    /// The first field, so that it exits before its cgroup and its namespace are removed.
     pause: Option<Child>,
     containers: Vec<(String, Cgroup)>,
-    /// Cgroups of the pod that hold no container.
+    /// Cgroups of the pod without a container.
     others: Vec<Cgroup>,
     netns: Option<Netns>,
 }
@@ -63,7 +63,7 @@ impl SimPod {
             }
         }
         if layout == Layout::ContainerdMixed {
-            // The kubelet makes it, and nothing is ever in it.
+            // The kubelet creates it, and it has no processes of its own.
             pod.others.push(make(layout.pod_path(qos, uid))?);
         }
         if let Network::Own(fabric, addresses) = network {
@@ -84,7 +84,7 @@ impl SimPod {
         found.map_or_else(|| panic!("the pod has no container {container}"), |(_, cgroup)| cgroup)
     }
 
-    /// The namespace; none on the network of the node.
+    /// The network namespace; `None` for a pod on the node's network.
     pub fn netns(&self) -> Option<&Netns> {
         self.netns.as_ref()
     }
@@ -113,14 +113,14 @@ impl SimPod {
         Ok(pid)
     }
 
-    /// Ends all that runs in the pod and removes it; an error tells what is still there.
+    /// Kills all processes of the pod and removes it; the error names what could not be removed.
     pub fn remove(self) -> Result<()> {
         let all = self.containers.iter().map(|(_, cgroup)| cgroup).chain(&self.others);
         let mut paths: Vec<PathBuf> = all.map(|cgroup| cgroup.directory().to_owned()).collect();
         paths.extend(self.netns.iter().map(|netns| netns.path().to_owned()));
         drop(self);
         for path in paths {
-            ensure!(!path.exists(), "{} is still there", path.display());
+            ensure!(!path.exists(), "{} still exists", path.display());
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ const ID: &str = "9c1f4b7ad2e85360c9f8b1e7d4a2635fb0c8d9e1f2a3b4c5d6e7f8091a2b3c
 const ID2: &str = "1d2c3b4a5f6e7d8c9b0a1f2e3d4c5b6a79880716253443526170a0b1c2d3e4f5";
 const NODE: &str = "5f0c1d7b9e3a48d2a6c4f8e01b7d3c5992ae64f0d81b4c7fa03e5d6b28c9f174";
 
-/// The cgroup of a process, as the kernel tells.
+/// The cgroup of a process, as reported by the kernel.
 fn cgroup_of(process: &str) -> Result<String> {
     let text = fs::read_to_string(format!("/proc/{process}/cgroup"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("0::"));

@@ -1,4 +1,4 @@
-//! A client that sees what is on the wire.
+//! A client without a library, to check the bytes on the wire.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 use super::super::ApiServer;
 
-/// Nothing in these tests takes longer.
+/// The time limit of each operation.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An answer whose body is still to be read.
@@ -24,22 +24,22 @@ pub struct Answer {
     body: BufReader<Body>,
 }
 
-/// A body as it comes, out of its chunks.
+/// A body, decoded from its chunks as it arrives.
 struct Body {
     stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
     chunked: bool,
-    /// What is left of the body or of the chunk.
+    /// The number of bytes left in the body or in the chunk.
     left: usize,
     done: bool,
 }
 
-/// Asks as somebody who has the token.
+/// Sends a request with the token.
 pub fn ask(server: &ApiServer, path: &str) -> Result<Answer> {
     let header = format!("Authorization: Bearer {}\r\n", server.token());
     request(server, "GET", path, &header)
 }
 
-/// A document.
+/// Gets a JSON document, with the token.
 pub fn document(server: &ApiServer, path: &str) -> Result<Value> {
     ask(server, path)?.json()
 }
@@ -109,7 +109,7 @@ impl Answer {
         serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
     }
 
-    /// What came before the end, when that was no proper one.
+    /// What was received before the end, if the connection was cut.
     pub fn until_torn(mut self) -> Option<String> {
         let mut bytes = Vec::new();
         let end = self.body.read_to_end(&mut bytes);

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose.
+//! Tests of injected faults.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Lists and gets.
+//! Tests of lists and gets.
 
 use std::fs;
 use std::net::TcpStream;
@@ -40,7 +40,7 @@ fn pages_show_one_state_while_objects_change() -> Result<()> {
     }
     assert_eq!(seen, ["c", "d", "e"]);
     assert_eq!(names(&document(&server, "/api/v1/pods")?), ["a", "b", "d", "e", "z"]);
-    // From its cache, a real server gives all at once.
+    // From its cache, a real server returns all items in one page.
     let cached = document(&server, "/api/v1/pods?limit=2&resourceVersion=0")?;
     assert_eq!(names(&cached).len(), 5);
     Ok(())

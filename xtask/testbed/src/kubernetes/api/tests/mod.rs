@@ -1,4 +1,4 @@
-//! The API server as its clients see it.
+//! Tests of the API server through its protocol.
 
 mod client;
 mod faults;

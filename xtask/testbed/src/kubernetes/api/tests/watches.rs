@@ -1,4 +1,4 @@
-//! Watches.
+//! Tests of watch requests.
 
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,7 @@ fn objects_enter_and_leave_a_selection() -> Result<()> {
         (&left["type"], &left["object"]["metadata"]["name"]),
         (&json!("DELETED"), &json!("here"))
     );
-    // The last state that was selected, with the version at which it was no longer so.
+    // The last state that matched the selector, with the version of the change after which it no longer matched.
     assert_eq!(left["object"]["spec"]["nodeName"], "n1");
     assert_eq!(left["object"]["metadata"]["resourceVersion"], "7");
     assert_eq!(watch.change()?, change("DELETED", "there", 9));
@@ -132,14 +132,14 @@ fn old_versions_expire() -> Result<()> {
     assert_eq!(late.status, 200);
     assert_expired(late.event()?);
     assert!(late.event()?.is_none(), "a proper end");
-    // The same as some proxies and older servers tell it.
+    // The same, as some proxies and older servers report it.
     let plain = FaultKind::Status(410, "too old resource version: 2 (3)".to_owned());
     server.fault(Fault::new(plain).verb(Verb::Watch).times(1));
     assert_eq!(ask(&server, old)?.status, 410);
     server.fault(Fault::new(FaultKind::WatchError(500)).times(1));
     let mut failed = watch(&server, "")?;
     assert_eq!(failed.event()?.context("no event")?["object"]["code"], 500);
-    // Who was there is told what happened, until it is told that it cannot go on.
+    // An open watch still gets earlier changes, and then the event that it cannot continue.
     assert_eq!(open.change()?, change("ADDED", "b", 3));
     server.expire_watches();
     assert_expired(open.event()?);
@@ -155,7 +155,7 @@ fn held_events_come_in_order_when_released() -> Result<()> {
     server.put(PODS, pod("a", "n1"));
     server.put(PODS, pod("b", "n1"));
     server.bookmark();
-    // Nothing newer than what was told.
+    // No newer version than that of the last event.
     assert_eq!(watch.change()?, change("BOOKMARK", "", 1));
     server.release(PODS);
     assert_eq!(watch.change()?, change("ADDED", "a", 2));
@@ -176,7 +176,7 @@ fn ends_in_time_or_is_torn() -> Result<()> {
     assert_eq!(torn.until_torn().as_deref(), Some(""));
     let gone = watch(&server, "")?;
     drop(gone);
-    wait::until("the watches to be gone", Duration::from_secs(5), || {
+    wait::until("the watches to end", Duration::from_secs(5), || {
         (server.watches(PODS) == 0).then_some(())
     })
 }
