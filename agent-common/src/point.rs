@@ -18,7 +18,7 @@ labels! {
         Econnaborted = "ECONNABORTED",
         /// The system forbids it, for example by a firewall rule.
         Eperm = "EPERM",
-        /// Any other errno.
+        /// Any other error number.
         Other = "other",
     }
 }

@@ -50,7 +50,7 @@ pub struct Config {
     pub points: Points,
 }
 
-/// Settings of identities.
+/// Settings of identities (`identity`).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {

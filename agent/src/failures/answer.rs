@@ -45,7 +45,7 @@ pub struct Dropped {
 }
 
 impl Dropped {
-    /// The current values.
+    /// The current values of a ring.
     pub fn now(ring: &Ring) -> Self {
         let untold = ring.untold();
         Self {

@@ -123,7 +123,7 @@ pub struct WorkloadName {
 pub enum End {
     /// A workload of the cluster or of the inventory.
     Workload(WorkloadName),
-    /// An enforcement point.
+    /// An instance of an enforcement point.
     Point {
         /// The name, kind, mesh and instance of the point.
         #[serde(flatten)]

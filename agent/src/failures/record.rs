@@ -19,7 +19,7 @@ pub struct Record {
     pub seq: u64,
     /// When it failed, in milliseconds since 1970.
     pub time: Millis,
-    /// Why it failed.
+    /// Why the connection failed.
     pub reason: Reason,
     role: Role,
     owner: Endpoint,

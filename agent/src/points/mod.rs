@@ -72,7 +72,7 @@ pub enum Mesh {
     Linkerd,
     /// Consul service mesh (Connect).
     Consul,
-    /// Cilium's service mesh.
+    /// Cilium, with Envoy as node proxy.
     Cilium,
     /// No mesh: a plain proxy.
     #[default]

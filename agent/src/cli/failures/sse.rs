@@ -3,7 +3,7 @@
 /// The limit of a line, in bytes; the longest record is far shorter.
 const LONGEST: usize = 1 << 20;
 
-/// A server-sent event.
+/// A server-sent event, without fields that the agent does not send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// Its `id`, if it has one.

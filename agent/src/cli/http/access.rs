@@ -45,7 +45,7 @@ pub struct Access {
 pub enum Token {
     /// A file, which is read for each request: Kubernetes replaces tokens of service accounts every hour.
     File(PathBuf),
-    /// The variable `NARROWS_PROMETHEUS_TOKEN`.
+    /// The variable `NARROWS_PROMETHEUS_TOKEN` contains it.
     Variable,
 }
 

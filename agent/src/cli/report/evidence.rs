@@ -53,13 +53,13 @@ impl Tally {
 /// Connections of a pair of workloads that did not pass an expected point.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bypass {
-    /// The expected point.
+    /// The point that was expected.
     pub point: Name,
     /// The kind of that point.
     pub kind: String,
-    /// The calling workload.
+    /// The workload that called.
     pub source: Name,
-    /// The called workload.
+    /// The workload that was called.
     pub destination: Name,
     /// The number of connections.
     pub connections: f64,

@@ -8,9 +8,9 @@ use crate::{
 /// Which value of a series in the window is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// The last value.
+    /// The last value in the window.
     Last,
-    /// The maximum.
+    /// The maximum in the window.
     Most,
     /// The increase of a counter.
     Growth,

@@ -56,7 +56,7 @@ fn table(page: &mut Vec<Block>, head: Vec<&'static str>, mut rows: Vec<Vec<Strin
     }
 }
 
-/// Builds the page.
+/// Builds the page from evidence and findings.
 pub fn page(about: &About, evidence: &Evidence, findings: &Findings) -> Vec<Block> {
     let mut page = vec![
         Block::Heading(

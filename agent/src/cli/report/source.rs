@@ -20,14 +20,14 @@ use std::{
 pub enum Source {
     /// A Prometheus, with a window of time.
     Prometheus {
-        /// It.
+        /// The client to query it with.
         client: Client,
         /// How far to look back.
         window: Duration,
     },
-    /// A single agent.
+    /// A single agent, by its `/metrics`.
     Agent {
-        /// It.
+        /// The client to query it with.
         client: Client,
     },
 }

@@ -35,7 +35,7 @@ pub struct CpuStat {
     pub bandwidth: Option<Bandwidth>,
 }
 
-/// Parses cgroup2's `cpu.stat`.
+/// Parses the file `cpu.stat` of cgroup2.
 pub fn stat(text: &str) -> CpuStat {
     let bandwidth = || {
         Some(Bandwidth {

@@ -37,7 +37,7 @@ pub struct GroupId {
 /// A hierarchy of cgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Tree {
-    /// The cgroup2 hierarchy.
+    /// The hierarchy of cgroup2.
     Unified,
     /// The hierarchy of cgroup v1 with the cpu controller.
     OldCpu,
@@ -63,7 +63,7 @@ pub struct Counters {
 /// A group of a point, or above it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// Identifies the group.
+    /// Identifies the group in its hierarchy.
     pub id: GroupId,
     /// Whether it contains the point only, and no other group of the reading includes it.
     pub own: bool,
@@ -82,7 +82,7 @@ pub struct Group {
 pub struct Machine {
     /// The number of CPUs.
     pub processors: Option<u64>,
-    /// Memory in bytes.
+    /// The size of its memory, in bytes.
     pub memory: Option<u64>,
 }
 
