@@ -1,4 +1,4 @@
-//! `cargo xtask`: everything that is done to this repository, from a bare machine to measurements.
+//! `cargo xtask`: all tasks of this repository, from the set-up of a machine to measurements.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -20,8 +20,8 @@ use setup::Purpose;
 
 /// Set up, build, show, test and measure Narrows.
 ///
-/// Start with `cargo xtask demo` (as root): it sets up what is missing, builds the agent and shows it at work.
-/// Every command prepares what it needs by itself, and says what it installs before it does.
+/// Start with `cargo xtask demo` (as root): it installs what is missing, builds the agent and runs it on a small mesh.
+/// Every command prepares what it needs by itself, and prints what it is going to install.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {

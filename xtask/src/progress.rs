@@ -1,4 +1,4 @@
-//! Numbered steps on the terminal; a long command's output shrinks to one live line unless it fails.
+//! Numbered steps on the terminal; the output of a long command is reduced to one live line unless it fails.
 
 use std::{
     io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _},
@@ -28,10 +28,10 @@ impl Steps {
     }
 }
 
-/// Runs a long command behind one live line (none where the output is no terminal).
+/// Runs a long command and shows its progress as one live line (none if the output is not a terminal).
 ///
 /// # Errors
-/// The command fails; everything it said is printed first.
+/// The command fails; its whole output is printed first.
 pub(crate) fn run_reduced(command: &mut Command) -> Result<()> {
     let name = command_line(command);
     let start = Instant::now();
@@ -41,7 +41,7 @@ pub(crate) fn run_reduced(command: &mut Command) -> Result<()> {
         .stdout(writer.try_clone().context("cannot copy a pipe")?)
         .stderr(writer);
     let mut child = command.spawn().with_context(|| format!("cannot start `{name}`"))?;
-    // The command keeps both ends of the pipe for itself; the reader would wait for ever otherwise.
+    // `command` owns copies of the pipe's write end; the reader would wait without end unless they are dropped.
     command.stdout(Stdio::null()).stderr(Stdio::null());
 
     let live = io::stdout().is_terminal();
@@ -60,13 +60,13 @@ pub(crate) fn run_reduced(command: &mut Command) -> Result<()> {
     let status = child.wait().with_context(|| format!("cannot wait for `{name}`"))?;
     if !status.success() {
         eprintln!("{}", log.join("\n"));
-        bail!("`{name}` failed ({status}); what it says stands above");
+        bail!("`{name}` failed ({status}); see its output above");
     }
     println!("      done in {:.0?}", start.elapsed());
     Ok(())
 }
 
-/// The last thing a line shows (after its last carriage return), cut to `width` characters.
+/// The visible part of a line (after its last carriage return), truncated to `width` characters.
 fn shorten(line: &str, width: usize) -> String {
     let shown = line.trim_end().rsplit('\r').next().unwrap_or_default();
     shown

@@ -1,4 +1,4 @@
-//! Where the repository and its build products are.
+//! Paths of the repository and its build products, and calls of cargo.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ pub(crate) fn root() -> &'static Path {
 /// Cargo's target directory, absolute: `CARGO_TARGET_DIR`, or `target` in the checkout.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     match env::var_os("CARGO_TARGET_DIR") {
-        // Cargo, too, reads a relative one from the directory it was called in.
+        // As cargo does, a relative path is resolved from the current directory.
         Some(set) => std::path::absolute(&set).with_context(|| format!("CARGO_TARGET_DIR={}", set.display())),
         None => Ok(root().join("target")),
     }
@@ -33,12 +33,12 @@ pub(crate) fn cargo() -> Result<Command> {
     cargo_at(Path::new(&env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
 }
 
-/// Another cargo, likewise.
+/// The same, with another cargo.
 pub(crate) fn cargo_at(program: &Path) -> Result<Command> {
     let mut cargo = Command::new(program);
     cargo.current_dir(root()).env("CARGO_TARGET_DIR", target_dir()?);
-    // What cargo told this program about its own package is a change to build scripts that look at it (ring's does): they and
-    // all that needs them would be built again, by this cargo and by the next one that is called by hand.
+    // Cargo has set these variables for this program. Build scripts that depend on them (ring's does), and all their dependents,
+    // would be rebuilt, both by this cargo and by the next one that is called by hand.
     let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
         cargo.env_remove(name);
@@ -46,17 +46,17 @@ pub(crate) fn cargo_at(program: &Path) -> Result<Command> {
     Ok(cargo)
 }
 
-/// Runs a command in the foreground; its own output says why it failed.
+/// Runs a command in the foreground; its own output has the reason of a failure.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = command_line(command);
     let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
     if !status.success() {
-        bail!("`{line}` failed ({status}); what it says stands above");
+        bail!("`{line}` failed ({status}); see its output above");
     }
     Ok(())
 }
 
-/// What a command prints, when it succeeds.
+/// The stdout of a command, if it succeeds.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = command_line(command);
     let output = command.output().with_context(|| format!("cannot start `{line}`"))?;
@@ -70,7 +70,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A command as one would type it, the program by its name alone.
+/// A command as a user would type it, with only the name of the program.
 pub(crate) fn command_line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
@@ -88,7 +88,7 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Whether this process may do what root may.
+/// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }

@@ -1,4 +1,4 @@
-//! The command that compiles the kernel programs, and what it says.
+//! The command that compiles the kernel programs, and its warnings.
 
 use std::{
     env,
@@ -12,12 +12,12 @@ use crate::{
     toolchain::{Kind, Toolchain},
 };
 
-/// The crates that ask for unstable features; a distribution's compiler grants them to these alone.
+/// The crates that use unstable features; a distribution's stable compiler allows them for these crates only.
 const UNSTABLE_CRATES: &str = "aya_ebpf,agent_common,agent_ebpf,narrows_ebpf,floor";
 
 impl Toolchain {
     /// Compiles the kernel programs for a machine of architecture `arch` (as in `CARGO_CFG_TARGET_ARCH`), from the workspace at
-    /// `workspace`. Whether that went well, and what the compiler said, is in the output; the result is an
+    /// `workspace`. The output has the exit status and the compiler's messages; the result is an
     /// [`object`](crate::object).
     ///
     /// # Errors
@@ -35,10 +35,10 @@ impl Toolchain {
     /// `PATH` cannot be extended by the linker's directory.
     fn build_command(&self, workspace: &Path, target_dir: &Path, arch: &str) -> Result<Command, String> {
         let flags = [
-            // BTF is what lets the kernel check and describe the programs; it is made from debug information.
+            // The kernel needs BTF to check and describe the programs; it is generated from debug information.
             "-Clink-arg=--btf".to_owned(),
             "-Cdebuginfo=2".to_owned(),
-            // The third instruction set has 32-bit jumps and is known to every kernel we load into.
+            // Version 3 of the instruction set has 32-bit jumps, and every supported kernel knows it.
             "-Ctarget-cpu=v3".to_owned(),
             format!("--cfg=bpf_target_arch=\"{arch}\""),
         ];
@@ -70,7 +70,7 @@ impl Toolchain {
     }
 }
 
-/// One line for each warning: what, and where the compiler says it is.
+/// One line for each warning: its message and location.
 pub fn warnings(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = text.lines().peekable();
@@ -81,7 +81,7 @@ pub fn warnings(text: &str) -> Vec<String> {
         let place = lines.peek().and_then(|next| next.trim_start().strip_prefix("--> "));
         match place {
             Some(place) => found.push(format!("{what} ({place})")),
-            // cargo's own closing count says nothing new.
+            // cargo's own summary line contains nothing new.
             None if what.contains("generated") => {}
             None => found.push(what.to_owned()),
         }
@@ -96,7 +96,7 @@ fn disturbs(name: &OsString) -> bool {
         "CLIPPY_ARGS",
         "DEBUG",
         "HOST",
-        // cargo puts the host compiler's libraries there, among them another LLVM.
+        // cargo sets it to the host compiler's libraries, which include another LLVM.
         "LD_LIBRARY_PATH",
         "NUM_JOBS",
         "OPT_LEVEL",
@@ -106,7 +106,7 @@ fn disturbs(name: &OsString) -> bool {
         "RUSTUP_TOOLCHAIN",
         "TARGET",
     ];
-    // How to reach a registry, where its cache lies, and how many jobs may run stay as they are.
+    // Settings of registries, their cache, and the number of jobs are kept.
     const KEPT: [&str; 7] = [
         "CARGO_HOME",
         "CARGO_HTTP_",

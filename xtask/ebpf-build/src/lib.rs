@@ -1,6 +1,6 @@
-//! How the kernel programs are compiled: where `cargo xtask setup` leaves what it found, and the command that uses it.
+//! The build of the kernel programs: the toolchain that `cargo xtask setup` has recorded, and the command that uses it.
 //!
-//! `agent/build.rs` waits for this crate before it can begin, so it needs nothing but the standard library.
+//! `agent/build.rs` depends on this crate, so it uses only the standard library, to be compiled quickly.
 #![forbid(unsafe_code)]
 
 mod compile;

@@ -1,4 +1,4 @@
-//! Where things lie in the target directory.
+//! Paths in the target directory.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ pub const BPF_TARGET: &str = "bpfel-unknown-none";
 /// The profile in the workspace manifest that the kernel programs are built with.
 pub const BPF_PROFILE: &str = "bpf";
 
-/// What `cargo xtask setup` builds and records lies here.
+/// The directory of what `cargo xtask setup` builds and records.
 pub fn toolchain_dir(target_dir: &Path) -> PathBuf {
     target_dir.join("ebpf-toolchain")
 }
@@ -25,7 +25,7 @@ pub fn object(target_dir: &Path, arch: &str, name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The kernel programs have a target directory of their own: the outer cargo holds the lock of its own one meanwhile. And one
+/// The kernel programs have a separate target directory, as the outer cargo holds the lock of its own one meanwhile. There is one
 /// for each architecture, as the objects have the same name and may be built at the same time.
 pub(crate) fn objects_dir(target_dir: &Path, arch: &str) -> PathBuf {
     target_dir.join("ebpf").join(arch)

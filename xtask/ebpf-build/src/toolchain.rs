@@ -10,7 +10,7 @@ use crate::place::{toolchain_dir, toolchain_file};
 /// Where `core` for the BPF target comes from, which decides the flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A distribution's Rust, whose packages hold a compiled `core`.
+    /// A distribution's Rust, whose packages contain a compiled `core`.
     Distribution,
     /// A rustup nightly, which compiles `core` from `rust-src`.
     Nightly,
@@ -28,20 +28,20 @@ impl fmt::Display for Kind {
 /// The programs that compile for the BPF target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolchain {
-    /// Decides the flags.
+    /// The kind of toolchain, which decides the flags.
     pub kind: Kind,
     /// The cargo that belongs to `rustc`.
     pub cargo: PathBuf,
-    /// The compiler.
+    /// The path of the compiler.
     pub rustc: PathBuf,
-    /// The directory that holds a `bpf-linker` for the compiler's LLVM.
+    /// The directory that contains a `bpf-linker` for the compiler's LLVM.
     pub linker_dir: PathBuf,
     /// Changes whenever the compiler or the linker does.
     pub stamp: String,
 }
 
 impl Toolchain {
-    /// Reads what `cargo xtask setup` recorded and checks that it is still there.
+    /// Reads what `cargo xtask setup` has recorded, and checks that the programs still exist.
     ///
     /// # Errors
     /// A sentence about the file or the missing program.
@@ -55,7 +55,11 @@ impl Toolchain {
             toolchain.linker_dir.join("bpf-linker"),
         ] {
             if !program.is_file() {
-                return Err(format!("{} names {}, which is gone", file.display(), program.display()));
+                return Err(format!(
+                    "{} names {}, which does not exist any more",
+                    file.display(),
+                    program.display()
+                ));
             }
         }
         Ok(toolchain)

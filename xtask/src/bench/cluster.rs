@@ -1,6 +1,6 @@
-//! A large cluster, made up: what its API server holds.
+//! The objects of a large synthetic cluster.
 //!
-//! Pods are told apart by numbers; everything else about one follows from its number.
+//! Each pod has a number, from which all its other properties follow.
 
 use narrows_testbed::kubernetes::{
     ApiServer, Resource,
@@ -9,7 +9,7 @@ use narrows_testbed::kubernetes::{
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// A large cluster; Kubernetes itself is made for up to 150,000 pods.
+/// The number of pods of a large cluster; Kubernetes itself supports up to 150,000.
 pub(crate) const PODS: usize = 100_000;
 const WORKLOADS: usize = 5_000;
 const NAMESPACES: usize = 200;
@@ -18,10 +18,10 @@ const NODES: usize = 1_000;
 /// Pods of each workload.
 pub(crate) const REPLICAS: usize = PODS / WORKLOADS;
 
-/// As many as a kubelet takes.
+/// The default limit of a kubelet.
 pub(crate) const PODS_OF_THE_NODE: usize = 110;
 
-/// What workloads are made from, in turns: meshed and plain Deployments, and a StatefulSet now and then.
+/// The manifests of workloads, in turns: Deployments with and without a mesh, and some StatefulSets.
 const MANIFESTS: [&str; 10] = [
     "istio-sidecar",
     "istio-ambient-app",
@@ -46,7 +46,7 @@ const WORDS: [&str; 8] = [
     "ledger",
 ];
 
-/// The cluster.
+/// A cluster of which all objects are generated.
 pub(crate) struct Cluster {
     manifests: Vec<Manifest>,
 }
@@ -64,7 +64,7 @@ impl Cluster {
         }
     }
 
-    /// Puts everything into an API server. Returns how large a pod is on average, in bytes.
+    /// Puts all objects into an API server. Returns the average size of a pod, in bytes.
     pub(crate) fn fill(&self, server: &ApiServer) -> f64 {
         let namespaces = (0..NAMESPACES).map(|number| manifests::namespace(&namespace(number), &[]));
         server.put_all(Resource::Namespaces, namespaces);
@@ -82,7 +82,7 @@ impl Cluster {
         let mut bytes = 0;
         for number in 0..PODS {
             let pod = self.pod(number, number).into_value();
-            // One from each manifest, and each workload's other pods are as large.
+            // One pod of each manifest; the other pods have the same size.
             if number < MANIFESTS.len() {
                 bytes += pod.to_string().len();
             }
@@ -91,7 +91,7 @@ impl Cluster {
         bytes as f64 / MANIFESTS.len() as f64
     }
 
-    /// Pod `number`, ready, with one of the addresses that there are.
+    /// Pod `number`, ready, with the given address.
     pub(crate) fn pod(&self, number: usize, address: usize) -> Pod {
         let (workload_name, namespace) = (workload(number), namespace(number));
         let manifest = &self.manifests[number % WORKLOADS % MANIFESTS.len()];
@@ -153,7 +153,7 @@ pub(crate) fn the_node() -> String {
     node(0)
 }
 
-/// The first pods are on the agent's node, the others all over the others.
+/// The first pods are on the agent's node, the others are distributed over the other nodes.
 fn node_of(number: usize) -> String {
     node(if number < PODS_OF_THE_NODE {
         0
@@ -188,7 +188,8 @@ fn address_text(number: usize) -> String {
     text
 }
 
-/// What the manifests leave out, since no agent looks at it, but has to read: it makes up much of a real pod.
+/// Adds fields that the manifests leave out because the agent does not use them. It has to parse them, as they make up much of a
+/// real pod.
 fn add_what_clusters_add(pod: &mut Value) {
     let fields = |names: &[&str]| -> Map<String, Value> {
         let each = names.iter().map(|name| (format!("f:{name}"), json!({})));

@@ -1,4 +1,4 @@
-//! Two builds of the agent and a peer, in turns: kernel time per connection, and connections per second.
+//! Compares two builds of the agent and tcplife, in turns: kernel time per connection, and connections per second.
 
 use super::{
     args::Args,
@@ -19,14 +19,14 @@ use std::{
     time::Instant,
 };
 
-/// The processors of either end.
+/// The CPUs of both ends.
 const CLIENTS: usize = 0;
 const SERVERS: usize = 1;
 
-/// Threads of either end: enough to keep its processor busy.
+/// Threads of each end: enough to keep its CPU busy.
 const THREADS: u32 = 4;
 
-/// What is attached while connections are made.
+/// The programs that are attached while connections are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Nothing,
@@ -50,7 +50,7 @@ impl Subject {
     }
 }
 
-/// What runs for a subject; it ends with the guard.
+/// The running processes or programs of a subject; stopped when the guard is dropped.
 enum Running {
     Nothing,
     Agent(Agent),
@@ -61,21 +61,21 @@ impl Running {
     fn stop(self) -> Result<()> {
         match self {
             Self::Nothing => {}
-            Self::Agent(agent) => drop(agent.stop().context("the agent did not end")?),
-            Self::Peer(mut peer) => drop(peer.stop().context("tcplife did not end")?),
+            Self::Agent(agent) => drop(agent.stop().context("the agent did not exit")?),
+            Self::Peer(mut peer) => drop(peer.stop().context("tcplife did not exit")?),
         }
         Ok(())
     }
 }
 
-/// The builds, and the empty programs beside which each is measured.
+/// The builds, and the empty programs that they are compared with.
 pub(crate) struct Compared<'a> {
     pub(crate) before: &'a Path,
     pub(crate) after: &'a Path,
     pub(crate) floor: &'a [u8],
 }
 
-/// What the rounds of one subject have shown.
+/// The results of the rounds of one subject.
 #[derive(Default)]
 struct Rounds {
     per_second: Vec<f64>,
@@ -83,19 +83,19 @@ struct Rounds {
     floor: Vec<f64>,
 }
 
-/// Every subject by itself, in an order that moves on with each round. First without the kernel's statistics, which cost time
-/// themselves, then with them and beside an empty program, which sees the same connections.
+/// Measures every subject alone, in an order that rotates with each round. First without the kernel's statistics, which cost time
+/// themselves, then with them and together with an empty program, which sees the same connections.
 pub(crate) fn measure(report: &mut Report, args: &Args, compared: &Compared<'_>) -> Result<()> {
     println!(
-        "before and after: {} rounds of {} connections, client and server on processors {CLIENTS} and {SERVERS}",
+        "before and after: {} rounds of {} connections, client and server on CPUs {CLIENTS} and {SERVERS}",
         args.rounds, args.connections
     );
     ensure!(
         std::thread::available_parallelism().map_or(1, usize::from) > SERVERS,
-        "client and server need a processor each, and there is one"
+        "client and server need one CPU each, but this machine has only one"
     );
     let tcplife = peer::install()?;
-    // The first connections meet cold caches.
+    // Warm-up: the first connections have cold caches.
     connections(args.connections)?;
     let mut rounds = Subject::ALL.map(|subject| (subject, Rounds::default()));
     let of_all = rounds.len();
@@ -140,7 +140,7 @@ fn once(subject: Subject, seen: &mut Rounds, args: &Args, compared: &Compared<'_
     let last = programs::costs()?;
     drop((statistics, floor));
     let spent = |ids: &BTreeSet<u32>| {
-        // The empty program of context switches is for another measurement.
+        // The empty program on context switches is for another measurement.
         let ids = ids
             .iter()
             .filter(|id| last.get(id).is_some_and(|(name, _)| name != "sched_switch"));
@@ -156,7 +156,7 @@ fn loaded() -> Result<BTreeSet<u32>> {
     Ok(programs::costs()?.into_keys().collect())
 }
 
-/// Makes so many short connections, each with five bytes either way. Returns how many that were per second.
+/// Makes `count` short connections, each with five bytes in each direction. Returns connections per second.
 fn connections(count: u32) -> Result<f64> {
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     // The listener is closed at the end of the expression, and the port free again.
@@ -173,7 +173,7 @@ fn connections(count: u32) -> Result<f64> {
     Ok(made as f64 / seconds)
 }
 
-/// Both figures of each subject, and what they are of those before it.
+/// Reports both figures of each subject, and their ratios to those of the subjects before it.
 fn show(report: &mut Report, rounds: &[(Subject, Rounds)]) {
     let of = |wanted| {
         rounds

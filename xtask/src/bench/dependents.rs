@@ -1,4 +1,4 @@
-//! What it costs to keep who depends on whom, on a large node: 200 points, 5,000 dependents.
+//! The cost of tracking dependents on a large node: 200 points, 5,000 dependents.
 
 use super::report::Report;
 use anyhow::{Context as _, Result};
@@ -16,13 +16,13 @@ const POINTS: u16 = 200;
 
 const DEPENDENTS: u16 = 5_000;
 
-/// Points that each of them calls.
+/// The number of points that each workload calls.
 const WAYS: u16 = 5;
 
-/// All connections are counted by then, or something is wrong.
+/// The time limit until all connections are counted.
 const COUNTED: Duration = Duration::from_secs(60);
 
-/// Ticks that are measured.
+/// The number of ticks that are measured.
 const TICKS: f64 = 5.0;
 
 const INTERVAL: &str = "1";
@@ -35,7 +35,7 @@ fn dependent(n: u16) -> Ipv4Addr {
     Ipv4Addr::from(0x7f28_0001 + u32::from(n))
 }
 
-/// Series, tick and memory, beside those of an agent with the same inventory and no traffic.
+/// Measures series, ticks and memory, in comparison with an agent with the same inventory and no traffic.
 pub(crate) fn measure(report: &mut Report, agent: &Path) -> Result<()> {
     println!("dependents: {DEPENDENTS} workloads call {WAYS} of {POINTS} points each");
     let top = cgroup::unique("narrows-bench");
@@ -98,7 +98,7 @@ pub(crate) fn measure(report: &mut Report, agent: &Path) -> Result<()> {
         "MB",
         of(busy.memory / 1e6, quiet.memory / 1e6),
     );
-    agent.stop().context("the agent did not end")?;
+    agent.stop().context("the agent did not exit")?;
     Ok(())
 }
 
@@ -126,10 +126,10 @@ fn figures(agent: &Agent) -> Result<Figures> {
     })
 }
 
-/// A connection from one of the loopback's addresses, to be closed; the other end is closed here.
+/// Opens a connection from one of the loopback's addresses and returns it; the other end is closed here.
 fn call(from: Ipv4Addr, listener: &TcpListener) -> Result<OwnedFd> {
     let std::net::SocketAddr::V4(to) = listener.local_addr()? else {
-        unreachable!("it was bound to IPv4")
+        unreachable!("the listener was bound to IPv4")
     };
     let client = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     bind(client.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(from, 0)))?;

@@ -1,4 +1,4 @@
-//! What it costs to know a large cluster: the first lists, and then its changes.
+//! The cost of a large cluster: the first lists, and then changes.
 
 use super::{
     cluster::{self, Cluster, PODS, PODS_OF_THE_NODE},
@@ -15,28 +15,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// All lists are there by then, or something is wrong.
+/// The time limit until all lists are complete.
 const SYNC: Duration = Duration::from_secs(180);
 
-/// How long an agent idles to be measured.
+/// How long an idle agent is measured.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// A hundred changes a second.
+/// The interval between changes: a hundred per second.
 const STEP: Duration = Duration::from_millis(10);
 const CHANGES: usize = 3_000;
 
-/// A change is known by then, or something is wrong.
+/// The time limit until a change is known.
 const LONGEST_LAG: Duration = Duration::from_secs(30);
 
-/// What an agent takes without a cluster.
+/// The cost of an agent without a cluster.
 struct Empty {
     resident: f64,
     start: f64,
 }
 
-/// The agent without a cluster and in one of a hundred thousand pods, while it comes up and while pods are replaced.
+/// Measures the agent without a cluster and in one of a hundred thousand pods, at its start and while pods are replaced.
 pub(crate) fn measure(report: &mut Report, agent: &Path) -> Result<()> {
-    println!("identities: making up a cluster of {PODS} pods");
+    println!("identities: generating a cluster of {PODS} pods");
     let (server, cluster) = (ApiServer::start()?, Cluster::new());
     let bytes = cluster.fill(&server);
 
@@ -86,22 +86,22 @@ fn empty(report: &mut Report, agent: &Path) -> Result<Empty> {
     let agent = Agent::start(agent, "workloads: []\n", &args)?;
     let start = processor(&agent.metrics());
     let begin = Instant::now();
-    // Not watched meanwhile: being asked costs more than to idle.
+    // Not scraped meanwhile, as answering costs more than idling.
     thread::sleep(IDLE);
     let metrics = agent.metrics();
     report.add(
-        "identities: processor, no cluster",
+        "identities: CPU, no cluster",
         100.0 * (processor(&metrics) - start) / begin.elapsed().as_secs_f64(),
         "% of a core",
         format!("tick {INTERVAL} s"),
     );
     let resident = resident(&metrics);
     report.add("identities: memory, no cluster", resident / 1e6, "MB", "resident");
-    agent.stop().context("the agent did not end")?;
+    agent.stop().context("the agent did not exit")?;
     Ok(Empty { resident, start })
 }
 
-/// How long each list took, as the agent itself says.
+/// The time of each list, as reported by the agent.
 fn sync_of_each(report: &mut Report, agent: &Agent) {
     let status = agent.get_json("/api/v1/status");
     for source in status["kubernetes"]["sources"].as_array().into_iter().flatten() {
@@ -125,7 +125,10 @@ fn changes(report: &mut Report, server: &ApiServer, cluster: &Cluster, agent: &A
         + last.sum("narrows_identity_lists_total", &[("source", "cluster_pods")])
         - 1.0;
     if disturbances > 0.0 {
-        bail!("the agent did not follow the changes quietly:\n{}", agent.stderr());
+        bail!(
+            "the agent did not follow the changes without errors:\n{}",
+            agent.stderr()
+        );
     }
     report.add(
         "identities: processor, changes",
@@ -158,15 +161,15 @@ fn changes(report: &mut Report, server: &ApiServer, cluster: &Cluster, agent: &A
     Ok(())
 }
 
-/// Goes on with changes that only add pods until a scrape shows some. Their number says how old the newest was when the
-/// tick looked, which is the lag; how old the first one is says how long it takes until a scrape shows a pod.
+/// Continues with changes that only add pods until a scrape shows some. Their number gives the age of the newest one at the
+/// tick, which is the lag; the age of the first one is the time until a scrape shows a pod.
 fn lag(server: &ApiServer, cluster: &Cluster, agent: &Agent) -> Result<(f64, f64)> {
     let mut put: Vec<Instant> = Vec::new();
     loop {
         let begin = Instant::now();
         let metrics = agent.metrics();
         let seen = (known(&metrics, "cluster_pods") - elsewhere()).max(0.0) as usize;
-        // One more than there were may be a pod that was being replaced at the last tick.
+        // A single additional pod may be one that was being replaced at the last tick.
         if seen > 1
             && let (Some(first), Some(newest)) = (put.first(), put.get(seen - 1))
         {
@@ -220,7 +223,7 @@ fn memory(report: &mut Report, when: &str, metrics: &Metrics, empty: &Empty) {
     );
 }
 
-/// The most that a process has had resident, in bytes.
+/// The peak resident memory of a process, in bytes.
 fn peak(pid: u32) -> Result<f64> {
     let file = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;

@@ -1,4 +1,4 @@
-//! Loads that are fast enough to measure with: loopback, one thread a pair of ends.
+//! Loads that are fast enough for measurements: over loopback, with one thread per pair of ends.
 
 use anyhow::{Context as _, Result};
 use std::{
@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Opens, uses for five bytes and closes `count` connections, one after the other on each of two threads. Returns how
-/// long that took.
+/// Opens `count` connections, sends five bytes on each and closes them, one after the other on each of two threads. Returns the
+/// duration.
 pub(crate) fn short_connections(count: u32) -> Result<Duration> {
     let begin = Instant::now();
     thread::scope(|scope| {
@@ -38,7 +38,7 @@ fn one_after_the_other(count: u32) -> Result<()> {
     Ok(())
 }
 
-/// A byte to another thread and back, `count` times: each is a read, a write and a change of threads at either end.
+/// Sends a byte to another thread and back, `count` times: each is a read, a write and a context switch at both ends.
 pub(crate) fn round_trips(count: u32) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
@@ -60,7 +60,7 @@ pub(crate) fn round_trips(count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Sends `count` datagrams to a socket whose buffer is full. Returns how many the kernel dropped.
+/// Sends `count` datagrams to a socket whose buffer is full. Returns the number that the kernel dropped.
 pub(crate) fn dropped_packets(count: u32) -> Result<u32> {
     let (sender, receiver) = (
         UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?,
@@ -68,7 +68,7 @@ pub(crate) fn dropped_packets(count: u32) -> Result<u32> {
     );
     receiver.set_nonblocking(true)?;
     let address = receiver.local_addr()?;
-    // Far more than it has room for.
+    // Far more than fit into the buffer.
     for _ in 0..count {
         sender.send_to(&[1; 1024], address)?;
     }
@@ -79,7 +79,7 @@ pub(crate) fn dropped_packets(count: u32) -> Result<u32> {
     Ok(count - room)
 }
 
-/// Sends as much as goes through one connection in `time`. Returns bytes per second.
+/// Sends as much as possible through one connection for `time`. Returns bytes per second.
 pub(crate) fn bulk(time: Duration) -> Result<f64> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
@@ -100,10 +100,10 @@ pub(crate) fn bulk(time: Duration) -> Result<f64> {
     Ok(total as f64 / begin.elapsed().as_secs_f64())
 }
 
-/// Connections that one process can hold both ends of, under a usual limit of open files.
+/// The number of connections of which one process can keep both ends open, under a usual limit of open files.
 const HELD_BY_ONE: u32 = 9_000;
 
-/// Processes that hold connections open; they end with their standard input.
+/// Processes that keep connections open; they exit at the end of their stdin.
 pub(crate) struct Held(Vec<Child>);
 
 impl Drop for Held {
@@ -115,7 +115,7 @@ impl Drop for Held {
     }
 }
 
-/// Opens `count` connections, both ends on this node, in as many processes as that takes.
+/// Opens `count` connections, with both ends on this node, in as many processes as needed.
 pub(crate) fn open(count: u32) -> Result<Held> {
     let mut held = Held(Vec::new());
     for (n, begin) in (0..count).step_by(HELD_BY_ONE as usize).enumerate() {
@@ -125,16 +125,16 @@ pub(crate) fn open(count: u32) -> Result<Held> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("cannot start a process that holds connections")?;
+            .context("cannot start a process that keeps connections open")?;
         let mut ready = [0];
         let answer = child.stdout.take().context("a pipe")?.read_exact(&mut ready);
         held.0.push(child);
-        answer.context("a process could not open its connections; it says why above")?;
+        answer.context("a process could not open its connections; see its message above")?;
     }
     Ok(held)
 }
 
-/// What such a process does: holds `count` connections to an address of its own until its standard input ends.
+/// The main function of such a process: keeps `count` connections to its own address open until the end of stdin.
 pub(crate) fn hold(count: u32, island: u8) -> Result<()> {
     let to = SocketAddr::from((Ipv4Addr::new(127, 0, island, 1), 0));
     let listener = TcpListener::bind(to)?;
@@ -150,7 +150,7 @@ pub(crate) fn hold(count: u32, island: u8) -> Result<()> {
     Ok(())
 }
 
-/// One connection to each of `count` addresses: so many flows, at either end.
+/// Makes one connection to each of `count` addresses, which is one flow each at both ends.
 pub(crate) fn many_peers(count: u32) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let port = listener.local_addr()?.port();

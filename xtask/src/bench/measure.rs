@@ -1,4 +1,4 @@
-//! The measurements.
+//! Measurements of kernel time, throughput, walks and flows.
 
 use super::{
     args::Args,
@@ -14,16 +14,16 @@ use std::{
     time::Duration,
 };
 
-/// What users have.
+/// The default interval of the agent, in seconds.
 pub(crate) const INTERVAL: &str = "5";
 
-/// An agent as users have it.
+/// Starts an agent with default settings.
 pub(crate) fn start(agent: &Path) -> Result<Agent> {
     Agent::start(agent, "workloads: []\n", &["--interval", INTERVAL])
 }
 
-/// Kernel time per short connection with both ends on this node: of the agent's programs, of an empty program on the
-/// life-cycle hook, and of tcplife. All of them are attached at the same time and see the same connections.
+/// Measures kernel time per short connection with both ends on this node: of the agent's programs, of an empty program on the
+/// life-cycle hook, and of tcplife. All are attached at the same time and see the same connections.
 pub(crate) fn kernel_time(report: &mut Report, args: &Args, agent: &Path, floor: &[u8]) -> Result<()> {
     println!(
         "kernel time per short connection: {} rounds of {} connections",
@@ -64,7 +64,7 @@ pub(crate) fn kernel_time(report: &mut Report, args: &Args, agent: &Path, floor:
         load::short_connections(args.connections)?;
         let after = programs::costs()?;
         for (name, ids) in &owners {
-            // The floor of context switches is measured elsewhere.
+            // The empty program on context switches is measured elsewhere.
             let ids = ids
                 .iter()
                 .filter(|id| after.get(id).is_none_or(|(name, _)| name != "sched_switch"));
@@ -94,7 +94,7 @@ pub(crate) fn kernel_time(report: &mut Report, args: &Args, agent: &Path, floor:
     Ok(())
 }
 
-/// What one program spent.
+/// The cost of one program between two readings.
 pub(crate) fn difference(
     before: &BTreeMap<u32, (String, Cost)>,
     after: &BTreeMap<u32, (String, Cost)>,
@@ -106,7 +106,7 @@ pub(crate) fn difference(
     ) else {
         return Cost::default();
     };
-    // What runs once a tick, whatever the connections do, is measured by itself. The last three are those of earlier builds.
+    // Programs that run once per tick are measured separately. The last three are those of earlier builds.
     if matches!(name.as_str(), "walk" | "amend" | "adopt" | "sample" | "collect") {
         return Cost::default();
     }
@@ -124,7 +124,7 @@ fn in_turns(args: &Args, agent: &Path, mut measure: impl FnMut() -> Result<f64>)
         without.push(measure()?);
         let agent = start(agent)?;
         with.push(measure()?);
-        agent.stop().context("the agent did not end")?;
+        agent.stop().context("the agent did not exit")?;
     }
     let ratios = with
         .iter()
@@ -134,7 +134,7 @@ fn in_turns(args: &Args, agent: &Path, mut measure: impl FnMut() -> Result<f64>)
     Ok((median(without), median(with), median(ratios)))
 }
 
-/// Short connections per second.
+/// Measures short connections per second.
 pub(crate) fn connections(report: &mut Report, args: &Args, agent: &Path) -> Result<()> {
     println!(
         "connections per second, without and with the agent: {} rounds",
@@ -153,7 +153,7 @@ pub(crate) fn connections(report: &mut Report, args: &Args, agent: &Path) -> Res
     Ok(())
 }
 
-/// Bytes per second through one connection.
+/// Measures bytes per second through one connection.
 pub(crate) fn bulk(report: &mut Report, args: &Args, agent: &Path) -> Result<()> {
     println!("bulk throughput, without and with the agent: {} rounds", args.rounds);
     let (without, with, ratio) = in_turns(args, agent, || load::bulk(Duration::from_secs(1)))?;
@@ -167,7 +167,7 @@ pub(crate) fn bulk(report: &mut Report, args: &Args, agent: &Path) -> Result<()>
     Ok(())
 }
 
-/// The time of a walk over open files, by open socket, idle ones, at two sizes.
+/// Measures the time of a walk over open files, per idle open socket, with two numbers of sockets.
 pub(crate) fn open_sockets(report: &mut Report, args: &Args, agent: &Path) -> Result<()> {
     for connections in [500, args.open] {
         let sockets = connections * 2;
@@ -210,10 +210,10 @@ pub(crate) fn open_sockets(report: &mut Report, args: &Args, agent: &Path) -> Re
     Ok(())
 }
 
-/// The agent's processor time under load, and its memory with 10,000 flows.
+/// Measures the agent's CPU time under load, and its memory with 10,000 flows.
 pub(crate) fn flows(report: &mut Report, agent: &Path) -> Result<()> {
     const PEERS: u32 = 5_000;
-    println!("user space: processor time and memory");
+    println!("user space: CPU time and memory");
     let agent = start(agent)?;
     let empty = agent.metrics().sum("process_resident_memory_bytes", &[]);
     let (begin, before) = (std::time::Instant::now(), agent.metrics());
@@ -225,7 +225,7 @@ pub(crate) fn flows(report: &mut Report, agent: &Path) -> Result<()> {
     let (seconds, after) = (begin.elapsed().as_secs_f64(), agent.metrics());
     let cpu = after.sum("process_cpu_seconds_total", &[]) - before.sum("process_cpu_seconds_total", &[]);
     report.add(
-        "user space: processor",
+        "user space: CPU",
         100.0 * cpu / seconds,
         "% of a core",
         format!(

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: what the agent costs, as ratios within one run.
+//! `cargo xtask bench`: measures the cost of the agent, as ratios within one run.
 //!
-//! Machines drift and are shared, so everything that is compared runs at the same time (programs on the same hook) or
-//! in turns (with and without the agent), and medians of the ratios are what counts.
+//! The speed of machines varies, and they are shared. So what is compared runs at the same time (programs on the same hook) or
+//! in turns (with and without the agent), and the result is the median of the ratios.
 
 mod args;
 mod cluster;

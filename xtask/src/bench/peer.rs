@@ -1,4 +1,4 @@
-//! A program that others have for a part of what the agent does: `tcplife`, which prints a line for each connection.
+//! An existing program for a part of what the agent does, for comparison: `tcplife`, which prints a line for each connection.
 
 use super::programs;
 use crate::{
@@ -14,15 +14,15 @@ use std::{
     time::Duration,
 };
 
-/// The Debian package that it is in.
+/// The Debian package that contains it.
 const PACKAGE: &str = "libbpf-tools";
 
-/// Where it is, if it is installed.
+/// The path of tcplife, if it is installed.
 pub(crate) fn find() -> Option<PathBuf> {
     find_program("tcplife")
 }
 
-/// Where it is; it is installed first if it is missing.
+/// The path of tcplife, which is installed if it is missing.
 ///
 /// # Errors
 /// It cannot be installed.
@@ -36,7 +36,7 @@ pub(crate) fn install() -> Result<PathBuf> {
     }
     println!("  installing the package {PACKAGE}, for tcplife");
     Apt::here().install(&packages)?;
-    find().with_context(|| format!("{PACKAGE} is installed, and tcplife is not in it"))
+    find().with_context(|| format!("{PACKAGE} is installed, but does not contain tcplife"))
 }
 
 /// Starts it, and returns when it is attached.
@@ -44,7 +44,7 @@ pub(crate) fn install() -> Result<PathBuf> {
 /// # Errors
 /// It does not start, or attaches nothing.
 pub(crate) fn start(program: &Path) -> Result<process::Child> {
-    // It looks its tracepoint up in tracefs, which need not be mounted; here it is, for this process and its children.
+    // It looks up its tracepoint in tracefs, which may not be mounted; this mounts it for this process and its children.
     let tracefs = Path::new("/sys/kernel/tracing");
     if !tracefs.join("events").exists() {
         mount(
@@ -56,7 +56,7 @@ pub(crate) fn start(program: &Path) -> Result<process::Child> {
         )
         .context("cannot mount tracefs")?;
     }
-    // Those of whoever was measured before may still be leaving.
+    // Programs of the previous subject may still be being unloaded.
     let before = programs::costs()?;
     let mut command = Command::new(program);
     command.stdout(Stdio::null()).stderr(Stdio::null());

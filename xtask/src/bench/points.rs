@@ -1,4 +1,4 @@
-//! What it costs to look inside points: on a node without any, on a node with one, and for the point itself.
+//! The cost of the programs for points: on a node without points, on a node with one, and for the point itself.
 
 use super::{
     args::Args,
@@ -16,13 +16,13 @@ use std::{collections::BTreeMap, path::Path};
 /// Round trips in each round of the exchange.
 const ROUND_TRIPS: u32 = 20_000;
 
-/// Datagrams in each round that are nearly all dropped.
+/// Datagrams in each round, nearly all of which are dropped.
 const DATAGRAMS: u32 = 50_000;
 
-/// Whose the load is.
+/// The owner of the load.
 const CASES: [&str; 3] = ["no points here", "not a point's", "a point's"];
 
-/// Programs of the agent by what they are about; the others run when the agent reads.
+/// Programs of the agent, by what they run for; the others run when the agent reads.
 const GROUPS: [(&str, &[&str]); 4] = [
     (
         "connections",
@@ -33,7 +33,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("dropped packets", &["packet_dropped", "packet_rejected"]),
 ];
 
-/// Kernel time per short connection, per read or write, and per context switch, in the three cases.
+/// Measures kernel time per short connection, per read or write, and per context switch, in the three cases.
 pub(crate) fn measure(report: &mut Report, args: &Args, agent: &Path, floor: &[u8]) -> Result<()> {
     println!(
         "kernel time inside points: {} rounds in each of {} cases",
@@ -138,7 +138,7 @@ impl Rows {
     }
 }
 
-/// What the programs of these names spent.
+/// The cost of the programs with these names.
 fn sum(
     before: &BTreeMap<u32, (String, Cost)>,
     after: &BTreeMap<u32, (String, Cost)>,
@@ -147,7 +147,7 @@ fn sum(
 ) -> Cost {
     let programs = after
         .iter()
-        // The kernel cuts names off after 15 letters.
+        // The kernel truncates names to 15 characters.
         .filter(|(id, (name, _))| {
             whose(id)
                 && names

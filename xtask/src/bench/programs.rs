@@ -1,4 +1,4 @@
-//! What the kernel says of loaded programs: how often each ran, and for how long.
+//! The kernel's statistics of loaded programs: runs, and time.
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fs, ops::Add};
 
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
-/// Switches the kernel's statistics on; back to what they were when it goes away.
+/// Switches the kernel's statistics on; restores the previous setting when dropped.
 pub(crate) struct Statistics(String);
 
 impl Statistics {

@@ -1,4 +1,4 @@
-//! The figures, as a table and as JSON.
+//! Prints figures as a table, and writes them as JSON.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ struct Row {
 }
 
 impl Report {
-    /// Adds a figure.
+    /// Adds a figure with its unit and a note.
     pub(crate) fn add(&mut self, what: impl Into<String>, value: f64, unit: &'static str, note: impl Into<String>) {
         self.0.push(Row {
             what: what.into(),
@@ -30,7 +30,7 @@ impl Report {
         });
     }
 
-    /// For people.
+    /// The figures as a table.
     pub(crate) fn table(&self) -> String {
         let width = self.0.iter().map(|row| row.what.len()).max().unwrap_or_default();
         let mut text = String::new();
@@ -51,7 +51,7 @@ impl Report {
         text
     }
 
-    /// For programs: `<directory>/latest.json`.
+    /// Writes the figures as JSON to `<directory>/latest.json`.
     pub(crate) fn write(&self, directory: &Path) -> Result<PathBuf> {
         let rows: Vec<Value> = self
             .0
@@ -67,7 +67,7 @@ impl Report {
     }
 }
 
-/// The middle one.
+/// The median of the values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,4 +1,4 @@
-//! Changes to a cluster, at a steady rate: one workload after the other gets new pods.
+//! Changes to a cluster, at a steady rate: the pods of one workload after the other are replaced.
 
 use super::cluster::{self, Cluster, PODS};
 use jiff::Timestamp;
@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What replacing one pod is made of.
+/// The number of changes that replace one pod.
 const CHANGES_OF_ONE: usize = 8;
 
-/// The first address that no pod has in the beginning.
+/// The first address that no pod has at the start.
 const FREE: usize = PODS;
 
 enum Change {
@@ -20,7 +20,7 @@ enum Change {
     Delete(String, String),
 }
 
-/// Makes `count` changes or some more, one every `step`: whole pods are replaced. Returns how many were made.
+/// Makes at least `count` changes, one every `step`, so that whole pods are replaced. Returns the number of changes.
 pub(crate) fn replace(server: &ApiServer, cluster: &Cluster, count: usize, step: Duration) -> usize {
     let begin = Instant::now();
     let workloads = (0..).filter(|workload| !cluster.is_stateful(*workload));
@@ -29,7 +29,7 @@ pub(crate) fn replace(server: &ApiServer, cluster: &Cluster, count: usize, step:
         .take(count.div_ceil(CHANGES_OF_ONE));
     let (mut made, mut free) = (0, FREE);
     for number in pods {
-        // Addresses are used again as soon as they are free.
+        // Addresses are reused as soon as they are free.
         for change in of_one(cluster, number, free) {
             sleep_until(begin + step * made);
             match change {
@@ -45,13 +45,13 @@ pub(crate) fn replace(server: &ApiServer, cluster: &Cluster, count: usize, step:
     made as usize
 }
 
-/// Makes a pod that is as good as new, beside all others.
+/// Adds a new pod.
 pub(crate) fn add(server: &ApiServer, cluster: &Cluster, number: usize) {
     let pod = cluster.pod(PODS + number, FREE + 1 + number);
     server.put(Resource::Pods, pod.into_value());
 }
 
-/// A pod's successor comes up, and then the pod goes.
+/// The changes that start a pod's successor, and then remove the pod.
 fn of_one(cluster: &Cluster, number: usize, free: usize) -> [Change; CHANGES_OF_ONE] {
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let old = cluster.pod(number, number);
@@ -77,7 +77,7 @@ fn of_one(cluster: &Cluster, number: usize, free: usize) -> [Change; CHANGES_OF_
     ]
 }
 
-/// Lets a pod have begun at `now`.
+/// Sets the start time of a pod to `now`.
 fn since(pod: Pod, now: &str) -> Pod {
     let mut pod = pod.started(now);
     pod.0["metadata"]["creationTimestamp"] = json!(now);
@@ -87,7 +87,7 @@ fn since(pod: Pod, now: &str) -> Pod {
     pod
 }
 
-/// Leaves only some of a pod's conditions true.
+/// Sets all but some of a pod's conditions to false.
 fn with_conditions(mut pod: Pod, holds: impl Fn(&str) -> bool) -> Pod {
     for condition in pod.0["status"]["conditions"].as_array_mut().into_iter().flatten() {
         if !condition["type"].as_str().is_some_and(&holds) {

@@ -1,4 +1,4 @@
-//! Which modules of a crate import each other.
+//! Finds import cycles among the modules of a crate.
 
 use std::{collections::BTreeMap, io, path::Path};
 
@@ -7,12 +7,12 @@ use super::{
     tree::{Module, Tree},
 };
 
-/// The circles of the crate whose root is `file`, each as a sentence.
+/// The import cycles of the crate whose root is `file`, each as a sentence.
 ///
-/// Beside each other are a module's own file and its modules, each with all that is below it.
+/// On each level, a module's own file and its submodules are the nodes; a submodule includes all modules below it.
 pub(crate) fn in_crate(file: &Path) -> io::Result<Vec<String>> {
     let tree = Tree::read(file)?;
-    // By what they are part of: which part uses which, and an example.
+    // By parent module: which part uses which other one, with an example.
     let mut levels: BTreeMap<Module, BTreeMap<Module, BTreeMap<Module, String>>> = BTreeMap::new();
     for (from, to, path) in tree.uses() {
         let common = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
@@ -48,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// The circles of a crate of these files, `lib.rs` first.
+    /// The cycles of a crate of these files, `lib.rs` first.
     fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
         let directory = tempfile::tempdir().expect("a directory");
         for (file, text) in files {

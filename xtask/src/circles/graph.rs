@@ -1,8 +1,8 @@
-//! Circles in a graph.
+//! Finds cycles in a graph.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The shortest circle through each node that is in one, each circle once. It ends before the node with which it began.
+/// The shortest cycle through each node that is in one, each cycle once. The first node is not repeated at the end.
 pub(super) fn circles<'a, N: Ord, E>(edges: &'a BTreeMap<N, BTreeMap<N, E>>) -> Vec<Vec<&'a N>> {
     let mut seen = BTreeSet::new();
     let found = edges.keys().filter_map(|node| through(edges, node));

@@ -1,4 +1,4 @@
-//! Modules that import each other, directly or by way of others: neither of them can be read, changed or tested alone.
+//! Import cycles between modules, direct or indirect: modules in a cycle cannot be read, changed or tested alone.
 
 mod find;
 mod graph;

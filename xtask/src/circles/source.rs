@@ -1,33 +1,33 @@
-//! What a source file says of modules: which ones it declares, what it imports, and which paths it goes.
+//! Parses a source file for the modules that it declares, its imports, and the paths that it uses.
 //!
-//! It is read as text: comments and literals are left out, the rest is words and punctuation.
+//! The file is split into words and punctuation; comments and literals are skipped.
 
 /// A path as it is written, such as `super::store::Store`.
 pub(super) type Path = Vec<String>;
 
-/// An imported name.
+/// An import of a name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Import {
-    /// What it is called here; `*` for all that a module has.
+    /// The local name; `*` for all items of a module.
     pub name: String,
-    /// Where it comes from.
+    /// The path of the imported item.
     pub path: Path,
-    /// Whether others can take it from here. Then it need not be used here.
+    /// Whether it is re-exported. Then it may be unused in this file.
     pub shown: bool,
 }
 
-/// A file's part in the module tree.
+/// The modules, imports and paths of a file.
 #[derive(Debug, Default)]
 pub(super) struct Source {
-    /// The modules that have files of their own.
+    /// Declared modules that have their own files.
     pub modules: Vec<String>,
     pub imports: Vec<Import>,
-    /// All other paths, also those of one word.
+    /// All other paths, including those of one word.
     pub paths: Vec<Path>,
 }
 
 impl Source {
-    /// Reads a file that rustc compiles. Modules with a body belong to the file: a `super` in them may be the file itself.
+    /// Parses a file that rustc compiles. Inline modules belong to the file: `super` in them may be the file itself.
     pub fn read(text: &str) -> Self {
         let words = words(text);
         let mut source = Self::default();
@@ -49,7 +49,7 @@ impl Source {
                     depth += 1;
                     at += 2;
                 }
-                // `impl Trait + use<'a>` says which lifetimes are meant.
+                // `impl Trait + use<'a>` is precise capturing and not an import.
                 ("use", Some(next), _) if next != "<" => {
                     let shown = at > 0 && matches!(words[at - 1].as_str(), "pub" | ")");
                     at += 1;
@@ -83,7 +83,7 @@ impl Source {
     }
 }
 
-/// Reads one tree of a `use`, up to its end, and returns how many words that were.
+/// Parses one tree of a `use`, and returns its number of words.
 fn tree(words: &[String], prefix: &mut Path, found: &mut Vec<(String, Path)>) -> usize {
     let (mut at, length) = (0, prefix.len());
     while let Some(word) = words.get(at) {
@@ -106,7 +106,7 @@ fn tree(words: &[String], prefix: &mut Path, found: &mut Vec<(String, Path)>) ->
                 prefix.truncate(length);
                 return at + 2;
             }
-            // Of a braced list: the module before it. At the beginning it is where the path starts.
+            // In a braced list, `self` is the module before it. At the beginning of a path, it is the current module.
             "self" if !prefix.is_empty() => {}
             word => prefix.push(word.to_owned()),
         }
@@ -122,7 +122,7 @@ fn tree(words: &[String], prefix: &mut Path, found: &mut Vec<(String, Path)>) ->
     at
 }
 
-/// A path as the file would write it outside of its `inline` modules; none if it stays inside of them.
+/// A path as it would be written outside of `inline` nested modules; `None` if it stays inside of them.
 fn outside(mut path: Path, inline: usize) -> Option<Path> {
     let up = path.iter().take(inline).take_while(|word| *word == "super").count();
     if up > 0 {
@@ -202,7 +202,7 @@ fn string(text: &str) -> usize {
     end.map_or(text.len(), |(at, _)| at + 1)
 }
 
-/// From the number signs on; none if it is no string.
+/// The length of a raw string, from its number signs on; `None` if it is not one.
 fn raw_string(text: &str) -> Option<usize> {
     let hashes = text.len() - text.trim_start_matches('#').len();
     let begin = text[hashes..].strip_prefix('"')?;
@@ -211,11 +211,11 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(hashes + 1 + length)
 }
 
-/// A character, or the sign of a lifetime.
+/// The length of a character literal, or of the quote of a lifetime.
 fn character(text: &str) -> usize {
     let mut characters = text.char_indices().skip(1);
     match (characters.next(), characters.next()) {
-        // The second one is escaped, also when it is a quotation mark.
+        // The character after the backslash is escaped, also if it is a quotation mark.
         (Some((_, '\\')), Some((at, escaped))) => {
             let after = at + escaped.len_utf8();
             text[after..].find('\'').map_or(text.len(), |end| after + end + 1)

@@ -1,4 +1,4 @@
-//! The modules of a crate, and where a path leads.
+//! The modules of a crate, and the resolution of paths.
 
 use std::{
     collections::BTreeMap,
@@ -8,17 +8,17 @@ use std::{
 
 use super::source::Source;
 
-/// A module by its names from the root of the crate on; the root has none.
+/// A module, as the names on the path from the root of the crate; empty for the root.
 pub(super) type Module = Vec<String>;
 
-/// How many imports one name may come by.
+/// The limit of re-exports that are followed for one name.
 const HOPS: usize = 16;
 
-/// All modules that have files.
+/// All modules that have their own files.
 #[derive(Debug, Default)]
 pub(super) struct Tree(BTreeMap<Module, Source>);
 
-/// What is at the end of a path.
+/// The target of a path.
 enum End {
     Module(Module),
     /// Something that this module defines.
@@ -49,9 +49,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Which module uses something of which other one, and by what path.
+    /// Pairs of a module and another module that it uses, with the path.
     ///
-    /// Who merely shows to others what a module has does not use it.
+    /// A mere re-export does not count as use.
     pub fn uses(&self) -> Vec<(&Module, Module, String)> {
         let mut uses = Vec::new();
         for (module, source) in &self.0 {
@@ -73,7 +73,7 @@ impl Tree {
         uses
     }
 
-    /// Where a path leads that stands in `module`; nowhere, if it leads out of the crate or to something in the module itself.
+    /// The target of a path in `module`; `None` if it is outside of the crate or in the module itself.
     fn follow(&self, module: &Module, path: &[String], hops: usize) -> Option<End> {
         let (first, mut rest) = path.split_first()?;
         let mut at = match first.as_str() {
@@ -96,7 +96,7 @@ impl Tree {
     fn go_on(&self, mut end: End, path: &[String], hops: usize) -> Option<End> {
         for name in path {
             let End::Module(at) = end else {
-                // A variant, or a function of a type.
+                // A variant, or an associated function.
                 break;
             };
             end = match self.member(&at, name, hops) {
@@ -108,7 +108,7 @@ impl Tree {
         Some(end)
     }
 
-    /// What a module has under a name by declaring or importing it.
+    /// The item that a module declares or imports under a name.
     fn member(&self, module: &Module, name: &str, hops: usize) -> Option<End> {
         let source = &self.0[module];
         if source.modules.iter().any(|declared| declared == name) {
@@ -123,7 +123,7 @@ fn parent(module: &Module) -> Option<Module> {
     module.split_last().map(|(_, parent)| parent.to_vec())
 }
 
-/// Where the files of a module's own modules lie.
+/// The directory of the files of a module's submodules.
 fn directory(file: &File, module: &Module) -> PathBuf {
     let directory = file.parent().map(File::to_owned).unwrap_or_default();
     let is_directory = module.is_empty() || file.ends_with("mod.rs");

@@ -1,4 +1,5 @@
-//! The choke: a noisy neighbour slowly fills the waypoint that others share. Who notices first, the alert or the others?
+//! The scenario `--choke`: a noisy neighbour slowly saturates a shared waypoint. It checks that the alert fires before requests of
+//! other workloads fail.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,28 +11,28 @@ use narrows_testbed::signals::Stop;
 
 use super::mesh::Mesh;
 
-/// By how much the times of rules and alerts are shortened for the demo.
+/// The factor by which the times of rules and alerts are divided for the demo.
 pub(super) const HURRY: u32 = 20;
 
-/// What the waypoint may use of a processor.
+/// The CPU quota of the waypoint, in CPUs.
 const QUOTA: f64 = 0.08;
 
-/// The neighbour opens so many more connections a second, so often; it knows nothing of any alert.
+/// The steps in which the neighbour's rate grows, in connections per second, and their interval.
 const STEP: f64 = 10.0;
 const EVERY: Duration = Duration::from_secs(2);
 
-/// How often everybody is asked.
+/// The interval at which the alert and the tallies are checked.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The neighbour has filled the waypoint by then, and afterwards all is well again by then, or something is wrong.
+/// The time limit of each phase: until the waypoint is saturated, and until the alert has resolved.
 const LONGEST: Duration = Duration::from_secs(180);
 
 const SATURATION: &str = "narrows_point:saturation:max{point=\"shop/waypoint\"}";
 
-/// What is worth a line when the saturation passes it.
+/// Saturations at which a line is printed.
 const THRESHOLDS: [f64; 2] = [0.5, 0.85];
 
-/// Starts Prometheus beside an agent, with the rules and alerts of this checkout.
+/// Starts a Prometheus that scrapes the agent, with the rules and alerts of this checkout.
 pub(super) fn prometheus(agent: &Agent) -> Result<Prometheus> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus");
     let rules = ["rules.yaml", "alerts.yaml"].map(|name| directory.join(name));
@@ -46,7 +47,7 @@ pub(super) fn prometheus(agent: &Agent) -> Result<Prometheus> {
     Prometheus::start(&[target], &[&rules[0], &rules[1]], options)
 }
 
-/// When what happened that the verdict is about.
+/// The times of the events that decide the verdict.
 #[derive(Debug, Default)]
 struct Verdict {
     fired: Option<Duration>,
@@ -55,10 +56,10 @@ struct Verdict {
 }
 
 impl Verdict {
-    /// The sentence at the end.
+    /// The concluding sentence.
     ///
     /// # Errors
-    /// When the alert was no warning, or has not gone.
+    /// When the alert did not fire in time, or has not resolved.
     fn sentence(&self) -> Result<String> {
         match (self.fired, self.failed, self.resolved) {
             (Some(fired), Some(failed), Some(_)) if fired < failed => Ok(format!(
@@ -77,7 +78,7 @@ impl Verdict {
     }
 }
 
-/// Carries the scenario out, and prints what happens when. The mesh has its usual load already.
+/// Runs the scenario, and prints events with their times. The mesh has its usual load already.
 ///
 /// # Errors
 /// When the alert does not fire before the first failure, or does not resolve.
@@ -109,7 +110,7 @@ pub(super) fn run(mesh: &mut Mesh, agent: &Agent, stop: &Stop) -> Result<()> {
 struct Run<'a> {
     begin: Instant,
     prometheus: &'a Prometheus,
-    /// How many of the thresholds were passed.
+    /// The number of thresholds that were exceeded.
     passed: usize,
     verdict: Verdict,
 }
@@ -121,7 +122,7 @@ impl Run<'_> {
         at
     }
 
-    /// The neighbour grows until somebody else fails.
+    /// Increases the neighbour's load until another workload's request fails.
     fn fill(&mut self, mesh: &mut Mesh, before: u64, stop: &Stop) -> Result<()> {
         let (mut steps, mut due) = (0_u32, Duration::ZERO);
         while self.begin.elapsed() < LONGEST {
@@ -130,7 +131,7 @@ impl Run<'_> {
                 (steps, due) = (steps + 1, due + EVERY);
                 if steps % 5 == 0 {
                     self.say(&format!(
-                        "payments opens {:.0} connections a second more than at first",
+                        "payments opens {:.0} connections per second more than at the start",
                         f64::from(steps) * STEP
                     ));
                 }
@@ -145,7 +146,7 @@ impl Run<'_> {
             let failed = mesh.others_failed()? - before;
             if failed > 0 {
                 let at = self.say(&format!(
-                    "the others begin to fail: requests of shop/cart and shop/search without an answer: {failed}"
+                    "other workloads fail: requests of shop/cart and shop/search without an answer: {failed}"
                 ));
                 self.verdict.failed = Some(at);
                 return Ok(());
@@ -155,11 +156,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Waits until the alert has gone.
+    /// Waits until the alert has resolved.
     fn recover(&mut self, stop: &Stop) -> Result<()> {
         let begin = Instant::now();
         while begin.elapsed() < LONGEST {
-            // It may still be on its way when the others fail first, which the verdict then says.
+            // The alert may still fire after the others have failed, which the verdict then reports.
             if self.verdict.fired.is_none() && self.alert()?.is_some() {
                 self.verdict.fired = Some(self.say("ALERT NarrowsPointSaturated fires, too late"));
             }
@@ -174,7 +175,7 @@ impl Run<'_> {
 
     fn pause(&self, stop: &Stop) -> Result<()> {
         if stop.within(LOOK)? {
-            bail!("the demo was ended before its end");
+            bail!("the demo was interrupted");
         }
         Ok(())
     }
@@ -188,7 +189,7 @@ impl Run<'_> {
         {
             self.passed += 1;
             self.say(&format!(
-                "{} of the waypoint is {:.0} % full: {:.0} % is passed",
+                "{} of the waypoint is at {:.0} %, above {:.0} %",
                 most.label("resource"),
                 most.value * 100.0,
                 threshold * 100.0
@@ -197,7 +198,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What the alert says, while it fires.
+    /// The summary of the alert, while it fires.
     fn alert(&self) -> Result<Option<String>> {
         let firing = self.prometheus.firing().context("Prometheus does not answer")?;
         let ours = firing.into_iter().find(|alert| {

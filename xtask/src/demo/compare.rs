@@ -1,4 +1,4 @@
-//! The end of the demo: what the load generator did against what narrows counted.
+//! The end of the demo: compares the counts of the load generator with those of narrows.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -9,12 +9,12 @@ use super::mesh::{CLIENTS, Tallies};
 const ZTUNNEL: &str = "istio-system/ztunnel";
 const WAYPOINT: &str = "shop/waypoint";
 
-/// One number that two know.
+/// A number that both sides have counted.
 pub(super) struct Check {
     what: &'static str,
     told: u64,
     counted: f64,
-    /// Something that must have happened for the check to mean anything.
+    /// Whether the number must not be 0, as the check would be meaningless.
     must_happen: bool,
 }
 
@@ -98,8 +98,8 @@ pub(super) fn checks(tallies: &Tallies, metrics: &Metrics) -> Vec<Check> {
         ("connections still open", 0, active),
     ];
     if *waypoint_lives {
-        // When it is killed, these are a matter of microseconds: a connection that waits in its queue is open for its
-        // caller only, and whether one of its own ends with a reset depends on what it had not read.
+        // When the waypoint is killed, these depend on microseconds: a connection in its accept queue is open for its
+        // caller only, and whether one of its own connections ends with a reset depends on unread data.
         let by_servers = (
             "reset by servers",
             servers.reset,

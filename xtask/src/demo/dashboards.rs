@@ -1,4 +1,4 @@
-//! Whether the dashboards of `deploy/grafana` show something in the demo.
+//! Checks that the queries of the dashboards in `deploy/grafana` return data in the demo.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 use narrows_testbed::grafana;
 use narrows_testbed::prometheus::Prometheus;
 
-/// Runs every query of every dashboard, and says how many return data.
+/// Runs every query of every dashboard, and returns a sentence about the number that return data.
 ///
 /// # Errors
-/// When one returns nothing that should.
+/// When one returns nothing although it should.
 pub(super) fn check(prometheus: &Prometheus) -> Result<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grafana");
     let values = BTreeMap::from([
@@ -35,7 +35,7 @@ pub(super) fn check(prometheus: &Prometheus) -> Result<String> {
     let mut text = format!("{full} queries of the dashboards in deploy/grafana return data.");
     if !well.is_empty() {
         well.dedup();
-        text += &format!(" Empty, as there is nothing of the kind: {}.", well.join(", "));
+        text += &format!(" Empty, as is normal for them: {}.", well.join(", "));
     }
     Ok(text)
 }

@@ -1,10 +1,10 @@
-//! The inventory file that tells the agent who is who, in place of a Kubernetes API.
+//! The inventory file of the demo, which identifies workloads and points without a Kubernetes API.
 
 use std::fmt::Write as _;
 
 use super::mesh::{CLIENTS, Member, SERVERS, TOP, WAYPOINT};
 
-/// The whole file.
+/// The contents of the file.
 pub(super) fn text() -> String {
     let mut text = String::from("trust_domain: cluster.local\nworkloads:\n");
     for member @ Member { name, namespace, .. } in CLIENTS.iter().chain(&SERVERS) {

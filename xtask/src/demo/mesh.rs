@@ -1,4 +1,4 @@
-//! The mesh of the demo: who is in it, and who calls whom.
+//! The mesh of the demo: its members, and their calls.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -12,21 +12,21 @@ use narrows_testbed::netns::{Fabric, Netns};
 use narrows_testbed::workload::Workload;
 use narrows_testbed::ztunnel::{Ztunnel, ZtunnelTally, exempt};
 
-/// The cgroup below which everything of the demo lives.
+/// The parent of all cgroups of the demo.
 pub(super) const TOP: &str = "narrows-demo";
 
-/// Someone with an address in the mesh.
+/// A workload or point with an address in the mesh.
 pub(super) struct Member {
-    /// Its name, also that of its namespace, cgroup and service account.
+    /// Its name, which is also that of its network namespace, cgroup and service account.
     pub(super) name: &'static str,
-    /// The Kubernetes namespace that it plays in.
+    /// Its Kubernetes namespace.
     pub(super) namespace: &'static str,
-    /// The last number of its addresses.
+    /// The last part of its addresses.
     pub(super) number: u8,
 }
 
 impl Member {
-    /// Its IPv4 address.
+    /// Its IPv4 address on the fabric.
     pub(super) fn ip(&self) -> IpAddr {
         Ipv4Addr::new(10, 90, 0, self.number).into()
     }
@@ -37,7 +37,7 @@ impl Member {
     }
 }
 
-/// Those who call.
+/// The calling workloads.
 pub(super) const CLIENTS: [Member; 4] = [
     Member {
         name: "checkout",
@@ -61,7 +61,7 @@ pub(super) const CLIENTS: [Member; 4] = [
     },
 ];
 
-/// Those who answer.
+/// The called workloads.
 pub(super) const SERVERS: [Member; 2] = [
     Member {
         name: "catalog",
@@ -75,7 +75,7 @@ pub(super) const SERVERS: [Member; 2] = [
     },
 ];
 
-/// The one through whom they do.
+/// The waypoint between them.
 pub(super) const WAYPOINT: Member = Member {
     name: "waypoint",
     namespace: "shop",
@@ -85,13 +85,13 @@ pub(super) const WAYPOINT: Member = Member {
 /// Its port for tunnelled connections.
 const TUNNEL_PORT: u16 = 15008;
 
-/// A port of the waypoint on which nobody listens, and which the ztunnel leaves alone: whoever calls it is refused.
+/// A port of the waypoint without a listener, which is exempt from capture by the ztunnel: connections to it are refused.
 const CLOSED_PORT: u16 = 15099;
 
-/// Where servers listen.
+/// The port on which servers listen.
 const SERVICE_PORT: u16 = 8080;
 
-/// Who calls whom, how often a second, and how many milliseconds a connection is kept.
+/// Caller, target, connections per second, and how long a connection is kept, in milliseconds.
 const CALLS: [(&str, &str, f64, u64); 6] = [
     ("checkout", "catalog", 12.0, 50),
     ("checkout", "orders", 6.0, 200),
@@ -101,24 +101,24 @@ const CALLS: [(&str, &str, f64, u64); 6] = [
     ("payments", "closed port", 1.0, 0),
 ];
 
-/// What everyone says of their own part.
+/// The tallies of all members.
 pub(super) struct Tallies {
-    /// All clients together. Only the waypoint's closed port refuses them: anything else the ztunnel accepts first.
+    /// The sum of all clients. Only the waypoint's closed port refuses connections: all others are accepted by the ztunnel first.
     pub(super) clients: ClientTally,
-    /// The ztunnel.
+    /// The tally of the ztunnel.
     pub(super) ztunnel: ZtunnelTally,
-    /// Both servers together.
+    /// The sum of both servers.
     pub(super) servers: ServerTally,
-    /// Whether the waypoint lived to the end.
+    /// Whether the waypoint was still running at the end.
     pub(super) waypoint_lives: bool,
 }
 
-/// The running mesh. What depends on something is declared before it, and so dropped first.
+/// The running mesh. Fields are declared before those that they depend on, so that they are dropped first.
 pub(super) struct Mesh {
     clients: Vec<(&'static str, Actor<ClientTally>)>,
-    /// What billing/payments opens beside that.
+    /// The additional clients of billing/payments.
     neighbour: Vec<Actor<ClientTally>>,
-    /// What clients did that have ended.
+    /// The sum of the clients that have ended.
     done: ClientTally,
     ztunnel: Ztunnel,
     envoy: Option<Envoy>,
@@ -130,7 +130,7 @@ pub(super) struct Mesh {
 }
 
 impl Mesh {
-    /// Makes everything but the load.
+    /// Creates everything but the load.
     pub(super) fn build() -> Result<Self> {
         let fabric = Fabric::new("fabric")?;
         let mut workloads = Vec::new();
@@ -175,7 +175,7 @@ impl Mesh {
         })
     }
 
-    /// Lets the clients call.
+    /// Starts the clients.
     pub(super) fn start_load(&mut self) -> Result<()> {
         for (caller, called, rate, hold_ms) in CALLS {
             let server = SERVERS.iter().find(|member| member.name == called);
@@ -193,7 +193,7 @@ impl Mesh {
         Ok(())
     }
 
-    /// Ends the calls, and returns when the last connection of every client has ended.
+    /// Stops the clients, and returns when the last connection of each has ended.
     pub(super) fn stop_load(&mut self) -> Result<()> {
         for (_, client) in self.clients.drain(..) {
             self.done += client.stop()?;
@@ -201,7 +201,7 @@ impl Mesh {
         Ok(())
     }
 
-    /// Limits the waypoint to a part of a processor.
+    /// Limits the waypoint to a part of a CPU.
     pub(super) fn limit_waypoint(&mut self, processors: f64) -> Result<()> {
         let limits = Limits::new(&of(&self.workloads, WAYPOINT.name)?.cgroup, Some(processors), None)?;
         if let Some(envoy) = &self.envoy {
@@ -211,7 +211,7 @@ impl Mesh {
         Ok(())
     }
 
-    /// Lets billing/payments open so many connections a second more.
+    /// Lets billing/payments open `rate` more connections per second.
     pub(super) fn add_neighbour(&mut self, rate: f64) -> Result<()> {
         let target = SERVERS
             .iter()
@@ -220,7 +220,7 @@ impl Mesh {
         let plan = Plan {
             rate,
             count: None,
-            // Enough that none has to wait for another one's answer.
+            // Enough workers, so that none has to wait for the answer of another one.
             workers: 64,
             ..Plan::burst(service(target), 0)
         };
@@ -229,12 +229,12 @@ impl Mesh {
         Ok(())
     }
 
-    /// Ends that at once, whatever is under way.
+    /// Stops these clients at once, with all their connections.
     pub(super) fn stop_neighbour(&mut self) {
         self.neighbour.clear();
     }
 
-    /// Requests of shop/cart and shop/search that came to nothing. What they call never fails by itself.
+    /// Failed requests of shop/cart and shop/search. Their targets do not fail by themselves.
     pub(super) fn others_failed(&mut self) -> Result<u64> {
         let mut failed = 0;
         for (caller, client) in &mut self.clients {
@@ -246,12 +246,12 @@ impl Mesh {
         Ok(failed)
     }
 
-    /// Kills Envoy.
+    /// Kills the waypoint (Envoy).
     pub(super) fn kill_waypoint(&mut self) -> Result<()> {
         self.envoy.take().map_or(Ok(()), Envoy::kill)
     }
 
-    /// What everyone says of their own part; complete after the load has stopped.
+    /// The tallies of all members; complete after the load has stopped.
     pub(super) fn tallies(&mut self) -> Result<Tallies> {
         let mut servers = ServerTally::default();
         for server in &mut self.servers {

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a miniature ambient mesh on this machine, watched by the agent.
+//! `cargo xtask demo`: a miniature ambient mesh on this machine, observed by the agent.
 
 mod choke;
 mod compare;
@@ -21,13 +21,13 @@ use narrows_testbed::{isolate, janitor, require_root, tools};
 use mesh::{Mesh, TOP};
 use table::Table;
 
-/// How often the table is printed.
+/// The interval at which the table is printed.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// When the chaos strikes in a demo without an end.
+/// When the waypoint is killed in a demo without a time limit.
 const CHAOS_AFTER: Duration = Duration::from_secs(20);
 
-/// Watch a small ambient mesh on this machine: what passes its points, what fails there, and who depends on them.
+/// Observe a small ambient mesh on this machine: the traffic of its points, their failures, and their dependents.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(after_help = mesh_picture())]
 pub(crate) struct Args {
@@ -36,18 +36,18 @@ pub(crate) struct Args {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     duration: Option<Duration>,
 
-    /// Where the agent serves /metrics and its API
+    /// Address at which the agent serves /metrics and its API
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9797")]
     listen: SocketAddr,
 
-    /// Kill the waypoint after half of the time (after 20 s in a demo without an end): the failures appear at those
-    /// who call it, because it cannot report its own death
+    /// Kill the waypoint after half of the time (after 20 s in a demo without a time limit): the failures appear at its
+    /// callers, because it cannot report its own end
     #[arg(long)]
     chaos: bool,
 
-    /// A noisy neighbour slowly fills the waypoint that others share, a real Prometheus watches with the alerts of
-    /// deploy/prometheus, and the run says when the alert fired and when the first request of another workload failed; it
-    /// ends by itself, after two minutes or so
+    /// Let a noisy neighbour slowly saturate the shared waypoint while a real Prometheus evaluates the alerts of
+    /// deploy/prometheus, and print when the alert fired and when the first request of another workload failed; ends by
+    /// itself after about two minutes
     #[arg(long, conflicts_with_all = ["chaos", "duration", "prometheus"])]
     choke: bool,
 
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long)]
     prometheus: bool,
 
-    /// Set by the demo itself: the process that makes the mesh, below the one that cleans up after it.
+    /// Set by the demo itself: the process that creates the mesh, whose parent cleans up after it.
     #[arg(long, hide = true)]
     worker: bool,
 }
@@ -74,23 +74,23 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let status = janitor::watch(&mut worker, TOP)?;
     match status.code() {
         Some(0) => Ok(()),
-        // The worker has said why.
+        // The worker has printed the reason.
         Some(code) => std::process::exit(code),
-        None => bail!("the demo was ended halfway ({status}); everything it made is removed"),
+        None => bail!("the demo was interrupted ({status}); everything that it created is removed"),
     }
 }
 
-/// Builds what the demo shows; cargo prints its progress.
+/// Builds the agent; cargo prints its progress.
 fn build_agent() -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--release", "--package", "narrows"])
         .status()?;
-    ensure!(status.success(), "the agent does not build: see above");
+    ensure!(status.success(), "cannot build the agent: see above");
     Ok(())
 }
 
-/// The mesh and the agent, from start to end.
+/// Runs the mesh and the agent.
 fn work(args: &Args) -> Result<()> {
     let stop = Stop::listen()?;
     isolate()?;
@@ -142,7 +142,7 @@ fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
-/// Prints the table until it is time to end.
+/// Prints the table until the demo ends.
 fn watch_load(args: &Args, stop: &Stop, mesh: &mut Mesh, agent: &Agent) -> Result<()> {
     let start = Instant::now();
     let mut chaos = args.chaos.then(|| args.duration.map_or(CHAOS_AFTER, |whole| whole / 2));
@@ -151,7 +151,7 @@ fn watch_load(args: &Args, stop: &Stop, mesh: &mut Mesh, agent: &Agent) -> Resul
         let left = args
             .duration
             .map_or(Duration::MAX, |whole| whole.saturating_sub(start.elapsed()));
-        // The last period takes what is left, so that none is too short to show a rate.
+        // The last period includes the remainder, so that none is too short for a rate.
         if left.is_zero() || stop.within(if left < REFRESH * 3 / 2 { left } else { REFRESH })? {
             return Ok(());
         }
@@ -170,11 +170,11 @@ fn hints(args: &Args) -> String {
         "\nnarrows is watching:  http://{address}/metrics\n\
          Look at\n  \
            narrows_connections_active               how busy each point is\n  \
-           narrows_client_connection_failures_total what the callers of a point suffer (payments calls a closed port)\n  \
-           narrows_dependent_connections_total      who goes down with it\n  \
+           narrows_client_connection_failures_total failures that the callers of a point observe (payments calls a closed port)\n  \
+           narrows_dependent_connections_total      who would fail with it\n  \
            narrows_dependent_share_ratio            who has no other way out (1)\n  \
            narrows_served_active                    who is reached through it\n  \
-           narrows_bypassed_connections_total       what passes the waypoint by, though it is expected\n\
+           narrows_bypassed_connections_total       connections that bypass the expected waypoint\n\
          End with Ctrl-C.\n"
     )
 }
@@ -191,7 +191,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1,
         "m" => 60,
         "h" => 3600,
-        _ => return Err(format!("{unit:?} is no unit of time: write 30s, 2m or 1h")),
+        _ => return Err(format!("{unit:?} is not a unit of time: write 30s, 2m or 1h")),
     };
     let number: u64 = number
         .parse()

@@ -67,7 +67,7 @@ fn points(metrics: &Metrics) -> BTreeSet<(&str, &str)> {
         .collect()
 }
 
-/// What failed at a point by its own account, and by that of its callers.
+/// Failures of a point, as observed by itself and by its callers.
 fn failures(metrics: &Metrics, point: &str) -> String {
     let mut counts: BTreeMap<String, f64> = BTreeMap::new();
     let here = [("point", point)];

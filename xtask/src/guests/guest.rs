@@ -1,4 +1,4 @@
-//! The machines that tests run on.
+//! The virtual machines that tests run on.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::system::architecture::Architecture;
 
 use super::kernel::Image;
 
-/// A kernel to test on, and how it is started.
+/// A kernel to test on, with its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Guest {
     /// That of Debian 12
@@ -17,7 +17,7 @@ pub(crate) enum Guest {
     /// That of Debian 13, also built for Debian 12
     #[value(name = "6.12")]
     V6_12,
-    /// The same with `lockdown=confidentiality`, which keeps programs from reading any memory but what they are given
+    /// The same with `lockdown=confidentiality`, which forbids kernel programs to read kernel memory by address
     #[value(name = "6.12-lockdown")]
     Lockdown,
     /// Linux 6.12 on a 64-bit ARM, with an agent and programs for it
@@ -26,7 +26,7 @@ pub(crate) enum Guest {
 }
 
 impl Guest {
-    /// Those that every change has to pass; the longest first, as no more run at the same time than there are processors.
+    /// The guests that every change has to pass; the longest first, as at most as many run at the same time as there are CPUs.
     pub(crate) const ALWAYS: [Self; 3] = [Self::V6_12, Self::V6_1, Self::Lockdown];
 
     /// The kernel that it boots.
@@ -39,7 +39,7 @@ impl Guest {
         Image { series, architecture }
     }
 
-    /// How much of it the kernel keeps even from root, as `/sys/kernel/security/lockdown` says it.
+    /// The lockdown mode, as in `/sys/kernel/security/lockdown`.
     pub(crate) fn lockdown(self) -> &'static str {
         match self {
             Self::Lockdown => "confidentiality",

@@ -1,4 +1,4 @@
-//! Kernels to test on: which there are, where they come from, where they lie.
+//! Kernels to test on: their packages, and where they are unpacked.
 
 use std::{
     fmt, fs,
@@ -16,13 +16,13 @@ use crate::{
 /// The newest kernel of a series, as Debian builds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Image {
-    /// The first numbers of its release: `6.12`.
+    /// The first numbers of the release, for example `6.12`.
     pub(crate) series: &'static str,
     pub(crate) architecture: Architecture,
 }
 
 impl Image {
-    /// What the names of its packages begin and end with.
+    /// The prefix and suffix of the names of its packages.
     fn affixes(self) -> (String, String) {
         let start = format!("linux-image-{}.", self.series);
         (start, format!("-cloud-{}", self.architecture.debian()))
@@ -41,20 +41,20 @@ impl fmt::Display for Image {
 /// A kernel that can be booted.
 #[derive(Debug)]
 pub(crate) struct Kernel {
-    /// As `uname -r` will say.
+    /// The release, as `uname -r` prints it.
     pub(crate) release: String,
-    /// What a boot loader loads.
+    /// The bootable image.
     pub(crate) image: PathBuf,
     /// The directory of its modules, `lib/modules/<release>`.
     pub(crate) modules: PathBuf,
 }
 
-/// Where a kernel is unpacked.
+/// The directory in which a kernel is unpacked.
 pub(crate) fn directory(target_dir: &Path, image: Image) -> PathBuf {
     target_dir.join("vm").join(format!("linux-{image}"))
 }
 
-/// Whether the kernel is in place.
+/// Whether the kernel is unpacked.
 pub(crate) fn is_there(target_dir: &Path, image: Image) -> bool {
     find(target_dir, image).is_ok()
 }
@@ -62,7 +62,7 @@ pub(crate) fn is_there(target_dir: &Path, image: Image) -> bool {
 /// The kernel that was unpacked.
 ///
 /// # Errors
-/// It is not in place, or a part of it is missing.
+/// It is not unpacked, or a part of it is missing.
 pub(crate) fn find(target_dir: &Path, image: Image) -> Result<Kernel> {
     let directory = directory(target_dir, image);
     let release = release(&directory)?;
@@ -83,7 +83,7 @@ pub(crate) fn find(target_dir: &Path, image: Image) -> Result<Kernel> {
     Ok(kernel)
 }
 
-/// Made by depmod: which module needs which.
+/// The file of depmod with the dependencies of modules.
 pub(crate) const DEPENDENCIES: &str = "modules.dep";
 
 /// The release of an unpacked kernel.
@@ -95,10 +95,10 @@ fn release(directory: &Path) -> Result<String> {
     let mut releases = names.filter_map(|name| name.to_str()?.strip_prefix("vmlinuz-").map(str::to_owned));
     releases
         .next()
-        .with_context(|| format!("{} holds no vmlinuz-…", boot.display()))
+        .with_context(|| format!("{} contains no vmlinuz-…", boot.display()))
 }
 
-/// Downloads and unpacks the newest kernel of a series. It is not installed: that would make it one of this machine's own.
+/// Downloads and unpacks the newest kernel of a series. It is not installed, as this machine could then boot it.
 ///
 /// # Errors
 /// There is no such package, or apt, dpkg or depmod fails.
@@ -123,7 +123,7 @@ pub(crate) fn install(target_dir: &Path, image: Image, family: Family) -> Result
     Ok(())
 }
 
-/// The package with the highest version; those for the cloud are small, and have all that a guest needs.
+/// The package with the highest version. Cloud kernels are small, and have all that a guest needs.
 fn newest<'a>(packages: &'a [String], prefix: &str, suffix: &str) -> Option<&'a str> {
     let version = |package: &str| -> Option<Vec<u32>> {
         let version = package.strip_prefix(prefix)?.strip_suffix(suffix)?;

@@ -1,4 +1,4 @@
-//! The machines that tests run on, and what they are made of: `cargo xtask setup` provides it, `cargo xtask vm-test` boots it.
+//! The virtual machines that tests run on, and their parts: `cargo xtask setup` provides them, `cargo xtask vm-test` boots them.
 
 pub(crate) mod guest;
 pub(crate) mod kernel;

@@ -1,4 +1,4 @@
-//! Where the programs that tests call come from: this machine, or packages for another architecture that are unpacked.
+//! The source of programs that tests call: this machine, or unpacked packages for another architecture.
 
 use std::{
     fs,
@@ -13,26 +13,26 @@ use crate::{
     workspace::find_program,
 };
 
-/// Debian's packages with what [`crate::vm`] names, for a guest of another architecture.
+/// Debian packages with the programs that [`crate::vm`] needs, for a guest of another architecture.
 const PACKAGES: [&str; 4] = ["dash", "coreutils", "iproute2", "iptables"];
 
-/// What update-alternatives would link to when iptables was installed.
+/// The links that update-alternatives creates when iptables is installed.
 const ALTERNATIVES: [(&str, &str); 2] = [("iptables", "iptables-nft"), ("ip6tables", "ip6tables-nft")];
 
-/// Where programs lie.
+/// The directories of programs.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// A tree of directories with programs and their libraries, of which a guest gets a part at the same paths.
+/// A directory tree with programs and their libraries, of which guests get a part at the same paths.
 #[derive(Clone, Debug)]
 pub(crate) enum Root {
-    /// This machine's own.
+    /// The root of this machine.
     Here,
-    /// Unpacked ones for another architecture.
+    /// A directory of packages that are unpacked for another architecture.
     Below(PathBuf, Architecture),
 }
 
 impl Root {
-    /// That for guests of an architecture.
+    /// The root for guests of an architecture.
     pub(crate) fn of(architecture: Architecture, target_dir: &Path) -> Self {
         match architecture.is_here() {
             true => Self::Here,
@@ -40,7 +40,7 @@ impl Root {
         }
     }
 
-    /// Where a path of the guest lies on this machine.
+    /// The path on this machine of a path in the guest.
     pub(crate) fn on_host(&self, path: &Path) -> PathBuf {
         match self {
             Self::Here => path.to_owned(),
@@ -57,12 +57,12 @@ impl Root {
             Self::Here => find_program(name).with_context(|| format!("no {name} on PATH: install it")),
             Self::Below(directory, _) => {
                 let mut places = DIRECTORIES.iter().map(|place| Path::new(place).join(name));
-                // A link may be absolute, and then leads out of the tree when this machine follows it.
+                // A link may be absolute, and would then lead out of the tree.
                 places
                     .find(|path| fs::symlink_metadata(self.on_host(path)).is_ok())
                     .with_context(|| {
                         format!(
-                            "no {name} in {}: its package belongs into xtask/src/vm/root.rs",
+                            "no {name} in {}: add its package to xtask/src/guests/root.rs",
                             directory.display()
                         )
                     })
@@ -71,19 +71,19 @@ impl Root {
     }
 }
 
-/// Where the programs for an architecture are unpacked.
+/// The directory in which the programs for an architecture are unpacked.
 pub(crate) fn directory(target_dir: &Path, architecture: Architecture) -> PathBuf {
     target_dir.join("vm").join(format!("{}-root", architecture.debian()))
 }
 
-/// Whether they are in place.
+/// Whether they are unpacked.
 pub(crate) fn is_there(target_dir: &Path, architecture: Architecture) -> bool {
     let root = Root::of(architecture, target_dir);
-    // What is done last.
+    // The links are created last.
     ALTERNATIVES.iter().all(|(name, _)| root.program(name).is_ok())
 }
 
-/// Downloads and unpacks them, with all that they need.
+/// Downloads and unpacks them, with their dependencies.
 ///
 /// # Errors
 /// There is no such package, or apt or dpkg fails.

@@ -1,11 +1,11 @@
-//! What to install by hand, where this machine's packages cannot be installed for the user.
+//! Instructions for packages that the user has to install by hand.
 
 use crate::system::family::Family;
 
 use super::discover::Lack;
 
-/// Debian's packages for what is lacking. They are built for LLVM 22 today; a newer set makes itself known
-/// by asking for another `llvm-N-dev` once it is installed.
+/// The Debian packages for what is missing. They are built for LLVM 22 today; a newer version will require
+/// another `llvm-N-dev`, which is detected once it is installed.
 pub(crate) fn debian_packages(lack: &Lack) -> Vec<String> {
     match lack {
         Lack::Llvm { major, .. } => vec![format!("llvm-{major}-dev")],
@@ -15,7 +15,7 @@ pub(crate) fn debian_packages(lack: &Lack) -> Vec<String> {
     }
 }
 
-/// The steps that make a machine able to compile the kernel programs, one a line.
+/// The steps that enable a machine to compile the kernel programs, one per line.
 pub(crate) fn by_hand(lack: &Lack, family: Family) -> String {
     let rust = match lack {
         Lack::Rust => Some("rustup toolchain install nightly --profile minimal --component rust-src".to_owned()),

@@ -1,8 +1,8 @@
-//! Compiling for another architecture: a standard library for it, and a linker, which is GNU's C compiler for it.
+//! Cross-compilation: needs a standard library for the target, and a linker, which is GNU's C compiler for it.
 //!
-//! The standard library has to be of the very release of the compiler. Where the Rust that runs this task has one for the
-//! target (`rustup target add`), that Rust compiles. Else Debian's does, with the library of Debian's package for the other
-//! architecture, which is only unpacked.
+//! The standard library must be of the same release as the compiler. If the Rust that runs this task has one for the
+//! target (`rustup target add`), it is used. Otherwise Debian's Rust is used, with the library of Debian's package for the other
+//! architecture, which is unpacked but not installed.
 
 use std::{
     env,
@@ -19,24 +19,24 @@ use crate::{
 
 use super::{discover::holds, rustc::Version};
 
-/// What there is to compile for an architecture with.
+/// The tools to compile for an architecture.
 pub(crate) struct Cross {
     pub(crate) architecture: Architecture,
-    /// A compiler that can be used, though its standard library may still be missing.
+    /// A usable compiler, whose standard library may still be missing.
     rust: Option<Rust>,
     /// GNU's C compiler with the C library's development files.
     linker: bool,
 }
 
 enum Rust {
-    /// The one that runs this task.
+    /// The Rust that runs this task.
     Own,
-    /// Debian's, and where the standard library for the target is unpacked.
+    /// Debian's Rust, with the directory in which the standard library for the target is unpacked.
     Debian(PathBuf),
 }
 
 impl Cross {
-    /// Looks for all of it; changes nothing.
+    /// Looks for the tools; changes nothing.
     pub(crate) fn inspect(architecture: Architecture, target_dir: &Path) -> Self {
         let rust = if architecture.is_here() || own_sysroot().is_some_and(|sysroot| has_std(&sysroot, architecture)) {
             Some(Rust::Own)
@@ -55,7 +55,7 @@ impl Cross {
         self.linker && self.has_rust()
     }
 
-    /// Whether a compiler and its standard library are there.
+    /// Whether a compiler and its standard library are present.
     pub(crate) fn has_rust(&self) -> bool {
         match &self.rust {
             Some(Rust::Own) => true,
@@ -64,8 +64,8 @@ impl Cross {
         }
     }
 
-    /// Debian's packages that are to be installed. The C library is that of another architecture, but its package is for this
-    /// one, as all of these are.
+    /// The Debian packages to install. All are packages of this architecture, including that with the C library for the other
+    /// one.
     pub(crate) fn missing_packages(&self) -> Vec<String> {
         let mut packages = Vec::new();
         if !self.linker {
@@ -78,7 +78,7 @@ impl Cross {
         packages
     }
 
-    /// cargo with a command that is given the target.
+    /// cargo with a command, set up for the target.
     ///
     /// # Errors
     /// Something is missing, or the target directory is not known.
@@ -90,18 +90,18 @@ impl Cross {
                 let sysroot = format!("--sysroot={}", directory.join("usr").display());
                 cargo
                     .env("RUSTC", RUSTC)
-                    // What it compiles for this machine, build scripts and macros, would else take the places of what the other Rust
-                    // has compiled, and everything be compiled again in turns.
+                    // In a separate directory: build scripts and macros, which are compiled for this machine, would otherwise
+                    // replace those of the other Rust, and everything would be rebuilt each time.
                     .env("CARGO_BUILD_BUILD_DIR", build_dir(&workspace::target_dir()?))
-                    // Those for the target alone: build scripts and macros are compiled with the compiler's own library. In this
-                    // form, which goes before all others, a path may hold spaces.
+                    // These flags apply to the target only: build scripts and macros are compiled with the compiler's own library.
+                    // In this variable, which takes precedence over all others, a path may contain spaces.
                     .env("CARGO_ENCODED_RUSTFLAGS", sysroot)
-                    // The cargo that runs this task puts its own compiler's libraries there, among them another LLVM.
+                    // The cargo that runs this task sets it to its own compiler's libraries, which include another LLVM.
                     .env_remove("LD_LIBRARY_PATH")
                     .env_remove("RUSTUP_TOOLCHAIN");
                 cargo
             }
-            None => bail!("no Rust compiles for {}", self.architecture.triple()),
+            None => bail!("no Rust toolchain can compile for {}", self.architecture.triple()),
         };
         let linker = format!("CARGO_TARGET_{}_LINKER", self.architecture.triple().to_uppercase());
         let linker = linker.replace('-', "_");
@@ -113,14 +113,14 @@ impl Cross {
     }
 }
 
-/// Debian's Rust.
+/// The cargo of Debian's Rust.
 const CARGO: &str = "/usr/bin/cargo";
 const RUSTC: &str = "/usr/bin/rustc";
 
 /// Unpacks the standard library of Debian's Rust for another architecture.
 ///
 /// # Errors
-/// There is none of the compiler's version.
+/// There is no package of the compiler's version.
 pub(crate) fn unpack_std(architecture: Architecture, target_dir: &Path, family: Family) -> Result<()> {
     let triple = architecture.triple();
     if family != Family::Debian {
@@ -138,26 +138,26 @@ pub(crate) fn unpack_std(architecture: Architecture, target_dir: &Path, family: 
         .unpack(std::slice::from_ref(&package), &directory)
         .with_context(|| format!("{RUSTC} needs {package}: where there is a newer one, upgrade {owner}"))?;
     if !has_std(&directory.join("usr"), architecture) {
-        bail!("{package} holds no standard library for {triple}");
+        bail!("{package} contains no standard library for {triple}");
     }
     Ok(())
 }
 
-/// Named by the release, as a library of another one is of no use.
+/// The directory is named by the release, as a library of another one cannot be used.
 fn unpacked(target_dir: &Path, architecture: Architecture, release: &str) -> PathBuf {
     target_dir
         .join("cross-rust")
         .join(format!("{}-{release}", architecture.triple()))
 }
 
-/// Where Debian's Rust keeps what it compiles on its way.
+/// The build directory of Debian's Rust.
 fn build_dir(target_dir: &Path) -> PathBuf {
     target_dir.join("cross-rust").join("build")
 }
 
-/// Where the Rust that runs this task has its libraries.
+/// The sysroot of the Rust that runs this task.
 fn own_sysroot() -> Option<PathBuf> {
-    // The compiler beside this cargo, whatever a rustup setting says.
+    // The compiler next to this cargo, independent of rustup's settings.
     let rustc = Path::new(&env::var_os("CARGO")?).with_file_name("rustc");
     let sysroot = output(Command::new(rustc).args(["--print", "sysroot"])).ok()?;
     Some(sysroot.trim().into())
@@ -168,7 +168,7 @@ fn has_std(sysroot: &Path, architecture: Architecture) -> bool {
     holds(&libraries, |name| name.starts_with("libstd-"))
 }
 
-/// The release of Debian's Rust, where it is new enough.
+/// The release of Debian's Rust, if it is new enough.
 fn debian_release() -> Option<String> {
     let version = Version::of(Path::new(RUSTC)).filter(Version::suffices)?;
     Path::new(CARGO).is_file().then_some(version.release)
@@ -178,12 +178,12 @@ fn compiler(architecture: Architecture) -> String {
     format!("{}-gcc", architecture.gnu())
 }
 
-/// Whether there is a C compiler that finds what a program begins with, which is the C library's.
+/// Whether there is a C compiler that finds the C library's start file `crt1.o`.
 fn links(architecture: Architecture) -> bool {
     let Some(gcc) = find_program(&compiler(architecture)) else {
         return false;
     };
-    // It answers with the bare name when there is no such file.
+    // It prints the bare name when there is no such file.
     output(Command::new(gcc).arg("-print-file-name=crt1.o")).is_ok_and(|path| path.contains('/'))
 }
 

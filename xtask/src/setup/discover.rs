@@ -27,12 +27,12 @@ pub(crate) struct Found {
     pub(crate) llvm_prefix: PathBuf,
 }
 
-/// What the search did not find.
+/// What is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lack {
-    /// No compiler that could make `core` for the BPF target.
+    /// No compiler that could compile `core` for the BPF target.
     Rust,
-    /// There is a nightly, but not the sources that it would make `core` from.
+    /// There is a nightly, but not the sources of `core`.
     RustSource { toolchain: String, major: u32 },
     /// There is a compiler, but not the development files of its LLVM.
     Llvm { rustc: PathBuf, major: u32 },
@@ -108,7 +108,7 @@ fn candidate(kind: Kind, bin: &Path) -> Option<Candidate> {
     })
 }
 
-/// The compiler of the distribution's packages, where they hold a compiled `core` for the BPF target.
+/// The compiler of the distribution's packages, if they contain a compiled `core` for the BPF target.
 fn distribution() -> Option<Result<Candidate, Lack>> {
     let candidate = candidate(Kind::Distribution, Path::new("/usr/bin"))?;
     let sysroot = output(Command::new(&candidate.rustc).args(["--print", "sysroot"])).ok()?;
@@ -133,7 +133,7 @@ fn nightlies() -> Vec<Result<Candidate, Lack>> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     toolchains.retain(|name| name.starts_with("nightly"));
-    // `nightly-x86_64…` comes after `nightly-2026-…`; the undated one is the one kept up to date.
+    // `nightly-x86_64…` sorts after `nightly-2026-…`; the undated one is the one that rustup updates.
     toolchains.sort_by(|a, b| b.cmp(a));
     let of = |toolchain: String| {
         let directory = rustup.join("toolchains").join(&toolchain);
@@ -151,7 +151,7 @@ fn nightlies() -> Vec<Result<Candidate, Lack>> {
     toolchains.into_iter().filter_map(of).collect()
 }
 
-/// Where distributions put the development files of one LLVM release.
+/// The directory of the development files of one LLVM release, in the layouts of distributions.
 fn llvm_prefix(major: u32) -> Option<PathBuf> {
     let candidates = [
         format!("/usr/lib/llvm-{major}"),
@@ -173,7 +173,7 @@ fn llvm_major(prefix: &Path) -> Option<u32> {
     version.split('.').next()?.trim().parse().ok()
 }
 
-/// Whether a directory holds a file whose name matches.
+/// Whether a directory contains a file whose name matches.
 pub(super) fn holds(directory: &Path, matches: impl Fn(&str) -> bool) -> bool {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries

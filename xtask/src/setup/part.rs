@@ -1,4 +1,4 @@
-//! What the guests of the tests are made of.
+//! The parts that the virtual machines of the tests need.
 
 use std::{fmt, path::Path};
 
@@ -15,19 +15,19 @@ use crate::{
 
 use super::tools;
 
-/// A part that guests share.
+/// A part that several guests can share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// The machine.
+    /// QEMU for an architecture.
     Qemu(Architecture),
-    /// Its kernel.
+    /// A kernel to boot.
     Kernel(Image),
-    /// Programs of another architecture, where those of this machine are of no use.
+    /// Programs for another architecture.
     Root(Architecture),
 }
 
 impl Part {
-    /// What these guests need, each part once.
+    /// The parts that these guests need, each once.
     pub(crate) fn of(guests: &[Guest]) -> Vec<Self> {
         let needed = guests.iter().flat_map(|guest| {
             let image = guest.image();
@@ -53,19 +53,19 @@ impl Part {
         }
     }
 
-    /// What it is for.
+    /// The purpose of the part.
     pub(crate) fn purpose(self) -> &'static str {
         match self {
             Self::Qemu(_) => "runs the tests on other kernels",
             Self::Kernel(_) => "one of these kernels, from a package of Debian",
-            Self::Root(_) => "what tests call on another architecture, from packages of Debian",
+            Self::Root(_) => "programs that tests call on another architecture, from packages of Debian",
         }
     }
 
-    /// What is going to be done to put it in place.
+    /// The announcement of its installation.
     pub(crate) fn announcement(self, target_dir: &Path) -> String {
         match self {
-            Self::Qemu(_) => format!("putting {self} in place (unpacked, about 17 MB)"),
+            Self::Qemu(_) => format!("installing {self} (unpacked, about 17 MB)"),
             Self::Kernel(image) => format!(
                 "downloading the newest {self} of Debian into {} (unpacked, about 30 MB)",
                 kernel::directory(target_dir, image).display()
@@ -77,10 +77,10 @@ impl Part {
         }
     }
 
-    /// Puts it in place.
+    /// Installs the part into the target directory.
     ///
     /// # Errors
-    /// There is no such package here, or it cannot be fetched.
+    /// There is no such package, or it cannot be downloaded.
     pub(crate) fn install(self, target_dir: &Path, family: Family) -> Result<()> {
         match self {
             Self::Qemu(architecture) => tools::install_qemu(target_dir, architecture, family),

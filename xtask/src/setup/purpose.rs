@@ -1,24 +1,24 @@
-//! What a task is going to do, and what it needs for that.
+//! The purpose of a task, which decides what it needs.
 
 use crate::{guests::guest::Guest, system::architecture::Architecture};
 
-/// What a task is going to do.
+/// The purpose of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Compile the agent.
+    /// Compile the agent for this machine.
     Build,
     /// Compile it for machines of an architecture.
     BuildFor(Architecture),
     /// Compile it, and run it on a miniature mesh.
     Demo,
-    /// The same, check the manifests, and run other kernels.
+    /// The same, and check the manifests, and boot other kernels.
     Tests,
     /// The same on a single guest.
     TestsOn(Guest),
 }
 
 impl Purpose {
-    /// The architecture to compile for, beside that of this machine.
+    /// The architecture to compile for, if it is another one than this machine's.
     pub(crate) fn target(self) -> Option<Architecture> {
         match self {
             Self::BuildFor(architecture) => Some(architecture),
@@ -38,7 +38,7 @@ impl Purpose {
         }
     }
 
-    /// Whether what is compiled is to run, with all that this needs.
+    /// Whether the compiled programs are run, with everything that this needs.
     pub(crate) fn is_run(self) -> bool {
         !matches!(self, Self::Build | Self::BuildFor(_))
     }

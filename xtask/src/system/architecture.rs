@@ -1,4 +1,4 @@
-//! The processors that Linux machines have, by each of the names they go by.
+//! CPU architectures, with the names that different tools use for them.
 
 use std::env::consts::ARCH;
 
@@ -7,21 +7,21 @@ use clap::ValueEnum;
 /// An architecture that the agent runs on. On the command line it is the target that rustc compiles for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Architecture {
-    /// 64-bit PCs: amd64
+    /// 64-bit x86 (amd64)
     #[value(name = "x86_64-unknown-linux-gnu")]
     X86_64,
-    /// 64-bit ARM: arm64
+    /// 64-bit ARM (arm64)
     #[value(name = "aarch64-unknown-linux-gnu")]
     Aarch64,
 }
 
 impl Architecture {
-    /// Whether it is that of this machine.
+    /// Whether it is the architecture of this machine.
     pub(crate) fn is_here(self) -> bool {
         ARCH == self.kernel()
     }
 
-    /// As `uname -m` and QEMU say it.
+    /// The name for `uname -m` and QEMU.
     pub(crate) fn kernel(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -29,7 +29,7 @@ impl Architecture {
         }
     }
 
-    /// As Debian's packages are named.
+    /// The name for Debian packages.
     pub(crate) fn debian(self) -> &'static str {
         match self {
             Self::X86_64 => "amd64",
@@ -37,7 +37,7 @@ impl Architecture {
         }
     }
 
-    /// As rustc's standard libraries are named.
+    /// The target triple of rustc.
     pub(crate) fn triple(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-unknown-linux-gnu",
@@ -45,7 +45,7 @@ impl Architecture {
         }
     }
 
-    /// As GNU's tools for it, and Debian's directories of libraries, are named.
+    /// The prefix of GNU tools, and the name of Debian's library directories.
     pub(crate) fn gnu(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-linux-gnu",

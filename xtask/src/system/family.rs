@@ -1,4 +1,4 @@
-//! The distribution: which family it is of.
+//! Families of distributions.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! A system that is built on or for: its distribution, its packages, its processors.
+//! The system to build on or for: distribution, packages, architecture.
 
 pub(crate) mod apt;
 pub(crate) mod architecture;

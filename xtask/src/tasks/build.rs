@@ -1,4 +1,4 @@
-//! `cargo xtask build`.
+//! The task `cargo xtask build`.
 
 use anyhow::Result;
 
@@ -10,26 +10,26 @@ use crate::{
 
 /// Build the agent with its kernel programs inside.
 ///
-/// Finds or installs the eBPF toolchain first. The result is one binary that needs nothing of it any more.
+/// Finds or installs the eBPF toolchain first. The result is one binary that does not need the toolchain at run time.
 ///
-/// With --target it is for machines of that architecture, and lies in a directory of the target's name below the target
-/// directory. That needs a C compiler for them, which is installed (on Debian, as root: gcc-aarch64-linux-gnu and
-/// libc6-dev-arm64-cross), and Rust's standard library for them: that of the Rust that runs this task if it has one (`rustup
+/// With --target, the binary is for machines of that architecture, and is written to a directory with the target's name below the
+/// target directory. This needs a C cross-compiler, which is installed (on Debian, as root: gcc-aarch64-linux-gnu and
+/// libc6-dev-arm64-cross), and Rust's standard library for the target: that of the Rust that runs this task if it has one (`rustup
 /// target add`), else that of Debian's Rust, which is unpacked into the target directory.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// An optimized build, which is also the default
+    /// An optimized build (the default)
     #[arg(long, conflicts_with = "debug")]
     release: bool,
     /// An unoptimized build that compiles faster
     #[arg(long)]
     debug: bool,
-    /// The machines that it is to run on, if not this one
+    /// Target of the build, if not this machine
     #[arg(long, value_enum, value_name = "TRIPLE")]
     target: Option<Architecture>,
 }
 
-/// Builds and says where the binary is.
+/// Builds the agent, and prints the path of the binary.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let target_dir = workspace::target_dir()?;
     let (mut cargo, directory) = match args.target {

@@ -1,4 +1,4 @@
-//! `cargo xtask docs`.
+//! The task `cargo xtask docs`.
 
 use std::{fs, path::PathBuf};
 
@@ -9,14 +9,14 @@ use crate::{
     workspace,
 };
 
-/// Write the documents that are made from the code: the reference of metrics, docs/metrics.md.
+/// Write the generated documents: the reference of metrics, docs/metrics.md.
 ///
-/// The agent is compiled for it, as it prints the page itself; its build needs the eBPF toolchain, which is found or
-/// installed first. `cargo xtask lint` says when the page is out of date.
+/// Compiles the agent, which prints the page itself; its build needs the eBPF toolchain, which is found or
+/// installed first. `cargo xtask lint` fails when the page is out of date.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
-/// Writes the page.
+/// Writes the generated page.
 pub(crate) fn run(_args: &Args) -> Result<()> {
     setup::ensure(Purpose::Build)?;
     let page = page();
@@ -25,7 +25,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Says so when the page is not what the code makes of it.
+/// Fails when the page is out of date.
 pub(crate) fn check() -> Result<()> {
     let page = page();
     let written = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`.
+//! The task `cargo xtask lint`.
 
 use anyhow::{Context as _, Result, bail};
 use ebpf_build::BPF_PROFILE;
@@ -11,7 +11,7 @@ use crate::{
     workspace::{self, find_program},
 };
 
-/// The roots of the crates without modules that import each other.
+/// The roots of the crates, none of which may have import cycles.
 const WITHOUT_CIRCLES: [&str; 6] = [
     "agent/src/lib.rs",
     "agent-common/src/lib.rs",
@@ -23,7 +23,7 @@ const WITHOUT_CIRCLES: [&str; 6] = [
 
 /// Check format, imports, lints, documentation and dependencies.
 ///
-/// Every warning is an error. The agent's build needs the eBPF toolchain, so it is set up first.
+/// Every warning is an error. The agent's build needs the eBPF toolchain, which is found or installed first.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -35,7 +35,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     steps.next("format");
     workspace::run(workspace::cargo()?.args(["fmt", "--all", "--check"]))?;
 
-    steps.next("circles of imports");
+    steps.next("import cycles");
     imports()?;
 
     steps.next("lints");
@@ -60,11 +60,11 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     } else {
         println!("      not checked, because cargo-deny is not installed (`cargo install cargo-deny --locked`)");
     }
-    println!("no complaints");
+    println!("no problems found");
     Ok(())
 }
 
-/// Looks for modules that import each other.
+/// Fails if modules have import cycles.
 fn imports() -> Result<()> {
     let mut found = 0;
     for file in WITHOUT_CIRCLES {
@@ -75,7 +75,7 @@ fn imports() -> Result<()> {
         }
     }
     if found > 0 {
-        bail!("modules import each other, as said above: what they share belongs into a module of its own");
+        bail!("modules have import cycles, see above: move what they share into a separate module");
     }
     Ok(())
 }
@@ -86,10 +86,10 @@ fn kernel_programs() -> Result<()> {
     let mut clippy = workspace::cargo()?;
     clippy
         .env("RUSTC_BOOTSTRAP", "1")
-        // Apart, because a compiler with other features would otherwise rebuild everything in turn.
+        // In a separate directory, because builds with other features would otherwise replace each other.
         .env("CARGO_TARGET_DIR", workspace::target_dir()?.join("ebpf-lint"))
         .args(["clippy", "--package=agent-ebpf", "--profile", BPF_PROFILE, "--"])
-        // aya's attribute macros hand the context over by value.
+        // aya's attribute macros pass the context by value.
         .args(["-D", "warnings", "-A", "clippy::needless_pass_by_value"]);
     workspace::run(&mut clippy)
 }

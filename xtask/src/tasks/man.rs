@@ -1,4 +1,4 @@
-//! `cargo xtask man`.
+//! The task `cargo xtask man`.
 
 use std::{fs, path::PathBuf};
 
@@ -11,8 +11,8 @@ use crate::{
 
 /// Write the man pages of the agent, one for the program and one for each command.
 ///
-/// They are made from the command line itself, so the agent is compiled for it; its build needs the eBPF toolchain, which is
-/// found or installed first. Read them with `man -l target/man/narrows.1`.
+/// They are generated from the definition of the command line, so the agent is compiled; its build needs the eBPF toolchain,
+/// which is found or installed first. Read them with `man -l target/man/narrows.1`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Directory to write them to [default: man, in the target directory]
@@ -20,10 +20,10 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
 }
 
-/// Writes them and says which there are.
+/// Writes the pages, and prints their names.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(Purpose::Build)?;
-    // Where this was called, and not where cargo runs it.
+    // Relative to the directory of the call, not to where cargo runs it.
     let out = match &args.out {
         Some(out) => std::path::absolute(out).with_context(|| format!("--out {}", out.display()))?,
         None => workspace::target_dir()?.join("man"),

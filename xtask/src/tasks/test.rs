@@ -1,4 +1,4 @@
-//! `cargo xtask test`.
+//! The task `cargo xtask test`.
 
 use std::{env, process::Command, time::Instant};
 
@@ -11,9 +11,9 @@ use crate::{
 
 /// Run every test, against the running kernel and others (as root).
 ///
-/// Needs root: the tests load kernel programs and make network namespaces and cgroups, which they remove again.
-/// Nothing is skipped: a test that cannot run fails. Without arguments, those that depend on the kernel run on the other
-/// kernels at the same time, as `cargo xtask vm-test` alone does.
+/// Needs root: the tests load kernel programs and create network namespaces and cgroups, which they remove again.
+/// No test is skipped: a test that cannot run fails. Without arguments, the tests that depend on the kernel also run on other
+/// kernels at the same time, as with `cargo xtask vm-test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Arguments for `cargo test`: a part of a test's name, `--package NAME`, `-- --nocapture`
@@ -21,10 +21,10 @@ pub(crate) struct Args {
     arguments: Vec<String>,
 }
 
-/// Sets up, builds and tests.
+/// Sets up, builds, and runs the tests.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if !workspace::is_root() {
-        bail!("the tests load kernel programs and make namespaces: run `cargo xtask test` as root");
+        bail!("the tests load kernel programs and create namespaces: run `cargo xtask test` as root");
     }
     setup::ensure(Purpose::Tests)?;
     // Integration tests start the agent and the testbed's actors, which `cargo test` alone would not build.
@@ -32,20 +32,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.arguments.is_empty() {
         return here(&args.arguments);
     }
-    // The guests and these tests shall have the processors for themselves.
+    // Compiled first, so that the guests and these tests need not share the CPUs with the compiler.
     workspace::run(cargo_test(&[])?.arg("--no-run"))?;
-    // One failing kernel is no reason to keep quiet about the others.
+    // The results of the other kernels are reported even if one fails.
     match vm::test_beside(|| here(&[]))? {
         (Err(here), Err(there)) => bail!("{here:#}; and {there:#}"),
         (here, there) => here.and(there),
     }
 }
 
-/// Tests on this machine.
+/// Runs the tests on this machine.
 fn here(arguments: &[String]) -> Result<()> {
     let start = Instant::now();
     let mut tests = cargo_test(arguments)?;
-    // One failing test file is no reason to keep quiet about the others.
+    // The other test files run even if one fails.
     tests.arg("--no-fail-fast").args(arguments);
     let line = workspace::command_line(&tests);
     let status = tests.status().with_context(|| format!("cannot start `{line}`"))?;

@@ -1,15 +1,15 @@
-//! The archive that a kernel unpacks as its first file system: cpio in the form "newc", as in the kernel's
+//! The archive that a kernel unpacks as its initial file system: cpio in the format "newc", as in the kernel's
 //! `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
 use std::io::{self, Read, Write};
 
-/// Kinds of entries, as `stat` has them in a file's mode.
+/// Types of entries, as in the mode of `stat`.
 const DIRECTORY: u32 = 0o040_000;
 const CHARACTER_DEVICE: u32 = 0o020_000;
 const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 
-/// Writes an archive. All belongs to root.
+/// Writes an archive, in which everything belongs to root.
 pub(crate) struct Archive<W> {
     out: W,
     entries: u32,
@@ -20,31 +20,31 @@ impl<W: Write> Archive<W> {
         Self { out, entries: 0 }
     }
 
-    /// A directory, of `name` without a slash in front. Its parents come before it.
+    /// Adds a directory; `name` has no leading slash. Its parents must be added first.
     pub(crate) fn directory(&mut self, name: &str, mode: u32) -> io::Result<()> {
         self.head(name, DIRECTORY | mode, 0, (0, 0))
     }
 
-    /// A symbolic link.
+    /// Adds a symbolic link.
     pub(crate) fn link(&mut self, name: &str, to: &str) -> io::Result<()> {
         let size = u32::try_from(to.len()).map_err(io::Error::other)?;
         self.head(name, LINK | 0o777, size, (0, 0))?;
         self.contents(to.as_bytes(), size)
     }
 
-    /// A file of `size` bytes.
+    /// Adds a file of `size` bytes.
     pub(crate) fn file(&mut self, name: &str, mode: u32, size: u64, contents: impl Read) -> io::Result<()> {
         let size = u32::try_from(size).map_err(|_| io::Error::other(format!("{name} is larger than 4 GiB")))?;
         self.head(name, FILE | mode & 0o7777, size, (0, 0))?;
         self.contents(contents, size)
     }
 
-    /// A character device by its numbers.
+    /// Adds a character device with these numbers.
     pub(crate) fn device(&mut self, name: &str, numbers: (u32, u32)) -> io::Result<()> {
         self.head(name, CHARACTER_DEVICE | 0o600, 0, numbers)
     }
 
-    /// Ends the archive.
+    /// Writes the trailer of the archive.
     pub(crate) fn finish(mut self) -> io::Result<W> {
         self.head("TRAILER!!!", 0, 0, (0, 0))?;
         self.out.flush()?;
@@ -75,7 +75,7 @@ impl<W: Write> Archive<W> {
         }
         self.out.write_all(name.as_bytes())?;
         self.out.write_all(b"\0")?;
-        // The head with the name, as the contents, end at a multiple of four.
+        // The header including the name, and also the contents, are padded to a multiple of four.
         self.pad(6 + 13 * 8 + length)
     }
 

@@ -1,5 +1,5 @@
-//! What lies in a guest's file system: programs of this machine, or of a root for another, at the same paths and with all that
-//! they need.
+//! The files of a guest: programs of this machine, or of a root for another architecture, at the same paths and with their
+//! libraries.
 
 use std::{
     collections::BTreeMap,
@@ -15,15 +15,15 @@ use crate::guests::root::Root;
 
 use super::{cpio::Archive, libraries};
 
-/// How many symbolic links lead to a file at most, as in the kernel.
+/// The limit of symbolic links on a path, as in the kernel.
 const LINKS: usize = 40;
 
 /// The files of a guest.
 #[derive(Clone)]
 pub(crate) struct Files {
-    /// By their paths in it.
+    /// Entries by their paths in the guest.
     entries: BTreeMap<PathBuf, Entry>,
-    /// Where those come from that have the same path there.
+    /// The source of files that have the same path in the guest.
     root: Root,
 }
 
@@ -38,7 +38,7 @@ enum Entry {
 }
 
 impl Files {
-    /// None yet.
+    /// An empty set of files, with this root.
     pub(crate) fn of(root: Root) -> Self {
         Self {
             entries: BTreeMap::new(),
@@ -46,7 +46,7 @@ impl Files {
         }
     }
 
-    /// A directory and its parents.
+    /// Adds a directory and its parents.
     pub(crate) fn directory(&mut self, path: &Path, mode: u32) {
         for parent in path.ancestors().skip(1) {
             self.entries.entry(parent.to_owned()).or_insert(Entry::Directory(0o755));
@@ -54,17 +54,17 @@ impl Files {
         self.entries.insert(path.to_owned(), Entry::Directory(mode));
     }
 
-    /// A file with these contents.
+    /// Adds a file with these contents.
     pub(crate) fn text(&mut self, path: &Path, contents: impl Into<Vec<u8>>) {
         self.put(path, Entry::Text(contents.into()));
     }
 
-    /// A character device.
+    /// Adds a character device.
     pub(crate) fn device(&mut self, path: &Path, major: u32, minor: u32) {
         self.put(path, Entry::Device(major, minor));
     }
 
-    /// A file of this machine, at another path.
+    /// Adds a file of this machine, at another path.
     pub(crate) fn copy(&mut self, path: &Path, source: &Path) {
         self.put(path, Entry::Copy(source.to_owned()));
     }
@@ -78,7 +78,7 @@ impl Files {
         self.entries.insert(path.to_owned(), entry);
     }
 
-    /// A file of the root at the path that it has there, with the symbolic links that lead to it.
+    /// Adds a file of the root at the same path, with the symbolic links that lead to it.
     ///
     /// # Errors
     /// There is no such file.
@@ -86,18 +86,18 @@ impl Files {
         let file = self.links(path)?;
         let source = self.root.on_host(&file);
         if !source.is_file() {
-            bail!("{} is no file", source.display());
+            bail!("{} is not a file", source.display());
         }
         self.copy(&file, &source);
         Ok(())
     }
 
-    /// Notes the symbolic links on the way to `path`, and returns where they end.
+    /// Adds the symbolic links on the way to `path`, and returns their target.
     fn links(&mut self, path: &Path) -> Result<PathBuf> {
         let mut path = path.to_owned();
         for _ in 0..LINKS {
             let host = self.root.on_host(&path);
-            match first_link(&path, &self.root).with_context(|| format!("cannot look at {}", host.display()))? {
+            match first_link(&path, &self.root).with_context(|| format!("cannot read {}", host.display()))? {
                 None => return Ok(path),
                 Some((link, to, rest)) => {
                     let parent = link.parent().unwrap_or(Path::new("/"));
@@ -109,19 +109,19 @@ impl Files {
         bail!("{}: too many symbolic links", path.display())
     }
 
-    /// A program of the root by its name, and its libraries.
+    /// Adds a program of the root by its name, with its libraries.
     ///
     /// # Errors
     /// There is no such program, or a library of it is missing.
     pub(crate) fn program(&mut self, name: &str) -> Result<()> {
         let path = self.root.program(name)?;
         self.same(&path)?;
-        // As a link may be absolute, this machine does not follow it.
+        // Links are resolved here, as an absolute one would be followed outside of the root.
         let file = self.links(&path)?;
         self.libraries(&self.root.on_host(&file))
     }
 
-    /// The libraries of a program that lies on this machine, and what loads them.
+    /// Adds the libraries of a program on this machine, and their loader.
     ///
     /// # Errors
     /// One of them is missing.
@@ -132,7 +132,7 @@ impl Files {
         Ok(())
     }
 
-    /// All files of a directory of the root, without those below it.
+    /// Adds all files of a directory of the root, without subdirectories.
     ///
     /// # Errors
     /// It cannot be read.
@@ -145,16 +145,16 @@ impl Files {
         Ok(())
     }
 
-    /// Writes all of it into an archive for the kernel.
+    /// Writes all files into an archive for the kernel.
     ///
     /// # Errors
-    /// A file cannot be read, or the archive not be written.
+    /// A file cannot be read, or the archive cannot be written.
     pub(crate) fn pack(&self, archive: &Path) -> Result<()> {
         let file = File::create(archive).with_context(|| format!("cannot write {}", archive.display()))?;
         let mut packed = Archive::new(BufWriter::new(file));
         for (path, entry) in &self.entries {
             let name = path.to_string_lossy();
-            // The root itself is there already.
+            // The root directory exists already.
             let name = name.trim_start_matches('/');
             if !name.is_empty() {
                 entry
@@ -183,14 +183,14 @@ impl Entry {
     }
 }
 
-/// The first symbolic link on the way to an absolute path of the root: where it is, what it says, and what of the path comes after it.
+/// The first symbolic link on the way to an absolute path of the root: its path, its target, and the rest of the path.
 fn first_link(path: &Path, root: &Root) -> io::Result<Option<(PathBuf, PathBuf, PathBuf)>> {
     let mut at = PathBuf::new();
     let mut components = path.components();
     while let Some(component) = components.next() {
         at.push(component);
         let host = root.on_host(&at);
-        // The root itself may well be reached through one.
+        // The path of the root itself may contain links.
         if at != Path::new("/") && fs::symlink_metadata(&host)?.is_symlink() {
             let to = fs::read_link(&host)?;
             return Ok(Some((at, to, components.as_path().to_owned())));
@@ -199,8 +199,8 @@ fn first_link(path: &Path, root: &Root) -> io::Result<Option<(PathBuf, PathBuf, 
     Ok(None)
 }
 
-/// The path without `.` and `..`. Only right where what comes before a `..` is no link, as on a path that is followed from
-/// its start.
+/// The path without `.` and `..`. Only correct if the component before each `..` is not a link, as on a path whose links were
+/// resolved from the start.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
@@ -236,7 +236,7 @@ mod tests {
         assert!(matches!(entry("usr/bin/tool"), Some(Entry::Link(to)) if to == Path::new("../bin/./tool-2")));
         assert!(matches!(entry("usr/bin/tool-2"), Some(Entry::Copy(_))));
         assert!(matches!(entry("usr"), Some(Entry::Directory(_))));
-        assert!(files.same(&root.join("usr")).is_err(), "a directory is no file");
+        assert!(files.same(&root.join("usr")).is_err(), "a directory is not a file");
     }
 
     #[test]

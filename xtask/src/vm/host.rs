@@ -1,4 +1,4 @@
-//! One guest from its archive to its last word.
+//! Runs one guest, from packing its archive to its last report.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,15 +27,15 @@ use super::{
 /// How long a test may take in a guest.
 const TEST_LIMIT: Duration = Duration::from_secs(180);
 
-/// A guest, and what it is to run.
+/// A guest, and the tests that it runs.
 pub(crate) struct Host {
     pub(crate) guest: Guest,
     pub(crate) target_dir: PathBuf,
     pub(crate) tests: Vec<Test>,
-    /// All that do not depend on the kernel.
+    /// The files that do not depend on the kernel.
     pub(crate) files: Files,
     pub(crate) environment: Vec<(String, String)>,
-    /// Whether it runs when nothing else wants the processor.
+    /// Whether it runs with the lowest priority.
     pub(crate) gives_way: bool,
 }
 
@@ -43,7 +43,7 @@ impl Host {
     /// Runs the tests, and returns a sentence about them.
     ///
     /// # Errors
-    /// A test failed or did not run, or the guest did not come to its end.
+    /// A test failed or did not run, or the guest did not finish.
     pub(crate) fn run(&self) -> Result<String> {
         let guest = self.guest;
         let kernel = kernel::find(&self.target_dir, guest.image())?;
@@ -99,7 +99,7 @@ impl Host {
     }
 }
 
-/// Follows a guest to its end.
+/// Reads the reports of a guest until it ends.
 fn listen(guest: Guest, machine: &mut Machine, verdicts: &mut Verdicts) -> Result<()> {
     while let Some(line) = machine.line()? {
         if let Some(told) = verdicts.take(&line)? {
@@ -112,7 +112,7 @@ fn listen(guest: Guest, machine: &mut Machine, verdicts: &mut Verdicts) -> Resul
     Ok(())
 }
 
-/// The release without what all of an architecture are, and what is special about the guest.
+/// The release without the architecture's suffix, and the special setting of the guest.
 fn name(guest: Guest, release: &str) -> String {
     let architecture = guest.image().architecture;
     let flavour = format!("-cloud-{}", architecture.debian());

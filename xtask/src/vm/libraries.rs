@@ -1,4 +1,4 @@
-//! Which shared libraries a program needs.
+//! Finds the shared libraries that a program needs.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use crate::{
     workspace::{command_line, output},
 };
 
-/// The libraries of a program that lies on this machine, and what loads them: the paths that they have in a guest.
+/// The paths, in a guest, of the libraries of a program on this machine, and of their loader.
 ///
 /// # Errors
 /// One of them is missing, or the program cannot be read.
@@ -26,13 +26,13 @@ pub(crate) fn of(program: &Path, root: &Root) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// What this machine's own loader would load.
+/// The libraries that this machine's loader would load.
 fn loaded(program: &Path) -> Result<Vec<PathBuf>> {
     let mut ldd = Command::new("ldd");
     ldd.arg(program).env("LC_ALL", "C");
     let line = command_line(&ldd);
     let output = ldd.output().with_context(|| format!("cannot start `{line}`"))?;
-    // A program without libraries makes it fail.
+    // It fails for a static program.
     let text = if output.status.success() {
         String::from_utf8_lossy(&output.stdout)
     } else {
@@ -58,14 +58,16 @@ fn in_ldd(text: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What a program for another machine names, and what those name: nothing of it runs here, so that no loader can be asked.
+/// The libraries that a program for another architecture names, with their own dependencies: it cannot run here, so its loader
+/// cannot be used.
 fn named(program: &Path, root: &Root, architecture: Architecture) -> Result<Vec<PathBuf>> {
     let mut found = BTreeSet::new();
     let mut unread = vec![program.to_owned()];
     while let Some(file) = unread.pop() {
         let mut readelf = Command::new("readelf");
         readelf.args(["--wide", "--program-headers", "--dynamic"]).arg(&file);
-        let text = output(readelf.env("LC_ALL", "C")).context("binutils reads what programs need")?;
+        let text = output(readelf.env("LC_ALL", "C"))
+            .context("readelf of binutils is needed to read the dependencies of programs")?;
         for name in in_readelf(&text) {
             let path = place(name, root, architecture)
                 .with_context(|| format!("{} needs {name}: is a package missing?", file.display()))?;
@@ -90,7 +92,7 @@ fn in_readelf(text: &str) -> Vec<&str> {
     names.collect()
 }
 
-/// Where a loader of Debian's finds a library.
+/// The path at which Debian's loader finds a library.
 fn place(name: &str, root: &Root, architecture: Architecture) -> Option<PathBuf> {
     let gnu = architecture.gnu();
     let directories = [
@@ -99,7 +101,7 @@ fn place(name: &str, root: &Root, architecture: Architecture) -> Option<PathBuf>
         "/lib".into(),
         "/usr/lib".into(),
     ];
-    // A path as a name stays as it is.
+    // A name that is a path is used as it is.
     let mut places = directories.iter().map(|directory| Path::new(directory).join(name));
     places.find(|path| fs::symlink_metadata(root.on_host(path)).is_ok())
 }

@@ -1,4 +1,4 @@
-//! A virtual machine: QEMU, and how long it may take.
+//! A virtual machine: QEMU, and its time limits.
 
 use std::{
     fs::{self, File},
@@ -18,29 +18,29 @@ use crate::{
     system::architecture::Architecture,
 };
 
-/// Processors and memory (MiB) of a guest. It needs little more than its files, of which the kernel makes a copy.
+/// CPUs and memory (MiB) of a guest. It needs little more than its files, of which the kernel makes a copy.
 pub(super) const PROCESSORS: u32 = 2;
 const MEMORY: &str = "2048";
 
-/// What every kernel is told.
+/// The command line of every kernel.
 ///
-/// Pressure is measured only where it is asked for. A kernel that is in trouble ends at once, and with it the machine. The
-/// mitigations against leaks between processes cost much on an emulated processor, and change nothing that is tested.
+/// `psi=1` enables pressure, which is off by default. After an oops the kernel panics, and the machine ends. The
+/// mitigations against CPU vulnerabilities cost much on an emulated CPU, and do not affect what is tested.
 const COMMAND_LINE: &str = "psi=1 oops=panic panic=-1 mitigations=off";
 
-/// How long a guest may say nothing: longer than it takes to boot, and than a test may take.
+/// How long a guest may send no report: longer than booting, and than the limit of a test.
 const SILENCE: Duration = Duration::from_secs(200);
 
-/// How long a guest may take in all. One that gives way takes longer.
+/// The time limit of a guest. One with the lowest priority takes longer.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
 
-/// How long a machine may take to be off after its last word.
+/// How long a machine may take to switch off after its last report.
 const OFF: Duration = Duration::from_secs(20);
 
-/// How many lines of the console tell what happened.
+/// The number of lines of the console that are shown after an error.
 const TOLD: usize = 40;
 
-/// A machine that runs. It is switched off when the guard goes away.
+/// A running machine. It is switched off when the guard is dropped.
 pub(crate) struct Machine {
     qemu: Child,
     lines: Receiver<String>,
@@ -49,9 +49,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Boots a guest's kernel with the files of an archive. `console` is a file for what the kernel says.
+    /// Boots a guest's kernel with the files of an archive. `console` is a file for the kernel's console.
     ///
-    /// A machine that gives way runs when nothing else wants the processor.
+    /// A machine that gives way runs with the lowest priority.
     ///
     /// # Errors
     /// QEMU does not start.
@@ -78,7 +78,7 @@ impl Machine {
             .args(line(guest.image().architecture))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        // One from an earlier run would be taken for this one's.
+        // Truncates the file, which may be from an earlier run.
         File::create(&console).with_context(|| format!("cannot write {}", console.display()))?;
         let mut qemu = match gives_way {
             true => process::start_behind(&mut command)?,
@@ -101,7 +101,7 @@ impl Machine {
         })
     }
 
-    /// The next line of the guest, or none when the machine is off.
+    /// The next line of the guest; `None` when the machine is off.
     ///
     /// # Errors
     /// The guest takes too long.
@@ -110,15 +110,15 @@ impl Machine {
         match self.lines.recv_timeout(left.min(SILENCE)) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) if left < SILENCE => bail!("it takes longer than {LIMIT:?} in all"),
-            Err(RecvTimeoutError::Timeout) => bail!("it has said nothing for {SILENCE:?}"),
+            Err(RecvTimeoutError::Timeout) if left < SILENCE => bail!("it exceeded the time limit of {LIMIT:?}"),
+            Err(RecvTimeoutError::Timeout) => bail!("it has sent no report for {SILENCE:?}"),
         }
     }
 
     /// Waits until the machine is off.
     ///
     /// # Errors
-    /// That takes too long, or QEMU fails.
+    /// This takes too long, or QEMU fails.
     pub(crate) fn off(&mut self) -> Result<()> {
         let status = self.qemu.ended(OFF)?;
         if !status.success() {
@@ -132,7 +132,7 @@ impl Machine {
         self.start.elapsed()
     }
 
-    /// The end of what the kernel said on the console.
+    /// The end of the kernel's console output.
     pub(crate) fn last_words(&self) -> String {
         let text = fs::read(&self.console).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -141,15 +141,15 @@ impl Machine {
     }
 }
 
-/// The machine and its processors: emulated everywhere, as the tests need no more, and are the same everywhere.
+/// The machine and its CPUs: always emulated, which is sufficient for the tests, and the same on all hosts.
 fn hardware(architecture: Architecture) -> &'static [&'static str] {
     match architecture {
-        // By one thread: with two, a processor may still meet the breakpoint that the kernel had set while it changed its own
-        // code, and has taken back. Walks through five levels of page tables take a good tenth of an emulated processor's time.
+        // With a single thread: with two, a CPU may still hit a breakpoint that the kernel set while it patched its own
+        // code, and has removed. Walks through five levels of page tables take more than a tenth of an emulated CPU's time.
         Architecture::X86_64 => &["-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-machine", "q35"],
-        // By one thread, too: with two, one field of a socket was read before what the other processor had written just before,
-        // and the kernel itself stumbled over a list. Pointers are signed by a quick function rather than by the one that real
-        // processors have.
+        // Also with a single thread: with two, a field of a socket was read before an earlier write of the other CPU was visible,
+        // and the kernel itself failed on a corrupt list. Pointers are signed by a fast function rather than by that of real
+        // CPUs.
         Architecture::Aarch64 => &[
             "-accel",
             "tcg,thread=single",
@@ -161,11 +161,11 @@ fn hardware(architecture: Architecture) -> &'static [&'static str] {
     }
 }
 
-/// The second serial line: the one that the guest reports over (see `narrows_testbed::guest::LINE`).
+/// The second serial line, over which the guest sends reports (see `narrows_testbed::guest::LINE`).
 fn line(architecture: Architecture) -> &'static [&'static str] {
     match architecture {
         Architecture::X86_64 => &["-serial", "stdio"],
-        // That machine has a single one.
+        // That machine has only one serial port.
         Architecture::Aarch64 => &[
             "-chardev",
             "stdio,id=line",
@@ -177,10 +177,10 @@ fn line(architecture: Architecture) -> &'static [&'static str] {
     }
 }
 
-/// What a guest's kernel is told.
+/// The command line of a guest's kernel.
 fn command_line(guest: Guest) -> String {
     let hardware = match guest.image().architecture {
-        // A timer that a busy emulator lets run late is not a broken one.
+        // A busy emulator may delay the timer, which the kernel would otherwise report as broken.
         Architecture::X86_64 => "console=ttyS0 no_timer_check",
         Architecture::Aarch64 => "console=ttyAMA0",
     };

@@ -1,8 +1,8 @@
 //! `cargo xtask vm-test`: the tests of the agent on other kernels, in virtual machines.
 //!
-//! A guest is one of Debian's kernels and an archive of files: the programs that cargo built and those of this machine
-//! that they call, all at the paths that they have here; for another architecture, those of Debian's packages. Its first
-//! process, `narrows-guest` of the testbed, runs each test in a process of its own and reports over a serial line.
+//! A guest consists of a Debian kernel and an archive of files: the programs that cargo built and those of this machine
+//! that they call, all at the same paths as here; for another architecture, those of Debian packages. Its first
+//! process, `narrows-guest` of the testbed, runs each test in a separate process and reports over a serial line.
 
 mod cpio;
 mod files;
@@ -38,23 +38,23 @@ use programs::Programs;
 
 /// Run the tests of the agent on other kernels, in virtual machines.
 ///
-/// The newest Linux 6.1 and 6.12 of Debian are booted by QEMU, without hardware acceleration and without root, and 6.12 once
-/// more with `lockdown=confidentiality`; no more of them at the same time than there are processors. Which tests run there, and
-/// why, says xtask/src/vm/suite.rs.
+/// QEMU boots Debian's newest Linux 6.1 and 6.12, without hardware acceleration and without root, and 6.12 again with
+/// `lockdown=confidentiality`; at most as many at the same time as there are CPUs. xtask/src/vm/suite.rs lists the tests, with
+/// reasons.
 ///
-/// `--kernel arm64` builds agent and tests for 64-bit ARM and runs them on Linux 6.12 there. It installs a compiler for it, and
-/// unpacks programs, a kernel and a QEMU, when they are missing.
+/// `--kernel arm64` builds agent and tests for 64-bit ARM and runs them on Linux 6.12. If they are missing, it installs a
+/// cross-compiler, and unpacks programs, a kernel and a QEMU.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only on this kernel
+    /// Run the tests on this kernel only
     #[arg(long, value_enum, value_name = "KERNEL")]
     kernel: Option<Guest>,
-    /// Only tests with one of these words in their names, such as `open::`
+    /// Run only tests with one of these texts in their names, such as `open::`
     #[arg(last = true, value_name = "FILTERS")]
     filters: Vec<String>,
 }
 
-/// How many times slower than this machine a guest is, about.
+/// The approximate factor by which a guest is slower than this machine.
 const SLOWNESS: &str = "20";
 
 /// Sets up, builds and tests.
@@ -74,15 +74,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Builds, and runs the tests whose names contain one of the filters, on these guests.
 ///
 /// # Errors
-/// A test failed or did not run, or a guest did not come to its end.
+/// A test failed or did not run, or a guest did not finish.
 fn test(guests: &[Guest], filters: &[String]) -> Result<()> {
     let start = Instant::now();
     let hosts = hosts(guests, filters, false)?;
     tell(&side_by_side(&hosts, None::<fn()>).0, start)
 }
 
-/// Builds, and runs all tests on the guests that every change has to pass, beside `here`: the tests on this machine, which mostly
-/// wait. The guests give way to them, and leave them a processor as far as there are several. Returns what has become of both.
+/// Builds, and runs all tests on the guests that every change has to pass, in parallel with `here`: the tests on this machine,
+/// which mostly wait. The guests have a lower priority, and leave one CPU free if there are several. Returns the results of both.
 ///
 /// # Errors
 /// It does not compile, or something is missing.
@@ -94,7 +94,7 @@ pub(crate) fn test_beside<R>(here: impl FnOnce() -> R) -> Result<(R, Result<()>)
     Ok((here, tell(&outcomes, start)))
 }
 
-/// Says what has become of the guests.
+/// Prints the results of the guests.
 fn tell(outcomes: &[(Guest, Result<String>)], start: Instant) -> Result<()> {
     let mut failed = false;
     for (guest, outcome) in outcomes {
@@ -108,13 +108,13 @@ fn tell(outcomes: &[(Guest, Result<String>)], start: Instant) -> Result<()> {
     }
     let seconds = start.elapsed().as_secs();
     if failed {
-        bail!("tests on other kernels failed after {seconds} s, as said above");
+        bail!("tests on other kernels failed after {seconds} s, see above");
     }
     println!("all tests on other kernels passed in {seconds} s");
     Ok(())
 }
 
-/// Builds, and packs what the guests need that have tests to run.
+/// Builds the programs, and prepares the guests that have tests to run.
 fn hosts(guests: &[Guest], filters: &[String], give_way: bool) -> Result<Vec<Host>> {
     let target_dir = workspace::target_dir()?;
     let here = Programs::build()?;
@@ -147,13 +147,13 @@ fn hosts(guests: &[Guest], filters: &[String], give_way: bool) -> Result<Vec<Hos
     if hosts.is_empty() {
         bail!("no test of the guests has {} in its name", filters.join(" or "));
     }
-    // In the order in which they were asked for.
+    // In the requested order.
     hosts.sort_by_key(|host| guests.iter().position(|guest| *guest == host.guest));
     Ok(hosts)
 }
 
-/// Runs guests, no more at the same time than there are processors: each keeps one busy, and what runs on less than that is
-/// slower than its tests expect. While `beside` runs, it has one of the processors.
+/// Runs guests, at most as many at the same time as there are CPUs: each keeps one busy, and with less CPU time it would be
+/// slower than its tests expect. While `beside` runs, one CPU is left to it.
 fn side_by_side<R>(hosts: &[Host], beside: Option<impl FnOnce() -> R>) -> (Vec<(Guest, Result<String>)>, Option<R>) {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let at_first = if beside.is_some() { processors - 1 } else { processors };
@@ -196,14 +196,14 @@ fn environment(programs: &Programs, target_dir: &Path) -> Result<Vec<(String, St
 fn common_files(programs: &Programs, architecture: Architecture, guests: &[Guest], target_dir: &Path) -> Result<Files> {
     let mut files = Files::of(Root::of(architecture, target_dir));
     files.directory(Path::new("/tmp"), 0o1777);
-    // The kernel opens the one for its first process, and Rust's library the other one, before anything is mounted.
+    // The kernel opens the first for its init process, and Rust's library the second, before anything is mounted.
     files.device(Path::new("/dev/console"), 5, 1);
     files.device(Path::new("/dev/null"), 1, 3);
     let entries = guests.iter().flat_map(|guest| suite::on(*guest));
     for program in suite::PROGRAMS.iter().chain(entries.flat_map(|entry| entry.programs)) {
         files.program(program)?;
     }
-    // Where Debian's iptables has its matches and targets, which it loads when a rule names them.
+    // The extensions of Debian's iptables, which it loads when a rule uses them.
     files.all_of(&Path::new("/usr/lib").join(architecture.gnu()).join("xtables"))?;
     let stripped = target_dir
         .join("vm")

@@ -1,4 +1,4 @@
-//! Which kernel modules a guest loads, and in which order.
+//! The kernel modules that a guest loads, and their order.
 
 use std::{
     collections::HashMap,
@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result};
 
 use crate::guests::kernel::{DEPENDENCIES, Kernel};
 
-/// What the miniature mesh makes: networks, packet filters, disturbances; and what lists its sockets. A guest has no
-/// modprobe that would load them when they are needed.
+/// Modules for the miniature mesh: networks, packet filters, packet loss, and the listing of sockets. A guest has no
+/// modprobe that would load them on demand.
 const NEEDED: [&str; 17] = [
-    // The fabric.
+    // For the fabric.
     "veth",
     "bridge",
-    // `iptables`, whose rules are translated to nftables' and keep their own matches and targets.
+    // For `iptables`, whose rules are translated to nftables, with their own matches and targets.
     "nf_tables",
     "nft_compat",
     "nft_chain_nat",
@@ -29,14 +29,14 @@ const NEEDED: [&str; 17] = [
     "xt_REDIRECT",
     "xt_statistic",
     "ipt_REJECT",
-    // `tc`.
+    // For `tc`.
     "sch_netem",
-    // `ss`.
+    // For `ss`.
     "tcp_diag",
     "inet_diag",
 ];
 
-/// The modules to load, each after those it needs; without those that are a part of the kernel.
+/// The modules to load, each after its dependencies; without those that are built in.
 ///
 /// # Errors
 /// The kernel has no such module, or its list cannot be read.
@@ -51,14 +51,14 @@ pub(crate) fn in_order(kernel: &Kernel) -> Result<Vec<PathBuf>> {
     Ok(order.iter().map(|path| kernel.modules.join(path)).collect())
 }
 
-/// Works out the order from the texts of `modules.dep` and `modules.builtin`.
+/// Computes the order from the texts of `modules.dep` and `modules.builtin`.
 fn sort<'a>(dependencies: &'a str, builtin: &str, needed: &[&str]) -> Result<Vec<&'a str>> {
     let lines = dependencies.lines().filter_map(|line| line.split_once(':'));
     let modules: HashMap<_, _> = lines.map(|line| (name(line.0), line)).collect();
     let mut order = Vec::new();
     for wanted in needed {
         if let Some((path, needs)) = modules.get(*wanted) {
-            // depmod names all that is needed, also by those that are needed; what comes last has to be there first.
+            // depmod lists direct and indirect dependencies; the last one must be loaded first.
             order.extend(needs.split_whitespace().rev().chain([*path]));
         } else if !builtin.lines().any(|path| name(path) == *wanted) {
             anyhow::bail!("there is no {wanted}");
@@ -73,7 +73,7 @@ fn sort<'a>(dependencies: &'a str, builtin: &str, needed: &[&str]) -> Result<Vec
     Ok(order)
 }
 
-/// `veth` of `kernel/drivers/net/veth.ko.xz`.
+/// The name of a module, e.g. `veth` for `kernel/drivers/net/veth.ko.xz`.
 fn name(path: &str) -> &str {
     let file = Path::new(path).file_name().and_then(|name| name.to_str());
     file.and_then(|file| file.split('.').next()).unwrap_or(path)

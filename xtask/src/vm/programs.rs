@@ -1,4 +1,4 @@
-//! Building what runs in the guests: the agent, the testbed's programs, and the tests.
+//! Builds the programs that run in the guests: the agent, the testbed's programs, and the tests.
 
 use std::{
     collections::BTreeMap,
@@ -22,30 +22,30 @@ use super::suite::{self, Entry, SUITE};
 
 /// Programs that were built for machines of one architecture.
 pub(crate) struct Programs {
-    /// The agent.
+    /// The path of the agent.
     pub(crate) agent: PathBuf,
-    /// The parts of the miniature mesh.
+    /// The program that stands in for parts of the miniature mesh.
     pub(crate) actor: PathBuf,
-    /// The first process of a guest.
+    /// The program of a guest's first process.
     pub(crate) guest: PathBuf,
     tests: BTreeMap<String, PathBuf>,
 }
 
 impl Programs {
-    /// Builds all of it for this machine, as `cargo xtask test` does.
+    /// Builds all programs for this machine, as `cargo xtask test` does.
     ///
     /// # Errors
     /// It does not compile; cargo says why.
     pub(crate) fn build() -> Result<Self> {
         workspace::run(workspace::cargo()?.arg("build"))?;
         let mut cargo = workspace::cargo()?;
-        // The packages of the other tests decide on features, too: without them, much would be compiled once more.
+        // With the packages of all tests, as they affect the enabled features: without them, much would be rebuilt.
         cargo.args(["test", "--workspace", "--exclude", "agent-ebpf"]);
         cargo.args(SUITE.iter().flat_map(|entry| ["--test", entry.tests]));
         Self::built(&mut cargo, &workspace::target_dir()?)
     }
 
-    /// Builds what guests of another architecture run.
+    /// Builds all programs for guests of another architecture.
     ///
     /// # Errors
     /// It does not compile; cargo says why.
@@ -67,7 +67,7 @@ impl Programs {
         Self::built(&mut cargo, &target_dir.join(architecture.triple()))
     }
 
-    /// Builds the tests that `cargo` is told to run; the other programs are in `directory` by now.
+    /// Builds the tests of the given `cargo` command; the other programs are in `directory` already.
     fn built(cargo: &mut Command, directory: &Path) -> Result<Self> {
         cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]);
         let line = workspace::command_line(cargo);
@@ -76,7 +76,7 @@ impl Programs {
             .output()
             .with_context(|| format!("cannot start `{line}`"))?;
         if !output.status.success() {
-            bail!("`{line}` failed ({}); what it says stands above", output.status);
+            bail!("`{line}` failed ({}); see its output above", output.status);
         }
         let built = directory.join("debug");
         Ok(Self {
@@ -87,15 +87,15 @@ impl Programs {
         })
     }
 
-    /// Each of them.
+    /// The paths of all programs.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
         let programs = [&self.agent, &self.actor, &self.guest].into_iter();
         programs.chain(self.tests.values()).map(PathBuf::as_path)
     }
 
-    /// The tests of a guest whose names contain one of the filters; all of them without filters. There may be none.
+    /// The tests of a guest whose names contain one of the filters; all without filters. There may be none.
     ///
-    /// `lists` has the same programs for this machine: those of another one cannot be asked here which tests they hold.
+    /// `lists` has the same programs for this machine, as those of another architecture cannot be run here to list their tests.
     ///
     /// # Errors
     /// A test program does not run, or the table is wrong.
@@ -124,19 +124,19 @@ impl Programs {
     }
 }
 
-/// A copy of a program without what a debugger needs, which is most of it.
+/// A copy of a program without debug information, which is most of its size.
 ///
 /// # Errors
 /// There is no `strip` for the architecture, or it fails.
 pub(crate) fn stripped(program: &Path, architecture: Architecture, directory: &Path) -> Result<PathBuf> {
     let name = program
         .file_name()
-        .with_context(|| format!("{} is no program", program.display()))?;
+        .with_context(|| format!("{} is not a program", program.display()))?;
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let copy = directory.join(name);
     let tool = match architecture.is_here() {
         true => "strip".to_owned(),
-        // It comes with the compiler.
+        // It is part of the compiler's package.
         false => format!("{}-strip", architecture.gnu()),
     };
     let strip = find_program(&tool).with_context(|| format!("no {tool}: install binutils"))?;
@@ -144,7 +144,7 @@ pub(crate) fn stripped(program: &Path, architecture: Architecture, directory: &P
     Ok(copy)
 }
 
-/// Test programs by name, from what cargo says in JSON.
+/// Test programs by name, from cargo's JSON messages.
 fn executables(messages: &str) -> BTreeMap<String, PathBuf> {
     let messages = messages
         .lines()
@@ -158,7 +158,7 @@ fn executables(messages: &str) -> BTreeMap<String, PathBuf> {
     named.collect()
 }
 
-/// The names in a test program's own list.
+/// The names in a test program's output of `--list`.
 fn listed(list: &str) -> Vec<&str> {
     list.lines().filter_map(|line| line.strip_suffix(": test")).collect()
 }

@@ -1,20 +1,20 @@
-//! What a guest reports, held against what it was to run.
+//! Compares the reports of a guest with the tests that it was ordered to run.
 
 use std::{collections::BTreeMap, fmt};
 
 use anyhow::{Context as _, Result};
 use narrows_testbed::guest::Report;
 
-/// What has become of a guest's tests so far.
+/// The results of a guest's tests so far.
 #[derive(Debug)]
 pub(crate) struct Verdicts {
     tests: BTreeMap<String, Option<Verdict>>,
-    /// The kernel's release, once the guest said it.
+    /// The kernel's release, once the guest has reported it.
     release: Option<String>,
     end: Option<Result<(), String>>,
 }
 
-/// What has become of a test.
+/// The result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Passed,
@@ -22,7 +22,7 @@ enum Verdict {
 }
 
 impl Verdicts {
-    /// None of these tests has run yet.
+    /// No results yet for these tests.
     pub(crate) fn on(names: impl IntoIterator<Item = String>) -> Self {
         Self {
             tests: names.into_iter().map(|name| (name, None)).collect(),
@@ -31,12 +31,12 @@ impl Verdicts {
         }
     }
 
-    /// Takes a line of the guest in, and returns what a reader of the host's terminal is told.
+    /// Processes a line of the guest, and returns the line to print on the host's terminal.
     ///
     /// # Errors
-    /// The guest said something that it should not say.
+    /// The guest's line is invalid or unexpected.
     pub(crate) fn take(&mut self, line: &str) -> Result<Option<String>> {
-        let report = serde_json::from_str(line).with_context(|| format!("the guest said {line:?}"))?;
+        let report = serde_json::from_str(line).with_context(|| format!("cannot parse the guest's report {line:?}"))?;
         match report {
             Report::Ready { release } => {
                 let text = format!("{} tests", self.tests.len());
@@ -50,7 +50,7 @@ impl Verdicts {
                 output,
             } => {
                 let place = self.tests.get_mut(&name);
-                let place = place.with_context(|| format!("the guest ran {name}, which it was not to run"))?;
+                let place = place.with_context(|| format!("the guest ran {name}, which it was not ordered to run"))?;
                 anyhow::ensure!(place.is_none(), "the guest ran {name} twice");
                 let verdict = verdict(code, &output);
                 *place = Some(verdict);
@@ -70,20 +70,20 @@ impl Verdicts {
         }
     }
 
-    /// The kernel's release, once the guest said it.
+    /// The kernel's release, once the guest has reported it.
     pub(crate) fn release(&self) -> Option<&str> {
         self.release.as_deref()
     }
 
-    /// Whether the guest has said its last word.
+    /// Whether the guest has sent its last report.
     pub(crate) fn is_over(&self) -> bool {
         self.end.is_some()
     }
 
-    /// How many tests passed, if that is all of them and the guest came to its end.
+    /// The number of passed tests, if all passed and the guest finished.
     ///
     /// # Errors
-    /// What is missing, or went wrong.
+    /// What is missing or failed.
     pub(crate) fn sum_up(&self) -> Result<usize, Shortfall> {
         let with = |verdict| {
             let names = self.tests.iter().filter(move |(_, found)| **found == verdict);
@@ -107,7 +107,7 @@ impl Verdicts {
     }
 }
 
-/// A test passes only if its program says that it ran: one that is ignored or filtered out ends well, too.
+/// A test passes only if its program reports that it ran, as an ignored or filtered-out test also exits with 0.
 fn verdict(code: Option<i32>, output: &str) -> Verdict {
     let ran = output
         .lines()
@@ -125,7 +125,7 @@ pub(crate) struct Shortfall {
     all: usize,
     failed: Vec<String>,
     not_run: Vec<String>,
-    /// Why the guest itself did not come to its end.
+    /// Why the guest itself did not finish.
     pub(crate) end: Option<String>,
 }
 
@@ -133,7 +133,7 @@ impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         if let Some(why) = &self.end {
-            parts.push(format!("the guest did not come to its end: {why}"));
+            parts.push(format!("the guest did not finish: {why}"));
         }
         for (what, names) in [("failed", &self.failed), ("did not run", &self.not_run)] {
             if !names.is_empty() {
@@ -211,12 +211,12 @@ mod tests {
         let mut verdicts = on(&["open::a"]);
         verdicts.take(&ended("open::a", Some(0), PASSED)).expect("a report");
         let early = verdicts.sum_up().expect_err("no end").to_string();
-        assert_eq!(early, "the guest did not come to its end: it ended early");
+        assert_eq!(early, "the guest did not finish: it ended early");
         verdicts
             .take(&line(&Report::Broken("no ip".to_owned())))
             .expect("a report");
         let broken = verdicts.sum_up().expect_err("no good end").to_string();
-        assert_eq!(broken, "the guest did not come to its end: no ip");
+        assert_eq!(broken, "the guest did not finish: no ip");
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! What runs in the guests, and why.
+//! The tests that run in the guests, with reasons.
 
 use crate::guests::guest::Guest;
 
 /// Tests of the agent that other kernels have to pass.
 ///
-/// Here belongs what depends on the kernel: what its programs read and count, and what the agent asks it. What only reads
-/// files or talks to an API server is the same everywhere and stays on the host.
+/// These are the tests that depend on the kernel: what its programs read and count, and what the agent requests from it. Tests that
+/// only read files or talk to an API server give the same result on every kernel, and run on the host only.
 pub(crate) const SUITE: [Entry; 14] = [
-    // Every kind of end of a connection. Kernels differ in who sends a reset, and in the tracepoints that tell of it.
+    // All ways in which a connection can end. Kernels differ in which end sends a reset, and in the tracepoints that report it.
     Entry {
         tests: "outcomes",
         pick: Pick::All,
@@ -19,14 +19,14 @@ pub(crate) const SUITE: [Entry; 14] = [
         pick: Pick::All,
         programs: &[],
     },
-    // What is read off a socket by offsets that differ between kernels.
+    // Fields of sockets, whose offsets differ between kernels.
     Entry {
         tests: "roles",
         pick: Pick::All,
         programs: &[],
     },
-    // Cgroups and namespaces as owners, and processes as what is known of them. An emulated Envoy takes minutes to start,
-    // and what is counted of it does not differ from what `outcomes` counts.
+    // Cgroups and namespaces as owners, and recognition by processes. An emulated Envoy takes minutes to start, and its counts
+    // would add nothing to those of `outcomes`.
     Entry {
         tests: "mesh",
         pick: Pick::But(&[
@@ -35,7 +35,7 @@ pub(crate) const SUITE: [Entry; 14] = [
         ]),
         programs: &["tail"],
     },
-    // What the agent says of the kernel it is on, and without a part of it. Promtool reads a text, which is no different.
+    // The agent's status on this kernel, and without a part of it. The test with promtool only parses text.
     Entry {
         tests: "interface",
         pick: Pick::But(&["metrics_come_in_both_formats_and_promtool_accepts_them"]),
@@ -47,16 +47,16 @@ pub(crate) const SUITE: [Entry; 14] = [
         pick: Pick::All,
         programs: &["haproxy"],
     },
-    // Who a dropped packet belongs to is told from Linux 6.11 on.
+    // The socket of a dropped received packet is reported from Linux 6.11 on.
     Entry {
         tests: "drops",
         pick: Pick::All,
         programs: &[],
     },
-    // Links and maps that outlive the agent, and the exchange of programs while connections begin and end.
+    // Links and maps that outlive the agent, and the handover between programs while connections begin and end.
     Entry {
         tests: "takeover",
-        // Those are about files and sentences, which are no different.
+        // These tests are about files and messages, which do not depend on the kernel.
         pick: Pick::But(&[
             "a_directory_that_cannot_be_used_is_said_and_done_without",
             "another_layout_says_what_the_gap_was",
@@ -65,23 +65,23 @@ pub(crate) const SUITE: [Entry; 14] = [
         ]),
         programs: &[],
     },
-    // Facts of the kernel that differ between versions: repeated SYN-ACKs, ends of threads, splice, Multipath TCP.
+    // Behaviour that differs between kernel versions: repeated SYN-ACKs, exits of threads, splice, Multipath TCP.
     Entry {
         tests: "findings",
         pick: Pick::All,
         programs: &[],
     },
-    // Programs that are interrupted by themselves, of which the kernel leaves out runs: here, to the last connection.
+    // Runs that the kernel skips when a program is interrupted: exact to the last connection.
     Entry {
         tests: "steering",
-        // What is ended without a twin is no different.
+        // Ending connections without a twin does not depend on the kernel.
         pick: Pick::But(&["connections_that_are_open_by_the_counters_alone_end"]),
         programs: &[],
     },
     // Which connections a proxy in the same network namespace carried: seen at both ends of a handshake.
     Entry {
         tests: "dependency",
-        // Those are about numbers of workloads, about labels, and about rules.
+        // These tests are about numbers of workloads, labels, and rules.
         pick: Pick::But(&[
             "bounds::a_thousand_dependents_are_two_hundred_and_the_others",
             "cluster::labels_say_which_waypoint_is_to_be_passed",
@@ -89,14 +89,14 @@ pub(crate) const SUITE: [Entry; 14] = [
         ]),
         programs: &["haproxy"],
     },
-    // Limits by cgroup2 alone, with all controllers; the host of these tests may have those of cgroup v1.
+    // Limits with all controllers in cgroup2; the host of these tests may have those of cgroup v1.
     Entry {
         tests: "resources",
-        // That one is about manifests and privileges, which are no different.
+        // This test is about manifests and privileges, which do not depend on the kernel.
         pick: Pick::But(&["a_pod_is_measured_with_the_privileges_of_the_daemon_set"]),
         programs: &["prlimit"],
     },
-    // Queues, descriptors and losses, with HAProxy as the point. What needs an Envoy, or a processor of one's own, does not
+    // Queues, file descriptors and losses, with HAProxy as the point. Tests that need an Envoy, or a dedicated CPU, do not
     // run under emulation.
     Entry {
         tests: "saturation",
@@ -116,7 +116,7 @@ pub(crate) const SUITE: [Entry; 14] = [
         ]),
         programs: &["haproxy", "nstat"],
     },
-    // Each program of the agent in turn, as if the kernel had refused it: on the kernel that offers the least.
+    // Each program of the agent in turn, as if the kernel had refused it: only on the kernel with the fewest features.
     Entry {
         tests: "refused",
         pick: Pick::All,
@@ -128,44 +128,44 @@ pub(crate) const SUITE: [Entry; 14] = [
 pub(crate) fn on(guest: Guest) -> impl Iterator<Item = &'static Entry> {
     SUITE.iter().filter(move |entry| match guest {
         Guest::V6_1 => true,
-        // What the agent makes of a refusal is no different, and takes minutes.
+        // The reaction of the agent to a refusal does not depend on the kernel, and the test takes minutes.
         Guest::V6_12 => entry.tests != "refused",
-        // What is different is which programs the kernel loads, and what the agent says about those that it does not: the
+        // The difference is which programs the kernel loads, and how the agent reports the others: the
         // required ones have to count everything, and `check` has to name the others.
         Guest::Lockdown => ["outcomes", "open", "interface"].contains(&entry.tests),
-        // What is different is the code that the kernel makes of its programs, and where it keeps things.
+        // The differences are the code of the JIT compiler, and the layout of kernel structures.
         Guest::Arm64 => ["outcomes", "open", "roles", "mesh"].contains(&entry.tests),
     })
 }
 
-/// What the miniature mesh calls, in every test.
+/// Programs that the miniature mesh calls in every test.
 pub(crate) const PROGRAMS: [&str; 7] = ["sh", "cat", "ip", "bridge", "tc", "iptables", "ip6tables"];
 
 /// A file in `agent/tests`.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Its name.
+    /// The name of the file.
     pub(crate) tests: &'static str,
     /// Which of its tests run.
     pub(crate) pick: Pick,
-    /// Programs of this machine that they call, beside [`PROGRAMS`].
+    /// Programs that they call in addition to [`PROGRAMS`].
     pub(crate) programs: &'static [&'static str],
 }
 
-/// Some of a file's tests.
+/// A selection of a file's tests.
 #[derive(Debug)]
 pub(crate) enum Pick {
-    /// All of them.
+    /// All tests of the file.
     All,
-    /// All but these.
+    /// All tests but these.
     But(&'static [&'static str]),
 }
 
 impl Entry {
-    /// The tests to run, of all that there are.
+    /// The tests to run, of all tests of the file.
     ///
     /// # Errors
-    /// The table names a test that there is not.
+    /// The table names a test that does not exist.
     pub(crate) fn pick<'a>(&self, all: &[&'a str]) -> Result<Vec<&'a str>, String> {
         let without: &[&str] = match self.pick {
             Pick::All => &[],
@@ -173,7 +173,7 @@ impl Entry {
         };
         match without.iter().find(|name| !all.contains(name)) {
             Some(name) => Err(format!(
-                "the table in xtask/src/vm/suite.rs names {}::{name}, which there is not",
+                "the table in xtask/src/vm/suite.rs names {}::{name}, which does not exist",
                 self.tests
             )),
             None => Ok(all.iter().copied().filter(|name| !without.contains(name)).collect()),
