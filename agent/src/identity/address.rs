@@ -1,4 +1,4 @@
-//! Addresses: the peer's in a flow, this node's, the internet's.
+//! Addresses: the peer's address in a flow, and whether an address is global.
 
 use agent_common::FlowKey;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,18 +8,18 @@ pub fn peer_address(key: &FlowKey) -> Option<IpAddr> {
     address_of(key.peer)
 }
 
-/// The address that the kernel programs mean; an IPv4 address is mapped. `None` when it is not specified.
+/// The address that the kernel programs recorded; an IPv4-mapped address becomes IPv4. `None` when it is unspecified.
 pub fn address_of(words: [u32; 4]) -> Option<IpAddr> {
     let mut bytes = [0; 16];
     for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
-        // In memory as on the wire.
+        // The words are in network byte order in memory.
         to.copy_from_slice(&word.to_ne_bytes());
     }
     let address = Ipv6Addr::from(bytes);
     (!address.is_unspecified()).then(|| address.to_canonical())
 }
 
-/// Whether an address is one of the internet's, as far as its form tells.
+/// Whether an address is globally routable, judging by its form alone.
 pub fn is_global(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {

@@ -1,4 +1,4 @@
-//! The ends of a flow, and what is not known of them yet.
+//! The ends of a flow, and what is still unknown about them.
 
 use super::{Identity, Workload};
 use crate::{clock::Millis, points::Point};
@@ -7,13 +7,13 @@ use std::{collections::HashSet, sync::Arc};
 /// One end of a flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A workload.
+    /// A workload, from the cluster or the inventory.
     Workload(Arc<Workload>),
-    /// An enforcement point.
+    /// An enforcement point: a mesh proxy that has a series of its own.
     Point(Arc<Point>),
     /// A node: this one, or another one of the cluster.
     Node,
-    /// An address outside: global, and in nobody's hands that is known.
+    /// A global address outside the cluster that no known workload or point holds.
     External,
     /// Not known, or several hold the address.
     Unknown,
@@ -28,34 +28,34 @@ impl From<Identity> for Endpoint {
     }
 }
 
-/// A network namespace of this node: whose, and what is expected on the way to it.
+/// A network namespace of this node: the workload in it, and the waypoints expected on the way to that workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbourhood {
-    /// The workload.
+    /// The workload that the network namespace belongs to.
     pub workload: Arc<Workload>,
-    /// Waypoints (`<namespace>/<name>`) through one of which it is to be reached.
+    /// Waypoints (`<namespace>/<name>`), one of which connections to the workload should pass.
     pub waypoints: Arc<[String]>,
 }
 
-/// When something happened, at some moment between two readings of the kernel's tables.
+/// The interval in which something happened: between two readings of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The reading before.
+    /// When the previous reading was taken.
     pub from: Millis,
-    /// The reading that found it.
+    /// When the reading that found it was taken.
     pub to: Millis,
 }
 
-/// Whose are the sockets of this cgroup, which are in this network namespace? Only the [`Observer`](super::Observer) can look.
+/// A question: who owns the sockets of this cgroup in this network namespace? Only the [`Observer`](super::Observer) can find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Question {
-    /// The cgroup.
+    /// The cgroup's id: that of its kernfs node.
     pub cgroup: u64,
-    /// The network namespace.
+    /// The inode number of the network namespace.
     pub netns: u32,
 }
 
-/// What is to be looked at before the answers are final; each only once.
+/// What is to be inspected before the answers are final, without duplicates.
 pub type Questions = HashSet<Question>;
 
 /// Who a flow belongs to.
@@ -63,17 +63,18 @@ pub type Questions = HashSet<Question>;
 pub struct Binding {
     /// Who owns the sockets.
     pub owner: Endpoint,
-    /// Whose network namespace they are in.
+    /// The workload whose network namespace the sockets are in.
     pub place: Option<Arc<Workload>>,
-    /// The other end.
+    /// What is at the remote end.
     pub peer: Endpoint,
-    /// The owner is a container of a pod, and more will be known of it.
+    /// The owner is a container of a pod about which more will become known.
     pub expected: bool,
-    /// Updates that come late cannot change the answer.
+    /// Late updates cannot change the answer.
     pub sure: bool,
-    /// What the observer is to look at: its answer comes within the tick, and until then this one is not to be counted by.
+    /// What the observer has to inspect: its answer arrives within the tick, and until then this binding must not be used for
+    /// counting.
     pub question: Option<Question>,
-    /// The [`Identities::generation`](super::Identities::generation) this was found with.
+    /// The [`Identities::generation`](super::Identities::generation) that this was determined with.
     pub generation: u64,
 }
 
@@ -88,12 +89,12 @@ impl Binding {
         self.peer == Endpoint::Unknown || !self.knows_local()
     }
 
-    /// Whether both ends are the same as in another one.
+    /// Whether both ends are the same as in another binding.
     pub fn same_ends(&self, other: &Self) -> bool {
         self.owner == other.owner && self.place == other.place && self.peer == other.peer
     }
 
-    /// The workload that this end of the flow is about: whose sockets they are, or in whose name the point acts.
+    /// The workload that this end of the flow is attributed to: the owner of the sockets, or the workload that the point acts for.
     pub fn workload(&self) -> Option<&Arc<Workload>> {
         match &self.owner {
             Endpoint::Workload(workload) => Some(workload),

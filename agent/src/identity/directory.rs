@@ -1,9 +1,8 @@
-//! From cgroup, network namespace and address to an identity: what is known at one moment, and the answers that follow from it.
+//! From cgroup, network namespace and address to an identity: what is known at one moment, and the answers derived from it.
 //!
-//! The cgroup says who owns a socket, the network namespace where it is. They differ where a shared proxy opens its
-//! sockets inside the workloads' namespaces, as ztunnel does: then the cgroup is the point and the namespace is the
-//! workload that it serves. Cgroup ids are never used again; namespaces and addresses are, so these are asked for with the
-//! time in question.
+//! The cgroup tells who owns a socket, the network namespace where the socket is. They differ where a shared proxy opens its
+//! sockets inside the workloads' namespaces, as ztunnel does: then the cgroup is that of the point, and the namespace that of the
+//! workload it serves. Cgroup ids are never reused; namespaces and addresses are, so they are looked up with the time in question.
 
 use super::{
     Binding, Endpoint, Identities, Neighbourhood, Question, Span, Workload,
@@ -28,21 +27,21 @@ const AMBIENT_PROBES: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 7, 127));
 /// What is known of this node.
 #[derive(Debug)]
 pub struct NodeDirectory {
-    /// Who owns its cgroups.
+    /// The owners of its cgroups.
     pub owners: CgroupOwners,
-    /// Whose its network namespaces are.
+    /// The workloads that its network namespaces belong to.
     pub namespaces: Namespaces,
-    /// What the inventory says.
+    /// The entries of the inventory.
     pub entries: Entries,
     /// The addresses of its own network.
     pub addresses: HashSet<IpAddr>,
-    /// Changes whenever somebody new is known.
+    /// Changes whenever a new owner becomes known.
     pub generation: u64,
 }
 
-/// All that is known at one moment. It is borrowed from the [`Observer`](super::Observer), so nothing of it is copied, and nothing
-/// of it changes while somebody has it: the node's half can be changed through the observer only, and the cluster's is read-locked,
-/// once for all questions of a pass.
+/// All that is known at one moment. It is borrowed from the [`Observer`](super::Observer), so nothing is copied, and nothing
+/// changes while it is borrowed: the node's half can be changed through the observer only, and the cluster's is read-locked once
+/// for all questions of a pass.
 pub struct Directory<'a> {
     node: &'a NodeDirectory,
     cluster: Option<RwLockReadGuard<'a, kubernetes::Directory>>,
@@ -50,14 +49,14 @@ pub struct Directory<'a> {
     is_final: bool,
 }
 
-/// What the cgroup says of this end of a flow.
+/// What the cgroup tells about the local end of the flow.
 struct Local {
     owner: Endpoint,
     /// The pod that the cgroup belongs to.
     pod: Option<u128>,
-    /// The pod as the place of its own sockets. None for a proxy that acts for others.
+    /// The pod as the place of its own sockets; `None` for a proxy that acts for others.
     own: Option<Place>,
-    /// More will be known.
+    /// More about the owner will become known.
     expected: bool,
 }
 
@@ -73,7 +72,8 @@ impl Local {
 }
 
 impl<'a> Directory<'a> {
-    /// What the node and the cluster know. One that is `is_final` asks nothing: what is not known by now counts as unknown.
+    /// Combines what the node and the cluster know. A directory that `is_final` asks no questions: what is not known by now counts
+    /// as unknown.
     pub fn new(node: &'a NodeDirectory, cluster: Option<&'a kubernetes::Shared>, is_final: bool) -> Self {
         let cluster = cluster.map(kubernetes::Shared::directory);
         Self {
@@ -84,7 +84,7 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// The network namespaces of this node's workloads: those of pods that live, and those of the inventory.
+    /// The network namespaces of this node's workloads: those of running pods, and those of the inventory.
     pub fn neighbourhoods(&self) -> Vec<(u32, Neighbourhood)> {
         let of_pods = self.cluster.iter().flat_map(|cluster| {
             self.node.namespaces.seen().filter_map(|(netns, seen)| {
@@ -100,7 +100,7 @@ impl<'a> Directory<'a> {
         of_pods.chain(self.node.entries.neighbourhoods()).collect()
     }
 
-    /// The zone egress that there is, of the inventory or of the cluster.
+    /// The zone egress, if there is one, from the inventory or the cluster.
     pub fn zone_egress(&self) -> Option<Arc<Point>> {
         let own = self.node.entries.zone_egress();
         own.or_else(|| self.cluster.as_ref()?.zone_egress()).cloned()
@@ -112,7 +112,7 @@ impl<'a> Directory<'a> {
         }
         let is_in_cluster = self.cluster.is_some();
         let owner = match self.node.owners.get(cgroup) {
-            // What nobody put anywhere is the node's own.
+            // Processes in the root cgroup belong to the node itself.
             _ if self.node.owners.is_root(cgroup) && is_in_cluster => return Local::of(Endpoint::Node),
             _ if self.node.owners.is_root(cgroup) => return Local::of(Endpoint::Unknown),
             Some(cgroup) => &cgroup.owner,
@@ -136,8 +136,8 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// Whether the observer has something to look at: a cgroup that nobody has asked about, or a network namespace that this is the
-    /// first socket in.
+    /// Whether the observer has something to inspect: a cgroup that has not been looked up yet, or a network namespace in which
+    /// this is the first socket.
     fn is_open(&self, key: &FlowKey, held: &Held<Place>) -> bool {
         let (owners, namespaces) = (&self.node.owners, &self.node.namespaces);
         if self.is_final || key.cgroup == 0 || owners.is_root(key.cgroup) {
@@ -149,7 +149,7 @@ impl<'a> Directory<'a> {
             Some(Owner::Container(named)) if named.stays_at_home() => {
                 namespaces.is_new(key.netns, named.pod.uid, owners)
             }
-            // It acts for whoever is in there, whose own first socket may be of the same moment.
+            // It acts for the workload in that namespace, whose own first socket may be just as new.
             Some(Owner::Container(_)) => {
                 *held == Held::Nobody && !namespaces.is_host(key.netns) && !namespaces.is_missing(key.netns)
             }
@@ -162,13 +162,13 @@ impl<'a> Directory<'a> {
         let Some(address) = peer_address(key) else {
             return (Endpoint::Unknown, true);
         };
-        // Within a workload's namespace, its own addresses are its own, whoever else has the same elsewhere.
+        // Within a workload's namespace, the workload's addresses are its own, even if others hold the same addresses elsewhere.
         if let Some(workload) = place {
             let own = match pod {
                 Some(pod) => pod.addresses.contains(&address),
                 None => self.node.entries.has(workload, address),
             };
-            // On the node's network, loopback is everybody's.
+            // On the node's network, loopback is shared by all.
             if own || (address.is_loopback() && !self.node.namespaces.is_host(key.netns)) {
                 return (Endpoint::Workload(workload.clone()), true);
             }
@@ -190,11 +190,11 @@ impl<'a> Directory<'a> {
         } else {
             Endpoint::Unknown
         };
-        // A pod's address may be a global one, too.
+        // A pod's address may be global, too.
         (endpoint, self.cluster.is_none())
     }
 
-    /// What the cluster says of an address.
+    /// Looks up an address in the cluster.
     fn in_cluster(&self, address: IpAddr, span: Span) -> Option<(Endpoint, bool)> {
         let cluster = self.cluster.as_ref()?;
         match cluster.address(address, span.from, span.to) {
@@ -219,7 +219,7 @@ impl Identities for Directory<'_> {
             netns: key.netns,
         });
         let pod = match (local.own, held) {
-            // Its own pod's namespace, and nobody else's, whatever namespace it is in.
+            // Its own pod's workload, whatever namespace the socket is in.
             (Some(own), _) => Some(own),
             // A proxy in its own pod acts for itself; one in another pod's namespace acts for that pod.
             (None, Held::One(place)) if local.pod != Some(place.pod) => Some(place),

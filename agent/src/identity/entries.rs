@@ -1,4 +1,4 @@
-//! What the inventory says, as it is asked about.
+//! The inventory's entries, indexed for lookup.
 
 use super::{Entry, Identity, Inventory, Neighbourhood, Workload};
 use crate::points::{Kind, Point};
@@ -8,14 +8,14 @@ use std::{
     sync::Arc,
 };
 
-/// The entries, by what they are found by.
+/// The entries, with an index for each key.
 #[derive(Debug, Default)]
 pub struct Entries {
     all: Vec<Entry>,
     addresses: HashMap<IpAddr, Vec<Identity>>,
     addresses_of: HashMap<Arc<Workload>, HashSet<IpAddr>>,
     namespaces: HashMap<u32, Arc<Workload>>,
-    /// Which waypoints it names for whom.
+    /// The waypoints named for each workload.
     waypoints: HashMap<Arc<Workload>, Arc<[String]>>,
 }
 
@@ -40,12 +40,12 @@ impl From<Inventory> for Entries {
 }
 
 impl Entries {
-    /// All of them, as they stand in the file.
+    /// All entries of the file.
     pub fn all(&self) -> &[Entry] {
         &self.all
     }
 
-    /// Who has this address.
+    /// The entries that have this address.
     pub fn at(&self, address: IpAddr) -> &[Identity] {
         self.addresses.get(&address).map_or(&[], Vec::as_slice)
     }
@@ -57,12 +57,12 @@ impl Entries {
             .is_some_and(|own| own.contains(&address))
     }
 
-    /// Whose a network namespace is.
+    /// The workload that a network namespace belongs to.
     pub fn in_namespace(&self, netns: u32) -> Option<&Arc<Workload>> {
         self.namespaces.get(&netns)
     }
 
-    /// Says whose a network namespace is. Whether that was not known.
+    /// Sets the workload of a network namespace. Returns whether that is new.
     pub fn set_namespace(&mut self, netns: u32, workload: &Arc<Workload>) -> bool {
         self.namespaces.insert(netns, workload.clone()).as_ref() != Some(workload)
     }
@@ -76,7 +76,7 @@ impl Entries {
         })
     }
 
-    /// The first zone egress.
+    /// The first zone egress of the inventory.
     pub fn zone_egress(&self) -> Option<&Arc<Point>> {
         self.all.iter().find_map(|entry| match &entry.identity {
             Identity::Point(point) if point.kind == Kind::ZoneEgress => Some(point),

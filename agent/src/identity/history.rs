@@ -1,7 +1,7 @@
-//! Who held something over time: an address, a network namespace. Both are used again.
+//! Who held something over time: an address or a network namespace. Both are reused.
 //!
-//! What is known of a reassignment comes late, in any order, and with times of one second's resolution. So a question is
-//! about an interval, and the answer says when it has no single one.
+//! A reassignment becomes known late, in any order, and with times in whole seconds. So a question is about an interval, and the
+//! answer tells when there was no single holder.
 
 use crate::clock::Millis;
 use std::{collections::HashMap, hash::Hash};
@@ -9,42 +9,42 @@ use std::{collections::HashMap, hash::Hash};
 /// Times in Kubernetes objects are cut to the second.
 pub const RESOLUTION: Millis = 1_000;
 
-/// When a holder let go.
+/// When a holding ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It holds on.
+    /// It has not ended.
     Open,
-    /// By this time at the latest: when it was learnt.
+    /// By this time at the latest: when the end became known.
     By(Millis),
     /// At this time, up to [`RESOLUTION`] early.
     At(Millis),
 }
 
-/// Who held it.
+/// Who held a key in an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held<W> {
-    /// Nobody that is known.
+    /// No holder is known for the interval.
     Nobody,
-    /// The same one all the time.
+    /// The same holder all the time.
     One(W),
-    /// More than one.
+    /// More than one holder.
     Several,
 }
 
 #[derive(Clone, Debug)]
 struct Holding<W> {
     who: W,
-    /// Whose holding it is (a pod): one that is told again replaces what was known of it.
+    /// The key of the holder (a pod): a repeated update of the same holder replaces the earlier one.
     by: u128,
     begin: Millis,
     end: End,
 }
 
-/// Who held each key, now and before.
+/// The holders of each key, current and former.
 #[derive(Clone, Debug)]
 pub struct History<K, W> {
     current: HashMap<K, Holding<W>>,
-    /// All others, where there are any; few keys have more than one holder.
+    /// Further holdings, where there are any; few keys have had more than one holder.
     others: HashMap<K, Vec<Holding<W>>>,
 }
 
@@ -58,7 +58,7 @@ impl<K, W> Default for History<K, W> {
 }
 
 impl<K: Hash + Eq + Clone, W: Clone + PartialEq> History<K, W> {
-    /// Says that `by` holds `key` since `begin` at the latest.
+    /// Records that `by` has held `key` since `begin` at the latest.
     pub fn hold(&mut self, key: &K, by: u128, who: W, begin: Millis) {
         if let Some(known) = self.find(key, by) {
             known.who = who;
@@ -77,11 +77,11 @@ impl<K: Hash + Eq + Clone, W: Clone + PartialEq> History<K, W> {
         }
     }
 
-    /// Says that `by` let go of `key`.
+    /// Records that `by` released `key`.
     pub fn release(&mut self, key: &K, by: u128, end: End) {
         if let Some(known) = self.find(key, by) {
             known.end = match (known.end, end) {
-                // The first that was learnt is nearest, and an exact one is better.
+                // The first reported end is the closest, and an exact one is better.
                 (End::At(at), _) => End::At(at),
                 (_, End::At(at)) => End::At(at),
                 (End::By(a), End::By(b)) => End::By(a.min(b)),
@@ -116,10 +116,10 @@ impl<K: Hash + Eq + Clone, W: Clone + PartialEq> History<K, W> {
         all.sort_by_key(|holding| (holding.begin, holding.end == End::Open));
         let mut found = Held::Nobody;
         for (place, holding) in all.iter().enumerate() {
-            // Who came before may have held it longer than the next one says it began; but then we know when it ended.
+            // The previous holder may have kept it past the beginning reported for the next one; but then its end is known.
             let before = all[..place].iter().filter_map(|before| before.exact_end()).max();
             let begin = before.map_or(holding.begin, |end| holding.begin.max(end));
-            // Who came after took it over at its beginning, unless this one's end is known.
+            // The next holder took it over at its beginning, unless this one's end is known.
             let end = match (holding.exact_end(), all.get(place + 1)) {
                 (Some(end), _) => end + RESOLUTION,
                 (None, Some(next)) => holding.last().min(next.begin),
@@ -137,8 +137,8 @@ impl<K: Hash + Eq + Clone, W: Clone + PartialEq> History<K, W> {
         found
     }
 
-    /// Whether `by` taking `key` over at `begin` was told only after answers about that time had been given: those since
-    /// `begin`, up to `settled`, went to somebody else.
+    /// Whether the reassignment of `key` to `by` at `begin` became known only after answers about that time had been given: those
+    /// since `begin`, up to `settled`, went to another holder.
     pub fn spoilt(&self, key: &K, by: u128, begin: Millis, settled: Millis) -> bool {
         begin < settled
             && self
@@ -158,7 +158,7 @@ impl<K: Hash + Eq + Clone, W: Clone + PartialEq> History<K, W> {
             if current.last() >= time {
                 return true;
             }
-            // An older holder that outlived this one.
+            // An older holding that outlived this one.
             let Some(rest) = others.get_mut(key) else { return false };
             let Some(other) = rest.pop() else { return false };
             if rest.is_empty() {
@@ -169,12 +169,12 @@ impl<K: Hash + Eq + Clone, W: Clone + PartialEq> History<K, W> {
         });
     }
 
-    /// Keys with a holder, now or before.
+    /// Number of keys with a holder, current or former.
     pub fn len(&self) -> usize {
         self.current.len()
     }
 
-    /// Gives memory back that is not needed any more.
+    /// Releases memory that is no longer needed.
     pub fn shrink(&mut self) {
         self.current.shrink_to_fit();
         self.others.shrink_to_fit();
@@ -189,7 +189,7 @@ impl<W> Holding<W> {
         }
     }
 
-    /// The last moment at which it may have held.
+    /// The last moment at which it may have been held.
     fn last(&self) -> Millis {
         match self.end {
             End::Open => Millis::MAX,
@@ -220,7 +220,7 @@ mod tests {
         history.release(&1, 1, End::At(40_000));
         history.hold(&1, 2, "b", 60_000);
         assert_eq!(history.at(&1, 30_000, 39_000), Held::One("a"));
-        // In between it was nobody's, so an interval that reaches into it has one holder.
+        // In between it had no holder, so an interval that reaches into the gap has one holder.
         assert_eq!(history.at(&1, 35_000, 55_000), Held::One("a"));
         assert_eq!(history.at(&1, 42_000, 59_000), Held::Nobody);
         assert_eq!(history.at(&1, 50_000, 65_000), Held::One("b"));
@@ -279,7 +279,7 @@ mod tests {
         history.hold(&1, 2, "b", 60_000);
         assert_eq!(history.at(&1, 50_000, 59_000), Held::One("a"));
         assert_eq!(history.at(&1, 61_000, 62_000), Held::One("b"));
-        // Told late: the end of the first is only known to be before.
+        // Reported late: the exact end of the first is unknown, only its upper bound.
         history.release(&1, 1, End::By(99_000));
         assert_eq!(history.at(&1, 61_000, 62_000), Held::One("b"));
     }
@@ -288,7 +288,7 @@ mod tests {
     fn a_pod_that_waits_for_the_address_has_it_when_the_other_has_ended() {
         let mut history = history();
         history.hold(&1, 1, "a", 10_000);
-        // Began to start while the other still ran.
+        // It began to start while the other was still running.
         history.hold(&1, 2, "b", 20_000);
         history.release(&1, 1, End::At(40_000));
         assert_eq!(history.at(&1, 25_000, 39_000), Held::One("a"));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     proptest! {
-        /// Holders that follow each other with a gap are told apart whatever order the updates come in.
+        /// Holdings separated by a gap are told apart whatever order the updates come in.
         #[test]
         fn any_order_gives_the_same_answers(
             gaps in prop::collection::vec((3..50_i64, 3..50_i64), 1..6),
@@ -347,7 +347,7 @@ mod tests {
             }
             let mut history: History<u8, usize> = History::default();
             for &(n, begins) in &updates {
-                // The end of one that is not known tells who it was, too.
+                // The end of an unknown holding tells who it was, too.
                 history.hold(&1, n as u128, n, lives[n].0);
                 if !begins {
                     history.release(&1, n as u128, End::At(lives[n].1));

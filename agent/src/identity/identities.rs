@@ -1,14 +1,14 @@
-//! The one question that is asked of identities, by whoever counts connections and by whoever tells of failed ones.
+//! The lookup of identities, as used for counting connections and for reporting failed ones.
 
 use super::{Binding, Span};
 use agent_common::FlowKey;
 
-/// Answers who somebody was. Implementations look nowhere and change nothing, so that an answer depends on nothing but the
-/// question and the generation.
+/// Looks up who the ends of a flow were. Implementations do no I/O and change nothing, so an answer depends only on the question
+/// and the generation.
 pub trait Identities {
-    /// Changes whenever an answer may be another one.
+    /// Changes whenever an answer may have changed.
     fn generation(&self) -> u64;
 
-    /// Who a flow belonged to when it did what it did in `span`.
+    /// The ends of a flow, as they were in `span`.
     fn bind(&self, key: &FlowKey, span: Span) -> Binding;
 }

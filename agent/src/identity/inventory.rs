@@ -1,4 +1,4 @@
-//! The inventory file: who is who on a node without Kubernetes.
+//! The inventory file: identities on a node without Kubernetes.
 
 use super::{Identity, Workload, spiffe};
 use crate::{
@@ -39,7 +39,7 @@ struct FileWorkload {
     addresses: Vec<Spanned<String>>,
     netns: Option<Spanned<PathBuf>>,
     cgroup: Option<Spanned<String>>,
-    /// The waypoint through which it is to be reached: a name in its namespace, or `<namespace>/<name>`.
+    /// The waypoint that connections to it should pass: a name in its namespace, or `<namespace>/<name>`.
     waypoint: Option<String>,
 }
 
@@ -52,7 +52,7 @@ struct FilePoint {
     kind: Kind,
     #[serde(default)]
     mesh: Mesh,
-    /// The pod or unit that this instance of the point is; the point's name by default.
+    /// The pod or unit that this instance of the point runs as; the point's name by default.
     instance_pod: Option<String>,
     #[serde(default)]
     addresses: Vec<Spanned<String>>,
@@ -70,21 +70,21 @@ fn default_name() -> String {
 /// One workload or point, and where it is found.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Who it is.
+    /// The workload or point that the entry describes.
     pub identity: Identity,
-    /// Addresses it holds.
+    /// IP addresses at which it is reached.
     pub addresses: Vec<IpAddr>,
     /// File of its network namespace; may appear later.
     pub netns: Option<PathBuf>,
     /// Its cgroup below the cgroup2 root, with a leading slash; may appear later.
     pub cgroup: Option<String>,
-    /// The waypoint (`<namespace>/<name>`) through which it is to be reached.
+    /// The waypoint (`<namespace>/<name>`) that connections to it should pass.
     pub waypoint: Option<String>,
     /// Its line in the file.
     pub line: u64,
 }
 
-/// What an inventory file says.
+/// The contents of an inventory file.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     /// All entries, workloads first.
@@ -95,7 +95,7 @@ impl Inventory {
     /// Reads a file.
     ///
     /// # Errors
-    /// With file, line and field.
+    /// The file cannot be read or is not valid; the error names file, line and field.
     pub fn read(file: &Path) -> Result<Self, FileError> {
         Self::build(file, yaml::read(file)?)
     }
@@ -151,7 +151,7 @@ impl Inventory {
     }
 }
 
-/// Checks a name, and that no other entry of its kind has it. Returns its line.
+/// Checks a name, and that no other entry of the same kind has it. Returns its line.
 fn once(
     file: &Path,
     seen: &mut HashMap<(bool, String, String), u64>,
@@ -259,7 +259,7 @@ points:
             panic!("a workload comes first")
         };
         assert_eq!(workload.principal, "spiffe://cluster.local/ns/shop/sa/checkout");
-        // A mapped address is an IPv4 address.
+        // An IPv4-mapped address is read as an IPv4 address.
         assert!(inventory.entries[0].addresses.iter().all(IpAddr::is_ipv4));
         let Identity::Point(point) = &inventory.entries[1].identity else {
             panic!("then a point")

@@ -1,8 +1,8 @@
-//! Who an address, a network namespace or a cgroup is, in two halves.
+//! Resolves addresses, network namespaces and cgroups to identities, in two halves.
 //!
-//! The [`Observer`] looks: it walks the tree of cgroups, reads processes and namespaces, and takes what the inventory and the cluster
-//! say. What it knows, it lends as a [`Directory`], whose answers are functions of what is in there. An answer that is not known
-//! comes with a [`Question`], which whoever asked hands back to the observer.
+//! The [`Observer`] does the I/O: it walks the cgroup tree, reads processes and namespaces, and takes over updates of the inventory
+//! and the cluster. It lends what it knows as a [`Directory`], whose answers are pure functions of its contents. An incomplete
+//! answer comes with a [`Question`], which the caller passes on to the observer.
 //!
 //! ```text
 //! /sys/fs/cgroup, /proc, cgroup events, inventory, cluster ──▶ Observer ──lends──▶ Directory ──bind──▶ model, failures
@@ -45,20 +45,20 @@ use std::{
     sync::Arc,
 };
 
-/// The owner of pods, or of processes: what connections are attributed to.
+/// The owner of pods or processes, to which connections are attributed.
 ///
-/// Two are the same when namespace, name and principal are: that is what its series are told apart by.
+/// Two are equal when namespace, name and principal are: these are the labels of its series.
 #[derive(Clone, Debug, Serialize)]
 pub struct Workload {
-    /// Its namespace.
+    /// The Kubernetes namespace, or that of the inventory's entry.
     pub namespace: String,
-    /// What it is: `Deployment`, `StatefulSet`, … or `Workload` for one of the inventory.
+    /// The kind of the owner: `Deployment`, `StatefulSet`, … or `Workload` for an entry of the inventory.
     pub kind: Cow<'static, str>,
-    /// Its name.
+    /// The owner's name, unique within its namespace and kind.
     pub name: String,
-    /// Its service account.
+    /// The service account that its pods run as.
     pub service_account: String,
-    /// Its identity in its mesh's own form.
+    /// Its identity in the form of its mesh, such as a SPIFFE ID; empty when it is in none.
     pub principal: String,
 }
 
@@ -106,16 +106,16 @@ pub fn spiffe(trust_domain: &str, namespace: &str, service_account: &str) -> Str
     format!("spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}")
 }
 
-/// One entry's identity.
+/// What an address, a network namespace or a cgroup belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
-    /// A workload.
+    /// A workload, from the cluster or the inventory.
     Workload(Arc<Workload>),
-    /// An enforcement point.
+    /// An enforcement point: a mesh proxy that has a series of its own.
     Point(Arc<Point>),
 }
 
-/// How it is called in messages.
+/// The form used in messages.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

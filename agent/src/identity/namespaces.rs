@@ -1,4 +1,4 @@
-//! Whose network namespaces this node's pods are in, now and before.
+//! The network namespaces of this node's pods, current and former.
 
 use super::{
     Workload,
@@ -9,19 +9,19 @@ use super::{
 use crate::clock::Millis;
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
-/// Namespaces that were asked about in vain, at most: far more than any node has.
+/// Upper bound for namespaces that were looked up in vain: far more than any node has.
 const MOST_MISSING: usize = 10_000;
 
-/// Where a pod is: the network namespace's workload.
+/// A pod as the place of sockets: the workload of the network namespace.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The pod.
+    /// The key of the pod: see `key_of`.
     pub pod: u128,
-    /// Its workload.
+    /// The workload that the pod belongs to.
     pub workload: Arc<Workload>,
-    /// Its addresses.
+    /// The pod's IP addresses.
     pub addresses: Arc<[IpAddr]>,
-    /// Since when.
+    /// When the pod got its addresses.
     pub begin: Millis,
 }
 
@@ -32,7 +32,7 @@ impl PartialEq for Place {
 }
 
 impl Place {
-    /// Where this pod is.
+    /// The place that this pod is.
     pub fn of(pod: &LocalPod) -> Self {
         Self {
             pod: pod.uid,
@@ -43,12 +43,12 @@ impl Place {
     }
 }
 
-/// The pod that was last seen in a namespace, and the cgroup by which it was.
+/// The pod that was last seen in a namespace, and the cgroup it was seen by.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// The pod.
+    /// The key of the pod: see `key_of`.
     pub pod: u128,
-    /// The cgroup of a container of it.
+    /// The cgroup of one of its containers.
     pub cgroup: u64,
 }
 
@@ -58,12 +58,12 @@ pub struct Namespaces {
     host: Option<u32>,
     history: History<u32, Place>,
     seen: HashMap<u32, Seen>,
-    /// Those that somebody acts in and nobody is known to be in, since they were asked about.
+    /// Namespaces in which a proxy acts and no pod is known, by the time of their lookup.
     missing: HashMap<u32, Instant>,
 }
 
 impl Namespaces {
-    /// Nothing known yet but the node's own.
+    /// Knows only the host's network namespace.
     pub fn new(host: Option<u32>) -> Self {
         Self {
             host,
@@ -73,35 +73,35 @@ impl Namespaces {
         }
     }
 
-    /// Whether it is the node's own.
+    /// Whether it is the host's network namespace.
     pub fn is_host(&self, netns: u32) -> bool {
         self.host == Some(netns)
     }
 
-    /// Whose a namespace was from `from` to `to`.
+    /// The pod that a namespace belonged to from `from` to `to`.
     pub fn at(&self, netns: u32, from: Millis, to: Millis) -> Held<Place> {
         self.history.at(&netns, from, to)
     }
 
-    /// Those that a pod was seen in.
+    /// Namespaces in which a pod was seen.
     pub fn seen(&self) -> impl Iterator<Item = (u32, Seen)> {
         self.seen.iter().map(|(netns, seen)| (*netns, *seen))
     }
 
-    /// Whether it was asked about a moment ago, in vain.
+    /// Whether it was looked up recently, in vain.
     pub fn is_missing(&self, netns: u32) -> bool {
         self.missing.contains_key(&netns)
     }
 
-    /// Whether a socket or a process of the pod in this namespace says something new. A pod that enters another's does not become
-    /// its owner while the other one lives.
+    /// Whether a socket or a process of the pod in this namespace is new information. A pod that enters another's namespace does
+    /// not become its owner while the other one exists.
     pub fn is_new(&self, netns: u32, pod: u128, owners: &CgroupOwners) -> bool {
         self.seen
             .get(&netns)
             .is_none_or(|seen| seen.pod != pod && !owners.lives(seen.cgroup))
     }
 
-    /// Takes in that a container of a pod was seen in this namespace.
+    /// Records that a container of a pod was seen in this namespace.
     pub fn see(&mut self, netns: u32, cgroup: u64, pod: &LocalPod) {
         self.seen.insert(netns, Seen { pod: pod.uid, cgroup });
         self.missing.remove(&netns);
@@ -112,14 +112,14 @@ impl Namespaces {
         }
     }
 
-    /// Takes in that nobody is known to be in this namespace.
+    /// Records that no pod is known in this namespace.
     pub fn miss(&mut self, netns: u32, now: Instant) {
         if !self.seen.contains_key(&netns) && self.missing.len() < MOST_MISSING {
             self.missing.insert(netns, now);
         }
     }
 
-    /// Forgets namespaces that ended before `time`, and by whom they were seen, when that is forgotten.
+    /// Forgets namespaces that ended before `time`, and sightings by cgroups that have been forgotten.
     pub fn expire(&mut self, time: Millis, now: Instant, owners: &CgroupOwners) {
         self.history.forget(time);
         self.seen.retain(|_, seen| owners.get(seen.cgroup).is_some());

@@ -1,4 +1,4 @@
-//! The half of identity that looks: walks the tree of cgroups, reads processes, network namespaces and the node's addresses, and
+//! The half of identity that does the I/O: walks the cgroup tree, reads processes, network namespaces and the node's addresses, and
 //! answers the questions that the [`Directory`] could not.
 
 mod cgroups;
@@ -24,29 +24,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The node's own addresses are read so often: its routing table, where they stand, can be long.
+/// How often the node's own addresses are read: they are in its routing table, which can be long.
 const HOST_ADDRESSES: Duration = Duration::from_secs(30);
 
-/// Looks, and keeps what it has seen.
+/// Reads the system, and keeps what it has found.
 pub struct Observer {
     cgroups: Cgroups,
     rules: Rules,
     kubernetes: Option<Arc<kubernetes::Shared>>,
     node: NodeDirectory,
-    /// The tree was read in this tick.
+    /// The cgroup tree was read in this tick.
     scanned: bool,
     first: bool,
     swept: Instant,
     host_read: Option<Instant>,
-    /// The generation of the cluster's objects that this node's pods were last looked at with.
+    /// The generation of the cluster's objects with which this node's pods were last checked.
     pods_generation: u64,
     unrecognized: Option<String>,
     missing: Vec<String>,
 }
 
 impl Observer {
-    /// An observer that has seen nothing yet. `kubernetes` is the cluster, when there is one; `limit` bounds what is
-    /// remembered of cgroups.
+    /// An observer that has read nothing yet. `kubernetes` is the cluster, when there is one; `limit` bounds the number of
+    /// remembered cgroups.
     pub fn new(cgroups: Cgroups, rules: Rules, kubernetes: Option<Arc<kubernetes::Shared>>, limit: usize) -> Self {
         Self {
             node: NodeDirectory {
@@ -69,7 +69,7 @@ impl Observer {
         }
     }
 
-    /// What is known now; what is asked of it may leave questions for [`Observer::answer`].
+    /// What is known now; lookups may leave questions for [`Observer::answer`].
     pub fn directory(&self) -> Directory<'_> {
         Directory::new(&self.node, self.kubernetes.as_deref(), false)
     }
@@ -84,43 +84,43 @@ impl Observer {
         &self.node.owners
     }
 
-    /// The tree of cgroups.
+    /// The mounted cgroup hierarchy.
     pub fn cgroups(&self) -> &Cgroups {
         &self.cgroups
     }
 
-    /// The inventory's cgroups and namespaces that do not exist at the moment, each with its line.
+    /// The inventory's cgroups and namespaces that do not exist at the moment, each with its line in the file.
     pub fn missing(&self) -> &[String] {
         &self.missing
     }
 
-    /// A cgroup that seems to be a pod's, but is laid out in a way that is not known.
+    /// A cgroup that seems to be a pod's, but has an unknown layout.
     pub fn unrecognized(&self) -> Option<&str> {
         self.unrecognized.as_deref()
     }
 
-    /// Takes a new inventory; forgets what the old one said.
+    /// Replaces the inventory; forgets what the old one said.
     pub fn set_inventory(&mut self, inventory: Inventory) {
         self.node.entries = Entries::from(inventory);
         self.node.owners.forget_all();
         self.node.generation += 1;
     }
 
-    /// Takes in that a cgroup came or went.
+    /// Handles the creation or removal of a cgroup.
     pub fn cgroup(&mut self, change: &CgroupChange<'_>) {
         match *change {
             CgroupChange::Made(id, Some(path)) => {
                 self.node.owners.insert(id, path.to_owned());
                 self.node.generation += 1;
             }
-            // Too long to be told: it is looked for when it is asked for.
+            // The path did not fit into the event: the cgroup is searched for when it is needed.
             CgroupChange::Made(_, None) => {}
             CgroupChange::Gone(id) => self.node.owners.remove(id, Instant::now()),
         }
     }
 
-    /// Looks where everybody is now, once a tick: cgroups and namespaces come and go, processes start other programs. `told` when
-    /// the kernel has told of all cgroups that came and went.
+    /// Updates the state once a tick: cgroups and namespaces come and go, processes start other programs. `told` when the kernel
+    /// has reported all cgroups that came and went.
     pub fn refresh(&mut self, now: Millis, told: bool) {
         let instant = Instant::now();
         self.missing.clear();
@@ -144,7 +144,7 @@ impl Observer {
         self.look_for_namespaces();
     }
 
-    /// Takes in what has become known of this node's pods since the last time, without looking at cgroups and namespaces again.
+    /// Applies updates of this node's pods, without inspecting cgroups and namespaces again.
     pub fn catch_up(&mut self) {
         let generation = |shared: &Arc<kubernetes::Shared>| shared.directory().generation();
         if self.kubernetes.as_ref().map(generation) != Some(self.pods_generation) {
@@ -152,17 +152,17 @@ impl Observer {
         }
     }
 
-    /// Looks at what was asked about. What is still not known afterwards is not asked again for a while.
+    /// Answers questions. What is still unknown afterwards is not asked again for a while.
     pub fn answer(&mut self, questions: Questions) {
         self.look_at(questions.iter().copied());
-        // Only now, as the pods of these namespaces may have been among the questions.
+        // Only now, as the pods of these namespaces may have been found by the questions above.
         let now = Instant::now();
         for question in questions {
             self.node.namespaces.miss(question.netns, now);
         }
     }
 
-    /// Looks at sockets before anybody asks.
+    /// Inspects sockets ahead of any question about them.
     pub fn look_at(&mut self, sockets: impl IntoIterator<Item = Question>) {
         for socket in sockets {
             self.learn(socket.cgroup);
@@ -180,7 +180,7 @@ impl Observer {
         }
     }
 
-    /// Looks where the network namespaces of the inventory are.
+    /// Looks up the network namespaces of the inventory.
     fn look_for_namespaces(&mut self) {
         let entries = self.node.entries.all().iter();
         let named = entries.filter_map(|entry| match (&entry.netns, &entry.identity) {
@@ -200,7 +200,7 @@ impl Observer {
         }
     }
 
-    /// The pod of a container whose sockets are in its own network namespace.
+    /// The pod of a container whose sockets are in the pod's own network namespace.
     fn pod_at_home(&self, cgroup: u64) -> Option<Arc<LocalPod>> {
         match &self.node.owners.get(cgroup)?.owner {
             Owner::Container(named) if named.stays_at_home() => Some(named.pod.clone()),
@@ -208,7 +208,7 @@ impl Observer {
         }
     }
 
-    /// A socket or a process of the pod is in this namespace.
+    /// Records that a socket or a process of the pod is in this namespace.
     fn see(&mut self, netns: u32, cgroup: u64, pod: &LocalPod) {
         let NodeDirectory { owners, namespaces, .. } = &mut self.node;
         if namespaces.is_new(netns, pod.uid, owners) {

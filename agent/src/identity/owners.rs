@@ -1,5 +1,4 @@
-//! Who owns the sockets of a cgroup: an entry of the inventory, a container of a pod, a proxy on the node itself. What is known, and
-//! no way to find out more.
+//! The owners of cgroups: an entry of the inventory, a container of a pod, a proxy on the node itself. Only a store, without I/O.
 
 use super::{Endpoint, Identity, kubernetes::LocalPod};
 use crate::{
@@ -12,31 +11,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A cgroup is looked at again after so long: its process may have started another program.
+/// After this time a cgroup is inspected again: its process may have started another program.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// A cgroup that is gone is remembered for so long: its last connections may be read only now.
+/// How long a removed cgroup is remembered: its last connections may be read only later.
 const REMEMBERED: Duration = Duration::from_secs(120);
 
 /// Who owns a cgroup.
 #[derive(Clone, Debug)]
 pub enum Owner {
-    /// Nobody has asked yet.
+    /// Not looked up yet.
     NotAsked,
-    /// An entry of the inventory, or a proxy that its processes show.
+    /// An entry of the inventory, or a proxy that was recognized by its processes.
     Known(Identity),
     /// A container of a pod.
     Container(Named),
-    /// A container of a pod whose object has not come yet, or does not name the container yet.
+    /// A container of a pod whose object has not arrived yet, or does not name the container yet.
     Expected(Option<Arc<LocalPod>>),
-    /// The node's own, in a cluster, as it was found then.
+    /// The node's own, in a cluster; with the time of the lookup.
     Node(Instant),
-    /// Nobody that is known, as it was found then.
+    /// No known owner; with the time of the lookup.
     Nobody(Instant),
 }
 
 impl Owner {
-    /// The point that it is.
+    /// The point that owns the cgroup.
     pub fn point(&self) -> Option<&Arc<Point>> {
         match self.identity() {
             Some(Identity::Point(point)) => Some(point),
@@ -44,7 +43,7 @@ impl Owner {
         }
     }
 
-    /// The workload or point that it is.
+    /// The workload or point that owns the cgroup.
     pub fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Known(identity) | Self::Container(Named { identity, .. }) => Some(identity),
@@ -52,7 +51,7 @@ impl Owner {
         }
     }
 
-    /// Whether it is time to look at its processes again. Of what is expected, an update of its pod tells.
+    /// Whether its processes are to be inspected again. For an expected container, an update of its pod triggers that.
     pub fn is_due(&self, now: Instant) -> bool {
         let is_past = |looked: &Instant| now.duration_since(*looked) > LOOK_AGAIN;
         match self {
@@ -63,16 +62,16 @@ impl Owner {
     }
 }
 
-/// A container that has its name.
+/// A container whose name is known.
 #[derive(Clone, Debug)]
 pub struct Named {
-    /// Its pod.
+    /// The pod that the container is in.
     pub pod: Arc<LocalPod>,
     /// The workload, or the point that the container is.
     pub identity: Identity,
-    /// When its processes were first looked at.
+    /// When its processes were first inspected.
     pub since: Instant,
-    /// They were looked at a second time: at first they may still be the runtime's.
+    /// Its processes were inspected a second time: at first they may still be the container runtime's.
     pub settled: bool,
 }
 
@@ -83,7 +82,7 @@ impl Named {
         !self.pod.host_network && !enters_others
     }
 
-    /// Whether its sockets act in the name of its own pod: those of applications, and of sidecars.
+    /// Whether its sockets act for its own pod: those of applications, and of sidecars.
     pub fn acts_for_itself(&self) -> bool {
         match &self.identity {
             Identity::Workload(_) => true,
@@ -95,19 +94,19 @@ impl Named {
 /// A cgroup of this node.
 #[derive(Debug)]
 pub struct Cgroup {
-    /// Where it is, below the root.
+    /// Its path below the root of the hierarchy.
     pub path: String,
-    /// Who owns it.
+    /// What is known of its owner.
     pub owner: Owner,
-    /// When it was found to be gone.
+    /// When its removal was noticed.
     pub gone: Option<Instant>,
 }
 
-/// All cgroups that are known, by id.
+/// All known cgroups, by id.
 #[derive(Debug)]
 pub struct CgroupOwners {
     known: HashMap<u64, Cgroup>,
-    /// Cgroups that are in no tree, since they were looked for: gone before they were asked about.
+    /// Cgroups that were not found in any tree, by the time of the lookup: removed before it.
     missing: HashMap<u64, Instant>,
     root: u64,
     limit: usize,
@@ -115,7 +114,7 @@ pub struct CgroupOwners {
 }
 
 impl CgroupOwners {
-    /// Nothing known yet but the id of the root; at most `limit` are remembered.
+    /// Knows only the id of the root; at most `limit` cgroups are remembered.
     pub fn new(root: u64, limit: usize) -> Self {
         Self {
             known: HashMap::new(),
@@ -126,7 +125,7 @@ impl CgroupOwners {
         }
     }
 
-    /// Cgroups that are remembered, how many there may be, and how many found no place.
+    /// Number of remembered cgroups, their limit, and how many were rejected.
     pub fn table(&self) -> Table {
         Table {
             used: self.known.len(),
@@ -135,12 +134,12 @@ impl CgroupOwners {
         }
     }
 
-    /// What is known of a cgroup.
+    /// The record of a cgroup.
     pub fn get(&self, id: u64) -> Option<&Cgroup> {
         self.known.get(&id)
     }
 
-    /// All that are known.
+    /// All known cgroups, with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Cgroup)> {
         self.known.iter().map(|(id, cgroup)| (*id, cgroup))
     }
@@ -150,23 +149,23 @@ impl CgroupOwners {
         self.known.get(&id).is_some_and(|cgroup| cgroup.gone.is_none())
     }
 
-    /// Whether it has the id of the root, which holds what nobody put anywhere.
+    /// Whether it is the root cgroup, which has the processes that were put into no other.
     pub fn is_root(&self, id: u64) -> bool {
         id == self.root
     }
 
-    /// Whether it was looked for a moment ago, and is in no tree.
+    /// Whether it was looked up recently and not found.
     pub fn is_missing(&self, id: u64) -> bool {
         self.missing.contains_key(&id)
     }
 
-    /// The cgroups of points that have not gone: id, path, whose.
+    /// The existing cgroups of points: id, path, point.
     pub fn points(&self) -> impl Iterator<Item = (u64, &str, &Arc<Point>)> {
         let here = self.iter().filter(|(_, cgroup)| cgroup.gone.is_none());
         here.filter_map(|(id, cgroup)| Some((id, cgroup.path.as_str(), cgroup.owner.point()?)))
     }
 
-    /// Who a cgroup is, when that is known.
+    /// The endpoint that a cgroup is, when it is known.
     pub fn endpoint(&self, id: u64) -> Option<Endpoint> {
         match &self.known.get(&id)?.owner {
             Owner::Node(_) => Some(Endpoint::Node),
@@ -174,7 +173,7 @@ impl CgroupOwners {
         }
     }
 
-    /// Takes in that there is a cgroup. It finds no place when all are taken by those that are somebody's.
+    /// Adds a cgroup. It is rejected when all places are taken by cgroups with a known owner.
     pub fn insert(&mut self, id: u64, path: String) {
         if self.known.len() >= self.limit && !self.known.contains_key(&id) {
             self.make_room();
@@ -191,14 +190,14 @@ impl CgroupOwners {
         });
     }
 
-    /// Those that are gone, or are nobody's, are forgotten first.
+    /// Removed cgroups, and those without a known owner, are evicted first.
     fn make_room(&mut self) {
         self.known.retain(|_, cgroup| {
             cgroup.gone.is_none() && !matches!(cgroup.owner, Owner::Nobody(_) | Owner::Node(_) | Owner::NotAsked)
         });
     }
 
-    /// The cgroup of an entry of the inventory, which always finds a place. Whether that was not known.
+    /// Adds the cgroup of an entry of the inventory, which is never rejected. Returns whether it is new.
     pub fn insert_entry(&mut self, id: u64, path: &str, identity: &Identity) -> bool {
         let cgroup = self.known.entry(id).or_insert_with(|| Cgroup {
             path: path.to_owned(),
@@ -212,28 +211,28 @@ impl CgroupOwners {
         is_new
     }
 
-    /// Says who owns a cgroup that is known.
+    /// Sets the owner of a known cgroup.
     pub fn set(&mut self, id: u64, owner: Owner) {
         if let Some(cgroup) = self.known.get_mut(&id) {
             cgroup.owner = owner;
         }
     }
 
-    /// Takes in that a cgroup has gone.
+    /// Records that a cgroup was removed.
     pub fn remove(&mut self, id: u64, now: Instant) {
         if let Some(cgroup) = self.known.get_mut(&id) {
             cgroup.gone.get_or_insert(now);
         }
     }
 
-    /// Takes in that a cgroup was looked for and is in no tree.
+    /// Records that a cgroup was not found in any tree.
     pub fn miss(&mut self, id: u64, now: Instant) {
         if self.missing.len() < self.limit {
             self.missing.insert(id, now);
         }
     }
 
-    /// Forgets what is long gone.
+    /// Forgets cgroups that were removed long ago.
     pub fn expire(&mut self, now: Instant) {
         self.known
             .retain(|_, cgroup| cgroup.gone.is_none_or(|gone| now.duration_since(gone) < REMEMBERED));
@@ -241,14 +240,14 @@ impl CgroupOwners {
             .retain(|_, looked| now.duration_since(*looked) < LOOK_AGAIN);
     }
 
-    /// All are to be asked about again.
+    /// Marks all cgroups for a new lookup.
     pub fn forget_all(&mut self) {
         for cgroup in self.known.values_mut() {
             cgroup.owner = Owner::NotAsked;
         }
     }
 
-    /// Those that were nobody's are to be asked about again.
+    /// Marks cgroups without a known owner for a new lookup.
     pub fn forget_nobody(&mut self) {
         self.missing.clear();
         for cgroup in self.known.values_mut() {

@@ -1,8 +1,9 @@
-//! What waits for identities: connections to be counted, failures to be told of.
+//! Items that wait for identities: counts of connections, failures to be reported.
 //!
-//! Everything that waits stands in a lane, and leaves it in the order in which it came: of a flow, what happened first is counted
-//! first; of failures, a later one does not overtake an earlier one. How long something waits and for what is up to whoever keeps
-//! the queue; that nobody is looked for again before there is anything new, and how much may wait altogether, is the same for all.
+//! Every waiting item is in a lane, and leaves it in order of arrival: of a flow, what happened first is counted first; of
+//! failures, a later one does not overtake an earlier one. How long an item waits and for what is decided by the user of the queue;
+//! the queue itself ensures that identities are not looked up again without new information, and bounds the number of waiting
+//! items.
 
 use super::{Binding, Identities, Question, Questions, Span};
 use agent_common::FlowKey;
@@ -11,26 +12,26 @@ use std::{
     hash::Hash,
 };
 
-/// Something that waits for the identities of its ends.
+/// An item that waits for the identities of its ends.
 pub trait Waiting {
     /// The flow that it belongs to.
     fn key(&self) -> &FlowKey;
 
-    /// When it happened.
+    /// The interval in which it happened.
     fn span(&self) -> Span;
 }
 
-/// One that waits, and who it was as far as that is known.
+/// A waiting item, and its identities as far as they are known.
 #[derive(Debug)]
 pub struct Entry<T> {
-    /// What waits.
+    /// The waiting item.
     pub what: T,
-    /// Who it was; `None` before anybody has looked.
+    /// Its identities; `None` before the first lookup.
     binding: Option<Binding>,
 }
 
 impl<T: Waiting> Entry<T> {
-    /// Looks who it was, if there may be a better answer than that of the last time.
+    /// Looks up its identities, if the answer may have improved since the last lookup.
     fn bind(&mut self, identities: &dyn Identities, questions: &mut Questions) -> &Binding {
         let is_outdated =
             |binding: &Binding| binding.question.is_some() || binding.generation != identities.generation();
@@ -41,7 +42,7 @@ impl<T: Waiting> Entry<T> {
     }
 }
 
-/// What waits, in the order in which it came.
+/// Waiting items, in order of arrival.
 #[derive(Debug)]
 pub struct Lane<T>(VecDeque<Entry<T>>);
 
@@ -52,16 +53,16 @@ impl<T> Default for Lane<T> {
 }
 
 impl<T> Lane<T> {
-    /// Something new, behind all others.
+    /// Appends an item, behind all others.
     pub fn push(&mut self, what: T) {
         if self.0.is_empty() {
-            // Most lanes never have a second one, and most have this one for a moment only.
+            // Most lanes never have a second item, and most have this one for a moment only.
             self.0.reserve_exact(1);
         }
         self.0.push_back(Entry { what, binding: None });
     }
 
-    /// Takes the first one out, with who it was, when `is_ready` says so.
+    /// Removes the first item and returns it with its identities, when `is_ready` holds.
     pub fn pop_if(&mut self, is_ready: impl FnOnce(&T, &Binding) -> bool) -> Option<(T, Binding)> {
         let first = self.0.front()?;
         is_ready(&first.what, first.binding.as_ref()?).then_some(())?;
@@ -69,40 +70,40 @@ impl<T> Lane<T> {
         Some((what, binding?))
     }
 
-    /// All of them, the first one first.
+    /// All items, the first one first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.0.iter().map(|entry| &entry.what)
     }
 
-    /// All of them, to be changed.
+    /// All items, for modification.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
         self.0.iter_mut().map(|entry| &mut entry.what)
     }
 
-    /// All of them, with who they were as far as somebody has looked.
+    /// All items that have been looked up, with their identities.
     pub fn bound_mut(&mut self) -> impl Iterator<Item = (&mut T, &Binding)> {
         let all = self.0.iter_mut();
         all.filter_map(|entry| Some((&mut entry.what, entry.binding.as_ref()?)))
     }
 
-    /// Whether the observer is to look at something before all of them are known for certain.
+    /// Whether the observer must inspect something before all identities are final.
     pub fn has_question(&self) -> bool {
         let mut bindings = self.0.iter().filter_map(|entry| entry.binding.as_ref());
         bindings.any(|binding| binding.question.is_some())
     }
 
-    /// How many there are.
+    /// Number of items in the lane.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether the lane is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// All lanes. A lane is taken out while it is worked on, and put back with what still waits.
+/// All lanes. A lane is taken out while it is processed, and put back with what still waits.
 #[derive(Debug)]
 pub struct Queue<L, T> {
     lanes: HashMap<L, Lane<T>>,
@@ -112,7 +113,7 @@ pub struct Queue<L, T> {
 }
 
 impl<L: Hash + Eq + Copy, T: Waiting> Queue<L, T> {
-    /// Nothing waits; at most `limit` should, in all lanes together.
+    /// An empty queue; at most `limit` items should wait, in all lanes together.
     pub fn new(limit: usize) -> Self {
         Self {
             lanes: HashMap::new(),
@@ -122,32 +123,32 @@ impl<L: Hash + Eq + Copy, T: Waiting> Queue<L, T> {
         }
     }
 
-    /// How many wait, without those in lanes that are taken out.
+    /// Number of waiting items, without those in lanes that are taken out.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing waits.
+    /// Whether no item waits.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many may wait.
+    /// The limit of waiting items.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// By how many there would be too many, with this lane.
+    /// By how many items the limit is exceeded, with this lane.
     pub fn excess(&self, lane: &Lane<T>) -> usize {
         (self.len + lane.len()).saturating_sub(self.limit)
     }
 
-    /// A lane in which something waits.
+    /// A lane with waiting items.
     pub fn lane(&self, name: &L) -> Option<&Lane<T>> {
         self.lanes.get(name)
     }
 
-    /// The lanes in which something waits.
+    /// The names of the lanes with waiting items.
     pub fn names(&self) -> Vec<L> {
         self.lanes.keys().copied().collect()
     }
@@ -167,33 +168,33 @@ impl<L: Hash + Eq + Copy, T: Waiting> Queue<L, T> {
         }
     }
 
-    /// Looks who all in a lane were, as far as there may be better answers by now, and notes what is to be asked.
+    /// Looks up the identities of all items in a lane, as far as answers may have improved, and notes new questions.
     pub fn bind(&mut self, lane: &mut Lane<T>, identities: &dyn Identities) {
         for entry in &mut lane.0 {
             entry.bind(identities, &mut self.questions);
         }
     }
 
-    /// The same of the last one, which has just come.
+    /// [`Queue::bind`] for the last item, which has just arrived.
     pub fn bind_last(&mut self, lane: &mut Lane<T>, identities: &dyn Identities) {
         if let Some(last) = lane.0.back_mut() {
             last.bind(identities, &mut self.questions);
         }
     }
 
-    /// The same of the first one, which is to leave next.
+    /// [`Queue::bind`] for the first item, which is to leave next.
     pub fn bind_first(&mut self, lane: &mut Lane<T>, identities: &dyn Identities) {
         if let Some(first) = lane.0.front_mut() {
             first.bind(identities, &mut self.questions);
         }
     }
 
-    /// Notes what else is to be asked.
+    /// Adds a question for the observer.
     pub fn ask(&mut self, question: Option<Question>) {
         self.questions.extend(question);
     }
 
-    /// What was asked since the last time, for the observer.
+    /// Takes the questions since the last call, for the observer.
     pub fn take_questions(&mut self) -> Questions {
         std::mem::take(&mut self.questions)
     }

@@ -34,7 +34,7 @@ fn key(cgroup: u64, netns: u32, peer: &str) -> FlowKey {
     }
 }
 
-/// A node that knows nothing but an inventory.
+/// A node that knows only an inventory.
 fn node(inventory: &str) -> NodeDirectory {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), inventory).expect("written");
@@ -141,7 +141,7 @@ fn a_cgroup_that_nobody_has_asked_about_is_a_question_until_the_observer_has_loo
     node.owners.set(CONTAINER, Owner::Nobody(Instant::now()));
     let binding = bind(&node, CONTAINER, false);
     assert_eq!((binding.question, binding.owner), (None, Endpoint::Unknown));
-    // What nobody put anywhere is never looked at.
+    // The root cgroup is never inspected.
     for cgroup in [0, 1] {
         assert_eq!(bind(&node, cgroup, false).question, None);
     }
@@ -163,7 +163,7 @@ fn a_proxy_in_anothers_namespace_acts_for_whoever_was_seen_there() {
     let bind = |node: &NodeDirectory, cgroup| {
         Directory::new(node, Some(&shared), false).bind(&key(cgroup, 7, "192.0.2.1"), SPAN)
     };
-    // Both are the first in there, and the application's own socket says whose it is.
+    // Both are the first sockets in the namespace, and the application's own socket tells which pod it is.
     assert!(bind(&node, app).question.is_some());
     let binding = bind(&node, ztunnel);
     assert_eq!((binding.question.is_some(), binding.place), (true, None));

@@ -1,4 +1,4 @@
-//! How the cluster is reached: from within, by the service account of this pod, or by the file that KUBECONFIG names.
+//! How the API server is reached: from within the cluster, by this pod's service account, or by the file that KUBECONFIG names.
 
 use super::{
     source::{Place, Source},
@@ -12,9 +12,9 @@ use std::{path::Path, time::Duration};
 /// Where a pod finds its service account's token.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// How the cluster is reached.
+/// How the API server is reached.
 pub struct Access {
-    /// Address, certificates, credentials.
+    /// The API server's address, certificates and credentials.
     pub config: Config,
     /// The name of this node.
     pub node: String,
@@ -23,10 +23,10 @@ pub struct Access {
 }
 
 impl Access {
-    /// `None` when Kubernetes is off, or `auto` and there is none.
+    /// `None` when Kubernetes is off, or `auto` finds no cluster.
     ///
     /// # Errors
-    /// When it is wanted and is not there, or when its description is broken.
+    /// When Kubernetes is on and no cluster is found, or when its configuration is broken.
     pub fn find(config: &config::Config) -> anyhow::Result<Option<Self>> {
         let settings = &config.kubernetes;
         let inside = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && Path::new(TOKEN).exists();
@@ -55,7 +55,7 @@ impl Access {
                  KUBERNETES_SERVICE_HOST); --kubernetes=auto or off goes on without"
             );
         };
-        // Each failed attempt is to be seen, and is tried again by the lists themselves.
+        // Each failed attempt must be visible, and the reflectors retry by themselves.
         access.default_retry = false;
         access.connect_timeout = Some(Duration::from_secs(10));
         let node = match &settings.node {

@@ -1,4 +1,4 @@
-//! Waiting between attempts.
+//! Exponential backoff with jitter between attempts.
 
 use super::trouble::Trouble;
 use std::{
@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-/// The first wait.
+/// The wait after the first failed attempt.
 pub const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest.
+/// The upper bound of the backoff.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Waits between attempts: twice as long each time, and never as long as the others do, so that the agents of a cluster do
-/// not all come back at the same moment.
+/// Exponential backoff: the wait doubles with each attempt, and is randomized so that the agents of a cluster do not all retry at
+/// the same moment.
 #[derive(Default)]
 pub struct Backoff {
     /// Attempts that failed in a row.
@@ -26,11 +26,11 @@ impl Backoff {
         self.pause(trouble.retry_after.min(2 * LONGEST_WAIT)).await;
     }
 
-    /// Waits, and `shortest` besides.
+    /// Waits for the backoff, and for `shortest` in addition.
     pub async fn pause(&mut self, shortest: Duration) {
         let longest = FIRST_WAIT.saturating_mul(1 << self.failed.min(10)).min(LONGEST_WAIT);
         self.failed += 1;
-        // A fresh random number: the keys of each `RandomState` are.
+        // A fresh random number: `RandomState` has random keys.
         let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
         tokio::time::sleep(shortest + longest.mul_f64(0.5 + random / 2.0)).await;
     }

@@ -1,7 +1,7 @@
-//! What the cluster's objects say, kept for questions: who is this pod, who had this address.
+//! What the cluster's objects tell, indexed for lookup: pods by uid, identities by address.
 //!
-//! Pods of this node are kept in full, since their containers must be told apart. Of the others only the identity and the
-//! addresses are kept; identities and labels that many pods share are kept once.
+//! Pods of this node are kept in full, since their containers must be told apart. Of other pods only the identity and the addresses
+//! are kept; identities and labels that many pods share are stored once.
 
 mod services;
 
@@ -30,11 +30,11 @@ use std::{
     sync::Arc,
 };
 
-/// How long what is gone is remembered: an address's former holders, this node's former pods. Far longer than a flow waits
-/// for its identity.
+/// How long deleted objects are remembered: an address's former holders, this node's former pods. Far longer than a flow waits for
+/// its identity.
 pub const REMEMBERED: Millis = 300_000;
 
-/// Former ids of a pod's containers that are remembered: one that crashes for ever has a new one each time.
+/// Former container ids that are remembered per pod: a container in a crash loop gets a new one each time.
 const FORMER_CONTAINERS: usize = 100;
 
 /// A pod of this node.
@@ -42,21 +42,21 @@ const FORMER_CONTAINERS: usize = 100;
 pub struct LocalPod {
     /// The uid of its object.
     pub uid: u128,
-    /// What rules look at.
+    /// The facts that rules match on.
     pub facts: PodFacts,
     /// The workload that it belongs to.
     pub workload: Arc<Workload>,
-    /// The point that it is, when it is one as a whole.
+    /// The point that the whole pod is, if it is one.
     pub point: Option<Arc<Point>>,
-    /// Whether it uses the node's own network.
+    /// Whether it uses the host network.
     pub host_network: bool,
     /// The addresses that it has.
     pub addresses: Arc<[IpAddr]>,
-    /// Since when it has them.
+    /// When it got its addresses.
     pub begin: Millis,
     /// Names of its containers.
     pub containers: HashMap<ContainerId, String>,
-    /// When it was found to be gone.
+    /// When its deletion was noticed.
     pub gone: Option<Millis>,
 }
 
@@ -65,7 +65,7 @@ pub struct LocalPod {
 struct Record {
     source: Source,
     group: Arc<Group>,
-    /// The point that it is, with its instance.
+    /// The point that the pod is, with its instance.
     point: Option<Arc<Point>>,
     addresses: Box<[IpAddr]>,
 }
@@ -84,11 +84,11 @@ impl Record {
 pub struct Setup {
     /// The rules that points are recognised by.
     pub rules: Rules,
-    /// What the meshes are called.
+    /// Settings of the meshes in this cluster.
     pub meshes: Meshes,
-    /// Pods at most, and objects of each other kind.
+    /// The upper bound for pods, and for objects of each other kind.
     pub pods: usize,
-    /// Answers about a time are given so long after it.
+    /// Answers about a time are final once this much time has passed.
     pub settle: Millis,
 }
 
@@ -98,7 +98,7 @@ pub struct Directory {
     setup: Setup,
     generation: u64,
     records: HashMap<u128, Record>,
-    /// How many of them are of this node.
+    /// How many of the pods run on this node.
     node_pods: usize,
     local: HashMap<PodUid, Arc<LocalPod>>,
     addresses: History<IpAddr, Identity>,
@@ -113,32 +113,32 @@ pub struct Directory {
     rejected: u64,
     late: u64,
     trust_domain_is_given: bool,
-    /// The config map said something new, so all principals must be made again.
+    /// The config map has changed, so all principals must be derived again.
     relist_pods: bool,
     statuses: Vec<SourceStatus>,
 }
 
-/// How full it is.
+/// How full the directory is.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Sizes {
-    /// Pods that are known.
+    /// Number of known pods.
     pub pods: usize,
-    /// Pods there may be.
+    /// Upper bound for known pods.
     pub pods_limit: usize,
-    /// Pods of this node, in full.
+    /// Pods of this node, which are kept in full.
     pub local_pods: usize,
-    /// Addresses with a holder, now or lately.
+    /// Addresses with a holder, current or recent.
     pub addresses: usize,
-    /// Workloads that are known.
+    /// Number of known workloads.
     pub workloads: usize,
-    /// Pods and other objects that found no place.
+    /// Pods and other objects that were rejected because the limit was reached.
     pub turned_away: u64,
-    /// Addresses whose reassignment was told too late.
+    /// Addresses whose reassignment was reported too late.
     pub late: u64,
 }
 
 impl Directory {
-    /// A directory of nothing yet.
+    /// A directory without objects; `statuses` are the initial states of its lists.
     pub fn new(setup: Setup, statuses: Vec<SourceStatus>) -> Self {
         Self {
             trust_domain_is_given: setup.meshes.trust_domain.is_some(),
@@ -162,22 +162,22 @@ impl Directory {
         }
     }
 
-    /// Changes whenever an answer may be another one.
+    /// Changes whenever an answer may have changed.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// How its sources fare.
+    /// The state of each list.
     pub fn statuses(&self) -> &[SourceStatus] {
         &self.statuses
     }
 
-    /// How one of them does.
+    /// The state of one list.
     pub fn status_mut(&mut self, source: Source) -> Option<&mut SourceStatus> {
         self.statuses.iter_mut().find(|status| status.source == source)
     }
 
-    /// How full it is.
+    /// How full the directory is.
     pub fn sizes(&self) -> Sizes {
         Sizes {
             pods: self.records.len(),
@@ -190,7 +190,7 @@ impl Directory {
         }
     }
 
-    /// Whether pods must be listed again; asked once.
+    /// Whether pods must be listed again; resets the flag.
     pub fn take_relist_pods(&mut self) -> bool {
         std::mem::take(&mut self.relist_pods)
     }
@@ -200,7 +200,7 @@ impl Directory {
         self.local.get(&uid)
     }
 
-    /// The point that a container is, by what is known of its pod and by its processes.
+    /// The point that a container is, according to its pod and its processes.
     pub fn recognise(&self, pod: &LocalPod, container: &str, processes: &[crate::points::Process]) -> Option<Point> {
         self.setup.rules.container(&pod.facts, container, processes)
     }
@@ -224,16 +224,16 @@ impl Directory {
         self.node_addresses.contains(&address)
     }
 
-    /// Takes in a pod as it is now. Returns its key.
+    /// Adds or updates a pod. Returns its key.
     pub fn apply_pod(&mut self, source: Source, pod: &Pod, now: Millis) -> u128 {
         let key = key_of(&pod.metadata);
         let known = self.records.get(&key);
-        // Two lists have the pods of this node and all others. A pod that gets its node moves from one to the other, and the
-        // older update may come later.
+        // Two lists have the pods of this node and all others. A pod that is scheduled moves from one to the other, and the older
+        // update may arrive later.
         if source == Source::ClusterPods && known.is_some_and(|known| known.source == Source::NodePods) {
             return key;
         }
-        // Those of this node are few, and matter most.
+        // Pods of this node are few, and matter most.
         let known = known.is_some() || source == Source::NodePods;
         if self.is_full(self.records.len(), known) {
             return key;
@@ -273,7 +273,7 @@ impl Directory {
         key
     }
 
-    /// What rules look at, and the workload that a pod belongs to.
+    /// The facts that rules match on, and the workload that a pod belongs to.
     fn facts_and_workload(&mut self, pod: &Pod) -> (PodFacts, Arc<Workload>) {
         let (facts, kind) = facts_of(pod);
         let namespace = self.namespace(&facts.namespace);
@@ -291,8 +291,7 @@ impl Directory {
         (facts, workload)
     }
 
-    /// Puts a pod in the place of what was known of it: addresses that it has no more had been its until `end`, and those that it
-    /// has are its since `begin`.
+    /// Replaces the record of a pod: addresses it has lost were held until `end`, addresses it has now are held since `begin`.
     fn replace(&mut self, key: u128, record: Record, end: End, begin: Millis, now: Millis) {
         let (identity, addresses) = (record.identity(), record.addresses.clone());
         self.node_pods += usize::from(record.source == Source::NodePods);
@@ -311,12 +310,13 @@ impl Directory {
         }
     }
 
-    /// Keeps a pod of this node, with what is to be remembered of how it was before. The cgroup of a static pod has a uid of its own.
+    /// Keeps a pod of this node in full, with what must be remembered of its former state. The cgroup of a static pod has a uid of
+    /// its own.
     fn keep_in_full(&mut self, mut local: LocalPod, static_uid: Option<PodUid>) {
         let uid = PodUid(local.uid);
         let most = local.containers.len() + FORMER_CONTAINERS;
         if let Some(before) = self.local.get(&uid) {
-            // A container's former ids drop out of the status while its last connections are still to be read.
+            // A container's former ids are dropped from the status while its last connections are still to be read.
             for (id, name) in &before.containers {
                 if local.containers.len() >= most {
                     break;
@@ -332,7 +332,7 @@ impl Directory {
         self.local.insert(uid, local);
     }
 
-    /// Takes a pod out: `pod` is its object as it was last, when the API server said so.
+    /// Deletes a pod: `pod` is its last state, when the API server sent it.
     pub fn delete_pod(&mut self, source: Source, key: u128, pod: Option<&Pod>, now: Millis) {
         if self.records.get(&key).is_none_or(|record| record.source != source) {
             return;
@@ -346,21 +346,21 @@ impl Directory {
             }
             self.services.drop_group(&record.group);
         }
-        // Its last connections may be read only now.
+        // Its last connections may be read only later.
         for local in self.local.values_mut().filter(|local| local.uid == key) {
             Arc::make_mut(local).gone = Some(now);
         }
         self.generation += 1;
     }
 
-    /// Whether an object that is new finds no place any more. Each kind has as many as there are for pods.
+    /// Whether a new object must be rejected. Each kind may have as many objects as there may be pods.
     fn is_full(&mut self, objects: usize, known: bool) -> bool {
         let full = !known && objects >= self.setup.pods;
         self.rejected += u64::from(full);
         full
     }
 
-    /// Takes in a namespace.
+    /// Adds or updates a namespace.
     pub fn apply_namespace(&mut self, namespace: Namespace) -> u128 {
         let key = key_of(&namespace.metadata);
         if self.is_full(self.namespaces.len(), self.namespaces.contains_key(&key)) {
@@ -375,7 +375,7 @@ impl Directory {
         self.namespaces.get(self.namespace_keys.get(name)?)
     }
 
-    /// Takes in a service.
+    /// Adds or updates a service.
     pub fn apply_service(&mut self, service: &Service) -> u128 {
         let key = key_of(&service.metadata);
         if self.is_full(self.services.len(), self.services.contains(key)) {
@@ -387,19 +387,19 @@ impl Directory {
         key
     }
 
-    /// Takes a service out.
+    /// Deletes the service with this key.
     pub fn delete_service(&mut self, key: u128) {
         self.generation += u64::from(self.services.delete(key));
     }
 
-    /// The waypoints through one of which a pod is to be reached: those that the pod and its services name; when these say nothing,
+    /// The waypoints, one of which connections to a pod should pass: those that the pod and its services name; if these name none,
     /// that of the namespace.
     pub fn waypoints_of(&self, pod: &LocalPod) -> Vec<String> {
         self.services
             .waypoints_of(&pod.facts, self.namespace(&pod.facts.namespace))
     }
 
-    /// Takes in a node.
+    /// Adds or updates a node.
     pub fn apply_node(&mut self, node: &Node) -> u128 {
         let key = key_of(&node.metadata);
         if self.is_full(self.nodes.len(), self.nodes.contains_key(&key)) {
@@ -411,7 +411,7 @@ impl Directory {
             .iter()
             .filter_map(|address| address.address.parse().ok())
             .collect();
-        // Kubelets report often, and mostly the same.
+        // Kubelets update their nodes often, mostly without a change.
         if self.nodes.get(&key) != Some(&addresses) {
             self.nodes.insert(key, addresses);
             self.count_node_addresses();
@@ -424,14 +424,14 @@ impl Directory {
         self.generation += 1;
     }
 
-    /// Takes in the mesh's config map.
+    /// Reads the mesh's config map.
     ///
     /// # Errors
-    /// When it says nothing that can be understood.
+    /// When it is not valid.
     pub fn apply_config_map(&mut self, map: &ConfigMap) -> Result<u128, String> {
         if let Some(mesh) = map.data.get("mesh") {
             let domain = trust_domain_of_mesh_config(mesh)?;
-            // What the user says comes first.
+            // The user's setting takes precedence.
             if domain.is_some() && domain != self.setup.meshes.trust_domain && !self.trust_domain_is_given {
                 tracing::info!(trust_domain = domain, "the mesh's config map names the trust domain");
                 self.setup.meshes.trust_domain = domain;
@@ -441,7 +441,7 @@ impl Directory {
         Ok(key_of(&map.metadata))
     }
 
-    /// Takes an object out, of whatever kind.
+    /// Deletes an object of any kind.
     pub fn delete(&mut self, source: Source, key: u128, now: Millis) {
         match source {
             Source::NodePods | Source::ClusterPods => self.delete_pod(source, key, None, now),
@@ -458,12 +458,12 @@ impl Directory {
                     self.count_node_addresses();
                 }
             }
-            // What it said stays true until another one says otherwise.
+            // Its settings stay in use until another config map replaces them.
             Source::MeshConfig => {}
         }
     }
 
-    /// After a complete list: takes out what was not in it.
+    /// After a complete list: deletes what was not in it.
     pub fn retain(&mut self, source: Source, listed: &HashSet<u128>, now: Millis) {
         let known: Vec<u128> = match source {
             Source::NodePods | Source::ClusterPods => self
@@ -483,7 +483,7 @@ impl Directory {
         self.shrink();
     }
 
-    /// Objects of a source.
+    /// Number of objects of a source.
     pub fn count(&self, source: Source) -> usize {
         match source {
             Source::NodePods => self.node_pods,
@@ -495,7 +495,7 @@ impl Directory {
         }
     }
 
-    /// Forgets what is long gone, and what nobody refers to any more.
+    /// Forgets what was deleted long ago, and what is no longer referenced.
     pub fn tidy(&mut self, now: Millis) {
         let before = now - REMEMBERED;
         self.addresses.forget(before);

@@ -19,7 +19,7 @@ pub fn principal(pod: &Pod, namespace: Option<&Meta>, meshes: &Meshes) -> Option
     })
 }
 
-/// The trust domain of a pod: the one that was given, that of its proxy, or Istio's own.
+/// The trust domain of a pod: the configured one, that of its proxy, or Istio's default.
 fn trust_domain<'a>(meshes: &'a Meshes, pod: &'a Pod) -> &'a str {
     let injected = || {
         let proxies = ["istio-proxy", "agentgateway"].into_iter();
@@ -33,7 +33,7 @@ fn trust_domain<'a>(meshes: &'a Meshes, pod: &'a Pod) -> &'a str {
         .unwrap_or(DEFAULT_TRUST_DOMAIN)
 }
 
-/// By sidecar, as one of Istio's own proxies, or because a ztunnel captures it.
+/// Whether the pod is in the mesh: it has a sidecar, is one of Istio's own proxies, or is captured by a ztunnel.
 fn is_in_mesh(pod: &Pod, namespace: Option<&Meta>) -> bool {
     let meta = &pod.metadata;
     let class = meta.label("gateway.networking.k8s.io/gateway-class-name");
@@ -41,7 +41,7 @@ fn is_in_mesh(pod: &Pod, namespace: Option<&Meta>) -> bool {
         || class.is_some_and(|class| class.starts_with("istio"))
         || meta.annotation("sidecar.istio.io/status").is_some()
         || meta.annotation("ambient.istio.io/redirection") == Some("enabled")
-        // Not captured yet, or by a ztunnel that leaves no mark.
+        // Not captured yet, or captured by a ztunnel that leaves no annotation.
         || {
             const MODE: &str = "istio.io/dataplane-mode";
             let mode = meta.label(MODE).or_else(|| namespace?.label(MODE));
@@ -52,7 +52,7 @@ fn is_in_mesh(pod: &Pod, namespace: Option<&Meta>) -> bool {
 /// The trust domain in Istio's mesh configuration, the value `mesh` of its config map (YAML).
 ///
 /// # Errors
-/// A sentence.
+/// The value is not valid YAML, as a message.
 pub fn trust_domain_of_mesh_config(mesh: &str) -> Result<Option<String>, String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -66,24 +66,24 @@ pub fn trust_domain_of_mesh_config(mesh: &str) -> Result<Option<String>, String>
     Ok(config.trust_domain.filter(|domain| !domain.is_empty()))
 }
 
-/// What an object says of the waypoint that stands before it.
+/// The waypoint that an object's labels name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaypointChoice {
-    /// It says nothing.
+    /// The object has no such label.
     Silent,
-    /// That there is to be none.
+    /// The object asks for no waypoint.
     None,
-    /// Its name, with its namespace.
+    /// The waypoint, as `<namespace>/<name>`.
     Waypoint(String),
 }
 
 impl WaypointChoice {
-    /// What an object says.
+    /// Reads the labels of an object.
     pub fn of(meta: &Meta) -> Self {
         Self::in_labels(&meta.namespace, |name| meta.label(name))
     }
 
-    /// What labels of an object in a namespace say.
+    /// Reads the labels of an object in a namespace.
     pub fn in_labels<'a>(namespace: &str, label: impl Fn(&str) -> Option<&'a str>) -> Self {
         match label("istio.io/use-waypoint") {
             None => Self::Silent,

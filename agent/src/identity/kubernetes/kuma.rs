@@ -8,7 +8,7 @@ use super::{
 };
 use crate::identity::spiffe;
 
-/// The container of its sidecar.
+/// The name of Kuma's sidecar container.
 const SIDECAR: &str = "kuma-sidecar";
 
 /// The principal of a pod; `None` when it is not in Kuma's mesh. `service` gives the name and port of a service in front of the pod.

@@ -7,7 +7,7 @@ use super::{
     objects::Pod,
 };
 
-/// The container of its sidecar.
+/// The name of Linkerd's sidecar container.
 const SIDECAR: &str = "linkerd-proxy";
 
 /// The principal of a pod; `None` when it is not in Linkerd's mesh.
@@ -18,7 +18,7 @@ pub fn principal(pod: &Pod, meshes: &Meshes) -> Option<String> {
     let (namespace, account) = (&pod.metadata.namespace, pod.spec.service_account());
     const MIDDLE: &str = ".serviceaccount.identity.";
     let own = pod.spec.variable(SIDECAR, "LINKERD2_PROXY_IDENTITY_LOCAL_NAME");
-    // The first half is for the kubelet to fill in, the second is not.
+    // The first part is filled in by the kubelet, the second is not.
     let plane = own
         .and_then(|name| name.split_once(MIDDLE))
         .map(|(_, plane)| plane.to_owned())

@@ -1,13 +1,13 @@
-//! What the meshes of a cluster are called.
+//! Settings of the meshes in a cluster.
 
-/// What the meshes of this cluster are called.
+/// Settings of the meshes in this cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meshes {
-    /// The trust domain that the user gave, or that the mesh's own config map has.
+    /// The trust domain that the user configured, or that the mesh's config map has.
     pub trust_domain: Option<String>,
     /// Kuma's zone: with it, Kuma's identities are those of MeshIdentity.
     pub kuma_zone: Option<String>,
 }
 
-/// The trust domain of meshes that nobody gave another one.
+/// The trust domain of meshes for which no other one is configured.
 pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";

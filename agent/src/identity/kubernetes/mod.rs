@@ -1,7 +1,8 @@
-//! Kubernetes: who the pods, services and nodes of the cluster are.
+//! Kubernetes: the identities of the cluster's pods, services and nodes.
 //!
-//! `access` finds the cluster, `source` names the lists, `reflector` keeps each up to date, `objects` and `pod` read what comes,
-//! `workload` and `principal` say whose a pod is, `directory` keeps it, `shared` holds it for lists and tick, `trouble` says what goes wrong.
+//! `access` finds the cluster, `source` names the lists, `reflector` keeps each list up to date, `objects` and `pod` parse the
+//! objects, `workload` and `principal` derive a pod's identity, `directory` stores it, `shared` makes it available to the
+//! reflectors and the tick, `trouble` describes errors.
 
 mod access;
 mod backoff;
@@ -37,17 +38,17 @@ use reflector::Reflector;
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 
-/// The pods are read without the other lists when these take longer.
+/// After this time pods are read without waiting for the other lists.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often what is long gone is forgotten.
+/// How often objects that were deleted long ago are forgotten.
 const TIDY: Duration = Duration::from_secs(30);
 
-/// The connection to the cluster. Dropping it ends it.
+/// The connection to the cluster. Dropping it closes it.
 pub struct Kubernetes {
     /// What is known of the cluster.
     pub shared: Arc<Shared>,
-    /// How it was set up.
+    /// Whether the whole cluster is read, or this node only.
     pub scope: Scope,
     /// The node that this agent is on.
     pub node: String,
@@ -55,10 +56,10 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// Begins to read the cluster's objects, if there is a cluster and it is wanted.
+    /// Starts reading the cluster's objects, if there is a cluster and Kubernetes is not off.
     ///
     /// # Errors
-    /// When it is wanted (`--kubernetes=on`) and there is no way to reach it, or when its configuration is broken. An API
+    /// When Kubernetes is on (`--kubernetes=on`) and the cluster cannot be found, or when its configuration is broken. An API
     /// server that does not answer is no error: it may come back.
     pub fn start(config: &config::Config, setup: Setup) -> anyhow::Result<Option<Self>> {
         let Some(access) = Access::find(config)? else {
@@ -112,7 +113,7 @@ impl Kubernetes {
 impl Drop for Kubernetes {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Not waiting for requests that are under way.
+            // Without waiting for requests in progress.
             runtime.shutdown_background();
         }
     }

@@ -1,15 +1,15 @@
-//! Kubernetes objects, as far as attribution looks at them.
+//! Kubernetes objects, reduced to the fields that attribution uses.
 //!
-//! Everything is optional: an object that lacks what it should have is still an object. What has the wrong type makes the
-//! object unreadable; it is then counted and left out, and the others are read.
+//! Every field is optional: an object without a required field is still accepted. A field of the wrong type makes the object
+//! unreadable; the object is then counted and skipped, and the others are read.
 
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 
-/// Names and values.
+/// Labels, annotations, or the data of a config map.
 pub type Map = BTreeMap<String, String>;
 
-/// `null` is as good as absent.
+/// Treats `null` as absent.
 fn nullable<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
@@ -28,234 +28,234 @@ macro_rules! objects {
 }
 
 objects! {
-    /// `metadata`.
+    /// `metadata` of an object.
     Meta {
-        /// Its name.
+        /// Unique within its namespace and kind.
         name: String,
-        /// Its namespace; empty for what has none.
+        /// The object's namespace; empty for cluster-scoped objects.
         namespace: String,
-        /// Its uid.
+        /// Set by the API server; never reused.
         uid: String,
-        /// Labels.
+        /// Identifying attributes, which selectors match.
         labels: Map,
-        /// Annotations.
+        /// Other attributes, which selectors do not match.
         annotations: Map,
-        /// Who made it.
+        /// The objects that created or manage this one.
         owner_references: Vec<Owner>,
-        /// When it was made.
+        /// When the object was created (RFC 3339).
         creation_timestamp: Option<String>,
     }
-    /// As little of an object as it takes to say which one it is.
+    /// Just the fields that identify an object.
     Reference {
-        /// Metadata.
+        /// Its metadata, reduced likewise.
         metadata: ReferenceMeta,
     }
-    /// `metadata`, without what is often wrong.
+    /// `metadata`, without the fields that are often malformed.
     ReferenceMeta {
-        /// Its name.
+        /// Unique within its namespace and kind.
         name: String,
-        /// Its namespace; empty for what has none.
+        /// The object's namespace; empty for cluster-scoped objects.
         namespace: String,
-        /// Its uid.
+        /// Set by the API server; never reused.
         uid: String,
-        /// Its version.
+        /// The version from which a watch can continue.
         resource_version: String,
     }
-    /// `metadata.ownerReferences`.
+    /// An entry of `metadata.ownerReferences`.
     Owner {
-        /// `apps/v1`.
+        /// The owner's API group and version, such as `apps/v1`.
         api_version: String,
-        /// `ReplicaSet`.
+        /// The owner's kind, such as `ReplicaSet`.
         kind: String,
-        /// Its name.
+        /// The owner's name, in the same namespace.
         name: String,
-        /// Whether it is the one that manages the object.
+        /// Whether this owner is the managing controller.
         controller: bool,
     }
-    /// A pod.
+    /// A pod, with the fields that attribution uses.
     Pod {
-        /// Metadata.
+        /// The pod's metadata.
         metadata: Meta,
-        /// What it should be.
+        /// The desired state, as set by its author.
         spec: PodSpec,
-        /// What it is.
+        /// The state that its controllers observed.
         status: PodStatus,
     }
     /// `spec` of a pod.
     PodSpec {
-        /// Its node; empty until it has one.
+        /// The node it is scheduled to; empty until then.
         node_name: String,
-        /// Its service account.
+        /// The service account it runs as; empty stands for `default`.
         service_account_name: String,
-        /// Whether it uses the node's own network.
+        /// Whether it uses the host network.
         host_network: bool,
-        /// Containers.
+        /// The containers that start after the init containers.
         containers: Vec<ContainerSpec>,
-        /// Those that start before them; native sidecars are among them.
+        /// Containers that start before the regular ones, native sidecars included.
         init_containers: Vec<ContainerSpec>,
     }
-    /// A container that should be.
+    /// A container in the `spec` of a pod.
     ContainerSpec {
-        /// Its name.
+        /// Unique within the pod.
         name: String,
-        /// What it runs, when that is not left to the image.
+        /// The entry point, when it overrides that of the image.
         command: Vec<String>,
-        /// Arguments.
+        /// The arguments of the entry point.
         args: Vec<String>,
-        /// Its environment.
+        /// Environment variables that the object sets.
         env: Vec<Variable>,
     }
-    /// An environment variable.
+    /// An environment variable of a container.
     Variable {
-        /// Its name.
+        /// The name, unique within the container.
         name: String,
-        /// Its value; empty when it comes from elsewhere.
+        /// The variable's value; empty when it is taken from another source.
         value: String,
     }
     /// `status` of a pod.
     PodStatus {
         /// `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
         phase: String,
-        /// Its first address.
+        /// The primary IP address.
         #[serde(rename = "podIP")]
         pod_ip: String,
-        /// All its addresses.
+        /// All IP addresses, the primary one included.
         #[serde(rename = "podIPs")]
         pod_ips: Vec<PodIp>,
-        /// When the kubelet took it.
+        /// When the kubelet accepted the pod (RFC 3339).
         start_time: Option<String>,
-        /// Conditions.
+        /// Conditions such as `Ready`, with their times.
         conditions: Vec<Condition>,
-        /// Containers.
+        /// The status of each regular container.
         container_statuses: Vec<ContainerStatus>,
-        /// Init containers.
+        /// The status of each init container.
         init_container_statuses: Vec<ContainerStatus>,
-        /// Containers for debugging.
+        /// The status of each ephemeral (debug) container.
         ephemeral_container_statuses: Vec<ContainerStatus>,
     }
-    /// An address of a pod.
+    /// An IP address of a pod or a load balancer.
     PodIp {
-        /// The address.
+        /// The IP address as text.
         ip: String,
     }
     /// A condition of a pod.
     Condition {
-        /// Which.
+        /// The type of the condition, such as `Ready`.
         #[serde(rename = "type")]
         kind: String,
         /// `True`, `False` or `Unknown`.
         status: String,
-        /// Since when.
+        /// When `status` last changed (RFC 3339).
         last_transition_time: Option<String>,
     }
-    /// A container that is.
+    /// A container in the `status` of a pod.
     ContainerStatus {
-        /// Its name.
+        /// Unique within the pod.
         name: String,
-        /// Its id, with the runtime before it.
+        /// The container id, as `<runtime>://<id>`.
         #[serde(rename = "containerID")]
         container_id: String,
-        /// What it does now.
+        /// The container's current state.
         state: ContainerState,
-        /// What it did before it was started again.
+        /// The state before the last restart.
         last_state: ContainerState,
     }
     /// `state` of a container.
     ContainerState {
-        /// It has ended.
+        /// Present when the container has terminated.
         terminated: Option<Terminated>,
     }
-    /// A container that has ended.
+    /// The end of a container.
     Terminated {
-        /// When.
+        /// When it terminated (RFC 3339).
         finished_at: Option<String>,
-        /// Its id, with the runtime before it.
+        /// The container id, as `<runtime>://<id>`.
         #[serde(rename = "containerID")]
         container_id: String,
     }
-    /// A service.
+    /// A service, with the fields that attribution uses.
     Service {
-        /// Metadata.
+        /// The service's metadata.
         metadata: Meta,
-        /// What it should be.
+        /// The desired state, as set by its author.
         spec: ServiceSpec,
-        /// What it is.
+        /// The state that its controllers observed.
         status: ServiceStatus,
     }
     /// `spec` of a service.
     ServiceSpec {
-        /// Labels of the pods behind it; none when somebody else says who they are.
+        /// Labels of the pods behind it; empty when its endpoints are managed otherwise.
         selector: Map,
-        /// Its address.
+        /// The primary cluster IP; `"None"` for a headless service.
         #[serde(rename = "clusterIP")]
         cluster_ip: String,
-        /// Its addresses.
+        /// All cluster IPs, the primary one included.
         #[serde(rename = "clusterIPs")]
         cluster_ips: Vec<String>,
-        /// Addresses from outside that lead to it.
+        /// Further external IP addresses at which it is reached.
         #[serde(rename = "externalIPs")]
         external_ips: Vec<String>,
-        /// Ports.
+        /// The ports that it exposes.
         ports: Vec<ServicePort>,
     }
     /// A port of a service.
     ServicePort {
-        /// Its number.
+        /// The port number of the service.
         port: u16,
     }
     /// `status` of a service.
     ServiceStatus {
-        /// Its load balancer.
+        /// The state of its load balancer.
         load_balancer: LoadBalancer,
     }
-    /// A load balancer.
+    /// `status.loadBalancer` of a service.
     LoadBalancer {
-        /// Where it is reached.
+        /// The addresses at which the load balancer is reached.
         ingress: Vec<PodIp>,
     }
-    /// A node.
+    /// A node, with the fields that attribution uses.
     Node {
-        /// Metadata.
+        /// The node's metadata.
         metadata: Meta,
-        /// What it is.
+        /// The state that its controllers observed.
         status: NodeStatus,
     }
     /// `status` of a node.
     NodeStatus {
-        /// Its addresses and names.
+        /// Its IP addresses and host names.
         addresses: Vec<NodeAddress>,
     }
     /// An address of a node.
     NodeAddress {
-        /// The address, or a name.
+        /// The IP address, or the host name.
         address: String,
     }
-    /// A namespace; only its labels and annotations are of interest.
+    /// A namespace, of which only labels and annotations are used.
     Namespace {
-        /// Metadata.
+        /// The namespace's metadata.
         metadata: Meta,
     }
-    /// A config map.
+    /// A config map, such as the mesh's configuration.
     ConfigMap {
-        /// Metadata.
+        /// Name, uid, labels and annotations of the config map.
         metadata: Meta,
-        /// What is in it.
+        /// The contents, by key.
         data: Map,
     }
 }
 
 impl Meta {
-    /// A label.
+    /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels.get(name).map(String::as_str)
     }
 
-    /// An annotation.
+    /// The value of an annotation.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         self.annotations.get(name).map(String::as_str)
     }
 
-    /// The one owner that manages the object.
+    /// The owner that is the managing controller.
     pub fn controller(&self) -> Option<&Owner> {
         self.owner_references.iter().find(|owner| owner.controller)
     }
@@ -272,7 +272,7 @@ impl PodSpec {
         self.all_containers().any(|spec| spec.name == container)
     }
 
-    /// The value of an environment variable of a container, when it is given in the object.
+    /// The value of an environment variable of a container, when the object sets it directly.
     pub fn variable(&self, container: &str, name: &str) -> Option<&str> {
         self.all_containers()
             .find(|spec| spec.name == container)?
@@ -289,7 +289,7 @@ impl PodSpec {
 }
 
 impl ContainerSpec {
-    /// The value of an environment variable that is given in the object.
+    /// The value of an environment variable, when the object sets it directly.
     pub fn variable(&self, name: &str) -> Option<&str> {
         let found = self.env.iter().find(|variable| variable.name == name)?;
         (!found.value.is_empty()).then_some(found.value.as_str())

@@ -1,4 +1,4 @@
-//! What a pod's object says about time, addresses and containers.
+//! What a pod's object tells about times, addresses and containers.
 
 use super::{
     objects::{Meta, Pod, Reference},
@@ -17,15 +17,15 @@ use std::{
     net::IpAddr,
 };
 
-/// Addresses of a pod that are looked at: one for each family, and some for networks beside.
+/// Addresses that are read per pod: one for each family, and some for additional networks.
 const MOST_ADDRESSES: usize = 8;
 
-/// What an object is known by: its uid, or when that is none of Kubernetes' own, a hash of it; without one, of its name.
+/// The key of an object: its uid, or, when that is not a UUID, a hash of it; without a uid, a hash of its name.
 pub fn key_of(meta: &Meta) -> u128 {
     key(&meta.uid, &meta.namespace, &meta.name)
 }
 
-/// The same of an object that cannot be read in full.
+/// [`key_of`] for an object that cannot be parsed in full.
 pub fn key_of_reference(object: &Reference) -> u128 {
     key(&object.metadata.uid, &object.metadata.namespace, &object.metadata.name)
 }
@@ -46,25 +46,25 @@ fn key(uid: &str, namespace: &str, name: &str) -> u128 {
     half(0) << 64 | half(1)
 }
 
-/// The uid in the cgroup of a static pod: the kubelet's own, as that of the object is the API server's.
+/// The uid in the cgroup of a static pod: it is the kubelet's, while the uid of the object is the API server's.
 pub fn static_uid(meta: &Meta) -> Option<PodUid> {
     meta.annotation("kubernetes.io/config.mirror")
         .or_else(|| meta.annotation("kubernetes.io/config.hash"))
         .and_then(PodUid::parse)
 }
 
-/// A time in an object.
+/// Parses a time of an object.
 pub fn time(text: &str) -> Option<Millis> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 
-/// Whether the pod has ended; its object may still name the address it had.
+/// Whether the pod has ended; its object may still list its former address.
 pub fn is_finished(pod: &Pod) -> bool {
     matches!(pod.status.phase.as_str(), "Succeeded" | "Failed")
 }
 
-/// When the pod got its addresses, as far as its object tells, and never after `now`: since Kubernetes 1.29 a condition says
-/// when its network was ready; before, only when the kubelet took it.
+/// When the pod got its addresses, as far as its object tells, and never after `now`: since Kubernetes 1.29 a condition has the
+/// time at which its network was ready; before, only the time at which the kubelet accepted it is known.
 pub fn begin_of(pod: &Pod, now: Millis) -> Millis {
     let ready = pod
         .status
@@ -78,7 +78,7 @@ pub fn begin_of(pod: &Pod, now: Millis) -> Millis {
     begin.and_then(time).unwrap_or(now).min(now)
 }
 
-/// When the pod let go of its addresses, given that it has: when its last container ended, if that is known of all.
+/// When an ended pod released its addresses: when its last container ended, if that is known of all.
 pub fn end_of(pod: &Pod, now: Millis) -> End {
     let mut last = None;
     let containers = &pod.status.container_statuses;
@@ -95,7 +95,7 @@ pub fn end_of(pod: &Pod, now: Millis) -> End {
     }
 }
 
-/// Its addresses, those on the node's own network excepted: these are the node's.
+/// Its addresses, unless it uses the host network: then they are the node's.
 pub fn addresses_of(pod: &Pod) -> Vec<IpAddr> {
     if pod.spec.host_network {
         return Vec::new();
@@ -113,7 +113,7 @@ pub fn addresses_of(pod: &Pod) -> Vec<IpAddr> {
     addresses
 }
 
-/// Names of its containers by their ids; those that were started again by their former ids, too.
+/// Names of its containers by id, including the former ids of restarted containers.
 pub fn containers_of(pod: &Pod) -> HashMap<ContainerId, String> {
     let mut containers = HashMap::new();
     for status in pod.status.all_containers() {
@@ -131,7 +131,7 @@ pub fn containers_of(pod: &Pod) -> HashMap<ContainerId, String> {
     containers
 }
 
-/// The pod as rules look at it, and the kind of its workload.
+/// The facts that rules match on, and the kind of its workload.
 pub fn facts_of(pod: &Pod) -> (PodFacts, std::borrow::Cow<'static, str>) {
     let (kind, workload) = workload_of(pod);
     let containers = pod.spec.all_containers().map(|container| {
@@ -182,7 +182,7 @@ mod tests {
         let ended = read(Manifest(manifests::pod("deployment")).finished("2026-11-22T10:00:10Z"));
         assert!(is_finished(&ended));
         assert_eq!(end_of(&ended, now), End::At(now - 20_000));
-        // A clock that is ahead.
+        // A clock that is ahead of this node's.
         assert_eq!(end_of(&ended, now - 60_000), End::By(now - 60_000));
         assert_eq!(begin_of(&ended, 5), 5);
     }

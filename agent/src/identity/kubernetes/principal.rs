@@ -1,4 +1,4 @@
-//! A pod's identity in its mesh's own form: each mesh is asked in turn.
+//! A pod's identity in the form of its mesh: each mesh is tried in turn.
 
 use super::{
     istio, kuma, linkerd,
@@ -6,8 +6,8 @@ use super::{
     objects::{Meta, Pod},
 };
 
-/// The principal of a pod; empty when it is in no mesh, or in one whose form of identity cannot be told from here. `service`
-/// gives the name and port of a service in front of the pod.
+/// The principal of a pod; empty when it is in no mesh, or when its identity cannot be derived from the object. `service` gives the
+/// name and port of a service in front of the pod.
 pub fn principal_of(
     pod: &Pod,
     namespace: Option<&Meta>,

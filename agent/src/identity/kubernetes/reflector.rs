@@ -1,5 +1,5 @@
-//! Keeps one list up to date: lists it page by page, then watches it; after an interruption it goes on where it was, and
-//! lists again only when the API server has forgotten that place.
+//! Keeps one list up to date: lists it page by page, then watches it; after an interruption it resumes at the last resource
+//! version, and lists again only when the API server no longer has that version.
 
 use super::{
     backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT},
@@ -31,34 +31,34 @@ use std::{
 };
 use tokio::{sync::watch, time::timeout};
 
-/// Objects in a page.
+/// Objects requested per page.
 const PAGE: u32 = 500;
 
-/// A page that takes longer is given up.
+/// A request for a page is aborted after this time.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The API server ends a watch after so many seconds; the next one goes on where it was.
+/// The API server ends a watch after so many seconds; the next watch resumes from there.
 const WATCH_SECONDS: u32 = 290;
 
-/// A watch that says nothing for so long is given up: bookmarks come about once a minute.
+/// A watch without any event is aborted after this time: bookmarks come about once a minute.
 const SILENCE: Duration = Duration::from_secs(150);
 
-/// A watch that was not broken off for so long works.
+/// A watch that lasts for this time counts as working.
 const BROKEN_BY: Duration = Duration::from_secs(5);
 
-/// An event is never larger: etcd does not take objects of more than a few megabytes.
+/// Upper bound for the bytes of an event: etcd does not store objects of more than a few megabytes.
 const LONGEST_EVENT: usize = 16 << 20;
 
-/// After so many failed attempts to go on with a watch, everything is listed again.
+/// After so many failed attempts to resume a watch, everything is listed again.
 const ATTEMPTS: u32 = 5;
 
-/// One list that is kept up to date.
+/// Keeps one list up to date.
 pub struct Reflector {
-    /// The connection to the API server.
+    /// The client of the API server.
     pub client: Client,
-    /// The list that it keeps, and where it is to be had.
+    /// The list, and its path.
     pub place: Place,
-    /// Where to put the objects.
+    /// Where the objects are stored.
     pub shared: Arc<Shared>,
     /// Changes when everything must be listed again.
     pub relist: Option<watch::Receiver<u64>>,
@@ -90,14 +90,14 @@ struct Event<'a> {
 
 /// Why a watch ended.
 enum Ended {
-    /// As it was to.
+    /// The API server ended the stream, as it does at the time limit.
     Normally,
-    /// The API server has forgotten the place, or everything is to be listed again for another reason.
+    /// The API server no longer has the resource version, or everything must be listed again for another reason.
     Relist,
 }
 
 impl Reflector {
-    /// Goes on for ever.
+    /// Runs until the task is aborted.
     pub async fn run(mut self) {
         let mut wait = Backoff::default();
         loop {
@@ -117,7 +117,7 @@ impl Reflector {
             if before.elapsed() > LONGEST_WAIT {
                 wait = Backoff::default();
             }
-            // A list that cannot be followed is not to be asked for again and again.
+            // A list that cannot be watched must not be requested in a tight loop.
             wait.pause(Duration::ZERO).await;
         }
     }
@@ -135,7 +135,7 @@ impl Reflector {
             };
             match watched {
                 Ok(Ended::Normally) => {
-                    // One that ends at once would otherwise be asked for again and again.
+                    // A watch that ends at once would otherwise be repeated in a tight loop.
                     if before.elapsed() < FIRST_WAIT {
                         tokio::time::sleep(FIRST_WAIT).await;
                     }
@@ -143,7 +143,7 @@ impl Reflector {
                 }
                 Ok(Ended::Relist) => return,
                 Err(trouble) => {
-                    // It had worked before it broke off.
+                    // The watch had worked before it was interrupted.
                     if worked.load(Ordering::Relaxed) {
                         wait = Backoff::default();
                     }
@@ -154,7 +154,7 @@ impl Reflector {
         }
     }
 
-    /// Lists everything, and returns the version of the list.
+    /// Lists everything, and returns the resource version of the list.
     async fn list_all(&self) -> Result<String, Trouble> {
         let begin = Instant::now();
         let mut listed = HashSet::new();
@@ -169,7 +169,7 @@ impl Reflector {
                 None => {
                     self.complete(&listed, begin);
                     drop(listed);
-                    // Pages of a large cluster leave as much free memory behind as what is kept of them.
+                    // The pages of a large cluster leave as much free memory behind as is kept of them.
                     give_back_memory();
                     return Ok(version);
                 }
@@ -205,7 +205,7 @@ impl Reflector {
                     listed.insert(key);
                 }
                 Err(what) => {
-                    // Not readable now is not gone.
+                    // An object that cannot be read now still exists.
                     if let Ok(object) = serde_json::from_str(item.get()) {
                         listed.insert(key_of_reference(&object));
                     }
@@ -243,7 +243,7 @@ impl Reflector {
         self.shared.notify();
     }
 
-    /// Watches from `version` on, and brings it forward.
+    /// Watches from `version` on, and advances it.
     async fn watch(&self, version: &mut String, worked: &AtomicBool) -> Result<Ended, Trouble> {
         let trouble = |what| self.trouble(Verb::Watch, what);
         let Some(stream) = self.changes(version).await? else {
@@ -256,7 +256,7 @@ impl Reflector {
             let longest = if works { SILENCE } else { BROKEN_BY };
             match timeout(longest, read_line(&mut stream, &mut line)).await {
                 Err(_) if works => return Err(self.silent()),
-                // It was not broken off at once, so it works. What was read of a line stays.
+                // The watch was not ended at once, so it works. What was read of a line is kept.
                 Err(_) => {}
                 Ok(Ok(true)) => {
                     if let Some(ended) = self.event(&line, version).map_err(trouble)? {
@@ -278,7 +278,7 @@ impl Reflector {
         }
     }
 
-    /// Asks for the changes from `version` on; `None` when the API server has forgotten that place.
+    /// Requests the changes from `version` on; `None` when the API server no longer has that version.
     async fn changes<'a>(&'a self, version: &str) -> Result<Option<impl AsyncBufRead + use<'a>>, Trouble> {
         let parameters = WatchParams {
             field_selector: self.place.fields.clone(),
@@ -307,7 +307,7 @@ impl Reflector {
         self.trouble(Verb::Watch, format!("no word within {} s", SILENCE.as_secs()))
     }
 
-    /// Takes in one event.
+    /// Handles one event of a watch.
     fn event(&self, line: &[u8], version: &mut String) -> Result<Option<Ended>, String> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
@@ -328,7 +328,7 @@ impl Reflector {
         let outcome = match event.kind.as_str() {
             "ADDED" | "MODIFIED" => self.shared.apply(self.place.source, raw, now).map(|_| ()),
             "DELETED" => self.shared.delete(self.place.source, raw, now),
-            // Bookmarks, and what later versions may add, only bring the version forward.
+            // Bookmarks, and event types of later versions, only advance the version.
             _ => Ok(()),
         };
         let readable = outcome.is_ok();
@@ -362,7 +362,7 @@ impl Reflector {
         Trouble::new(verb, self.place.source, what)
     }
 
-    /// Says what is wrong, once.
+    /// Logs an error, once.
     fn note(&self, trouble: &Trouble) {
         let sentence = trouble.to_string();
         let mut directory = self.shared.directory_mut();
@@ -376,7 +376,7 @@ impl Reflector {
             status.forbidden = trouble.is_forbidden();
         }
         drop(directory);
-        // Who waits for this list may go on without.
+        // Tasks that wait for this list may continue without it.
         self.shared.notify();
     }
 }

@@ -1,4 +1,4 @@
-//! What the lists and the tick share.
+//! State shared by the reflectors and the tick.
 
 use super::{
     directory::{Directory, Setup},
@@ -17,18 +17,18 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// What is known of the cluster, shared by the lists, which change it, and the tick, which asks it.
+/// What is known of the cluster: changed by the reflectors, read by the tick.
 pub struct Shared {
-    /// Read-locked for a whole pass over the flows, and not copied for it: of a hundred thousand pods, all but a few are the same
-    /// from tick to tick, and the lists, which wait meanwhile, are behind by far more than the tenth of a second that a pass takes.
+    /// Read-locked for a whole pass over the flows instead of copied: of a hundred thousand pods, nearly all are unchanged between
+    /// ticks, and the reflectors, which wait meanwhile, lag by far more than the tenth of a second that a pass takes.
     directory: RwLock<Directory>,
     synced: Notify,
-    /// How often it was found that all pods must be read again.
+    /// Incremented each time all pods must be listed again.
     relist_pods: watch::Sender<u64>,
 }
 
 impl Shared {
-    /// What the lists will be put into.
+    /// An empty directory for these lists.
     pub fn new(setup: Setup, sources: &[Source]) -> Self {
         let statuses = sources.iter().map(|source| SourceStatus::new(*source, now())).collect();
         Self {
@@ -38,36 +38,36 @@ impl Shared {
         }
     }
 
-    /// The objects as they are now, and as they stay while this is held. Whoever holds it must not ask for them again meanwhile. (A
-    /// directory whose writer panicked between two objects is still sound.)
+    /// Read access; nothing changes while the guard is held. A holder must not call this again meanwhile. (A directory whose writer
+    /// panicked between two objects is still consistent.)
     pub fn directory(&self) -> RwLockReadGuard<'_, Directory> {
         self.directory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The objects, to be changed.
+    /// Write access to the directory.
     pub fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
         self.directory.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a list is among those that are read.
+    /// Whether a list is being read.
     pub fn reads(&self, source: Source) -> bool {
         self.directory().statuses().iter().any(|status| status.source == source)
     }
 
-    /// Changes when it was found that all pods must be read again.
+    /// Changes when all pods must be listed again.
     pub fn relists_of_pods(&self) -> watch::Receiver<u64> {
         self.relist_pods.subscribe()
     }
 
-    /// Takes in an object, as the API server sent it, and returns its key.
+    /// Adds or updates an object, as the API server sent it, and returns its key.
     ///
     /// # Errors
-    /// What about it cannot be read.
+    /// What could not be parsed.
     pub fn apply(&self, source: Source, raw: &str, now: i64) -> Result<u128, String> {
         fn read<'a, T: serde::Deserialize<'a>>(raw: &'a str) -> Result<T, String> {
             serde_json::from_str(raw).map_err(|error| error.to_string())
         }
-        // Read before the lock is taken.
+        // Parsed before the lock is taken.
         match source {
             Source::NodePods | Source::ClusterPods => {
                 let pod: Pod = read(raw)?;
@@ -97,14 +97,14 @@ impl Shared {
         }
     }
 
-    /// Takes an object out, which is given as it was last.
+    /// Deletes an object, which is given in its last state.
     ///
     /// # Errors
-    /// What about it cannot be read.
+    /// What could not be parsed.
     pub fn delete(&self, source: Source, raw: &str, now: i64) -> Result<(), String> {
         let reference: Reference = serde_json::from_str(raw).map_err(|error| error.to_string())?;
         let key = key_of_reference(&reference);
-        // When it ended, if that can be read.
+        // Its end, if that can be parsed.
         let pod: Option<Pod> = serde_json::from_str(raw).ok();
         let mut directory = self.directory_mut();
         match source {
@@ -114,19 +114,19 @@ impl Shared {
         Ok(())
     }
 
-    /// A list is complete, or has failed: those that wait for it look again.
+    /// A list is complete, or has failed: wakes tasks that wait for it.
     pub fn notify(&self) {
         self.synced.notify_waiters();
     }
 
-    /// Waits for lists that must be there before others are read, as these are described with them; not for those that the role
-    /// forbids, and not for longer than `longest`.
+    /// Waits, at most for `longest`, for the lists that must be complete before others are read; not for lists that the agent's
+    /// role forbids.
     pub async fn wait_for(&self, first: &[Source], longest: Duration) {
         let deadline = Instant::now() + longest;
         loop {
             let notified = self.synced.notified();
             let mut notified = pin!(notified);
-            // From here on no notice is missed.
+            // From here on no notification is missed.
             notified.as_mut().enable();
             let there = self
                 .directory()

@@ -1,4 +1,4 @@
-//! The lists that the agent keeps up to date, and how each of them fares.
+//! The lists that the agent keeps up to date, and the state of each.
 
 use crate::clock::Millis;
 use kube::core::params::ListParams;
@@ -10,15 +10,15 @@ use serde::Serialize;
 pub enum Source {
     /// The pods of this node.
     NodePods,
-    /// The pods of all other nodes, and those without a node.
+    /// The pods of all other nodes, and unscheduled pods.
     ClusterPods,
-    /// Namespaces.
+    /// All namespaces, for their labels and annotations.
     Namespaces,
-    /// Services.
+    /// All services, for the workloads behind their addresses.
     Services,
-    /// Nodes.
+    /// All nodes, for their addresses.
     Nodes,
-    /// The mesh's own config map, when one is named.
+    /// The mesh's config map, when one is configured.
     MeshConfig,
 }
 
@@ -35,7 +35,7 @@ impl Source {
         }
     }
 
-    /// The resource, as a role names it.
+    /// The resource's name, as in an RBAC role.
     pub const fn resource(self) -> &'static str {
         match self {
             Self::NodePods | Self::ClusterPods => "pods",
@@ -47,17 +47,17 @@ impl Source {
     }
 }
 
-/// What was asked.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// All objects.
+    /// Reads all objects of a list.
     List,
-    /// Their changes.
+    /// Follows the changes of a list.
     Watch,
 }
 
 impl Verb {
-    /// As a role names it.
+    /// The verb's name, as in an RBAC role.
     pub const fn label(self) -> &'static str {
         match self {
             Self::List => "list",
@@ -66,14 +66,14 @@ impl Verb {
     }
 }
 
-/// Where a list is to be had.
+/// Where a list is found at the API server.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// What it is.
+    /// Which list it is.
     pub source: Source,
-    /// Its path.
+    /// The URL path, without parameters.
     pub path: String,
-    /// What the API server is to leave out.
+    /// The field selector, if the list has one.
     pub fields: Option<String>,
 }
 
@@ -102,45 +102,45 @@ impl Place {
     }
 }
 
-/// How a list fares.
+/// The state of a list.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceStatus {
-    /// Which.
+    /// Which list it is.
     pub source: Source,
-    /// Whether it has been complete once.
+    /// Whether it has been read completely once.
     pub synced: bool,
-    /// When the API server last said anything about it; at first, when it was first asked.
+    /// When the API server last sent anything about it; initially, when it was first requested.
     #[serde(skip)]
     pub contact: Millis,
-    /// What is wrong at the moment.
+    /// The current error, if any.
     pub error: Option<String>,
-    /// What was being asked when that went wrong.
+    /// The kind of request that failed.
     #[serde(skip)]
     pub failed: Option<Verb>,
-    /// The role forbids it, so it will not be complete soon.
+    /// The agent's role forbids it, so it will not be complete soon.
     #[serde(skip)]
     pub forbidden: bool,
-    /// Times it was listed.
+    /// Number of requests to list it.
     pub lists: u64,
-    /// Times it was watched.
+    /// Number of requests to watch it.
     pub watches: u64,
-    /// Requests and watches that failed.
+    /// Number of failed requests and watches.
     pub failures: u64,
-    /// Objects that could not be read, and were left out.
+    /// Objects that could not be parsed and were skipped.
     pub unreadable: u64,
-    /// How long the first list took, in seconds.
+    /// Duration of the first complete list, in seconds.
     pub sync_seconds: Option<f64>,
 }
 
 impl SourceStatus {
-    /// What was asked works again.
+    /// Records that a request of this kind succeeded.
     pub fn works(&mut self, verb: Verb) {
         if self.failed == Some(verb) {
             (self.error, self.failed, self.forbidden) = (None, None, false);
         }
     }
 
-    /// Not asked yet.
+    /// The state before the first request.
     pub fn new(source: Source, now: Millis) -> Self {
         Self {
             source,

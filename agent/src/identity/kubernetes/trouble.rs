@@ -1,15 +1,15 @@
-//! What can go wrong with the API server, in a sentence that says what to do.
+//! Errors of requests to the API server, as messages that say what to do.
 
 use super::source::{Source, Verb};
 use std::{fmt, time::Duration};
 
-/// One failed request.
+/// One failed request to the API server.
 #[derive(Clone, Debug)]
 pub struct Trouble {
     verb: Verb,
     source: Source,
     what: What,
-    /// How long the API server wants to be left alone.
+    /// The delay that the API server asked for (`Retry-After`).
     pub retry_after: Duration,
 }
 
@@ -21,17 +21,17 @@ enum What {
 }
 
 impl Trouble {
-    /// What was asked.
+    /// The kind of request that failed.
     pub fn verb(&self) -> Verb {
         self.verb
     }
 
-    /// Whether the role does not allow it.
+    /// Whether the agent's role forbids the request.
     pub fn is_forbidden(&self) -> bool {
         matches!(self.what, What::Forbidden)
     }
 
-    /// Something else than an answer of the API server.
+    /// An error other than a response of the API server.
     pub fn new(verb: Verb, source: Source, what: String) -> Self {
         Self {
             verb,
@@ -41,7 +41,7 @@ impl Trouble {
         }
     }
 
-    /// What the client said.
+    /// An error of the Kubernetes client.
     pub fn of(verb: Verb, source: Source, error: kube::Error) -> Self {
         let mut trouble = Self::new(verb, source, String::new());
         trouble.what = match error {
@@ -57,7 +57,7 @@ impl Trouble {
                     )),
                 }
             }
-            // It began to answer.
+            // The response had begun.
             kube::Error::HyperError(error) => What::Other(broken(&error)),
             other => What::Other(format!("the API server cannot be reached: {}", innermost(&other))),
         };
@@ -65,7 +65,7 @@ impl Trouble {
     }
 }
 
-/// A connection that broke in the middle of an answer.
+/// A connection that broke in the middle of a response.
 pub fn broken(error: &dyn std::error::Error) -> String {
     let cause = innermost(error);
     if cause.contains("close_notify") || cause.contains("unexpected end of file") {
@@ -74,7 +74,7 @@ pub fn broken(error: &dyn std::error::Error) -> String {
     format!("the connection broke: {cause}")
 }
 
-/// The innermost cause of an error, which says it best, in one line.
+/// The innermost cause of an error, which is the most specific, in one line.
 pub fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
@@ -83,7 +83,7 @@ pub fn innermost(error: &dyn std::error::Error) -> String {
     first_line(&innermost.to_string())
 }
 
-/// Bodies of proxies in between can be whole pages.
+/// Error responses of intermediate proxies can be whole pages.
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(300).collect()
 }

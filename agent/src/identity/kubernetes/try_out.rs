@@ -1,4 +1,4 @@
-//! Whether the cluster can be read, for `narrows check`.
+//! Checks for `narrows check` whether the cluster can be read.
 
 use super::{
     access::Access,
@@ -18,13 +18,13 @@ use kube::{
 use serde::Deserialize;
 use std::time::Duration;
 
-/// A list, and how many objects there are, or what is wrong.
+/// A list, and the number of its objects, or the error.
 pub type Answer = (Source, Result<String, String>);
 
-/// What `narrows check` finds: for each list, how many there are, or what is wrong. `None` when there is no cluster.
+/// The result for each list: the number of its objects, or the error. `None` when there is no cluster.
 ///
 /// # Errors
-/// When the cluster is wanted and cannot be tried.
+/// When Kubernetes is on and the cluster cannot be tried.
 pub fn try_out(config: &config::Config) -> anyhow::Result<Option<Vec<Answer>>> {
     const LONGEST: Duration = Duration::from_secs(10);
     let Some(access) = Access::find(config)? else {
@@ -53,7 +53,7 @@ pub fn try_out(config: &config::Config) -> anyhow::Result<Option<Vec<Answer>>> {
     answers.map(Some)
 }
 
-/// Asks for one object of a list, to see whether that is allowed. Says how many there are.
+/// Requests one object of a list, to check the permission. Returns the number of objects.
 async fn first_page(client: &Client, place: &Place) -> Result<String, Trouble> {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
@@ -82,13 +82,13 @@ async fn first_page(client: &Client, place: &Place) -> Result<String, Trouble> {
         serde_json::from_str(&text).map_err(|error| trouble(format!("the answer is no list: {error}")))?;
     let objects = page.items.map_or(0, |items| items.len()) as u64 + page.metadata.remaining_item_count.unwrap_or(0);
     Ok(match place.fields {
-        // API servers do not count what a selector leaves over.
+        // API servers do not count the objects that a selector leaves.
         Some(_) => "may be listed and watched".to_owned(),
         None => format!("{objects}, may be listed and watched"),
     })
 }
 
-/// Opens a watch, to see whether that is allowed.
+/// Opens a watch, to check the permission.
 async fn first_watch(client: &Client, place: &Place) -> Result<(), Trouble> {
     let parameters = WatchParams {
         field_selector: place.fields.clone(),

@@ -3,12 +3,12 @@
 use super::objects::Pod;
 use std::borrow::Cow;
 
-/// Kind and name of the workload. The role lets the agent read pods, not what owns them, so an owner's owner is told from
-/// names, as the controllers make them.
+/// Kind and name of the workload. The agent's role may read pods, but not their owners, so an owner's owner is derived from names,
+/// following the conventions of the controllers.
 pub fn workload_of(pod: &Pod) -> (Cow<'static, str>, String) {
     let meta = &pod.metadata;
     let Some(owner) = meta.controller() else {
-        // A static pod has its node as its owner, but not as its controller in every version.
+        // A static pod has its node as its owner, but in some versions not as its controller.
         return (Cow::Borrowed("Pod"), without_node(pod));
     };
     let named = |kind: &'static str, name: &str| (Cow::Borrowed(kind), name.to_owned());
@@ -21,7 +21,7 @@ pub fn workload_of(pod: &Pod) -> (Cow<'static, str>, String) {
             .filter(|name| !name.is_empty())
     };
     match owner.kind.as_str() {
-        // Argo Rollouts sets its own label beside the one that Deployments set.
+        // Argo Rollouts adds a label of its own to the one that Deployments set.
         "ReplicaSet" => match (without("rollouts-pod-template-hash"), without("pod-template-hash")) {
             (Some(name), _) => named("Rollout", name),
             (None, Some(name)) => named("Deployment", name),
@@ -42,7 +42,7 @@ pub fn workload_of(pod: &Pod) -> (Cow<'static, str>, String) {
     }
 }
 
-/// A static pod is called by its file's name and its node's.
+/// A static pod is named after its manifest file and its node.
 fn without_node(pod: &Pod) -> String {
     let name = &pod.metadata.name;
     let mirror = pod.metadata.annotation("kubernetes.io/config.mirror").is_some();

@@ -1,4 +1,4 @@
-//! Keeping up with the tree of cgroups: which there are, which have gone, and of which there is something new to be seen.
+//! Follows the cgroup tree: which cgroups exist, which have gone, and which have changed.
 
 use super::Observer;
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 use std::{sync::Arc, time::Instant};
 
 impl Observer {
-    /// Looks which cgroups have gone, unless the kernel has told; but once in a while also then, as it may have had no room for an
-    /// event.
+    /// Checks which cgroups have gone, unless the kernel has reported them; occasionally also then, as an event may have been
+    /// dropped for lack of room.
     pub(super) fn sweep(&mut self, now: Instant, told: bool) {
         if told && now.duration_since(self.swept) <= LOOK_AGAIN {
             return;
@@ -28,7 +28,7 @@ impl Observer {
         }
     }
 
-    /// Reads the whole tree, once a tick at most.
+    /// Reads the whole tree, at most once a tick.
     pub(super) fn scan(&mut self) {
         self.scanned = true;
         for (id, path) in self.cgroups.paths() {
@@ -39,7 +39,7 @@ impl Observer {
         }
     }
 
-    /// Looks where the cgroups of the inventory are.
+    /// Looks up the cgroups of the inventory.
     pub(super) fn look_for_entries(&mut self) {
         let mut is_new = false;
         let entries = self.node.entries.all().iter();
@@ -61,20 +61,20 @@ impl Observer {
         }
     }
 
-    /// Containers of pods are asked for before any flow of theirs comes: a point without traffic is to be seen, and while a
-    /// container lives its processes show its network namespace.
+    /// Containers of pods are looked up ahead of their first flow: a point without traffic must be shown, and while a container
+    /// lives its processes reveal its network namespace.
     pub(super) fn look_for_pods(&mut self) {
         let Some(shared) = &self.kubernetes else { return };
         let directory = shared.directory();
         let is_changed = directory.generation() != self.pods_generation;
         self.pods_generation = directory.generation();
-        // Asking means to look at processes, so only those are asked for whose pods have been updated.
+        // A lookup inspects processes, so only containers whose pods have been updated are looked up.
         let is_updated = |path: &str, before: Option<&Arc<LocalPod>>| {
             let now = container_of(path).and_then(|container| directory.local(container.pod));
             is_changed && now.map(Arc::as_ptr) != before.map(Arc::as_ptr)
         };
         let due = self.node.owners.iter().filter(|(_, cgroup)| match &cgroup.owner {
-            // The pod's own cgroup holds no sockets.
+            // The pod's own cgroup has no sockets.
             Owner::NotAsked => container_of(&cgroup.path).is_some_and(|container| container.id.is_some()),
             Owner::Expected(pod) => is_updated(&cgroup.path, pod.as_ref()),
             Owner::Container(named) => is_updated(&cgroup.path, Some(&named.pod)),
@@ -87,7 +87,7 @@ impl Observer {
         }
     }
 
-    /// Looks again at those whose processes may have started another program.
+    /// Inspects again the cgroups whose processes may have started another program.
     pub(super) fn look_again(&mut self, now: Instant) {
         let here = self.node.owners.iter().filter(|(_, cgroup)| cgroup.gone.is_none());
         let due: Vec<u64> = (here.filter(|(_, cgroup)| cgroup.owner.is_due(now)))
@@ -98,7 +98,7 @@ impl Observer {
         }
     }
 
-    /// Finds out who a cgroup is that nobody has asked about.
+    /// Finds the owner of a cgroup that has not been looked up yet.
     pub(super) fn learn(&mut self, id: u64) {
         if id == 0 || self.node.owners.is_root(id) {
             return;
@@ -118,7 +118,7 @@ impl Observer {
         }
     }
 
-    /// Looks who a cgroup is.
+    /// Finds the owner of a cgroup.
     pub(super) fn ask(&mut self, id: u64) {
         let Some(cgroup) = self.node.owners.get(id) else { return };
         let (path, is_gone) = (cgroup.path.clone(), cgroup.gone.is_some());
@@ -136,7 +136,7 @@ impl Observer {
         self.node.owners.set(id, owner);
     }
 
-    /// A cgroup is somebody's of whom that was not known.
+    /// The owner of a cgroup has become known.
     fn found(&mut self, id: u64, path: &str, is_gone: bool, owner: &Owner) {
         if let Some(identity @ Identity::Point(_)) = owner.identity() {
             tracing::info!(cgroup = path, "recognised {identity}");

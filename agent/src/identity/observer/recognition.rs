@@ -1,4 +1,4 @@
-//! Who one cgroup is: by the inventory, by the pod in its path, by its processes.
+//! The owner of one cgroup: by the inventory, by the pod in its path, by its processes.
 
 use super::Observer;
 use crate::{
@@ -20,7 +20,7 @@ impl Observer {
         let now = Instant::now();
         if let Some(shared) = self.kubernetes.clone() {
             if let Some(container) = container_of(path) {
-                // Read before the objects are locked.
+                // Read before the cluster's objects are locked.
                 let processes = if is_gone {
                     Vec::new()
                 } else {
@@ -44,7 +44,7 @@ impl Observer {
         }
     }
 
-    /// The entry of the inventory that a cgroup is below; the innermost one decides.
+    /// The entry of the inventory that a cgroup is below; the innermost one takes precedence.
     fn entry_above(&self, path: &str) -> Option<&Identity> {
         let is_below = |parent: &String| {
             path.strip_prefix(parent.as_str())
@@ -59,7 +59,7 @@ impl Observer {
     }
 }
 
-/// Who a container in the path of a cgroup is, by its pod's object and its processes.
+/// The owner of a container's cgroup, by its pod's object and its processes.
 fn owner_of(
     directory: &kubernetes::Directory,
     container: Container,
@@ -68,10 +68,10 @@ fn owner_of(
     before: Option<&Named>,
 ) -> Owner {
     let Some(pod) = directory.local(container.pod).cloned() else {
-        // Forgotten by the API server, while its container lives on: who it was does not change.
+        // Deleted from the API server while its container still exists: its identity does not change.
         return before.map_or(Owner::Expected(None), |before| Owner::Container(before.clone()));
     };
-    // What its processes once showed stays true when they have gone.
+    // What its processes once revealed stays true after they have exited.
     if is_gone
         && let Some(before) = before
         && matches!(before.identity, Identity::Point(_))
@@ -95,7 +95,7 @@ fn owner_of(
     })
 }
 
-/// The point that a container is, or that it is none; `None` while that cannot be told.
+/// The point that a container is, or that it is none; `None` while that cannot be determined.
 fn point_of(
     directory: &kubernetes::Directory,
     pod: &LocalPod,
@@ -105,7 +105,7 @@ fn point_of(
     if let Some(name) = container.id.and_then(|id| pod.containers.get(&id)) {
         return Some(directory.recognise(pod, name, processes));
     }
-    // Not named yet; but perhaps it does not matter which one it is.
+    // The container's name is not known yet; but perhaps it makes no difference.
     let names = pod.facts.containers.keys();
     let mut all = names.map(|name| directory.recognise(pod, name, processes));
     let first = all.next()?;

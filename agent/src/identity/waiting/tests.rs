@@ -2,7 +2,7 @@ use super::{super::Endpoint, *};
 use proptest::prelude::*;
 use std::cell::Cell;
 
-/// Something of a flow, with a number.
+/// An item of a flow, with a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Item {
     key: FlowKey,
@@ -27,7 +27,7 @@ fn item(lane: u16, number: usize) -> Item {
     Item { key, number }
 }
 
-/// Knows nobody, and asks about those of one port.
+/// Knows no identities, and has questions about one port.
 #[derive(Default)]
 struct Nobody {
     generation: u64,
@@ -87,7 +87,7 @@ fn who_has_a_question_open_is_looked_for_again_and_asked_about_once() {
     queue.bind(&mut lane, &identities);
     assert!(lane.has_question());
     assert_eq!(queue.take_questions(), [Question { cgroup: 1, netns: 2 }].into());
-    // The observer has looked, and found nothing that changes an answer.
+    // The observer has answered, and nothing changes an answer.
     identities.asks = None;
     queue.bind(&mut lane, &identities);
     assert!(!lane.has_question());
@@ -107,7 +107,7 @@ fn what_nobody_has_looked_for_does_not_leave() {
 }
 
 proptest! {
-    /// Whatever comes and leaves, everything leaves once, of a lane in the order in which it came, and all are counted meanwhile.
+    /// Whatever arrives and leaves: everything leaves once, in order of arrival within its lane, and the count is right meanwhile.
     #[test]
     fn order_and_number_are_kept(steps in prop::collection::vec((0..4_u16, any::<bool>()), 0..200), limit in 0..50_usize) {
         let mut queue: Queue<u16, Item> = Queue::new(limit);

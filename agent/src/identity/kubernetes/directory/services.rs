@@ -1,5 +1,5 @@
-//! Services, and who is behind them. Pods with the same labels and the same identity are one group, so that finding who is
-//! behind a service means to look at the groups of its namespace, and not at its pods.
+//! Services, and the pods behind them. Pods with the same labels and the same identity form one group, so that finding what is
+//! behind a service means checking the groups of its namespace, and not all its pods.
 
 use crate::{
     identity::{
@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// The kind of a service that stands for itself.
+/// The workload kind of a service that is attributed to itself.
 const SERVICE: &str = "Service";
 
 /// What pods with the same labels and the same identity share.
@@ -30,26 +30,26 @@ pub struct Group {
     pub identity: Identity,
 }
 
-/// What is kept of a service.
+/// What is stored of a service.
 #[derive(Debug)]
 struct ServiceRecord {
     namespace: String,
     name: String,
     selector: Vec<(String, String)>,
     port: u16,
-    /// What it says of its waypoint.
+    /// The waypoint that its labels name.
     waypoint: WaypointChoice,
     addresses: Vec<IpAddr>,
-    /// Who is behind it, once somebody has asked; forgotten when a group of its namespace comes or goes.
+    /// What is behind it, once it has been looked up; reset when a group of its namespace is added or removed.
     behind: OnceLock<Identity>,
 }
 
-/// What a namespace has in it: its pods, by what they share, and its services.
+/// The contents of a namespace: its groups of pods, and its services.
 #[derive(Debug, Default)]
 pub struct Groups {
     groups: HashSet<Arc<Group>>,
     services: HashSet<u128>,
-    /// Set once it was found who is behind one of the services: only then is there anything to forget.
+    /// Set once any of its services has been looked up: only then is there anything to reset.
     is_asked: OnceLock<()>,
 }
 
@@ -67,17 +67,17 @@ pub struct Services {
     with_waypoints: HashSet<u128>,
     /// Groups and services by namespace.
     pub(super) groups: HashMap<Arc<str>, Groups>,
-    /// Names and values of labels, each kept once.
+    /// Names and values of labels, each stored once.
     pub(super) strings: HashSet<Arc<str>>,
 }
 
 impl Services {
-    /// How many there are.
+    /// Number of services.
     pub fn len(&self) -> usize {
         self.services.len()
     }
 
-    /// Whether a service is among them.
+    /// Whether a service is known.
     pub fn contains(&self, key: u128) -> bool {
         self.services.contains_key(&key)
     }
@@ -87,7 +87,7 @@ impl Services {
         self.services.keys().copied()
     }
 
-    /// Who is behind the service that has an address.
+    /// The identity behind the service that has an address.
     pub fn at(&self, address: IpAddr) -> Option<Identity> {
         self.behind(*self.addresses.get(&address)?)
     }
@@ -100,8 +100,8 @@ impl Services {
         names.min()
     }
 
-    /// Who is behind a service: one workload, one point, or when there are several or none, the service itself. Found when it is
-    /// first asked for, as most services are never called from this node.
+    /// The identity behind a service: one workload or one point, or, when there are several or none, the service itself. Determined
+    /// at the first lookup, as most services are never called from this node.
     fn behind(&self, key: u128) -> Option<Identity> {
         let service = self.services.get(&key)?;
         let groups = self.groups.get(service.namespace.as_str())?;
@@ -112,14 +112,14 @@ impl Services {
         Some(identity.clone())
     }
 
-    /// Services that stand for themselves, as far as somebody has asked: they are workloads that no pod belongs to.
+    /// Number of looked-up services that are attributed to themselves: workloads that no pod belongs to.
     pub fn by_themselves(&self) -> usize {
         let found = self.services.values().filter_map(|service| service.behind.get());
         let is_service = |identity: &&Identity| matches!(identity, Identity::Workload(who) if who.kind == SERVICE);
         found.filter(is_service).count()
     }
 
-    /// A group of this namespace has come or gone: who is behind its services is found anew.
+    /// A group of this namespace was added or removed: what is behind its services must be determined again.
     fn forget_behind(&mut self, namespace: &str) {
         let Some(groups) = self.groups.get_mut(namespace) else {
             return;
@@ -133,7 +133,7 @@ impl Services {
         }
     }
 
-    /// The group of a pod; a new one when it is the first of its kind.
+    /// The group of a pod; a new one when no other pod shares it.
     pub fn group(&mut self, facts: &PodFacts, workload: &Arc<Workload>, point: Option<&Point>) -> Arc<Group> {
         let identity = match point {
             None => Identity::Workload(workload.clone()),
@@ -171,9 +171,9 @@ impl Services {
         group
     }
 
-    /// Forgets a group with its last pod.
+    /// Removes a group with its last pod.
     pub fn drop_group(&mut self, group: &Arc<Group>) {
-        // One here, one in the set.
+        // One reference here, one in the set.
         if Arc::strong_count(group) == 2
             && let Some(groups) = self.groups.get_mut(&group.namespace)
         {
@@ -182,7 +182,7 @@ impl Services {
         }
     }
 
-    /// Takes in a service that is not among them.
+    /// Adds a service that is not known yet.
     pub fn add(&mut self, key: u128, service: &Service) {
         let (spec, addresses) = (&service.spec, addresses_of(service));
         for address in &addresses {
@@ -233,7 +233,7 @@ impl Services {
         named.into_iter().collect()
     }
 
-    /// Takes a service out; `false` when it is not among them.
+    /// Deletes a service; `false` when it is not known.
     pub fn delete(&mut self, key: u128) -> bool {
         let Some(record) = self.services.remove(&key) else {
             return false;
@@ -250,26 +250,26 @@ impl Services {
         true
     }
 
-    /// Forgets namespaces without services and groups, and strings that no group has.
+    /// Removes namespaces without services and groups, and strings that no group uses.
     pub fn tidy(&mut self) {
         self.groups.retain(|_, groups| !groups.is_empty());
         self.strings.retain(|string| Arc::strong_count(string) > 1);
     }
 
-    /// Gives back memory that a long list needed.
+    /// Releases memory that a long list needed.
     pub fn shrink(&mut self) {
         self.strings.shrink_to_fit();
     }
 }
 
-/// The addresses that a service is reached at.
+/// The addresses at which a service is reached.
 fn addresses_of(service: &Service) -> BTreeSet<IpAddr> {
     let spec = &service.spec;
     let from_outside = service.status.load_balancer.ingress.iter().map(|ingress| &ingress.ip);
     let all = spec.cluster_ips.iter().chain([&spec.cluster_ip]);
     all.chain(&spec.external_ips)
         .chain(from_outside)
-        // "None" and "" are no addresses.
+        // "None" and "" are not addresses.
         .filter_map(|text| text.parse::<IpAddr>().ok())
         .map(|address| address.to_canonical())
         .collect()
@@ -300,7 +300,7 @@ impl Group {
 }
 
 impl ServiceRecord {
-    /// The service as a workload, where nobody in particular is behind it.
+    /// The service as a workload, where no single identity is behind it.
     fn itself(&self) -> Identity {
         Identity::Workload(Arc::new(Workload {
             namespace: self.namespace.clone(),

@@ -51,14 +51,14 @@ fn a_service_is_who_is_behind_it() {
     put(&mut directory, "api", &[], "10.96.0.3");
     put(&mut directory, "mixed", &[("tier", "both")], "10.96.0.4");
     put(&mut directory, "headless", &[("app", "inventory")], "None");
-    // Nobody behind it yet: the service itself.
+    // No pod is behind it yet: the service itself.
     assert_eq!(who(&mut directory, "10.96.0.1"), "Service shop/plain");
     for n in [1, 2] {
         directory.apply_pod(Source::ClusterPods, &pod("deployment", n), NOW);
         directory.apply_pod(Source::ClusterPods, &pod("istio-waypoint", 10 + n), NOW);
     }
     assert_eq!(who(&mut directory, "10.96.0.1"), "Deployment shop/inventory");
-    // Of a point behind a service no instance is known.
+    // No instance is known of a point behind a service.
     assert_eq!(who(&mut directory, "10.96.0.2"), "waypoint shop/waypoint \"\"");
     assert_eq!(who(&mut directory, "10.0.0.11"), "waypoint shop/waypoint \"pod-11\"");
     assert_eq!(who(&mut directory, "10.96.0.3"), "Service shop/api");
@@ -73,7 +73,7 @@ fn a_service_is_who_is_behind_it() {
     let key = key_of(&other.metadata);
     directory.delete_pod(Source::ClusterPods, key, None, NOW);
     assert_eq!(who(&mut directory, "10.96.0.4"), "Deployment shop/inventory");
-    // Another namespace's pods are not behind it.
+    // Pods of another namespace are not behind it.
     let mut foreign = pod("statefulset", 5);
     foreign.metadata.namespace = "other".into();
     foreign.metadata.labels.insert("tier".into(), "both".into());
@@ -102,7 +102,7 @@ fn a_pod_that_gets_its_node_moves_from_one_list_to_the_other() {
     for order in [[0, 1, 2], [1, 0, 2], [1, 2, 0]] {
         for update in order {
             match update {
-                // Pending, in the list of all others; then in that of this node, and out of the first.
+                // Pending, in the list of all other pods; then in that of this node, and out of the first.
                 0 => {
                     let mut pending = pod.clone();
                     (pending.status.pod_ip, pending.status.pod_ips) = (String::new(), Vec::new());
@@ -140,7 +140,7 @@ fn a_static_pod_is_found_by_the_uid_in_its_cgroup() {
     let uid = static_uid(&pod.metadata).expect("the kubelet's uid");
     let by_cgroup = directory.local(uid).expect("known").clone();
     assert_eq!(by_cgroup.uid, key_of(&pod.metadata));
-    // Gone, but remembered for a while under both.
+    // Deleted, but remembered for a while under both.
     directory.delete_pod(Source::NodePods, by_cgroup.uid, Some(&pod), NOW);
     for uid in [uid, PodUid(by_cgroup.uid)] {
         assert_eq!(directory.local(uid).expect("remembered").gone, Some(NOW));
@@ -186,11 +186,11 @@ fn beyond_the_bound_pods_are_counted() {
     }
     let sizes = directory.sizes();
     assert_eq!((sizes.pods, sizes.turned_away), (100, 50));
-    // Those that are known are kept up to date.
+    // Known pods are still updated.
     directory.apply_pod(Source::ClusterPods, &pod("statefulset", 1), NOW);
     assert!(who(&mut directory, "10.0.0.1").starts_with("StatefulSet"));
     assert_eq!(directory.sizes().turned_away, 50);
-    // This node's own always find a place.
+    // Pods of this node are never rejected.
     let own = directory.apply_pod(Source::NodePods, &pod("statefulset", 199), NOW);
     assert!(directory.local(PodUid(own)).is_some());
     assert_eq!(directory.sizes().turned_away, 50);
@@ -309,7 +309,7 @@ fn the_nearest_label_names_the_waypoint() {
         .labels
         .insert("istio.io/use-waypoint".into(), "of-pod".into());
     assert_eq!(local(&mut directory, &named), ["gateways/of-service", "shop/of-pod"]);
-    // None at all is a choice, too.
+    // Choosing no waypoint is a choice, too.
     named
         .metadata
         .labels
