@@ -2,12 +2,12 @@
 
 use crate::identity::Endpoint;
 
-/// Which end of a connection an identity was looked for at.
+/// The end of a connection at which an identity was looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum End {
     /// The end on this node, whose socket was seen.
     Local,
-    /// The end that this node's sockets are connected with.
+    /// The end that the socket on this node is connected to.
     Remote,
 }
 
@@ -16,13 +16,13 @@ pub enum End {
 pub enum Found {
     /// A workload of the mesh.
     Workload,
-    /// An enforcement point.
+    /// An enforcement point of a mesh.
     Point,
     /// The node itself, as for probes.
     Node,
     /// An address outside of the cluster.
     External,
-    /// Nobody who is known.
+    /// No identity is known.
     Unknown,
 }
 

@@ -1,7 +1,7 @@
-//! Where policy is enforced, and what passes it by.
+//! Where policy is enforced, and which connections bypass a point.
 //!
-//! A connection counts where a workload of this node accepts it: the last leg, whose other end is a point or is not. Where a
-//! sidecar takes connections in for its workload, it counts at the sidecar, which still sees who calls.
+//! A connection counts where a workload of this node accepts it: on its last leg, whose other end is a point or is not. Where a
+//! sidecar intercepts connections for its workload, it counts at the sidecar, which still sees the caller.
 
 use super::{
     bounded::{Bounded, Tally},
@@ -18,13 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is known of a network namespace that is gone is used for so long: its last connections may be read only now.
+/// How long a removed network namespace is remembered: its last connections may be read only later.
 const REMEMBERED: Duration = Duration::from_secs(120);
 
 /// Cgroups of points that are remembered.
 const CARRIERS: usize = 10_000;
 
-/// An end of a connection, as pairs name it.
+/// An end of a connection, as it appears in the labels of pairs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PairEnd {
     /// A workload of the mesh.
@@ -33,7 +33,7 @@ pub enum PairEnd {
     Point(String),
     /// An address outside of the cluster.
     External,
-    /// Nobody who is known.
+    /// No identity is known.
     Unknown,
 }
 
@@ -48,7 +48,7 @@ impl PairEnd {
         }
     }
 
-    /// `None` for the node itself: its probes are no traffic of the mesh.
+    /// `None` for the node itself: its probes are not traffic of the mesh.
     fn of(endpoint: &Endpoint) -> Option<Self> {
         match endpoint {
             Endpoint::Workload(workload) => Some(Self::Workload(workload.clone())),
@@ -60,7 +60,7 @@ impl PairEnd {
     }
 }
 
-/// The two ends of connections: who called whom.
+/// The two ends of a connection: caller and called.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pair {
     /// The end that opened the connection.
@@ -69,16 +69,16 @@ pub struct Pair {
     pub destination: PairEnd,
 }
 
-/// Who called whom, and the point that was expected on the way.
+/// Caller and called, and the point that was expected between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bypass {
     /// The point that was expected.
     pub point: CalledPoint,
-    /// The ends of the connection that passed it by.
+    /// The ends of the connection that bypassed it.
     pub pair: Pair,
 }
 
-/// Connections by the kind of point that carried them; the last place is that of no point.
+/// Connections by the kind of point that carried them; the last element counts those that no point carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByKind(pub [u64; Kind::ALL.len() + 1]);
 
@@ -89,7 +89,7 @@ impl ByKind {
         by
     }
 
-    /// Those there were, with the value of their label.
+    /// The kinds with connections, each with the value of its label.
     pub fn labelled(self) -> impl Iterator<Item = (&'static str, u64)> {
         let labels = Kind::ALL.into_iter().map(Kind::label).chain(["none"]);
         labels.zip(self.0).filter(|(_, n)| *n > 0)
@@ -141,11 +141,11 @@ impl Tally for Connections {
 /// How a workload takes part in its mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
-    /// A proxy of its own.
+    /// A proxy of its own serves it.
     Sidecar,
-    /// The node's proxy serves it.
+    /// The node's proxy (ztunnel) serves it.
     Ambient,
-    /// The node's proxy, and a waypoint is expected before it.
+    /// The node's proxy serves it, and a waypoint is expected before it.
     AmbientWaypoint,
     /// No proxy serves it.
     None,
@@ -166,7 +166,7 @@ impl Mode {
     }
 }
 
-/// What is around one network namespace.
+/// What is known about one network namespace.
 #[derive(Debug)]
 struct Around {
     who: Neighbourhood,
@@ -188,12 +188,12 @@ impl Around {
     }
 }
 
-/// Sums so far, and who is where.
+/// Sums so far, and the state of the network namespaces.
 #[derive(Debug)]
 pub struct Boundary {
     /// Connections that workloads of this node accepted.
     pub enforced: Bounded<Pair, ByKind>,
-    /// Connections that passed by a point that was expected.
+    /// Connections that bypassed an expected point.
     pub bypassed: Bounded<Bypass, Connections>,
     around: HashMap<u32, Around>,
     carriers: HashMap<u64, Kind>,
@@ -202,7 +202,7 @@ pub struct Boundary {
 }
 
 impl Boundary {
-    /// Nothing yet; at most `most` pairs of each in detail.
+    /// Nothing counted yet; at most `most` pairs of each kind are tracked in detail.
     pub fn new(most: usize) -> Self {
         Self {
             enforced: Bounded::new(most),
@@ -214,7 +214,7 @@ impl Boundary {
         }
     }
 
-    /// Begins a new look at who is where: the network namespaces of this node's workloads, and the zone's egress.
+    /// Starts a new pass: sets the network namespaces of this node's workloads, and the zone's egress.
     pub fn look(&mut self, places: Vec<(u32, Neighbourhood)>, egress: Option<Arc<Point>>, now: Instant) {
         self.looked = now;
         self.egress = egress;
@@ -231,7 +231,7 @@ impl Boundary {
             .retain(|_, around| now.saturating_duration_since(around.seen) < REMEMBERED);
     }
 
-    /// A point listens in a network namespace.
+    /// Records that a point listens in a network namespace.
     pub fn listens(&mut self, netns: u32, point: &Arc<Point>) {
         if let Some(around) = self.around.get_mut(&netns) {
             match point.kind {
@@ -242,7 +242,7 @@ impl Boundary {
         }
     }
 
-    /// The cgroups of this node's points.
+    /// Sets the cgroups of this node's points.
     pub fn carriers<'a>(&mut self, points: impl Iterator<Item = (u64, &'a Arc<Point>)>) {
         if self.carriers.len() > CARRIERS {
             self.carriers.clear();
@@ -250,7 +250,7 @@ impl Boundary {
         self.carriers.extend(points.map(|(cgroup, point)| (cgroup, point.kind)));
     }
 
-    /// Adds what a flow has counted.
+    /// Adds the change of a flow's counters.
     pub fn add(&mut self, key: &FlowKey, role: Role, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
         if delta.opened == 0 {
             return;
@@ -262,7 +262,7 @@ impl Boundary {
         }
     }
 
-    /// Connections that a workload, or a proxy in its network namespace, accepted.
+    /// Counts connections that a workload, or a proxy in its network namespace, accepted.
     fn accepted(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
         let Some(who) = binding.workload() else { return };
         let Some(source) = PairEnd::of(&binding.peer) else {
@@ -273,7 +273,7 @@ impl Boundary {
             source,
             destination: PairEnd::Workload(who.clone()),
         };
-        // Of those that no point handed over inside the namespace.
+        // Of these, the connections that no point handed over inside the namespace.
         let from_outside = match binding.point() {
             None => self.reached(&pair, is_own, delta, &binding.peer, now, step),
             Some(point) if point.kind == Kind::Sidecar && !is_own => {
@@ -292,7 +292,7 @@ impl Boundary {
         }
     }
 
-    /// Connections that a workload accepted itself. Returns how many of them no point handed over inside the namespace.
+    /// Counts connections that a workload accepted itself. Returns how many of them no point handed over inside the namespace.
     fn reached(&mut self, pair: &Pair, is_own: bool, delta: &Flow, peer: &Endpoint, now: Instant, step: u32) -> u64 {
         let carrier = self.carriers.get(&delta.carrier).copied().filter(|_| delta.carried > 0);
         let carried = if carrier.is_some() {
@@ -305,8 +305,8 @@ impl Boundary {
             Endpoint::Point(point) => Some(point.kind),
             _ => None,
         };
-        // What a sidecar hands over was counted when the sidecar accepted it; what comes from the workload itself and
-        // through no proxy never left it.
+        // What a sidecar hands over was counted when the sidecar accepted it; what the workload itself opened and no proxy carried
+        // never left it.
         let handed_over = if carrier == Some(Kind::Sidecar) { 0 } else { carried };
         let direct = if is_own { 0 } else { from_outside };
         for (kind, n) in [(peer.or(carrier), handed_over), (peer, direct)] {
@@ -317,12 +317,12 @@ impl Boundary {
         from_outside
     }
 
-    /// The point that connections into a network namespace were to come through, when they came from `source` without it.
+    /// The point that should have carried connections into a network namespace that came from `source` without it.
     fn expected(&self, netns: u32, source: &PairEnd, binding: &Binding) -> Option<CalledPoint> {
         let around = self.around.get(&netns)?;
         let passed = |name: &String| matches!(source, PairEnd::Point(source) if source == name);
         match (&around.sidecar, around.who.waypoints.first()) {
-            // Its sidecar hands over from within.
+            // Its sidecar hands over from inside the namespace.
             (Some(sidecar), _) if binding.point().is_none() => Some(CalledPoint::from(&**sidecar)),
             (None, Some(first)) if !around.who.waypoints.iter().any(passed) => Some(CalledPoint {
                 name: first.clone(),
@@ -333,7 +333,7 @@ impl Boundary {
         }
     }
 
-    /// Connections that a proxy opened in a workload's name.
+    /// Counts connections that a proxy opened on behalf of a workload.
     fn left(&mut self, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
         let (Some(point), Some(who)) = (binding.point(), &binding.place) else {
             return;
@@ -364,18 +364,18 @@ impl Boundary {
         self.bypassed.add(Some(&bypass), &Connections(n), now, step);
     }
 
-    /// Forgets old pairs, and gives the places in detail anew: see [`Bounded::expire`].
+    /// Forgets old pairs, and reassigns the detailed places: see [`Bounded::expire`].
     pub fn expire(&mut self, window: Duration, now: Instant, step: u32) {
         self.enforced.expire(window, now, step);
         self.bypassed.expire(window, now, step);
     }
 
-    /// Times that a pair found no place, not even among those that are only summed, since this was last asked.
+    /// Number of pairs that were rejected even from the sums since the last call.
     pub fn take_rejected(&mut self) -> u64 {
         self.enforced.take_rejected() + self.bypassed.take_rejected()
     }
 
-    /// How each workload with a network namespace on this node takes part.
+    /// How each workload with a network namespace on this node takes part in its mesh.
     pub fn modes(&self) -> BTreeMap<(String, String), Mode> {
         let mut modes = BTreeMap::new();
         for around in self.around.values().filter(|around| around.seen == self.looked) {

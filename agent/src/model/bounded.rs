@@ -1,4 +1,5 @@
-//! A bounded number in detail, the others summed: what hostile or broken callers cost stays bounded, and no total is wrong.
+//! Tracks a bounded number of keys in detail and sums the others: hostile or broken callers cannot raise the cost, and totals stay
+//! exact.
 
 use super::recent::Use;
 use std::{
@@ -7,19 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is counted for each.
+/// The counters of one key.
 pub trait Tally: Clone + Default + PartialEq {
-    /// Adds another one.
+    /// Adds the counters of `other`.
     fn add(&mut self, other: &Self);
-    /// Connections open (less those that ended), and those that ended: what makes one busier than another.
+    /// Connections open (less those that ended), and those that ended: the measure by which keys are ranked.
     fn uses(&self) -> (i64, u64);
-    /// Whether there was any traffic: the mere end of a connection is none.
+    /// Whether there was any traffic: the end of a connection alone is none.
     fn is_traffic(&self) -> bool;
-    /// Nothing but connections that are open.
+    /// Counters with open connections and nothing else.
     fn of_open(open: i64) -> Self;
 }
 
-/// When one last had traffic, and how much lately.
+/// When a key last had traffic, and how much recently.
 #[derive(Clone, Copy, Debug)]
 struct Life {
     last_traffic: Instant,
@@ -46,44 +47,44 @@ struct Tracked<T> {
     life: Life,
 }
 
-/// What is counted in detail, for one of many.
+/// The counters of one key that is tracked in detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row<K, T> {
-    /// The one that it is counted for.
+    /// What the counters belong to.
     pub key: K,
-    /// What was counted since it is in detail.
+    /// What was counted since the key is tracked in detail.
     pub tally: T,
     /// Whether it has traffic in the window, or connections open.
     pub active: bool,
 }
 
-/// The busiest in detail, the others summed.
+/// The busiest keys in detail, the others summed.
 ///
-/// What was counted is in one of four places for ever: in detail, or with those beyond the bound (`other`), with those that were
-/// in detail before (`former`), or with nobody known (`unknown`).
+/// Each count stays permanently in one of four places: with the key in detail, with the keys beyond the bound (`other`), with keys
+/// that used to be in detail (`former`), or without a known key (`unknown`).
 #[derive(Clone, Debug)]
 pub struct Bounded<K, T> {
     most: usize,
     tracked: HashMap<K, Tracked<T>>,
-    /// Those beyond the bound; they are counted, but have no series.
+    /// Keys beyond the bound; they are counted, but have no series.
     beyond: HashMap<K, Life>,
     other: T,
     former: T,
     unknown: T,
-    /// Times that somebody found no place even there.
+    /// How often a key was rejected even there.
     rejected: u64,
-    /// The step in which places were last given to busier ones.
+    /// The step in which detailed places were last reassigned.
     changed: u32,
 }
 
-/// Those beyond the bound that are remembered at all, as a multiple of the bound.
+/// Upper bound for remembered keys beyond the bound, as a multiple of it.
 const REMEMBERED: usize = 50;
 
-/// One beyond the bound takes the place of another when it is so many times as busy, so that series do not come and go.
+/// A key beyond the bound replaces another one when it is so many times as busy, so that series do not flap.
 const BUSIER: u64 = 2;
 
 impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
-    /// Nobody yet; at most `most` will be in detail.
+    /// No keys yet; at most `most` will be in detail.
     pub fn new(most: usize) -> Self {
         Self {
             most,
@@ -97,7 +98,7 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
         }
     }
 
-    /// Counts for `who`; `None` when it is not known.
+    /// Counts for the key `who`; `None` when it is not known.
     pub fn add(&mut self, who: Option<&K>, tally: &T, now: Instant, step: u32) {
         if *tally == T::default() {
             return;
@@ -133,8 +134,8 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
         }
     }
 
-    /// Forgets those beyond the bound whose traffic is older than the window. While there are others, those in detail that are
-    /// as old make room for the busiest of them; and once a step, those that are far less busy do.
+    /// Forgets keys beyond the bound whose traffic is older than the window. While there are such keys, keys in detail that are as
+    /// old are replaced by the busiest of them; and, once per step, so are keys that are far less busy.
     pub fn expire(&mut self, window: Duration, now: Instant, step: u32) {
         self.beyond.retain(|_, life| life.is_active(window, now));
         if self.beyond.is_empty() {
@@ -178,8 +179,8 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
         }
     }
 
-    /// Its series end. What it counted goes to `former`, so that the rate of `other` is that of the others; what it has open ends
-    /// there.
+    /// Ends the series of a key. What it counted moves to `former`, so that the rate of `other` stays that of the others;
+    /// connections it has open end there.
     fn demote(&mut self, who: &K, remembered: bool) {
         let Some(mut tracked) = self.tracked.remove(who) else {
             return;
@@ -193,7 +194,7 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
         }
     }
 
-    /// Its series begin, at 0.
+    /// Starts the series of a key, at 0.
     fn promote(&mut self, who: &K, now: Instant) {
         let life = self.beyond.remove(who).unwrap_or(Life {
             last_traffic: now,
@@ -204,7 +205,7 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
         self.tracked.insert(who.clone(), Tracked { tally, life });
     }
 
-    /// All that have traffic in the window or connections open, in detail or not.
+    /// All keys with traffic in the window or open connections, in detail or not.
     pub fn active(&self, window: Duration, now: Instant) -> impl Iterator<Item = &K> {
         let tracked = self.tracked.iter().map(|(who, it)| (who, &it.life));
         tracked
@@ -213,8 +214,8 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
             .map(|(who, _)| who)
     }
 
-    /// How uneven the connections of the window are spread: the sum of the squares of the shares (Herfindahl index). 1: all are
-    /// one's. `None` without any.
+    /// How unevenly the connections of the window are spread: the sum of the squares of the shares (Herfindahl index), 1 when a
+    /// single key has all. `None` without any.
     pub fn concentration(&self, step: u32) -> Option<f64> {
         let tracked = self.tracked.values().map(|it| &it.life);
         let lives = tracked.chain(self.beyond.values());
@@ -224,7 +225,7 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
         (sum > 0.0).then(|| squares / (sum * sum))
     }
 
-    /// Those in detail, in a stable order.
+    /// The keys in detail, in a stable order.
     pub fn rows(&self, window: Duration, now: Instant) -> Vec<Row<K, T>> {
         let mut rows: Vec<_> = self
             .tracked
@@ -239,22 +240,22 @@ impl<K: Clone + Eq + Hash + Ord, T: Tally> Bounded<K, T> {
         rows
     }
 
-    /// How many there are in detail, and how many there may be.
+    /// The number of keys in detail, and its limit.
     pub fn size(&self) -> (usize, usize) {
         (self.tracked.len(), self.most)
     }
 
-    /// How many are beyond the bound, with traffic in the window.
+    /// The number of keys beyond the bound with traffic in the window.
     pub fn untracked(&self) -> usize {
         self.beyond.len()
     }
 
-    /// Times that somebody was not even remembered among those, since this was last asked.
+    /// How often a key was not even remembered beyond the bound, since the last call.
     pub fn take_rejected(&mut self) -> u64 {
         std::mem::take(&mut self.rejected)
     }
 
-    /// What is not in detail, by the value of its label: the others, those that were in detail, nobody known.
+    /// The sums that are not in detail, by the value of their label: other, former and unknown keys.
     pub fn rest(&self) -> [(&'static str, &T); 3] {
         [
             ("_other", &self.other),

@@ -1,24 +1,24 @@
-//! How much the model keeps, and for how long.
+//! The limits of the model's tables, and its time windows.
 
 use std::time::Duration;
 
-/// Bounds of the model's tables, and its windows of time.
+/// Limits of the model's tables, and its time windows.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Dependents of a point in detail.
+    /// Dependents tracked in detail per point.
     pub dependents: usize,
     /// Points that are counted at all.
     pub points: usize,
-    /// Pairs of callers and called in detail.
+    /// Pairs of caller and called tracked in detail.
     pub pairs: usize,
-    /// How long traffic makes a dependent.
+    /// How long a workload with traffic counts as a dependent.
     pub window: Duration,
     /// How long a count waits for the identities of both ends.
     pub wait: Duration,
-    /// How long an update about an address may be late.
+    /// How late an update about an address may arrive.
     pub settle: Duration,
-    /// Counts that may wait at a time.
+    /// Upper bound for waiting counts.
     pub waiting: usize,
-    /// Pods of other nodes are never known, so nothing waits for them.
+    /// Pods of other nodes are never known, so counts do not wait for them.
     pub this_node_only: bool,
 }

@@ -1,4 +1,4 @@
-//! Points as their callers know them.
+//! Points as their callers see them.
 
 use crate::{
     histogram::Histogram,
@@ -6,7 +6,7 @@ use crate::{
 };
 use agent_common::{Flow, Reason};
 
-/// A point as its callers know it: by name, not by instance.
+/// A point as its callers see it: by name, not by instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CalledPoint {
     /// Namespace and name, as `<namespace>/<name>`.
@@ -27,21 +27,21 @@ impl From<&Point> for CalledPoint {
     }
 }
 
-/// What the sockets on this node that call a point show of it.
+/// What the calling sockets on this node show about a point.
 #[derive(Clone, Debug, Default)]
 pub struct Called {
-    /// Handshakes with it that completed.
+    /// Handshakes with the point that completed.
     pub opened: u64,
-    /// Failed connections to it by [`agent_common::Reason`].
+    /// Failed connections to the point, by [`agent_common::Reason`].
     pub failures: [u64; Reason::COUNT],
     /// SYNs that the callers retransmitted.
     pub syn_retransmits: u64,
-    /// How long the handshakes took.
+    /// Durations of the handshakes.
     pub connect: Histogram,
 }
 
 impl Called {
-    /// Adds what a flow has counted.
+    /// Adds the change of a flow's counters.
     pub fn add(&mut self, delta: &Flow) {
         self.opened += delta.opened;
         self.syn_retransmits += delta.syn_retransmits;

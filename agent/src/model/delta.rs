@@ -1,8 +1,8 @@
-//! What a flow has counted since it was last read.
+//! The change of a flow's counters between two readings.
 
 use agent_common::{BUCKETS, Flow};
 
-/// Whether a flow has counted nothing since it was last read. (Its failure events and the last walk do not count.)
+/// Whether a flow's counters have not changed since the last reading. (Its failure events and the last walk are ignored.)
 pub fn is_at_rest(last: &Flow, now: &Flow) -> bool {
     let counters = Flow {
         retired: last.retired,
@@ -14,11 +14,11 @@ pub fn is_at_rest(last: &Flow, now: &Flow) -> bool {
     counters == *last
 }
 
-/// The difference `now - last`, and `last` brought forward.
+/// Returns the difference `now - last`, and advances `last`.
 ///
-/// A field may be behind what was read before: the collector and a program that corrects a number (see `agent-ebpf`,
-/// `flows` and `hooks/reset`) may cross. Such a field counts nothing now, and the rest when it has caught up: what was
-/// exported never goes down, and is exact when the flow rests.
+/// A field may be behind what was read before: the collector and a program that corrects a number (see `agent-ebpf`, `flows` and
+/// `hooks/reset`) may race. Such a field counts nothing now, and the rest once it has caught up: exported counters never decrease,
+/// and are exact when the flow is at rest.
 pub fn advance(last: &mut Flow, now: &Flow) -> Flow {
     let mut delta = Flow::ZERO;
     macro_rules! fields {
@@ -36,7 +36,7 @@ pub fn advance(last: &mut Flow, now: &Flow) -> Flow {
         connect_us,
         round_trip_us
     );
-    // Counted before `opened` where it is counted: what is ahead counts with it.
+    // Incremented before `opened`: what is ahead of it counts together with it.
     delta.carried = now.carried.wrapping_sub(last.carried).min(delta.opened);
     last.carried += delta.carried;
     for n in 0..agent_common::Reason::COUNT {
@@ -48,7 +48,7 @@ pub fn advance(last: &mut Flow, now: &Flow) -> Flow {
     }
     (last.connect, last.round_trip) = (now.connect, now.round_trip);
     last.carrier = now.carrier;
-    // Who it was says something about what was counted only.
+    // The owner's fields say something only about counts that have changed.
     if delta != Flow::ZERO {
         delta.carrier = now.carrier;
     }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A change of one field, as a program makes it while a reading may be under way.
+    /// A change of one field, as a program makes it, possibly during a reading.
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Carried,
@@ -101,8 +101,8 @@ mod tests {
         unsafe { std::mem::transmute(words) }
     }
 
-    /// What programs do for some connections in turn: each begins, some were carried by a point, and ends, or stays open. All may end
-    /// right after they began, as short ones do, so that the two are close.
+    /// What programs do for several connections in turn: each begins, some were carried by a point, and each ends or stays open.
+    /// All may end right after they began, as short ones do, so that the two updates are close.
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let connection = prop_oneof![
             4 => Just(vec![Step::Opened, Step::Closed]),
@@ -165,12 +165,12 @@ mod tests {
     }
 
     proptest! {
-        /// A reading copies a flow word by word, from its beginning to its end (`bpf_long_memcpy`), and programs go on meanwhile. Nothing
-        /// else is read of short connections: no walk meets them.
+        /// A reading copies a flow word by word, from its beginning to its end (`bpf_long_memcpy`), while programs continue to
+        /// update it. For short connections nothing else matters: no walk meets them.
         #[test]
         fn no_reading_has_more_ends_than_beginnings(
             steps in steps(),
-            // How many steps come before each word of each reading.
+            // The number of steps before each word of each reading.
             pauses in prop::collection::vec(prop::collection::vec(0_usize..4, WORDS), 1..20),
         ) {
             let (mut kernel, mut last, mut model) = (Flow::ZERO, Flow::ZERO, Flow::ZERO);
@@ -194,7 +194,7 @@ mod tests {
                 }
                 take_in(&flow(copy))?;
             }
-            // At rest.
+            // All programs are done.
             steps.for_each(|step| step.apply(&mut kernel));
             take_in(&kernel)?;
             prop_assert_eq!(model, kernel);

@@ -1,4 +1,4 @@
-//! Who depends on a point, and who is reached through it.
+//! The dependents of a point, and the workloads reached through it.
 
 use super::{
     bounded::{Bounded, Tally},
@@ -12,23 +12,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What one workload's traffic through the point amounts to.
+/// The counters of one workload's traffic through the point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// Connections that were opened.
+    /// Connections whose handshake completed.
     pub connections: u64,
-    /// Payload bytes, both ways.
+    /// Payload bytes in both directions.
     pub bytes: u64,
     /// Failed connections by [`agent_common::Reason`].
     pub failures: [u64; Reason::COUNT],
     /// Connections that are open now.
     pub active: i64,
-    /// Connections that ended, and attempts that failed.
+    /// Connections that ended, and failed attempts.
     pub ended: u64,
 }
 
 impl Share {
-    /// Everything a flow counts.
+    /// All counters of a flow.
     pub fn of(delta: &Flow) -> Self {
         Self {
             connections: delta.opened,
@@ -39,7 +39,7 @@ impl Share {
         }
     }
 
-    /// Failures, and nothing else.
+    /// Failures only, with all other counters 0.
     pub fn of_failures(failures: [u64; Reason::COUNT]) -> Self {
         Self {
             failures,
@@ -76,22 +76,22 @@ impl Tally for Share {
     }
 }
 
-/// How many there are, at three scopes.
+/// Number of distinct dependents, at three scopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Distinct workloads.
+    /// Distinct workloads, by namespace, name and principal.
     pub workloads: usize,
-    /// Distinct service accounts.
+    /// Distinct service accounts of these workloads.
     pub service_accounts: usize,
-    /// Distinct namespaces.
+    /// Distinct namespaces of these workloads.
     pub namespaces: usize,
 }
 
-/// The workloads at one side of a point.
+/// The workloads on one side of a point.
 pub type Endpoints = Bounded<Arc<Workload>, Share>;
 
 impl Endpoints {
-    /// How many have traffic in the window, or connections open.
+    /// The number of workloads with traffic in the window or open connections.
     pub fn counts(&self, window: Duration, now: Instant) -> Counts {
         let (mut accounts, mut namespaces, mut workloads) = (BTreeSet::new(), BTreeSet::new(), 0);
         for who in self.active(window, now) {
@@ -107,7 +107,7 @@ impl Endpoints {
     }
 }
 
-/// Failures of handshakes: the called point's own sockets do not show these.
+/// Failed handshakes: the called point's own sockets do not show these.
 pub fn handshake_failures(delta: &Flow) -> [u64; Reason::COUNT] {
     let mut failures = delta.failures;
     for reason in Reason::ALL {
@@ -170,14 +170,14 @@ mod tests {
             ended: 0,
             ..connections(1)
         };
-        // The second one finds no place in detail, which makes no difference.
+        // The second one is not tracked in detail, which makes no difference.
         for name in ["b", "c"] {
             dependents.add(Some(&workload(name, "x")), &open, now, 0);
         }
         let later = now + WINDOW + Duration::from_secs(1);
         dependents.expire(WINDOW, later, 6);
         assert_eq!(dependents.counts(WINDOW, later).workloads, 2);
-        // The end of a connection is no traffic.
+        // The end of a connection is not traffic.
         let end = Share {
             active: -1,
             ended: 1,

@@ -1,4 +1,4 @@
-//! How far a flow has been counted, and what of it nobody knows yet for whom.
+//! How far a flow has been counted, and which of its counts are not attributed yet.
 
 use super::moment::Moment;
 use crate::identity::{Binding, Span, Waiting};
@@ -8,18 +8,18 @@ use std::collections::VecDeque;
 /// A flow, as far as it has been counted.
 pub struct Known {
     pub last: Flow,
-    /// Connections that ended and had never been seen to begin: they were open, but in no file table, at the start.
+    /// Connections that ended without having been seen to begin: they were open at the start, but in no file table.
     pub unseen: u64,
-    /// Connections that are open, by who they were counted under; the oldest first.
+    /// Open connections, by the ends they were counted under; the oldest first.
     pub open: VecDeque<Open>,
-    /// Its other end stayed unknown for as long as is waited for; so the next count of it does not wait again.
+    /// Its other end stayed unknown for the maximum wait, so its next count does not wait again.
     pub gave_up: bool,
-    /// It will not come again.
+    /// It has been removed from the kernel's table.
     pub gone: bool,
 }
 
 impl Known {
-    /// Nothing has been counted of it.
+    /// A flow of which nothing has been counted.
     pub const fn new() -> Self {
         Self {
             last: Flow::ZERO,
@@ -30,12 +30,12 @@ impl Known {
         }
     }
 
-    /// How many of its connections are open.
+    /// Number of its open connections.
     pub fn open(&self) -> u64 {
         self.last.open()
     }
 
-    /// Connections have begun, and are counted under these ends.
+    /// Records connections that have begun and are counted under these ends.
     pub fn open_under(&mut self, binding: &Binding, connections: u64, span: Span) {
         if connections == 0 {
             return;
@@ -58,11 +58,11 @@ impl Known {
 pub struct Open {
     pub binding: Binding,
     pub connections: u64,
-    /// The time in which they began.
+    /// The interval in which they began.
     pub span: Span,
 }
 
-/// What a flow has counted, and nobody knows yet for whom.
+/// Counts of a flow that are not attributed yet.
 pub struct Held {
     pub key: FlowKey,
     pub delta: Flow,
@@ -80,11 +80,11 @@ impl Waiting for Held {
     }
 }
 
-/// What the point whose sockets they are has of it already.
+/// How much of it the point that owns the sockets has counted already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PointHas {
     Nothing,
-    /// All but the connections that are open: an agent before this one has counted the rest.
+    /// All but the open connections: an agent before this one has counted the rest.
     Totals,
     All,
 }

@@ -1,4 +1,4 @@
-//! What a point carries, as its own sockets show it.
+//! What a point carries, according to its own sockets.
 
 use super::resources::Resources;
 use crate::points::Point;
@@ -6,7 +6,7 @@ use crate::{histogram::Histogram, signals::Inside};
 use agent_common::{Flow, ListenerSample, Reason};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-/// One side of a point.
+/// One side of a point: the connections it accepted, or those it opened.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     /// Connections whose handshake completed.
@@ -21,18 +21,18 @@ pub struct Side {
     pub sent: u64,
     /// Segments that the point retransmitted.
     pub retransmits: u64,
-    /// SYNs (upstream) or SYN-ACKs (downstream) retransmitted.
+    /// Retransmitted SYNs (upstream) or SYN-ACKs (downstream).
     pub syn_retransmits: u64,
     /// Failed connections by [`agent_common::Reason`].
     pub failures: [u64; Reason::COUNT],
     /// Handshake durations; upstream only.
     pub connect: Histogram,
-    /// Round-trip times, as the kernel smooths them.
+    /// Round-trip times, as smoothed by the kernel.
     pub round_trip: Histogram,
 }
 
 impl Side {
-    /// Adds what a flow has counted.
+    /// Adds the change of a flow's counters.
     pub fn add(&mut self, delta: &Flow) {
         self.opened += delta.opened;
         self.closed += delta.closed;
@@ -49,17 +49,17 @@ impl Side {
     }
 }
 
-/// By how much a flow's open connections have changed.
+/// The change in the number of a flow's open connections.
 pub fn change(delta: &Flow) -> i64 {
     (delta.opened + delta.adopted).cast_signed() - delta.closed.cast_signed()
 }
 
-/// Connections of a flow that ended, and attempts that failed.
+/// Connections of a flow that ended, and failed attempts.
 pub fn ended(delta: &Flow) -> u64 {
     delta.closed + failed_attempts(&delta.failures)
 }
 
-/// Failures before there was a connection.
+/// Number of failures before the connection was established.
 pub fn failed_attempts(failures: &[u64; Reason::COUNT]) -> u64 {
     let attempts = Reason::ALL.into_iter().filter(|reason| reason.phase() == "handshake");
     attempts.map(|reason| failures[reason as usize]).sum()
@@ -68,18 +68,18 @@ pub fn failed_attempts(failures: &[u64; Reason::COUNT]) -> u64 {
 /// The accept queues of one port: a reuseport group counts as one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AcceptQueue {
-    /// Connections that wait for accept.
+    /// Connections waiting for accept.
     pub queued: u64,
-    /// The bounds given to `listen`, summed.
+    /// The backlogs given to `listen`, summed.
     pub limit: u64,
-    /// How full the fullest member is; 1 is full.
+    /// Utilization of the fullest listener; 1 is full.
     pub utilization: f64,
     /// Handshakes dropped so far.
     pub drops: u64,
-    /// Sockets that listen now.
+    /// Number of listening sockets.
     pub listeners: u64,
-    /// How long the connection has waited that waits the longest, in microseconds; 0 when none does. `None` when that is not
-    /// known of one of the queues.
+    /// How long the oldest connection has waited, in microseconds; 0 when none waits. `None` when that is unknown for one of the
+    /// queues.
     pub oldest_us: Option<u64>,
 }
 
@@ -102,7 +102,7 @@ impl AcceptQueue {
         self.listeners += 1;
         self.queued += u64::from(sample.queued);
         self.limit += u64::from(sample.limit);
-        // `sk_acceptq_is_full` compares with >, so one more than the bound gets in.
+        // `sk_acceptq_is_full` compares with >, so one more than the backlog fits in.
         let full = f64::from(sample.limit) + 1.0;
         self.utilization = self.utilization.max(f64::from(sample.queued) / full);
         let known = (sample.oldest_us != ListenerSample::UNKNOWN).then_some(u64::from(sample.oldest_us));
@@ -115,9 +115,9 @@ impl AcceptQueue {
 pub struct PointLoad {
     /// The point, with its instance.
     pub point: Arc<Point>,
-    /// Whether one of its processes runs on this node. Else only its dependents are known, from their own sockets.
+    /// Whether one of its processes runs on this node. Otherwise only its dependents are known, from their own sockets.
     pub local: bool,
-    /// When its process, or a call to it, was last seen.
+    /// When one of its processes, or a call to it, was last seen.
     pub seen: Instant,
     /// The connections that it accepted.
     pub downstream: Side,
@@ -125,9 +125,9 @@ pub struct PointLoad {
     pub upstream: Side,
     /// Its accept queues by port.
     pub queues: BTreeMap<u16, AcceptQueue>,
-    /// What happens inside it.
+    /// Measurements from inside its processes: see [`crate::signals`].
     pub inside: Inside,
-    /// Processor time, memory, open files.
+    /// CPU time, memory and open files.
     pub resources: Resources,
 }
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 /// The moment of a reading.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// When the reading is taken in.
+    /// When the reading is processed.
     pub at: Instant,
-    /// The time since the reading before, in which everything that is read now happened.
+    /// The time since the previous reading, in which everything that is read now happened.
     pub span: Span,
 }

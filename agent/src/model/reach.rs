@@ -1,4 +1,4 @@
-//! Who would go down with a point: those that depend on it, and those that are reached through it.
+//! The blast radius of a point: the workloads that depend on it, and those reached through it.
 
 use super::{
     endpoints::{Counts, Endpoints, Share},
@@ -12,19 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who would go down with a point: those that it carries away, and those that it carries to.
+/// The blast radius of a point: the workloads whose connections it accepts, and those to which it opens connections.
 #[derive(Clone, Debug)]
 pub struct Reach {
-    /// Who depends on it.
+    /// The workloads that depend on it.
     pub dependents: Endpoints,
-    /// Who is reached through it.
+    /// The workloads reached through it.
     pub served: Endpoints,
     /// Connections that it accepted.
     accepted: Use,
 }
 
 impl Reach {
-    /// Nobody yet; at most so many dependents, and as many served, in detail.
+    /// No workloads yet; at most `most` dependents, and as many served workloads, in detail.
     pub fn new(most: usize) -> Self {
         Self {
             dependents: Endpoints::new(most),
@@ -33,7 +33,7 @@ impl Reach {
         }
     }
 
-    /// Adds what a flow of the point's own sockets has counted.
+    /// Adds the change of the counters of a flow of the point's own sockets.
     pub fn add(&mut self, role: Role, delta: &Flow, binding: &Binding, at: Instant, step: u32) {
         if let Some((who, share)) = own_share(role, delta, binding) {
             self.dependents.add(who, &share, at, step);
@@ -51,7 +51,7 @@ impl Reach {
         self.accepted.amount(step)
     }
 
-    /// What is known of the window; `all` is what all points of this node accepted, when this is one of them.
+    /// The state of the window; `all` is what all points of this node accepted, when this is one of them.
     pub fn window(&self, window: Duration, now: Instant, step: u32, all: Option<u64>) -> Window {
         let all = all.filter(|all| *all > 0);
         Window {
@@ -63,30 +63,30 @@ impl Reach {
     }
 }
 
-/// What is known of a point's reach in the window.
+/// A point's reach in the window.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
-    /// How many depend on it.
+    /// The number of dependents.
     pub dependents: Counts,
-    /// How many are reached through it.
+    /// The number of workloads reached through it.
     pub served: Counts,
-    /// How uneven its connections are spread over its dependents (Herfindahl index); `None` without any.
+    /// How unevenly its connections are spread over its dependents (Herfindahl index); `None` without any.
     pub concentration: Option<f64>,
     /// Its share of the connections that points of this node accepted; `None` without any, or when it runs elsewhere.
     pub traffic: Option<f64>,
 }
 
-/// Whose share a flow of a point's own sockets is, and how much of it: `Some(None)` when it is nobody's known.
+/// The workload that a flow of a point's own sockets counts for, and what counts: `Some(None)` when the workload is unknown.
 fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
     let peer = match &binding.peer {
         Endpoint::Workload(workload) => Some(workload),
         _ => None,
     };
     match role {
-        // Accepted: whoever called.
+        // Accepted: the caller.
         Role::Server => Some((peer, Share::of(delta))),
-        // Opened in a workload's namespace: in its name, unless it is a delivery to that workload itself. Its connections
-        // were counted when they were accepted.
+        // Opened in a workload's namespace: on its behalf, unless it is a delivery to that workload itself. Connections of that
+        // workload were counted when they were accepted.
         Role::Client => {
             let place = binding.place.as_ref()?;
             if peer == Some(place) || delta.failures.iter().all(|n| *n == 0) {
@@ -98,7 +98,7 @@ fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Opti
     }
 }
 
-/// Who is reached through a point by a flow of its own sockets, and how much of that it is: `Some(None)` when nobody known.
+/// The workload that a flow of a point's own sockets reaches, and what counts for it: `Some(None)` when the workload is unknown.
 fn served_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
     if role != Role::Client {
         return None;
@@ -109,7 +109,7 @@ fn served_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(O
             .is_none_or(|place| place == peer)
             .then(|| (Some(peer), Share::of(delta))),
         (Endpoint::Unknown, None) => Some((None, Share::of(delta))),
-        // Another point, the node, the outside: not behind it.
+        // Another point, the node or an external address is not behind it.
         _ => None,
     }
 }

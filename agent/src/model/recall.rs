@@ -1,4 +1,4 @@
-//! Going on where the agent before this one has stopped: how far each flow had been counted.
+//! Resumes from the previous agent: how far each flow had been counted.
 
 use super::{
     known::{Held, Known, PointHas},
@@ -11,28 +11,28 @@ use std::collections::HashMap;
 /// How far a flow has been counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Remembered {
-    /// The flow that it is about.
+    /// The key of the flow.
     pub key: FlowKey,
     /// Its counters, as they were last read.
     pub last: Flow,
-    /// Connections that ended and had never been seen to begin.
+    /// Connections that ended without having been seen to begin.
     pub unseen: u64,
-    /// Of these counters, what waits for an identity, and whether the point whose sockets they are has it in its totals.
+    /// The part of these counters that waits for an identity, and whether the point that owns the sockets has it in its totals.
     pub held: Vec<(Flow, bool)>,
 }
 
-/// What was remembered, until all flows have been read once.
+/// The remembered flows, until all flows have been read once.
 pub struct Recall {
     flows: HashMap<FlowKey, Left>,
-    /// Flows that are not in there have been counted up to now, for all that is known; else, they are new.
+    /// Whether flows that are not remembered are assumed to be counted up to now; otherwise they are new.
     all_counted: bool,
 }
 
-/// How far a flow had been counted, and what waited of it.
+/// How far a flow had been counted, and its counts that waited.
 type Left = (Known, Lane<Held>);
 
 impl Recall {
-    /// Flows have been counted so far, the last time at `when`.
+    /// Flows have been counted this far, the last time at `when`.
     pub fn of(flows: Vec<Remembered>, when: Moment) -> Self {
         let flows = flows.into_iter().map(|flow| (flow.key, known(&flow, when)));
         Self {
@@ -41,7 +41,7 @@ impl Recall {
         }
     }
 
-    /// It is not known how far flows have been counted, so nothing of what they have counted by now is.
+    /// It is unknown how far flows have been counted, so none of their current counts are used.
     pub fn of_nothing() -> Self {
         Self {
             flows: HashMap::new(),
@@ -49,11 +49,11 @@ impl Recall {
         }
     }
 
-    /// How far a flow that is read for the first time has been counted, and what still waits of it.
+    /// How far a flow that is read for the first time has been counted, and which of its counts still wait.
     pub fn flow(&mut self, key: &FlowKey, now: &Flow) -> Option<Left> {
         match self.flows.remove(key) {
             Some((mut known, lane)) => {
-                // It had been taken out: this is a new one.
+                // The old flow had been taken out: this is a new one.
                 if known.last.retired != 0 && now.retired == 0 {
                     known.last = Flow::ZERO;
                     known.unseen = 0;
@@ -63,7 +63,7 @@ impl Recall {
             None if self.all_counted => {
                 let mut known = Known::new();
                 known.last = *now;
-                // What had never been seen to begin is not told of again.
+                // Connections not seen to begin are not reported again.
                 known.unseen = now.closed.saturating_sub(now.opened + now.adopted);
                 take_in_open(&mut known, 0);
                 Some((known, Lane::default()))
@@ -78,7 +78,7 @@ impl Recall {
     }
 }
 
-/// A flow that goes on from there, and what still waits of it.
+/// A flow that resumes from there, and its counts that still wait.
 fn known(flow: &Remembered, when: Moment) -> Left {
     let mut known = Known::new();
     known.last = flow.last;
@@ -100,8 +100,8 @@ fn known(flow: &Remembered, when: Moment) -> Left {
     (known, lane)
 }
 
-/// Open connections are taken in anew: this agent has not counted them for anybody yet. Of them, those that `wait` are still to be
-/// counted as opened.
+/// Registers open connections again: this agent has not attributed them yet. Of these, `wait` connections are still to be counted
+/// as opened.
 fn take_in_open(known: &mut Known, wait: i64) {
     let open = (net(&known.last) + known.unseen.cast_signed() - wait)
         .max(0)
@@ -109,7 +109,7 @@ fn take_in_open(known: &mut Known, wait: i64) {
     known.last.adopted = known.last.adopted.wrapping_sub(open);
 }
 
-/// How many more connections began than ended.
+/// Connections that began less those that ended.
 fn net(flow: &Flow) -> i64 {
     (flow.opened + flow.adopted).cast_signed() - flow.closed.cast_signed()
 }

@@ -1,14 +1,14 @@
-//! How often something happened lately, at a cost of a few bytes.
+//! Counts events in a sliding window, in a few bytes.
 
 use std::time::{Duration, Instant};
 
-/// The window slides by so many steps.
+/// The window slides in so many steps.
 const STEPS: u32 = 5;
 
-/// One step more, as the newest one has only begun: what is older than the window by less than a step still counts.
+/// One more slot than steps, as the newest step has only begun: what is older than the window by less than a step still counts.
 const SLOTS: usize = STEPS as usize + 1;
 
-/// Cuts time into the steps of a window.
+/// Maps time to the steps of a window.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     begin: Instant,
@@ -24,15 +24,15 @@ impl Clock {
         }
     }
 
-    /// The step that a moment lies in.
+    /// The step in which a moment lies.
     pub fn step(&self, at: Instant) -> u32 {
         let steps = at.saturating_duration_since(self.begin).as_nanos() / self.step.as_nanos();
         u32::try_from(steps).unwrap_or(u32::MAX)
     }
 }
 
-/// What happened in the window, which slides in steps of a fifth: what is counted is between one window and six fifths of one
-/// old at most.
+/// Events in the window, which slides in steps of a fifth: the oldest counted event is between one window and six fifths of one
+/// old.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recent {
     slots: [u32; SLOTS],
@@ -40,7 +40,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// Counts what happened in a step; steps come in order.
+    /// Counts `n` events in a step; steps are given in order.
     pub fn add(&mut self, n: u64, step: u32) {
         let missed = step.saturating_sub(self.newest).min(SLOTS as u32);
         for back in 0..missed {
@@ -51,7 +51,7 @@ impl Recent {
         *slot = slot.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
     }
 
-    /// What happened in the window that ends with a step.
+    /// The number of events in the window that ends with a step.
     pub fn sum(&self, step: u32) -> u64 {
         let missed = step.saturating_sub(self.newest);
         (0..(SLOTS as u32).saturating_sub(missed))
@@ -61,8 +61,8 @@ impl Recent {
     }
 }
 
-/// Connections that were open at some time in the window: those that are, and those that ended in it. Attempts that failed count
-/// as ended.
+/// Connections that were open at some time in the window: those open now, and those that ended in it. Failed attempts count as
+/// ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Use {
     /// Connections that are open now.
@@ -80,7 +80,7 @@ impl Use {
         }
     }
 
-    /// How many there were.
+    /// The number of connections.
     pub fn amount(&self, step: u32) -> u64 {
         self.open.max(0).cast_unsigned() + self.ended.sum(step)
     }

@@ -1,8 +1,8 @@
 //! What a point has used so far, and how full its resources are now.
 //!
-//! What a group counts begins and ends with it, and a container that starts anew has a new one. So each group is compared with
-//! its own last reading, and the differences are added up: the sums never go down. What was used between the last reading and
-//! a group's end is missing in them.
+//! The counters of a cgroup begin and end with it, and a restarted container has a new one. So each cgroup is compared with its own
+//! last reading, and the differences are added up: the sums never decrease. What was used between the last reading and a cgroup's
+//! end is missing from them.
 
 use super::saturation::{self, of_processors, share};
 use crate::node::resources::{Bandwidth, Counters, Files, Group, GroupId, OpenFiles, Pressure, Reading, Tree};
@@ -12,16 +12,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A group that is missing in a reading is remembered for so long, should it come again.
+/// How long a cgroup that is missing in a reading is remembered, in case it reappears.
 const REMEMBERED: Duration = Duration::from_secs(120);
 
-/// The moments of two readings are known to within this.
+/// The times of two readings are known with this accuracy.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// How things stand, as of the last reading.
+/// The state as of the last reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Now {
-    /// Processors that it may use. `None` when it may use all of the machine's.
+    /// CPUs that it may use. `None` when it may use all of the machine's.
     pub cpu_limit: Option<f64>,
     /// Its working set in bytes.
     pub memory: Option<u64>,
@@ -29,37 +29,37 @@ pub struct Now {
     pub memory_limit: Option<u64>,
     /// Open files of the process that is closest to its limit.
     pub files: Option<Files>,
-    /// Processor time used since the reading before.
+    /// CPU time used since the previous reading.
     pub ran: Option<Duration>,
-    /// That, of what it could have used.
+    /// CPU time used, as a share of what it could have used.
     pub cpu_use: Option<f64>,
-    /// Periods in which a quota was used up, of those in which it wanted to run.
+    /// Share of the periods in which the quota was used up, of those in which it wanted to run.
     pub throttled: Option<f64>,
-    /// Memory in use, of what may be.
+    /// Memory in use, as a share of the limit.
     pub memory_use: Option<f64>,
 }
 
-/// The resources of a point. What this node does not tell is `None`.
+/// The resources of a point. What this node does not provide is `None`.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
-    /// Processor time.
+    /// CPU time used so far, in user and kernel mode.
     pub cpu: Option<Duration>,
-    /// How a quota has held it back: at each tick the one that did so most, where several groups have one.
+    /// Throttling by a quota: at each tick that of the cgroup with the most, where several have a quota.
     pub throttling: Option<Bandwidth>,
-    /// Time that it waited for a processor.
+    /// Time that it waited for a CPU.
     pub cpu_pressure: Option<Pressure>,
     /// Time that it waited for memory.
     pub memory_pressure: Option<Pressure>,
-    /// Processes in its groups that the kernel killed for want of memory.
+    /// Processes in its cgroups that the kernel's OOM killer ended.
     pub oom_kills: Option<u64>,
-    /// How things stand; nothing while it does not run here.
+    /// The state as of the last reading; empty while it does not run here.
     pub now: Now,
     last: HashMap<GroupId, (Counters, Instant)>,
     read: Option<Instant>,
 }
 
 impl Resources {
-    /// Takes in what was read.
+    /// Adds a reading to the sums.
     pub fn advance(&mut self, reading: &Reading) {
         let elapsed = self.read.map(|read| reading.at.saturating_duration_since(read));
         self.read = Some(reading.at);
@@ -77,7 +77,7 @@ impl Resources {
             &mut self.oom_kills,
             own().filter_map(|delta| delta.oom_kills).reduce(u64::add),
         );
-        // Groups side by side wait at the same time.
+        // Sibling cgroups wait at the same time.
         add(
             &mut self.cpu_pressure,
             own().filter_map(|delta| delta.cpu_pressure).reduce(longer),
@@ -119,13 +119,13 @@ impl Resources {
         };
     }
 
-    /// It does not run here now.
+    /// Records that it does not run here now.
     pub fn rest(&mut self) {
         self.now = Now::default();
     }
 
-    /// `narrows_saturation_ratio` of processor time. `waited` is how long its threads waited for a processor since the reading
-    /// before, where that is known.
+    /// `narrows_saturation_ratio` of the CPU. `waited` is how long its threads waited for a CPU since the previous reading, where
+    /// that is known.
     pub fn cpu_saturation(&self, waited: Option<Duration>) -> Option<f64> {
         let waiting = waited
             .zip(self.now.ran)
@@ -133,8 +133,9 @@ impl Resources {
         saturation::cpu(self.now.cpu_use, self.now.throttled, waiting)
     }
 
-    /// What a group has counted since its last reading. What it counted before its first one is the point's if it can have
-    /// done so since the point's last reading: then it is new. With the first reading of the point, counting begins.
+    /// The change of a cgroup's counters since its last reading. What it counted before its first reading belongs to the point if
+    /// it can have been counted since the point's last reading: then the cgroup is new. With the first reading of the point,
+    /// counting begins.
     fn difference(&mut self, group: &Group, at: Instant, capacity: Option<Duration>) -> Counters {
         let now = group.counters;
         let last = match self.last.insert(group.id, (now, at)) {
@@ -146,7 +147,7 @@ impl Resources {
     }
 }
 
-/// The longest time that a group has counted.
+/// The longest duration among a cgroup's counters.
 fn longest(counters: &Counters) -> Duration {
     let pressures = [counters.cpu_pressure, counters.memory_pressure].into_iter().flatten();
     let times = [counters.used, counters.bandwidth.map(|bandwidth| bandwidth.throttled)];
@@ -181,16 +182,16 @@ fn since(now: &Counters, last: &Counters) -> Counters {
     }
 }
 
-/// The use of each group with a limit, of that limit, and the greatest of these; without any, the point's own use of the
-/// machine's processors.
+/// The usage of each cgroup with a limit, as a share of that limit; the greatest of these; without any limit, the point's own usage
+/// as a share of the machine's CPUs.
 fn cpu_use(
     deltas: &[(Group, Counters)],
     ran: Option<Duration>,
     elapsed: Duration,
     processors: Option<f64>,
 ) -> Option<f64> {
-    // In cgroup v1, the group with the quota does not always say what it has used. It is no less than the point has, if all of
-    // the point is in it.
+    // In cgroup v1, the group with the quota does not always report its usage. It is no less than that of the point, if all of the
+    // point is in it.
     let alone = deltas
         .iter()
         .filter(|(group, _)| group.own && group.id.tree == Tree::Unified)

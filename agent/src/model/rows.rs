@@ -1,4 +1,4 @@
-//! What is shown of a model: plain values, as they are at one moment.
+//! What is shown of a model: plain values, as of one moment.
 
 use super::{ByKind, Bypass, Connections, Endpoints, Mode, Model, Pair, PointLoad, Row, Share, Window};
 use crate::{identity::Workload, table::Table};
@@ -8,36 +8,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A point and who depends on it.
+/// A point and its dependents.
 #[derive(Clone, Debug)]
 pub struct PointRow {
-    /// Its load.
+    /// What its own sockets show.
     pub load: PointLoad,
-    /// What is known of its reach in the window.
+    /// Its reach in the window.
     pub window: Window,
-    /// Who depends on it.
+    /// The workloads that depend on it.
     pub dependents: EndpointRows,
-    /// Who is reached through it.
+    /// The workloads reached through it.
     pub served: EndpointRows,
 }
 
-/// The workloads at one side of a point.
+/// The workloads on one side of a point.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointRows {
-    /// Those in detail.
+    /// The workloads tracked in detail.
     pub rows: Vec<EndpointRow>,
-    /// The others, by what they are called.
+    /// The sums of the others, by the value of their label.
     pub rest: Vec<(&'static str, Share)>,
-    /// How many of them have traffic in the window.
+    /// The number of workloads not in detail that have traffic in the window.
     pub untracked: usize,
 }
 
-/// A workload at one side of a point.
+/// A workload on one side of a point.
 #[derive(Clone, Debug)]
 pub struct EndpointRow {
-    /// The workload, and what it has carried.
+    /// The workload and its counters.
     pub row: Row<Arc<Workload>, Share>,
-    /// Of a dependent, the share of its connections that pass the point; `None` where it is not known.
+    /// For a dependent, the share of its connections that pass the point; `None` where it is not known.
     pub share: Option<f64>,
 }
 
@@ -46,19 +46,19 @@ pub struct EndpointRow {
 pub struct BoundaryRows {
     /// Connections that workloads of this node accepted.
     pub enforced: Vec<Row<Pair, ByKind>>,
-    /// Those of pairs that are not in detail.
+    /// The sums of the pairs that are not in detail.
     pub enforced_rest: Vec<(&'static str, ByKind)>,
-    /// Connections that passed by a point that was expected.
+    /// Connections that bypassed an expected point.
     pub bypassed: Vec<Row<Bypass, Connections>>,
-    /// Those of pairs that are not in detail.
+    /// The sums of the pairs that are not in detail.
     pub bypassed_rest: Vec<(&'static str, Connections)>,
-    /// How many pairs of each are in detail.
+    /// The number of pairs of each kind in detail, and its limit.
     pub pairs: Table,
     /// How each workload of this node takes part in its mesh, by namespace and name.
     pub modes: BTreeMap<(String, String), Mode>,
 }
 
-/// All points, as they are at `now`.
+/// All points, as of `now`.
 pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
     let windows = model.windows(now);
     let row = |load: &PointLoad| {
@@ -99,7 +99,7 @@ fn endpoints(
     }
 }
 
-/// Where policy is enforced, as it is at `now`.
+/// Where policy is enforced, as of `now`.
 pub fn boundary(model: &Model, now: Instant) -> BoundaryRows {
     let (boundary, window) = (model.boundary(), model.window());
     let (used, limit) = boundary.enforced.size();

@@ -1,17 +1,17 @@
-//! How full a point is, by resource: from 0, idle, to 1, full. What cannot be known is `None`, never 0.
+//! The saturation of a point by resource, from 0 (idle) to 1 (full). What cannot be known is `None`, never 0.
 
 use std::time::Duration;
 
-/// Processor time: the greatest of three shares of the last tick. The use of what it may use; the periods in which its quota
-/// held it back, of those in which it wanted to run; and the time that its threads waited for a processor, of the time that
-/// they waited or ran. A quota holds back bursts, and neighbours take processors away, long before the use shows it.
+/// CPU: the greatest of three shares of the last tick. The CPU time used, of what it may use; the periods in which its quota
+/// throttled it, of those in which it wanted to run; and the time that its threads waited for a CPU, of the time that they waited
+/// or ran. A quota throttles bursts, and neighbours take CPUs away, long before the usage shows it.
 pub fn cpu(used: Option<f64>, throttled: Option<f64>, waiting: Option<f64>) -> Option<f64> {
     greatest([used, throttled, waiting].into_iter().flatten())
 }
 
-/// Memory: the working set of each group on the way to the root that has a limit, of that limit; the greatest counts, because
-/// the kernel kills when the first of them is full. Without any limit it is the point's own working set, of the machine's
-/// memory.
+/// Memory: for each cgroup on the path to the root that has a limit, its working set as a share of that limit; the greatest counts,
+/// because the kernel kills when the first of them is full. Without any limit, the point's own working set as a share of the
+/// machine's memory.
 pub fn memory(limited: impl Iterator<Item = (u64, u64)>, own: Option<u64>, machine: Option<u64>) -> Option<f64> {
     let limited = greatest(limited.filter_map(|(used, limit)| share(used as f64, limit as f64)));
     limited.or_else(|| share(own? as f64, machine? as f64))
@@ -22,13 +22,13 @@ pub fn accept_queue(utilizations: impl Iterator<Item = f64>) -> Option<f64> {
     greatest(utilizations)
 }
 
-/// Open files, of the soft limit, of the process that is closest to it.
+/// Open files as a share of the soft limit, for the process that is closest to it.
 pub fn open_files(open: u64, limit: u64) -> Option<f64> {
     share(open as f64, limit as f64)
 }
 
-/// Backlog: connections with bytes that the point has not read for at least a tick, of all that are open. Without a connection
-/// there is none.
+/// Backlog: connections with bytes that the point has not read for at least a tick, as a share of the open ones. 0 without open
+/// connections.
 pub fn backlog(unread: u64, open: u64) -> Option<f64> {
     if open == 0 {
         return Some(0.0);
@@ -36,18 +36,18 @@ pub fn backlog(unread: u64, open: u64) -> Option<f64> {
     share(unread as f64, open as f64)
 }
 
-/// Ephemeral ports: those in use toward the destination with most of them, of the range. A port is used once for each
-/// destination.
+/// Ephemeral ports: those in use toward the destination with the most of them, as a share of the range. A port can be used once for
+/// each destination.
 pub fn ephemeral_ports(in_use: u64, range: u64) -> Option<f64> {
     share(in_use as f64, range as f64)
 }
 
-/// Processor time used, of what so many processors have to give in that time.
+/// CPU time used, as a share of what so many CPUs provide in that time.
 pub fn of_processors(used: Duration, elapsed: Duration, processors: f64) -> Option<f64> {
     share(used.as_secs_f64(), elapsed.as_secs_f64() * processors)
 }
 
-/// Time waited for a processor, of time waited or ran. Who did neither waits for nothing.
+/// Time waited for a CPU, as a share of the time waited or ran; 0 without either.
 pub fn waiting(waited: Duration, ran: Duration) -> Option<f64> {
     if waited + ran == Duration::ZERO {
         return Some(0.0);
@@ -55,13 +55,13 @@ pub fn waiting(waited: Duration, ran: Duration) -> Option<f64> {
     share(waited.as_secs_f64(), (waited + ran).as_secs_f64())
 }
 
-/// How near a point is to being everybody's problem: how full its fullest resource is, times the share of the workloads that depend
-/// on it.
+/// How close a point is to being a single point of failure under load: the saturation of its fullest resource, times the share of
+/// the workloads that depend on it.
 pub fn choke_risk(worst: f64, dependents: usize, workloads: usize) -> Option<f64> {
     Some(worst * share(dependents as f64, workloads as f64)?)
 }
 
-/// Of nothing there is no share. What is measured at two moments may come out a little above all there is.
+/// `None` when the whole is 0. Values that are measured at two moments may come out slightly above the whole.
 pub(super) fn share(part: f64, all: f64) -> Option<f64> {
     (all > 0.0).then(|| (part / all).clamp(0.0, 1.0))
 }

@@ -1,4 +1,4 @@
-//! What the model says of itself.
+//! The model's own status.
 
 use super::{End, Found, Model};
 use crate::table::Table;
@@ -7,28 +7,28 @@ use std::collections::BTreeMap;
 /// How full its tables are, and what it could not count.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// Points with series.
+    /// The number of points with series, and its limit.
     pub points: Table,
-    /// Counts that wait for an identity; rejected are connections that were counted without.
+    /// Counts that wait for an identity; rejected are connections that were counted without one.
     pub waiting: Table,
     /// Flows of the kernel's flow table.
     pub flows: usize,
-    /// Flows that stand for owners whose flows found no place there.
+    /// Flows that stand for owners whose flows were rejected from the flow table.
     pub overflow_flows: usize,
     /// Connections by what was found at each end.
     pub attributed: BTreeMap<(End, Found), u64>,
     /// Workloads with traffic in the window, at either end of a connection.
     pub workloads: usize,
-    /// Times that a dependent or served workload found no place.
+    /// How often a dependent or served workload was rejected.
     pub rejected_endpoints: u64,
-    /// Connections that ended and had never been seen to begin.
+    /// Connections that ended without having been seen to begin.
     pub unseen: u64,
     /// Connections that were still open when their flow left the kernel's table, which had none open.
     pub mended: u64,
 }
 
 impl Status {
-    /// That of a model.
+    /// The status of a model.
     pub fn of(model: &Model) -> Self {
         let (used, limit, flushed_early) = model.waiting();
         let overflow_flows = model.overflow_flows();

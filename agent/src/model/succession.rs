@@ -1,4 +1,4 @@
-//! What the next agent needs to go on with the counts of this one, and how this one went on with those of the agent before.
+//! The part of the model that the next agent needs to continue the counts, and how it is restored.
 
 use super::{
     known::PointHas,
@@ -10,8 +10,8 @@ use crate::identity::Lane;
 use agent_common::{Flow, FlowKey};
 
 impl Model {
-    /// How far each flow has been counted; `is_leaving` says of which there may be a new one with the same key next time. `None`
-    /// before all flows have been read once.
+    /// How far each flow has been counted; `is_leaving` tells for which flows a new one with the same key may exist next time.
+    /// `None` before all flows have been read once.
     pub fn remember(&self, is_leaving: impl Fn(&FlowKey) -> bool) -> Option<Vec<Remembered>> {
         if self.recall.is_some() {
             return None;
@@ -34,17 +34,18 @@ impl Model {
         Some(remembered.collect())
     }
 
-    /// Before the first reading: flows have been counted so far, the last time at `when`.
+    /// To be called before the first reading: flows have been counted this far, the last time at `when`.
     pub fn recall(&mut self, flows: Vec<Remembered>, when: Moment) {
         self.recall = Some(Recall::of(flows, when));
     }
 
-    /// Before the first reading: it is not known how far flows have been counted, so nothing of what they have counted by now is.
+    /// To be called before the first reading: it is unknown how far flows have been counted, so none of their current counts are
+    /// used.
     pub fn recall_nothing(&mut self) {
         self.recall = Some(Recall::of_nothing());
     }
 
-    /// All flows have been read: those that are remembered and were not read have left the kernel's table.
+    /// To be called when all flows have been read: remembered flows that were not read have left the kernel's table.
     pub fn end_recall(&mut self) {
         let Some(recall) = self.recall.take() else { return };
         for (key, (mut known, lane)) in recall.rest() {

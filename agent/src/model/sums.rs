@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What was counted so far and for whom, and what waits to be counted.
+/// The counters so far, by what they are attributed to, and the counts that still wait.
 pub struct Model {
     pub(super) bounds: Bounds,
     clock: Clock,
@@ -37,7 +37,7 @@ pub struct Model {
     reach: HashMap<Arc<Point>, Reach>,
     pub(super) ways: Ways,
     boundary: Boundary,
-    /// Workloads that are known by their traffic, with its last time.
+    /// Workloads that are known by their traffic, with the time of the last.
     workloads: HashMap<Arc<Workload>, Instant>,
     rejected_endpoints: u64,
     rejected_pairs: u64,
@@ -48,18 +48,18 @@ pub struct Model {
     pub(super) unseen: u64,
     pub(super) mended: u64,
     pub(super) deficits: Vec<FlowKey>,
-    /// What flows have counted, and nobody knows yet for whom.
+    /// Counts of flows that are not attributed yet.
     pub(super) waiting: Queue<FlowKey, Held>,
-    /// Flows among them with something that the observer is to look at in this tick.
+    /// Flows among them with something that the observer must inspect in this tick.
     pub(super) deferred: Vec<FlowKey>,
-    /// Flows with open connections that were counted as somebody unknown's.
+    /// Flows with open connections that were counted as unknown.
     pub(super) unknown: HashSet<FlowKey>,
     pub(super) settled_generation: u64,
     pub(super) flushed_early: u64,
 }
 
 impl Model {
-    /// A model that has counted nothing yet.
+    /// A model without any counts.
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
@@ -98,7 +98,7 @@ impl Model {
         }
     }
 
-    /// Adds what a flow has counted for those at its ends.
+    /// Adds the change of a flow's counters to what is at its ends.
     pub(super) fn add(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, at: Instant) {
         let Some(role) = Role::from_u8(key.role) else { return };
         self.attribute(delta, binding);
@@ -115,7 +115,7 @@ impl Model {
             && let Endpoint::Point(called) = &binding.peer
         {
             self.called.entry(CalledPoint::from(&**called)).or_default().add(delta);
-            // Its own sockets do not show these: the calls that never became a connection of its.
+            // The point's own sockets do not show these: calls that never became a connection.
             let who = binding.workload().cloned();
             let share = if self.local_names.contains(&called.name) {
                 Share::of_failures(handshake_failures(delta))
@@ -150,7 +150,7 @@ impl Model {
         }
     }
 
-    /// Who a point reaches; bounded as the points are.
+    /// The reach of a point; bounded like the points.
     fn reach(&mut self, point: &Arc<Point>) -> Option<&mut Reach> {
         self.load(point)?;
         self.reach.get_mut(point)
@@ -170,11 +170,11 @@ impl Model {
         *self.attributed.entry((End::Remote, remote)).or_default() += n;
     }
 
-    /// What a point carries; `None` when there is no room for it.
+    /// The load of a point; `None` when it is rejected.
     pub(super) fn load(&mut self, point: &Arc<Point>) -> Option<&mut PointLoad> {
         if !self.points.contains_key(point) {
             if self.points.len() >= self.bounds.points {
-                // Bounded as the points themselves are.
+                // Bounded like the points themselves.
                 if self.rejected.len() < self.bounds.points {
                     self.rejected.insert(point.clone());
                 }
@@ -187,7 +187,7 @@ impl Model {
         self.points.get_mut(point)
     }
 
-    /// The points that have a process on this node. Called before the flows of a tick.
+    /// Sets the points that have a process on this node. To be called before the flows of a tick.
     pub fn local_points<'a>(&mut self, points: impl Iterator<Item = &'a Arc<Point>>, now: Instant) {
         for point in points {
             self.local_names.insert(point.name.clone());
@@ -199,8 +199,8 @@ impl Model {
         }
     }
 
-    /// Begins a new look at who is where: the network namespaces of this node's workloads, the zone's egress, and the cgroups of this
-    /// node's points.
+    /// Starts a new pass: sets the network namespaces of this node's workloads, the zone's egress, and the cgroups of this node's
+    /// points.
     pub fn look_around<'a>(
         &mut self,
         neighbourhoods: Vec<(u32, Neighbourhood)>,
@@ -212,8 +212,8 @@ impl Model {
         self.boundary.carriers(points);
     }
 
-    /// Takes in the listening sockets as they are now. Before the flows of a tick: what listens in a network namespace says what is
-    /// expected of the connections in there.
+    /// Updates the listening sockets. To be called before the flows of a tick: what listens in a network namespace determines what
+    /// is expected of connections into it.
     pub fn listeners(&mut self, samples: &[ListenerSample], identities: &dyn Identities, when: Moment) {
         for load in self.points.values_mut() {
             for queue in load.queues.values_mut() {
@@ -236,25 +236,25 @@ impl Model {
             if let Some(load) = self.load(&point) {
                 load.queues.entry(sample.port).or_default().add(sample);
                 let ports = u64::from(sample.last_port.saturating_sub(sample.first_port));
-                // Both ends of the range are in it.
+                // The range includes both ends.
                 load.inside.sockets.ports = if ports == 0 { 0 } else { ports + 1 };
             }
         }
     }
 
-    /// Begins a new look at what is inside the points that run here.
+    /// Starts a new pass over the measurements from inside the points that run here.
     pub fn look_inside(&mut self) {
         for load in self.points.values_mut() {
             load.inside.begin();
         }
     }
 
-    /// What is known of the inside of a point that runs here; `None` when there are too many points.
+    /// The measurements from inside a point that runs here; `None` when the point is rejected.
     pub fn inside(&mut self, point: &Arc<Point>) -> Option<&mut Inside> {
         self.load(point).map(|load| &mut load.inside)
     }
 
-    /// Looks for the destination toward which each point has the most connections open; `points` says whose a cgroup is.
+    /// Finds, for each point, the destination toward which it has the most open connections; `points` maps a cgroup to its point.
     pub fn count_ports<'a>(&mut self, points: impl Fn(u64) -> Option<&'a Arc<Point>>) {
         let clients = self.flows.iter().filter(|(key, _)| key.role == Role::Client as u8);
         let most: Vec<_> = clients
@@ -267,7 +267,7 @@ impl Model {
         }
     }
 
-    /// Takes in what was read of the points' resources.
+    /// Adds readings of the points' resources.
     pub fn resources(&mut self, readings: &BTreeMap<Arc<Point>, Reading>) {
         for (point, load) in &mut self.points {
             match readings.get(point) {
@@ -277,8 +277,8 @@ impl Model {
         }
     }
 
-    /// Whether connections are stuck in an accept queue of a point: the first of one has waited for longer than `patience`, or
-    /// for nobody knows how long.
+    /// Whether connections are stuck in an accept queue of a point: the first in a queue has waited for longer than `patience`, or
+    /// for an unknown time.
     pub fn accepts_are_stuck(&self, patience: Duration) -> bool {
         let queues = self.points.values().flat_map(|load| load.queues.values());
         queues.filter(|queue| queue.queued > 0).any(|queue| {
@@ -314,17 +314,17 @@ impl Model {
             .retain(|name| points.values().any(|load| load.local && load.point.name == *name));
     }
 
-    /// What each point carries.
+    /// The load of each point.
     pub fn points(&self) -> impl Iterator<Item = &PointLoad> {
         self.points.values()
     }
 
-    /// Who goes down with a point.
+    /// The reach of a point.
     pub fn reach_of(&self, point: &Arc<Point>) -> Option<&Reach> {
         self.reach.get(point)
     }
 
-    /// What is known of the window, for each point.
+    /// The reach of each point in the window.
     pub fn windows(&self, now: Instant) -> HashMap<Arc<Point>, Window> {
         let (window, step) = (self.bounds.window, self.clock.step(now));
         let local = |point: &Arc<Point>| self.points.get(point).is_some_and(|load| load.local);
@@ -335,8 +335,8 @@ impl Model {
         points.map(|(point, reach)| (point.clone(), of(point, reach))).collect()
     }
 
-    /// The share of a workload's connections in the window that pass a point: 1 when it has no other way out. `None` when it is
-    /// not on this node, or had none.
+    /// The share of a workload's connections in the window that pass a point: 1 when it has no other way out. `None` when it is not
+    /// on this node, or had none.
     pub fn share(&self, who: &Arc<Workload>, point: &Point, now: Instant) -> Option<f64> {
         self.ways.share(who, &CalledPoint::from(point), self.clock.step(now))
     }
@@ -351,12 +351,12 @@ impl Model {
         self.workloads.len()
     }
 
-    /// Times that somebody found no place, not even among those that are only summed: dependents and served, pairs.
+    /// How often a key was rejected even from the sums: of dependents and served workloads, and of pairs.
     pub fn rejected_endpoints(&self) -> (u64, u64) {
         (self.rejected_endpoints, self.rejected_pairs)
     }
 
-    /// What callers on this node see, by point.
+    /// The callers' view on this node, by point.
     pub fn called(&self) -> &BTreeMap<CalledPoint, Called> {
         &self.called
     }
@@ -366,12 +366,12 @@ impl Model {
         &self.attributed
     }
 
-    /// How many flows are known.
+    /// Number of known flows.
     pub fn flows(&self) -> usize {
         self.flows.len()
     }
 
-    /// Flows among them that stand for what found no place in the flow table.
+    /// Flows that stand for those rejected from the flow table.
     pub fn overflow_flows(&self) -> usize {
         self.flows
             .keys()
@@ -379,12 +379,12 @@ impl Model {
             .count()
     }
 
-    /// Points that are not counted because of the bound.
+    /// Points that are not counted because of the limit.
     pub fn rejected_points(&self) -> u64 {
         self.rejected.len() as u64
     }
 
-    /// Connections that ended and had never been seen to begin.
+    /// Connections that ended without having been seen to begin.
     pub fn unseen(&self) -> u64 {
         self.unseen
     }
@@ -394,12 +394,12 @@ impl Model {
         self.mended
     }
 
-    /// Counts that wait for an identity, how many may, and the connections that could not wait because of that bound.
+    /// Counts that wait for an identity, their limit, and the connections that could not wait because of it.
     pub fn waiting(&self) -> (usize, usize, u64) {
         (self.waiting.len(), self.waiting.limit(), self.flushed_early)
     }
 
-    /// How many points may have series.
+    /// The limit of points with series.
     pub const fn points_limit(&self) -> usize {
         self.bounds.points
     }

@@ -1,4 +1,4 @@
-//! From what flows count to who it was: at once where that is certain, else held back for a bounded time.
+//! From the counters of flows to identities: counted at once where the identity is final, otherwise held back for a bounded time.
 
 use super::{
     delta,
@@ -12,9 +12,10 @@ use agent_common::{Flow, FlowKey, Role};
 use std::time::Instant;
 
 impl Model {
-    /// Takes in a flow as it stands now; `gone` when it will not come again. Whether it has changed since the last time.
+    /// Reads a flow's current counters; `gone` when it has left the kernel's table. Returns whether they have changed since the
+    /// last time.
     pub fn flow(&mut self, key: &FlowKey, now: &Flow, gone: bool, identities: &dyn Identities, when: Moment) -> bool {
-        // Most flows rest at most times.
+        // Most flows are unchanged most of the time.
         if !gone
             && self
                 .flows
@@ -27,7 +28,7 @@ impl Model {
             .or_else(|| self.recalled(key, now))
             .unwrap_or_else(Known::new);
         if known.gone {
-            // It had left, and only what still waits has kept it: this is another one with its key.
+            // The old flow had left, and was kept only by its waiting counts: this is a new one with the same key.
             known.last = Flow::ZERO;
             known.unseen = 0;
         }
@@ -39,21 +40,21 @@ impl Model {
         delta != Flow::ZERO
     }
 
-    /// How far an agent before this one has counted a flow that is read for the first time.
+    /// How far the previous agent has counted a flow that is read for the first time.
     fn recalled(&mut self, key: &FlowKey, now: &Flow) -> Option<Known> {
         let (known, lane) = self.recall.as_mut()?.flow(key, now)?;
         self.waiting.put(*key, lane);
         Some(known)
     }
 
-    /// What a flow has counted since the last time.
+    /// The change of a flow's counters since the last time.
     fn advance(&mut self, key: &FlowKey, known: &mut Known, now: &Flow) -> Flow {
         let role = Role::from_u8(key.role);
         let before = known.last.carrier;
         let mut delta = delta::advance(&mut known.last, now);
         let begun = known.last.opened + known.last.adopted + known.unseen;
         if known.gone && role != Some(Role::Listener) {
-            // The kernel takes out no flow with open connections: what is open here had begun unseen, and its end was not seen, either.
+            // The kernel takes out no flow with open connections: what is open here began unseen, and its end was not seen, either.
             let left = begun.saturating_sub(known.last.closed);
             delta.closed += left;
             known.last.closed += left;
@@ -70,9 +71,9 @@ impl Model {
         delta
     }
 
-    /// Looks at the flows of this tick that ended more connections than they had begun. While every flow has had its place
-    /// in the kernel's table (`detail`), these were open, but in no file table, at the start. Without, their beginning may
-    /// have been counted under their owner alone.
+    /// Checks the flows of this tick that ended more connections than they had begun. While every flow has had its place in the
+    /// kernel's table (`detail`), these were open at the start, but in no file table. Otherwise their beginning may have been
+    /// counted under their owner alone.
     pub fn unseen_flows(&mut self, detail: bool, identities: &dyn Identities, when: Moment) {
         for key in std::mem::take(&mut self.deficits) {
             let Some(mut known) = detail.then(|| self.flows.remove(&key)).flatten() else {
@@ -90,7 +91,7 @@ impl Model {
         }
     }
 
-    /// Puts a flow back, unless it has left and nothing of it waits any more.
+    /// Stores a flow again, unless it has left and none of its counts wait any more.
     pub(super) fn keep(&mut self, key: FlowKey, known: Known) {
         if known.open.iter().any(|open| open.binding.incomplete()) {
             self.unknown.insert(key);
@@ -104,14 +105,14 @@ impl Model {
         self.flows.insert(key, known);
     }
 
-    /// What the observer is to look at. When it has, [`Model::settle`] counts what waits for that only.
+    /// What the observer must inspect. After that, [`Model::settle`] counts what waited only for the observer.
     pub fn take_questions(&mut self) -> Questions {
         self.waiting.take_questions()
     }
 
     /// Counts what has waited long enough, or is known by now.
     pub fn settle(&mut self, identities: &dyn Identities, at: Instant) {
-        // Only when somebody new may be known.
+        // Only when a new identity may be known.
         let generation = identities.generation();
         let is_new = std::mem::replace(&mut self.settled_generation, generation) != generation;
         let unknown: Vec<_> = self.unknown.iter().filter(|_| is_new).copied().collect();
@@ -124,7 +125,7 @@ impl Model {
         for key in self.waiting.names() {
             self.settle_flow(&key, identities, at, false);
         }
-        // Of those that could not be counted because of a question, as many as are too many must not wait any longer.
+        // Of the flows that could not be counted because of a question, as many as exceed the limit must not wait any longer.
         for key in std::mem::take(&mut self.deferred) {
             if self.waiting.len() > self.waiting.limit() {
                 self.settle_flow(&key, identities, at, true);
@@ -143,7 +144,7 @@ impl Model {
         self.keep(*key, known);
     }
 
-    /// Counts what a flow has counted, or lets it wait.
+    /// Counts the change of a flow's counters, or lets it wait.
     fn submit(&mut self, key: &FlowKey, known: &mut Known, delta: Flow, identities: &dyn Identities, when: Moment) {
         if delta == Flow::ZERO || Role::from_u8(key.role).is_none() {
             return;
@@ -156,7 +157,7 @@ impl Model {
             point_has: PointHas::Nothing,
         });
         self.waiting.bind(&mut lane, identities);
-        // What waits for the observer does so for the rest of this tick, and takes nobody's place.
+        // What waits for the observer does so for the rest of this tick only, and does not count towards the limit.
         if lane.has_question() {
             self.deferred.push(*key);
         }
@@ -165,8 +166,8 @@ impl Model {
         self.waiting.put(*key, lane);
     }
 
-    /// Counts what waits of a flow, as far as it is known by now, or all of it (`at_once`); but nothing that the observer has yet to
-    /// look at.
+    /// Counts the waiting counts of a flow, as far as their identities are known by now, or all of them (`at_once`); but none that
+    /// the observer must still inspect.
     fn count_lane(&mut self, key: &FlowKey, known: &mut Known, lane: &mut Lane<Held>, at: Instant, at_once: bool) {
         let Some(role) = Role::from_u8(key.role) else { return };
         for (held, binding) in lane.bound_mut() {
@@ -185,7 +186,7 @@ impl Model {
         }
     }
 
-    /// What the point's own sockets show, as soon as it is known that they are a point's.
+    /// Counts what the point's own sockets show, as soon as it is known that they belong to a point.
     fn count_for_the_point(&mut self, port: u16, role: Role, held: &mut Held, binding: &Binding) {
         if held.point_has != PointHas::All
             && let Some(load) = binding.point().cloned().and_then(|point| self.load(&point))
@@ -207,7 +208,7 @@ impl Model {
         }
     }
 
-    /// Whether both ends are known for certain, or have been waited for.
+    /// Whether both ends are final, or have been waited for long enough.
     fn may_count(&self, role: Role, known: &Known, held: &Held, binding: &Binding, at: Instant) -> bool {
         let waited = at.duration_since(held.when.at);
         let is_known = match role {
@@ -221,11 +222,11 @@ impl Model {
         is_known || waited >= self.bounds.wait
     }
 
-    /// Counts for whoever is at both ends. Connections that end are taken off whom they were counted under when they began:
-    /// the other end's address may have been reassigned since. The oldest end first, which is approximate: those of a former owner
-    /// cannot outlive it for long.
+    /// Counts for the identities at both ends. Connections that end are subtracted where they were counted when they began: the
+    /// other end's address may have been reassigned since. The oldest end first, which is approximate: connections of a former
+    /// owner cannot outlive it for long.
     fn count_ends(&mut self, key: &FlowKey, known: &mut Known, delta: &Flow, binding: &Binding, when: Moment) {
-        // Who carries a flow becomes known a moment after its first connection.
+        // The carrier of a flow becomes known a moment after its first connection.
         let mut delta = Flow {
             carrier: known.last.carrier,
             ..*delta
@@ -255,7 +256,7 @@ impl Model {
         self.add(key, &delta, binding, when.at);
     }
 
-    /// The identity of a flow's ends became known after it was counted: its open connections now count there.
+    /// The identity of a flow's ends became known after it was counted: moves its open connections to the new identity.
     fn move_open(&mut self, key: &FlowKey, known: &mut Known, identities: &dyn Identities, at: Instant) {
         let generation = identities.generation();
         let carrier = known.last.carrier;

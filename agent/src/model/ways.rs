@@ -1,9 +1,9 @@
-//! Which ways out a workload of this node has, and how much of its traffic takes each.
+//! The ways out of each workload of this node, and the share of its traffic that takes each.
 //!
-//! The workload's own connections either leave its network namespace, or a proxy in there takes them in and opens others in its
-//! name. Of its own connections, those that a proxy in its namespace took in are that proxy's share. Of all that leave, its own
-//! and those in its name, the ones to a point elsewhere are that point's share. Connections are counted, not requests: where a
-//! proxy sends those of many callers over one (HBONE), that is one.
+//! The workload's own connections either leave its network namespace, or a proxy in that namespace intercepts them and opens others
+//! on its behalf. Of its own connections, those that a proxy in its namespace intercepted are that proxy's share. Of all that
+//! leave, its own and those on its behalf, the ones to a point elsewhere are that point's share. Connections are counted, not
+//! requests: where a proxy multiplexes those of many callers over one (HBONE), that is one.
 
 use super::{called::CalledPoint, load, recent::Use};
 use crate::identity::{Binding, Endpoint, Workload};
@@ -13,11 +13,11 @@ use std::{collections::HashMap, sync::Arc};
 /// The ways out of one workload.
 #[derive(Debug, Default)]
 struct Way {
-    /// What it opened itself.
+    /// Connections that the workload opened itself.
     own: Use,
-    /// What left: opened by itself and taken in by nobody, or opened in its name.
+    /// Connections that left: opened by itself and not intercepted, or opened on its behalf.
     out: Use,
-    /// Of `own`: taken in by a proxy in its namespace.
+    /// Of `own`: intercepted by a proxy in its namespace.
     within: HashMap<CalledPoint, Use>,
     /// Of `out`: to a point.
     to: HashMap<CalledPoint, Use>,
@@ -30,7 +30,7 @@ pub struct Ways {
 }
 
 impl Ways {
-    /// Adds what a flow has counted.
+    /// Adds the change of a flow's counters.
     pub fn add(&mut self, role: Role, delta: &Flow, binding: &Binding, step: u32) {
         let Some(who) = binding.workload() else { return };
         let is_own = matches!(&binding.peer, Endpoint::Workload(peer) if peer == who);
@@ -39,7 +39,7 @@ impl Ways {
             return;
         }
         match (role, binding.point()) {
-            // Taken in.
+            // Intercepted by the proxy.
             (Role::Server, Some(point)) if is_own => {
                 let within = &mut self.by.entry(who.clone()).or_default().within;
                 within
@@ -51,7 +51,7 @@ impl Ways {
                 let way = self.by.entry(who.clone()).or_default();
                 if owner.is_none() {
                     way.own.add(open, ended, step);
-                    // Taken in by the proxy, whatever address it was for.
+                    // Intercepted by the proxy, whatever address it was for.
                     if delta.carrier != 0 {
                         return;
                     }
@@ -66,7 +66,7 @@ impl Ways {
         }
     }
 
-    /// Connections that are open, and that counted as having left, turn out to be taken in by a proxy.
+    /// Moves open connections that had been counted as leaving, as a proxy turned out to intercept them.
     pub fn taken_in(&mut self, binding: &Binding, connections: u64) {
         let Some(who) = binding.workload() else { return };
         let is_own = matches!(&binding.peer, Endpoint::Workload(peer) if peer == who);
@@ -94,7 +94,7 @@ impl Ways {
         within.into_iter().chain(to).reduce(f64::max)
     }
 
-    /// Forgets who has nothing in the window.
+    /// Forgets workloads with nothing in the window.
     pub fn expire(&mut self, step: u32) {
         let is_used = |used: &Use| used.amount(step) > 0 || used.open != 0;
         self.by.retain(|_, way| {
@@ -190,7 +190,7 @@ mod tests {
             carrier,
             ..Flow::ZERO
         };
-        // The first was read before it was known who carries it.
+        // The first was read before its carrier was known.
         scene.ways.add(Role::Client, &flow(1, 0, 0), &binding, 0);
         assert_eq!(scene.shares([&point]), [Some(1.0)]);
         scene.ways.taken_in(&binding, 1);
@@ -210,15 +210,15 @@ mod tests {
         );
         let mut scene = Scene::new();
         let own = Endpoint::Workload(scene.who.clone());
-        // 40 taken in, one of them for the waypoint's own address; 10 that the proxy leaves alone.
+        // 40 intercepted, one of them for the waypoint's own address; 10 that the proxy leaves alone.
         scene.opened(Role::Client, None, Endpoint::Unknown, 39, 7);
         scene.opened(Role::Client, None, Endpoint::Point(waypoint.clone()), 1, 7);
         scene.opened(Role::Client, None, Endpoint::External, 10, 0);
         scene.opened(Role::Server, Some(&ztunnel), own.clone(), 40, 0);
-        // A few connections carry them on.
+        // A few connections carry their traffic on.
         scene.opened(Role::Client, Some(&ztunnel), Endpoint::Point(waypoint.clone()), 6, 0);
         scene.opened(Role::Client, Some(&ztunnel), Endpoint::Unknown, 4, 0);
-        // Deliveries and calls to itself are no way out.
+        // Deliveries and calls to itself are not a way out.
         scene.opened(Role::Client, Some(&ztunnel), own.clone(), 100, 0);
         scene.opened(Role::Client, None, own, 100, 0);
         assert_eq!(scene.shares([&ztunnel, &waypoint]), [Some(0.8), Some(0.3)]);

@@ -51,15 +51,15 @@ fn throttled(mut group: Group, periods: u64, throttled_periods: u64, throttled: 
 fn a_new_group_of_a_known_point_counts_from_its_beginning() {
     let mut resources = Resources::default();
     let begin = Instant::now();
-    // What was used before the agent began is not counted.
+    // What was used before the agent started is not counted.
     resources.advance(&reading(begin, &[group(1, SECOND * 1000)]));
     assert_eq!((resources.cpu, resources.now.cpu_use), (Some(Duration::ZERO), None));
     resources.advance(&reading(begin + SECOND, &[group(1, SECOND * 1002)]));
     assert_eq!((resources.cpu, resources.now.cpu_use), (Some(SECOND * 2), Some(0.5)));
-    // It starts anew.
+    // The container is restarted.
     resources.advance(&reading(begin + SECOND * 2, &[group(2, SECOND)]));
     assert_eq!(resources.cpu, Some(SECOND * 3));
-    // The old one comes again, as it was, and then goes on.
+    // The old group reappears as it was, and then continues.
     let old = group(1, SECOND * 1002);
     resources.advance(&reading(begin + SECOND * 3, &[old, group(2, SECOND)]));
     assert_eq!(resources.cpu, Some(SECOND * 3));
@@ -73,12 +73,12 @@ fn an_old_group_that_joins_counts_from_now_on() {
     let mut resources = Resources::default();
     let begin = Instant::now();
     resources.advance(&reading(begin, &[group(1, SECOND)]));
-    // More than four processors have to give in a second.
+    // More than four CPUs can provide in a second.
     resources.advance(&reading(begin + SECOND, &[group(1, SECOND), group(2, SECOND * 60)]));
     assert_eq!(resources.cpu, Some(Duration::ZERO));
     resources.advance(&reading(begin + SECOND * 2, &[group(1, SECOND), group(2, SECOND * 61)]));
     assert_eq!(resources.cpu, Some(SECOND));
-    // A number that goes back is none that can be.
+    // A counter that decreases is invalid.
     resources.advance(&reading(begin + SECOND * 3, &[group(1, SECOND), group(2, SECOND)]));
     assert_eq!(resources.cpu, Some(SECOND));
 }
@@ -106,7 +106,7 @@ fn sums_stay_while_it_does_not_run_and_nothing_else_does() {
 fn the_use_of_each_limit_is_that_of_its_own_group() {
     let mut resources = Resources::default();
     let begin = Instant::now();
-    // A quota of one processor, in a group above with a quota of two that others have used up.
+    // A quota of one CPU, in a parent group with a quota of two that others have used up.
     let groups = |own, all| {
         let own = Group {
             cpu_limit: Some(1.0),
@@ -126,7 +126,7 @@ fn the_use_of_each_limit_is_that_of_its_own_group() {
     assert_eq!((resources.now.cpu_use, resources.now.cpu_limit), (Some(1.0), Some(1.0)));
     assert_eq!(resources.cpu, Some(SECOND / 2), "others' use is not the point's");
     assert_eq!(resources.now.throttled, None, "nobody wanted to run");
-    // More than the machine has is no limit.
+    // A limit above the size of the machine is no limit.
     let mut third = reading(begin + SECOND * 2, &groups(SECOND * 3 / 2, SECOND * 3));
     third.cpu_limit = Some(4.0);
     resources.advance(&third);
@@ -185,7 +185,7 @@ fn the_quota_that_held_it_back_most_is_counted() {
         (Some(expected), Some(0.5))
     );
     assert_eq!(resources.cpu_saturation(None), Some(0.5));
-    // What it did not run, it waited.
+    // The rest of the time it waited.
     assert_eq!(resources.cpu_saturation(Some(SECOND)), Some(1.0));
 }
 

@@ -60,7 +60,7 @@ impl Scene {
         scene
     }
 
-    /// The waypoint's pod, as it was last told of.
+    /// The waypoint's pod, as last updated.
     fn waypoint(&self) -> Arc<LocalPod> {
         let uid = PodUid::parse(POINT).expect("a uid");
         self.shared.directory().local(uid).expect("it is on this node").clone()
@@ -90,7 +90,7 @@ impl Scene {
         self.shared.directory_mut().apply_pod(source, &pod, 2_000_000_000_000);
     }
 
-    /// A caller becomes known, `manifest`'s workload at 10.0.0.7.
+    /// A caller becomes known: the workload of `manifest`, at 10.0.0.7.
     fn caller(&mut self, manifest: &str) {
         self.pod(
             Source::ClusterPods,
@@ -108,7 +108,7 @@ impl Scene {
         }
     }
 
-    /// What the waypoint accepted from 10.0.0.7 in all, `seconds` after the beginning.
+    /// Sets what the waypoint accepted from 10.0.0.7 in total, `seconds` after the beginning.
     fn accepted(&mut self, seconds: u64, opened: u64, closed: u64) {
         let key = FlowKey {
             cgroup: CGROUP,
@@ -139,7 +139,7 @@ impl Scene {
         self.model.settle(&directory, at);
     }
 
-    /// Connections of each dependent, and how many it has open.
+    /// Connections of each dependent, and how many of them are open.
     fn dependents(&self) -> Vec<(String, u64, i64)> {
         let load = self.model.points().next().expect("the waypoint");
         let window = self.model.window();
@@ -164,7 +164,7 @@ impl Scene {
         self.model.points().next().map_or(0, |load| load.downstream.active)
     }
 
-    /// The next agent begins, `seconds` after the beginning; `is_leaving` says whether the flow was about to be taken out.
+    /// Replaces the agent, `seconds` after the beginning; `is_leaving` tells whether the flow was about to be taken out.
     fn next_agent(&mut self, seconds: u64, is_leaving: bool) {
         let flows = self.model.remember(|_| is_leaving).expect("all were read");
         self.model = Model::new(self.model.bounds);
@@ -214,7 +214,7 @@ fn what_stays_unknown_is_counted_so_and_the_next_count_of_it_does_not_wait_as_lo
     scene.accepted(31, 8, 4);
     scene.settle(33);
     assert_eq!(scene.dependents(), rows(&[("unknown", 8, 4)]));
-    // The four that are still open move when it becomes known; what was counted stays.
+    // The four that are still open move when it becomes known; earlier counts stay.
     scene.caller("deployment");
     scene.settle(34);
     assert_eq!(scene.dependents(), rows(&[("inventory", 0, 4), ("unknown", 8, 0)]));
@@ -230,7 +230,7 @@ fn connections_end_for_whom_they_were_opened() {
     scene.caller("deployment");
     scene.accepted(0, 3, 0);
     assert_eq!(scene.dependents(), rows(&[("inventory", 3, 3)]));
-    // The address is another one's now.
+    // The address has been reassigned.
     scene.caller("statefulset");
     scene.accepted(1, 5, 4);
     let statefulset = scene.dependents().pop().expect("two rows").0;
@@ -240,7 +240,7 @@ fn connections_end_for_whom_they_were_opened() {
 #[test]
 fn what_happened_first_is_counted_first() {
     let mut scene = Scene::new(30, 2, 10);
-    // Nobody holds the address at first; later it is known who does from then on.
+    // The address has no known holder at first; later its holder from then on becomes known.
     scene.accepted(0, 3, 0);
     let late = Manifest::of("deployment")
         .uid("7e57ab1e-0000-4000-8000-000000000003")
@@ -263,7 +263,7 @@ fn beyond_the_bound_counts_do_not_wait() {
     let mut scene = Scene::new(30, 2, 1);
     scene.accepted(0, 5, 5);
     assert_eq!(scene.model.waiting(), (1, 1, 0));
-    // All of the flow, as what happened first is counted first.
+    // The whole flow, as what happened first is counted first.
     scene.accepted(1, 8, 8);
     assert_eq!(scene.model.waiting(), (0, 1, 8));
     assert_eq!(scene.dependents(), rows(&[("unknown", 8, 0)]));
@@ -304,7 +304,7 @@ fn a_flow_that_comes_again_while_its_last_count_is_held_back_begins_at_0() {
     let directory = Directory::new(&scene.node, Some(&scene.shared), false);
     scene.model.flow(&key, &last, true, &directory, when);
     drop(directory);
-    // As many as had been counted of the one before, and then one more.
+    // As many as were counted of the previous flow, and then one more.
     scene.accepted(2, 5, 5);
     scene.accepted(3, 6, 5);
     scene.caller("deployment");
@@ -346,7 +346,7 @@ fn what_is_open_when_its_flow_leaves_has_ended() {
 #[test]
 fn the_next_agent_counts_what_is_new_and_what_was_held_back() {
     let mut scene = Scene::new(30, 2, 10);
-    // The point has it in its totals; who called is not known yet.
+    // The point has it in its totals; the caller is not known yet.
     scene.accepted(0, 5, 3);
     scene.next_agent(1, false);
     assert!(
@@ -398,7 +398,7 @@ fn without_a_state_nothing_is_counted_twice() {
     let mut scene = Scene::new(30, 0, 10);
     scene.caller("deployment");
     scene.model.recall_nothing();
-    // Three of the ends had never been seen to begin.
+    // Three of the ended connections had not been seen to begin.
     scene.accepted(0, 5, 8);
     scene.model.end_recall();
     assert_eq!((scene.opened(), scene.open(), scene.model.unseen()), (0, 0, 0));
@@ -417,7 +417,7 @@ fn what_the_observer_is_to_look_at_is_counted_when_it_has() {
         netns: 1,
     };
     assert_eq!(scene.model.take_questions(), [question].into());
-    // There is one place to wait, and it is not taken by what waits for the observer; but all of the flow waits behind it.
+    // There is one place to wait, and it is not taken by what waits for the observer; but the whole flow waits behind it.
     scene.accepted(0, 8, 8);
     assert_eq!((scene.opened(), scene.model.waiting().0), (0, 2));
     scene.look();
