@@ -396,7 +396,7 @@ fn programs_without_an_agent_stop_in_time() {
     assert_eq!(relay.pins.counting_epoch().expect("read"), 0, "nobody counts");
     let second = relay.start(&[]);
     let log = second.stderr();
-    assert!(log.contains("has been away for more than 15 minutes"), "{log}");
+    assert!(log.contains("has not been running for more than 15 minutes"), "{log}");
     relay.connections(10);
     all_are_counted(&second, 10);
 }

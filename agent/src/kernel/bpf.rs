@@ -1,5 +1,5 @@
-//! Calls of bpf(2) that aya does not make, or makes only for what it has loaded itself: reading a map in batches, iterators over the
-//! files of one process, programs and links that outlive the process, and a part of a program's description.
+//! bpf(2) commands that aya lacks, or offers only for objects it has loaded itself: reading a map in batches, iterators over the
+//! files of one process, programs and links that outlive the process, and part of a program's info.
 
 use aya_obj::generated::bpf_prog_info;
 use std::{
@@ -28,12 +28,12 @@ const BPF_ITER_CREATE: libc::c_int = 33;
 const BPF_TRACE_ITER: u32 = 28;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 
-/// Part of `union bpf_attr` for one command: plain integers, of which the kernel takes what is not there for zero.
+/// Part of `union bpf_attr` for one command: plain integers; the kernel takes missing ones as zero.
 trait Attributes {}
 
 fn bpf<T: Attributes>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_int> {
-    // SAFETY: bpf(2) reads and writes the given number of bytes of the attributes; the pointers in them are to live objects of the
-    // caller's, of the sizes that stand beside them.
+    // SAFETY: bpf(2) reads and writes the given number of bytes of the attributes; the pointers in them point to live objects of
+    // the caller, of the sizes given next to them.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
     if result < 0 {
         return Err(io::Error::last_os_error());
@@ -42,7 +42,7 @@ fn bpf<T: Attributes>(command: libc::c_int, attributes: &mut T) -> io::Result<li
 }
 
 fn descriptor(fd: libc::c_int) -> OwnedFd {
-    // SAFETY: bpf(2) has just returned it: a new descriptor that nobody else knows.
+    // SAFETY: bpf(2) has just returned it: a new descriptor that is owned by nothing else.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
@@ -65,7 +65,7 @@ fn at_path(command: libc::c_int, path: &Path, fd: u32) -> io::Result<libc::c_int
     bpf(command, &mut attributes)
 }
 
-/// Gives a map, program or link a name in the BPF file system: it lives until the name is removed, too.
+/// Pins a map, program or link in the BPF file system, which keeps it alive until the name is removed.
 ///
 /// # Errors
 /// The system call's error.
@@ -73,7 +73,7 @@ pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     at_path(BPF_OBJ_PIN, path, object.as_raw_fd().cast_unsigned()).map(|_| ())
 }
 
-/// Opens what has a name in the BPF file system.
+/// Opens a pinned object of the BPF file system.
 ///
 /// # Errors
 /// The system call's error.
@@ -90,8 +90,8 @@ struct TracepointAttributes {
 
 impl Attributes for TracepointAttributes {}
 
-/// Attaches a `tp_btf` program to the tracepoint that it was loaded for, behind those that are attached there. Closing the link
-/// detaches it.
+/// Attaches a `tp_btf` program to the tracepoint that it was loaded for, after the programs attached there already. Closing the
+/// link detaches it.
 ///
 /// # Errors
 /// The system call's error.
@@ -122,7 +122,7 @@ struct RunAttributes {
 
 impl Attributes for RunAttributes {}
 
-/// Runs a raw tracepoint program once, here, and returns its result (Linux 5.10).
+/// Runs a raw tracepoint program once, on this CPU, and returns its result (Linux 5.10).
 ///
 /// # Errors
 /// The system call's error.
@@ -148,7 +148,7 @@ pub fn run(program: BorrowedFd<'_>, arguments: &[u64; 12]) -> io::Result<u32> {
 /// Bytes of an element of a [`Blob`].
 const CHUNK: usize = 32 * 1024;
 
-/// What begins a [`Blob`]: how long it is.
+/// The header of a [`Blob`]: its length in bytes.
 const LENGTH: usize = size_of::<u64>();
 
 #[repr(C)]
@@ -176,14 +176,14 @@ struct ElementAttributes {
 
 impl Attributes for ElementAttributes {}
 
-/// Bytes in the kernel's memory: an array map, which can have a name in the BPF file system beside the maps that the bytes are about.
+/// Bytes in the kernel's memory: an array map, which can be pinned in the BPF file system next to the maps that the bytes describe.
 pub struct Blob(OwnedFd);
 
 impl Blob {
     /// Copies bytes to the kernel.
     ///
     /// # Errors
-    /// The system call's error, as when there is no memory.
+    /// The system call's error, such as ENOMEM.
     pub fn new(bytes: &[u8]) -> io::Result<Self> {
         let mut attributes = MapAttributes {
             kind: BPF_MAP_TYPE_ARRAY,
@@ -209,10 +209,10 @@ impl Blob {
         Ok(blob)
     }
 
-    /// The bytes that have this name in the BPF file system.
+    /// Reads the blob that is pinned at this path.
     ///
     /// # Errors
-    /// The system call's error, or that it is something else.
+    /// The system call's error, or that the object is not a blob.
     pub fn read(path: &Path) -> io::Result<Vec<u8>> {
         let blob = Self(pinned(path)?);
         let info = aya::maps::MapInfo::from_pin(path).map_err(io::Error::other)?;
@@ -236,7 +236,7 @@ impl Blob {
         Ok(bytes.split_off(LENGTH))
     }
 
-    /// Reads or writes an element; `chunk` is as large as one.
+    /// Reads or writes an element; `chunk` must have the size of an element.
     fn element(&self, command: libc::c_int, n: u32, chunk: &mut [u8]) -> io::Result<()> {
         let mut attributes = ElementAttributes {
             map: self.0.as_raw_fd().cast_unsigned(),
@@ -264,23 +264,23 @@ struct InfoAttributes {
 
 impl Attributes for InfoAttributes {}
 
-/// What the kernel tells of a program's runs.
+/// Run statistics of a program, as reported by the kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Runs {
-    /// How many there were, while the kernel counts them (sysctl `kernel.bpf_stats_enabled`).
+    /// Number of runs, while the kernel counts them (sysctl `kernel.bpf_stats_enabled`).
     pub count: u64,
-    /// How long they took, in nanoseconds, while the kernel measures it.
+    /// Total run time in nanoseconds, while the kernel measures it.
     pub nanoseconds: u64,
-    /// How often the kernel left out a run, as the program was active on the processor already (Linux 5.12).
+    /// How often the kernel skipped a run, as the program was already active on the CPU (Linux 5.12).
     pub recursion_misses: u64,
 }
 
-/// Asks for the runs of a program.
+/// Reads the run statistics of a program.
 ///
 /// # Errors
 /// The system call's error.
 pub fn runs(program: BorrowedFd<'_>) -> io::Result<Runs> {
-    // SAFETY: integers, for which zero is a value; no pointer in it asks the kernel for more.
+    // SAFETY: integers, for which zero is a valid value; no pointer in it makes the kernel write more.
     let mut info: bpf_prog_info = unsafe { zeroed() };
     let mut attributes = InfoAttributes {
         fd: program.as_raw_fd().cast_unsigned(),
@@ -328,8 +328,8 @@ pub fn attach_iterator(program: BorrowedFd<'_>, process: Option<u32>) -> io::Res
     attach_to_task(program, process.map(|process| (0, process)))
 }
 
-/// Whether the kernel knows iterators over the files of one process (Linux 6.1). Earlier ones do not look at the description of a
-/// task, and would walk over the files of all; one that does looks at it refuses a thread and a process at the same time.
+/// Whether the kernel supports iterators over the files of one process (Linux 6.1). Earlier kernels ignore the task in the link's
+/// info, and would walk over the files of all processes; a kernel that reads it refuses a thread and a process at the same time.
 pub fn iterates_by_process(program: BorrowedFd<'_>) -> bool {
     attach_to_task(program, Some((1, 1))).is_err()
 }
@@ -361,7 +361,7 @@ struct IteratorAttributes {
 
 impl Attributes for IteratorAttributes {}
 
-/// A file that runs the program of an iterator's link over all its objects while it is read.
+/// Opens a file that runs the iterator program of a link over all its objects while it is read.
 ///
 /// # Errors
 /// The system call's error.
@@ -387,19 +387,19 @@ struct BatchAttributes {
 
 impl Attributes for BatchAttributes {}
 
-/// Entries of a map that are read by one system call.
+/// Entries of a map read by one system call.
 const BATCH: usize = 1024;
 
-/// Reads hash maps of one kind, many entries at a time (`BPF_MAP_LOOKUP_BATCH`, Linux 5.6).
+/// Reads hash maps of one type, many entries at a time (`BPF_MAP_LOOKUP_BATCH`, Linux 5.6).
 ///
-/// An entry that is in the map all the while is read exactly once: the kernel goes from bucket to bucket.
+/// An entry that stays in the map during the reading is read exactly once: the kernel goes from bucket to bucket.
 pub struct BatchReader<K, V> {
     keys: Vec<K>,
     values: Vec<V>,
 }
 
 impl<K: aya::Pod + Default, V: aya::Pod> BatchReader<K, V> {
-    /// Without memory yet. `value` is any value.
+    /// Allocates no memory yet. `value` is an arbitrary value.
     pub fn new(value: V) -> Self {
         Self {
             keys: vec![K::default(); BATCH],
@@ -407,12 +407,12 @@ impl<K: aya::Pod + Default, V: aya::Pod> BatchReader<K, V> {
         }
     }
 
-    /// Hands every entry of the map to `each`.
+    /// Passes every entry of the map to `each`.
     ///
     /// # Errors
-    /// The system call's error. What was read before it was handed over.
+    /// The system call's error. What was read before it has been passed on.
     pub fn read(&mut self, map: BorrowedFd<'_>, mut each: impl FnMut(&K, &V)) -> io::Result<()> {
-        // The number of a bucket, as far as anybody but the kernel is concerned.
+        // The number of a bucket; opaque to all but the kernel.
         let (mut place, mut next): (u64, u64) = (0, 0);
         let mut first = true;
         loop {
@@ -430,7 +430,7 @@ impl<K: aya::Pod + Default, V: aya::Pod> BatchReader<K, V> {
             let over = match outcome.map_err(|error| (error.raw_os_error(), error)) {
                 Ok(_) => false,
                 Err((Some(libc::ENOENT), _)) => true,
-                // One bucket has more entries than there is room for: an unlucky hash, or a small map.
+                // One bucket has more entries than the buffer: an unlucky hash, or a small map.
                 Err((Some(libc::ENOSPC), _)) => {
                     let larger = self.keys.len() * 2;
                     self.keys.resize(larger, K::default());

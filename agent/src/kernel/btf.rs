@@ -1,11 +1,11 @@
-//! The running kernel's types, from its BTF: where a structure's field is.
+//! The running kernel's types, from its BTF: the offsets of structure fields.
 //!
-//! The format: <https://docs.kernel.org/bpf/btf.html>. Written here because the user-space crates for it are under the
-//! LGPL or unmaintained, and because only a hundredth of it is needed.
+//! The format: <https://docs.kernel.org/bpf/btf.html>. Implemented here because the user-space crates for it are under the LGPL or
+//! unmaintained, and because only a hundredth of it is needed.
 
 use std::{collections::HashMap, fs, path::Path};
 
-/// Where Linux shows its own BTF.
+/// Where Linux exposes its own BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 const INT: u32 = 1;
@@ -23,7 +23,7 @@ const DECL_TAG: u32 = 17;
 const TYPE_TAG: u32 = 18;
 const ENUM64: u32 = 19;
 
-/// What is wrong with the kernel's BTF.
+/// An error in reading the kernel's BTF.
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
     /// The file cannot be read; most often the kernel was built without it.
@@ -32,49 +32,49 @@ pub enum BtfError {
          and /sys mounted"
     )]
     Read {
-        /// The file that should have it.
+        /// The path that was read.
         path: String,
-        /// What the system said.
+        /// The system call's error.
         error: std::io::Error,
     },
-    /// The file is not what it should be.
+    /// The file is not valid BTF, or of an unknown version.
     #[error("{0} is not BTF as Narrows knows it: {1}")]
     Format(String, &'static str),
 }
 
-/// Why it is not known where a field is.
+/// Why the offset of a field is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlace {
-    /// No structure of this name has it.
+    /// No structure of this name has the field.
     #[error("this kernel does not have it")]
     Absent,
-    /// Several structures have that name, and the field is not at the same place, or not as large, in all of them.
+    /// Several structures have that name, and the field's offset or size differs between them.
     #[error("this kernel has {number} structures called {structure}, which do not agree on {path}")]
     Ambiguous {
-        /// The name that they share.
+        /// The common name of the structures.
         structure: String,
-        /// The path of the field in them.
+        /// The path of the field within them.
         path: String,
-        /// How many they are.
+        /// The number of structures.
         number: usize,
     },
 }
 
-/// Where a field is in its structure, and how large, in bytes.
+/// Offset of a field in its structure, and its size, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     offset: u32,
     size: u32,
 }
 
-/// Types of the running kernel.
+/// The types of the running kernel.
 pub struct Btf {
     data: Vec<u8>,
     strings: usize,
     /// Byte offset of each type, by id; 0 is `void`.
     types: Vec<usize>,
-    /// Structures by name. Several have one name when files of the kernel were compiled in different ways, or when they have nothing to
-    /// do with one another.
+    /// Structures by name. Several have the same name when files of the kernel were compiled in different ways, or when they are
+    /// unrelated.
     structures: HashMap<String, Vec<u32>>,
 }
 
@@ -82,7 +82,7 @@ impl Btf {
     /// Reads the BTF at `path`.
     ///
     /// # Errors
-    /// When the file cannot be read or is no BTF.
+    /// When the file cannot be read or is not valid BTF.
     pub fn read(path: &Path) -> Result<Self, BtfError> {
         let name = path.display().to_string();
         let data = fs::read(path).map_err(|error| BtfError::Read {
@@ -149,7 +149,7 @@ impl Btf {
         Some(((self.word(at + 4)? >> 24) & 0x1f, at))
     }
 
-    /// The type behind typedefs and qualifiers.
+    /// Resolves typedefs and qualifiers.
     fn resolve(&self, mut id: u32) -> Option<u32> {
         for _ in 0..32 {
             match self.kind(id)? {
@@ -160,7 +160,7 @@ impl Btf {
         None
     }
 
-    /// How many bytes a value of a type has; 0 when it has none, or none that matter here.
+    /// The size of a type in bytes; 0 for types without one, and for types that are not needed here.
     fn size(&self, id: u32) -> Option<u32> {
         let (kind, at) = self.kind(self.resolve(id)?)?;
         match kind {
@@ -199,7 +199,7 @@ impl Btf {
         None
     }
 
-    /// The names of an enumeration's values; none when there is no such enumeration.
+    /// The names of an enumeration's values; empty when the enumeration does not exist.
     pub fn enumerators(&self, enumeration: &str) -> HashMap<u32, String> {
         let Some(at) = self.find(ENUM, enumeration) else {
             return HashMap::new();
@@ -211,7 +211,7 @@ impl Btf {
         values.collect()
     }
 
-    /// How many arguments a tracepoint gives to programs; `None` when there is no such tracepoint.
+    /// The number of arguments that a tracepoint passes to programs; `None` when it does not exist.
     pub fn arguments(&self, tracepoint: &str) -> Option<usize> {
         // typedef void (*btf_trace_<name>)(void *__data, …)
         let typedef = self.find(TYPEDEF, &format!("btf_trace_{tracepoint}"))?;
@@ -220,7 +220,7 @@ impl Btf {
         (kind == FUNC_PROTO).then(|| self.number(function).saturating_sub(1))
     }
 
-    /// Where a type with members is, or another one of this name; those without are only declared.
+    /// Finds a type with members by name; types without members are only declarations.
     fn find(&self, kind: u32, name: &str) -> Option<usize> {
         let mut all = self.types.iter().copied().filter(|at| *at != 0);
         all.find(|at| {
@@ -231,16 +231,16 @@ impl Btf {
         })
     }
 
-    /// How many members, values or parameters a type has.
+    /// The number of members, values or parameters of a type.
     fn number(&self, at: usize) -> usize {
         self.word(at + 4).map_or(0, |info| (info & 0xffff) as usize)
     }
 
-    /// The byte offset of a field, through anonymous structures and unions; `path` has dots between nested fields. Where several
-    /// structures have that name, all of them have to have the field there.
+    /// The byte offset of a field, including fields of anonymous structures and unions; `path` has dots between nested fields.
+    /// Where several structures have that name, the field must have the same offset in all of them.
     ///
     /// # Errors
-    /// Why it is not known.
+    /// Why the offset is not known.
     pub fn offset(&self, structure: &str, path: &str) -> Result<u32, NoPlace> {
         let ids = self.structures.get(structure).ok_or(NoPlace::Absent)?;
         let names: Vec<_> = path.split('.').collect();

@@ -1,15 +1,15 @@
-//! What the process is allowed to do.
+//! The capabilities of the process.
 
-/// A capability the agent needs, its number (`include/uapi/linux/capability.h`) and what for.
+/// A capability the agent needs, its number (`include/uapi/linux/capability.h`) and its purpose.
 const NEEDED: [(&str, u32, &str); 2] = [
     ("CAP_BPF", 39, "load eBPF programs and maps"),
     ("CAP_PERFMON", 38, "attach them to kernel tracepoints"),
 ];
 
-/// Holds all of the above in older terms.
+/// Includes both, for compatibility with kernels before Linux 5.8, where it was needed instead.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// The names of the needed capabilities that this process lacks, with what each is for.
+/// The names of the needed capabilities that this process lacks, each with its purpose.
 ///
 /// # Errors
 /// When `/proc/self/status` cannot be read.
@@ -18,7 +18,7 @@ pub fn missing_capabilities() -> anyhow::Result<Vec<String>> {
     Ok(missing_of(effective))
 }
 
-/// Whether this process may see what other users' processes run (`/proc/<pid>/exe`).
+/// Whether this process may read which programs other users' processes run (`/proc/<pid>/exe`).
 ///
 /// # Errors
 /// When `/proc/self/status` cannot be read.

@@ -1,4 +1,4 @@
-//! What the programs are told while they run: which of them count, until when, and what they may rely on.
+//! Run-time control of the programs: which of them count, until when, and what they may rely on.
 
 use super::object::take;
 use agent_common::{Control, ControlBlock};
@@ -10,17 +10,17 @@ use aya::{
 use nix::time::{ClockId, clock_gettime};
 use std::{thread, time::Duration};
 
-/// Programs that outlive the agent go on counting for so long without one.
+/// How long programs that outlive the agent continue to count without one.
 pub const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// `MEMBARRIER_CMD_GLOBAL` (`include/uapi/linux/membarrier.h`): waits for an RCU grace period, and with it for the end of all program
 /// runs that have begun, as they run with preemption disabled.
 const MEMBARRIER_GLOBAL: libc::c_int = 1;
 
-/// Far longer than a run takes.
+/// Far longer than any run takes.
 const LONG: Duration = Duration::from_millis(100);
 
-/// The only element of the map `CONTROL`, as the agent has last written it.
+/// The only element of the map `CONTROL`, as last written by the agent.
 pub struct Controls {
     map: Array<MapData, ControlBlock>,
     block: ControlBlock,
@@ -29,7 +29,7 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// Takes the map out of the object, with what an earlier agent has left in it.
+    /// Takes the map out of the object, with the values that an earlier agent has left in it.
     ///
     /// # Errors
     /// When it is missing or cannot be read.
@@ -39,7 +39,7 @@ impl Controls {
         Ok(Self { map, block, lasting })
     }
 
-    /// Sets or clears a bit that the programs go by.
+    /// Sets or clears a control bit that the programs read.
     ///
     /// # Errors
     /// The system call's error.
@@ -65,7 +65,7 @@ impl Controls {
         self.block.epoch
     }
 
-    /// The programs of this epoch count from now on.
+    /// Lets the programs of this epoch count from now on.
     ///
     /// # Errors
     /// The system call's error.
@@ -74,10 +74,10 @@ impl Controls {
         self.write()
     }
 
-    /// Tells the programs that there is still an agent.
+    /// Renews the heartbeat, by which the programs know that an agent is running.
     ///
     /// # Errors
-    /// The system call's error, or that the agent has not said so for longer than [`PATIENCE`], so that the programs have stopped.
+    /// The system call's error, or that the last heartbeat is older than [`PATIENCE`], so that the programs have stopped.
     pub fn beat(&mut self) -> anyhow::Result<()> {
         let now = self.map.get(&0, 0).context("cannot read what the programs were told")?;
         if now.epoch != self.block.epoch {
@@ -100,18 +100,18 @@ impl Controls {
     }
 }
 
-/// The clock that the programs compare with, in nanoseconds.
+/// The clock that the programs compare with (`CLOCK_MONOTONIC`), in nanoseconds.
 fn now_ns() -> anyhow::Result<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("cannot read the clock")?;
     Ok(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Returns when all runs of programs that had begun are over.
+/// Waits until all program runs that had begun are over.
 pub fn settle() {
     // SAFETY: a system call without pointers.
     let waited = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0) };
     if waited != 0 {
-        // Not offered where processors run without timer ticks (nohz_full).
+        // Not available on CPUs without timer ticks (nohz_full).
         thread::sleep(LONG);
     }
 }

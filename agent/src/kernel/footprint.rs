@@ -1,17 +1,17 @@
-//! How much memory the tables in the kernel may take: it is charged to the agent's own cgroup.
+//! How much memory the kernel tables may take: it is charged to the agent's own cgroup.
 
 use super::options::Options;
 use crate::signals;
 use agent_common::{Backlog, CgroupEvent, Flow, FlowKey, PointCounters, THREADS, Tally, Task};
 use std::fmt;
 
-/// What the kernel puts before an entry's key (`struct htab_elem`), and its allocator before that, in bytes.
+/// Overhead of an entry in bytes: the header before its key (`struct htab_elem`), and that of the allocator.
 const ENTRY: u64 = 48 + 8;
 
-/// A record of a socket is two allocations of the kernel's class of 192 bytes.
+/// A socket's record consists of two allocations of the kernel's 192-byte class.
 const RECORD: u64 = 2 * 192;
 
-/// One more of that is kept for a socket of a point.
+/// One more such allocation is made for a socket of a point.
 const EXCHANGE: u64 = 192;
 
 /// Bytes that the tables take when all of them are full.
@@ -19,16 +19,16 @@ const EXCHANGE: u64 = 192;
 pub struct Footprint {
     /// The tables of flows.
     pub flows: u64,
-    /// Records of open sockets.
+    /// The records of open sockets.
     pub sockets: u64,
-    /// What is counted for points, with its threads.
+    /// Counters of points, and their threads.
     pub points: u64,
-    /// Events on their way, and all else.
+    /// Ring buffers and everything else.
     pub rest: u64,
 }
 
 impl Footprint {
-    /// For these options, on a node with so many processors.
+    /// For these options, on a node with so many CPUs.
     pub fn of(options: &Options, processors: u64) -> Self {
         let size = |bytes: usize| bytes as u64;
         let flow = (ENTRY + size(size_of::<FlowKey>()) + size(size_of::<Flow>())).next_power_of_two();

@@ -1,8 +1,9 @@
-//! New programs take over from those of another epoch, on the same maps, while connections begin and end.
+//! The handover from the programs of one epoch to new ones, on the same maps, while connections begin and end.
 //!
-//! The kernel runs the programs of a tracepoint in the order in which they were attached. A life-cycle program notes what it has
-//! handled for the twin that comes after it (`agent-ebpf/src/ledger.rs`). While programs hand over, twins leave the notes where they
-//! are, and note what they handle themselves. So at each of these steps every change of state is handled by exactly one program:
+//! The kernel runs the programs of a tracepoint in the order in which they were attached. A life-cycle program leaves a note of
+//! what it has handled for its twin, which runs after it (`agent-ebpf/src/ledger.rs`). During a handover, twins do not remove the
+//! notes, and leave notes of what they handle themselves. So at each of these steps every state change is handled by exactly one
+//! program:
 //!
 //! | attached, in this order | who handles a change |
 //! | --- | --- |
@@ -12,9 +13,9 @@
 //! | new, new twin | new twin |
 //! | new (on duty), new twin | new |
 //!
-//! Where a kernel refuses the new twin, nobody counts between the two last steps.
+//! If the kernel refuses the new twin, nothing is counted between the last two steps.
 //!
-//! All other programs are exchanged one by one: what happens between the two is not seen by them.
+//! All other programs are replaced one by one: they miss what happens between detaching the old and attaching the new one.
 
 use super::{
     control::{Controls, settle},
@@ -27,15 +28,15 @@ use crate::{
 };
 use agent_common::Control;
 
-/// Exchanges the programs of `old` for those in `new`, which are loaded and not attached yet; `epoch` is theirs.
+/// Replaces the programs of `old` by those in `new`, which are loaded and not attached yet; `epoch` is that of the new ones.
 ///
 /// # Errors
-/// The system call's error. Whatever has been done by then, connections are counted, and the next agent finishes it.
+/// The system call's error. Whatever has been done by then, connections are counted, and the next agent completes the handover.
 pub fn hand_over(old: &EpochDir, new: &mut Probes, controls: &mut Controls, epoch: u32) -> anyhow::Result<()> {
     let mut leaving = resume(old);
     controls.set(Control::HandsOver, true)?;
     settle();
-    // What cannot be attached is tried once more, and said, when all are.
+    // A program that cannot be attached is retried when all programs are attached, and reported then.
     for program in LIFE_CYCLE {
         let _later = new.attach(program.name);
     }
@@ -52,7 +53,7 @@ pub fn hand_over(old: &EpochDir, new: &mut Probes, controls: &mut Controls, epoc
     old.remove()
 }
 
-/// Detaches the life-cycle programs that leave; returns when none of their runs is under way.
+/// Detaches the life-cycle programs that leave, and waits until none of them is still running.
 fn finish(leaving: &mut Probes) -> anyhow::Result<()> {
     for program in LIFE_CYCLE {
         leaving.detach(program.name)?;
@@ -69,7 +70,7 @@ fn resume(epoch: &EpochDir) -> Probes {
     probes
 }
 
-/// Puts in order what an agent has left that was ended while programs handed over: one epoch remains, and counts.
+/// Repairs the state left by an agent that ended during a handover: one epoch remains, and counts.
 ///
 /// # Errors
 /// The system call's error.
@@ -83,7 +84,7 @@ pub fn recover(layout: &LayoutDir, controls: &mut Controls) -> anyhow::Result<()
     {
         let came = layout.epoch(epoch);
         if !resume(&came).is_attached(twin.name) {
-            // It was not to count yet.
+            // The new epoch did not count yet.
             came.remove()?;
             continue;
         }

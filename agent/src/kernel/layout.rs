@@ -1,4 +1,4 @@
-//! What tells one set of maps from another, and one set of programs from another.
+//! Identifies sets of maps and sets of programs.
 
 use super::{object::OBJECT, options::Options};
 use agent_common::{Control, Field, FlowKey, LAYOUT, Offsets};
@@ -7,7 +7,7 @@ use aya::maps::MapInfo;
 use aya_obj::{EbpfSectionKind, Object};
 use std::{collections::BTreeMap, path::Path};
 
-/// A map, as the object describes it.
+/// A map, as defined in the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Definition {
     kind: u32,
@@ -17,19 +17,19 @@ struct Definition {
     flags: u32,
 }
 
-/// The maps that what is counted lies in.
+/// The maps that hold the counters.
 pub struct Layout {
     maps: BTreeMap<String, Definition>,
 }
 
 impl Layout {
-    /// That of the object, with the sizes of `options`.
+    /// The layout of the object, with the sizes of `options`.
     ///
     /// # Errors
-    /// The object cannot be read.
+    /// The object cannot be parsed.
     pub fn of(options: &Options) -> anyhow::Result<Self> {
         let object = Object::parse(OBJECT).context("the kernel object cannot be read")?;
-        // Constants are frozen with the programs that they are for.
+        // Maps of constants are frozen together with the programs that they belong to.
         let lasting = object.maps.into_iter().filter(|(_, map)| {
             !matches!(
                 map.section_kind(),
@@ -59,7 +59,7 @@ impl Layout {
         self.maps.keys().map(String::as_str)
     }
 
-    /// The name of the layout: the same for every agent whose maps are the same and mean the same.
+    /// The name of the layout: the same for all agents whose maps have the same definitions and meanings.
     pub fn name(&self) -> String {
         let mut hash = Hash::new();
         hash.add(&LAYOUT.to_ne_bytes());
@@ -73,13 +73,13 @@ impl Layout {
         format!("{:016x}", hash.0)
     }
 
-    /// Compares a map that has a name in the BPF file system with what it should be: aya takes any.
+    /// Compares a pinned map with its definition: aya accepts any.
     ///
     /// # Errors
-    /// It cannot be opened, or is another one.
+    /// The map cannot be opened, or has another definition.
     pub fn check(&self, name: &str, path: &Path) -> anyhow::Result<()> {
         let Some(expected) = self.maps.get(name) else {
-            bail!("{} is no map of this agent", path.display())
+            bail!("{} is not a map of this agent", path.display())
         };
         let info = MapInfo::from_pin(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         let found = Definition {
@@ -96,7 +96,7 @@ impl Layout {
     }
 }
 
-/// The epoch of programs that are made from this object, these offsets and these options; never 0.
+/// The epoch of programs that are built from this object, these offsets and these options; never 0.
 pub fn epoch(options: &Options, offsets: &Offsets) -> u32 {
     let mut hash = Hash::new();
     hash.add(OBJECT);
@@ -121,7 +121,7 @@ pub fn epoch(options: &Options, offsets: &Offsets) -> u32 {
     ((hash.0 >> 32) as u32 ^ hash.0 as u32).max(1)
 }
 
-/// FNV-1a with 64 bits: the same in every build, unlike the standard library's.
+/// 64-bit FNV-1a: the same in every build, unlike the standard library's hash.
 struct Hash(u64);
 
 impl Hash {
@@ -130,7 +130,7 @@ impl Hash {
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        // The length keeps neighbours apart.
+        // Hashing the length keeps adjacent values apart.
         for byte in bytes.len().to_ne_bytes().iter().chain(bytes) {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

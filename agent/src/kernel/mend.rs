@@ -1,28 +1,28 @@
-//! Connections that are open by the counters alone.
+//! Connections that are open according to the counters only.
 //!
-//! Where the kernel leaves out a run of the life-cycle program and its twin is not there, the end of a connection may go uncounted:
-//! it would stay open for ever. Walks over open files tell which connections there are; what no walk has seen for as long as an
-//! idle flow stays is ended, and at most as many connections as runs are missing.
+//! Where the kernel skips a run of the life-cycle program and its twin is not attached, the end of a connection may not be counted:
+//! it would stay open permanently. Walks over open files show which connections exist; what no walk has seen for as long as an idle
+//! flow stays is counted as ended, at most as many connections as runs are missing.
 
 use agent_common::{Flow, FlowKey, Role};
 use std::collections::{HashMap, HashSet};
 
-/// What is known of runs that are missing.
+/// What is known about missing runs.
 pub struct Missing<'a> {
-    /// Runs of the life-cycle program that the kernel left out and nobody made up for.
+    /// Runs of the life-cycle program that the kernel skipped and its twin did not make up for.
     pub runs: u64,
-    /// The walk of this tick that has met every open file and counted by flow; none when there was none.
+    /// The number of this tick's walk, if it has visited every open file and counted by flow.
     pub walk: Option<u32>,
-    /// Network namespaces and ports where connections wait to be accepted: no process has them open yet.
+    /// Network namespaces and ports where connections wait to be accepted: no process has opened them yet.
     pub waiting: &'a HashSet<(u32, u16)>,
 }
 
-/// What was found to be open by the counters alone, and since when.
+/// Connections that are open according to the counters only, and since when.
 pub struct Mend {
     suspects: HashMap<FlowKey, Suspect>,
     readings: u32,
     mended: u64,
-    /// By the agents before this one.
+    /// Connections counted as ended by previous agents.
     before: u64,
 }
 
@@ -35,7 +35,7 @@ struct Suspect {
 }
 
 impl Mend {
-    /// Ends what no walk has seen at so many readings in a row.
+    /// Counts as ended what no walk has seen in so many consecutive readings.
     pub fn new(readings: u32) -> Self {
         Self {
             suspects: HashMap::new(),
@@ -45,22 +45,22 @@ impl Mend {
         }
     }
 
-    /// Connections that this agent has ended.
+    /// Connections that this agent has counted as ended in this way.
     pub const fn mended(&self) -> u64 {
         self.mended
     }
 
-    /// Missing runs that are explained: connections that were ended by this agent and those before it.
+    /// Missing runs that are accounted for: connections counted as ended in this way by this agent and previous ones.
     pub const fn explained(&self) -> u64 {
         self.before + self.mended
     }
 
-    /// What the agents before this one have ended.
+    /// Sets the number of connections that previous agents have counted as ended.
     pub const fn recall(&mut self, mended: u64) {
         self.before = mended;
     }
 
-    /// Compares what the counters of a flow say with what the walk has seen.
+    /// Compares the counters of a flow with what the walk has seen.
     pub fn look(&mut self, key: &FlowKey, flow: &Flow, missing: &Missing<'_>) {
         let Some(walk) = missing.walk else { return };
         let seen = flow.seen_by(walk);
@@ -89,11 +89,11 @@ impl Mend {
         }
     }
 
-    /// Ends what has been open by the counters alone for long: `end` counts so many connections of a flow as ended, and says
-    /// whether it did.
+    /// Ends connections that have long been open according to the counters only: `end` counts so many connections of a flow as
+    /// ended, and returns whether it did.
     ///
     /// # Errors
-    /// That of `end`.
+    /// The error returned by `end`.
     pub fn end(
         &mut self,
         missing: &Missing<'_>,
@@ -140,7 +140,8 @@ mod tests {
         }
     }
 
-    /// What is ended when a flow with five open connections looks like this at each of ten readings.
+    /// The number of connections counted as ended when a flow with five open connections looks like this in ten consecutive
+    /// readings.
     fn ended(mend: &mut Mend, flow: &Flow, missing: &Missing<'_>) -> u64 {
         let (mut flow, mut ended) = (*flow, 0);
         for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! The kernel boundary: loads and attaches the programs, reads what they counted, and says what is missing.
+//! The kernel boundary: loads and attaches the programs, reads their counters, and reports what is missing.
 
 mod bpf;
 mod btf;
@@ -62,14 +62,14 @@ use walk::Walker;
 /// Entries of the `OVERFLOW` map: one for each owner, place and role when the flow table is full.
 pub const OVERFLOW_LIMIT: u32 = 4_096;
 
-/// The numbers of the system calls `accept` and `accept4` here. (The 32-bit calls of other processes are not watched.)
+/// The system call numbers of `accept` and `accept4` on this architecture. (32-bit calls of other processes are not watched.)
 pub const ACCEPT_CALLS: [u32; 2] = [libc::SYS_accept as u32, libc::SYS_accept4 as u32];
 
-/// Failure events that are taken in at once. In a storm the others wait for the next time, or find no room and are counted
-/// as such: a connection that fails must not cost more than that.
+/// Upper bound for failure events read at once. In a storm the others wait for the next time, or are rejected and counted as such:
+/// a failed connection must not cost more than that.
 pub const EVENTS_AT_ONCE: usize = 2_000;
 
-/// The loaded programs and their maps. Dropping it detaches everything that has no name (see [`Options::pins`]).
+/// The loaded programs and their maps. Dropping it detaches all that is not pinned (see [`Options::pins`]).
 pub struct Kernel {
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     tables: FlowTables,
@@ -79,54 +79,54 @@ pub struct Kernel {
     points: PointMaps,
     controls: Controls,
     probes: Probes,
-    /// The program that changes single flows.
+    /// The program that modifies single flows.
     amend: Option<OwnedFd>,
     walker: Option<Walker>,
-    /// The number of records of open sockets, as the programs keep it.
+    /// The number of records of open sockets, as maintained by the programs.
     records: Array<MapData, u64>,
-    /// Changes of state that the twin of the life-cycle program has handled.
+    /// State changes that the twin of the life-cycle program has handled.
     caught: PerCpuArray<MapData, u64>,
-    /// The walk of this tick, when it has met all open files and counted by flow.
+    /// The number of this tick's walk, if it has visited all open files and counted by flow.
     counted_walk: Option<u32>,
     /// Where connections wait to be accepted, by network namespace and port.
     queues: HashSet<(u32, u16)>,
     programs: Vec<ProgramStatus>,
     fields: Vec<FieldStatus>,
-    /// The names of values of the enumerations that signals show.
+    /// The names of the values of enumerations that signals export.
     enumerations: Enumerations,
     start: Start,
-    /// Where the state is kept.
+    /// Where the state is stored.
     place: Option<(Pins, LayoutDir)>,
-    /// Why it is kept nowhere, though it should be.
+    /// Why the state is not stored, though it should be.
     refused: Option<String>,
-    /// What the agent before has made of what it had read.
+    /// The state that the previous agent stored.
     state: Option<Vec<u8>>,
 }
 
 /// The names of values, by enumeration.
 type Enumerations = HashMap<&'static str, HashMap<u32, String>>;
 
-/// A kernel program's cost so far.
+/// The cost of a kernel program so far.
 #[derive(Clone, Debug, Default)]
 pub struct ProgramCost {
     /// The name of the program.
     pub program: &'static str,
-    /// How often it ran.
+    /// Number of runs so far.
     pub runs: u64,
-    /// How long, in seconds.
+    /// Total run time in seconds.
     pub seconds: f64,
 }
 
 impl Kernel {
-    /// Whether counting began from nothing, or from what an earlier agent had left.
+    /// Whether counting started from 0, or from what an earlier agent had left.
     pub const fn start(&self) -> &Start {
         &self.start
     }
 
-    /// Whether the kernel goes on counting when the agent ends; else, where it should, why not.
+    /// Whether the kernel continues to count when the agent ends.
     ///
     /// # Errors
-    /// Why not, or nothing when it is not to.
+    /// Why it does not; `None` when that is disabled.
     pub fn is_lasting(&self) -> Result<(), Option<&str>> {
         match &self.place {
             Some(_) => Ok(()),
@@ -134,13 +134,13 @@ impl Kernel {
         }
     }
 
-    /// What the agent before this one had kept with [`Kernel::keep`].
+    /// The state that the previous agent stored with [`Kernel::keep`].
     pub const fn take_state(&mut self) -> Option<Vec<u8>> {
         self.state.take()
     }
 
-    /// Keeps the agent's state for the next one, beside the counters that it is about. Flows that it tells of as leaving are taken out
-    /// of the kernel's table from now on.
+    /// Stores the agent's state for the next one, next to the counters that it belongs to. From now on, flows that it lists as
+    /// leaving are taken out of the kernel's table.
     ///
     /// # Errors
     /// The system call's error.
@@ -152,7 +152,7 @@ impl Kernel {
         self.tables.wait_for_state(false);
         let keep = || {
             let blob = bpf::Blob::new(state)?;
-            // From an agent that was ended here.
+            // Left by an agent that ended at this point.
             match fs::remove_file(&next) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -171,7 +171,7 @@ impl Kernel {
         self.tables.leaving()
     }
 
-    /// Tells the programs that there is still an agent.
+    /// Renews the heartbeat, by which the programs know that an agent is running.
     ///
     /// # Errors
     /// The system call's error, or that they have stopped counting.
@@ -179,17 +179,17 @@ impl Kernel {
         self.controls.beat()
     }
 
-    /// How each program fared.
+    /// The status of each program.
     pub fn programs(&self) -> &[ProgramStatus] {
         &self.programs
     }
 
-    /// The kernel fields that were looked for.
+    /// The kernel fields that were looked up.
     pub fn fields(&self) -> &[FieldStatus] {
         &self.fields
     }
 
-    /// What this kernel calls a value of one of [`signals::ENUMERATIONS`].
+    /// This kernel's name for a value of one of [`signals::ENUMERATIONS`].
     pub fn enumerator(&self, enumeration: &str, value: u32) -> Option<&str> {
         Some(self.enumerations.get(enumeration)?.get(&value)?)
     }
@@ -199,13 +199,13 @@ impl Kernel {
         programs::is_active(&self.programs, program)
     }
 
-    /// What is counted for points alone.
+    /// The counters of points.
     pub fn points(&mut self) -> &mut PointMaps {
         &mut self.points
     }
 
-    /// Says which cgroups are points' now, before a walk of the sampler; returns those that are new. What is not named any more
-    /// is forgotten, so it has to be read before. The programs that are only about points are attached while there are any.
+    /// Sets the cgroups of points, before a walk of the sampler; returns the new ones. The counters of cgroups that are no longer
+    /// listed are deleted, so they must be read before. The programs that concern only points are attached while there are any.
     ///
     /// # Errors
     /// The system call's error.
@@ -223,17 +223,17 @@ impl Kernel {
         Ok(new)
     }
 
-    /// Takes in a process of a point's cgroup that the programs have not seen begin. One for which there is no room is counted as lost.
+    /// Registers a process of a point's cgroup whose start the programs have not seen. One that does not fit is counted as lost.
     ///
     /// # Errors
     /// The system call's error.
     pub fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<()> {
-        // Before they are known, as nobody looks for one that is not marked.
+        // Before they are known, as unmarked threads are not looked up.
         self.mark(process.threads.iter().copied())?;
         self.points.enlist(cgroup, process)
     }
 
-    /// Marks threads of points, where marks are gone by.
+    /// Marks threads of points, if the programs use marks.
     fn mark(&self, threads: impl Iterator<Item = u32>) -> anyhow::Result<()> {
         let Some(amend) = &self.amend else { return Ok(()) };
         for thread in threads {
@@ -242,8 +242,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Counts failed `accept` calls of points from now on, or no more. While it does, every system call of the node takes
-    /// a little longer.
+    /// Starts or stops counting failed `accept` calls of points. While it is on, every system call of the node takes slightly
+    /// longer.
     ///
     /// # Errors
     /// The system call's error.
@@ -255,14 +255,13 @@ impl Kernel {
         }
     }
 
-    /// Whether the life cycle of connections is seen: without it there is nothing to count.
+    /// Whether the life cycle of connections is seen: without it nothing can be counted.
     pub fn sees_life_cycle(&self) -> bool {
         LIFE_CYCLE.iter().any(|program| self.is_active(program))
     }
 
-    /// Brings the flows of open connections up to date, and returns the listeners: those of all processes, or, where walking over
-    /// all open files takes long, at most ticks those of `processes` alone.
-    ///
+    /// Updates the flows of open connections, and returns the listeners: those of all processes, or, where a walk over all open
+    /// files takes long, in most ticks those of `processes` alone.
     /// # Errors
     /// The walk over open files failed.
     pub fn sample(&mut self, processes: impl Iterator<Item = u32>) -> anyhow::Result<Vec<ListenerSample>> {
@@ -282,11 +281,11 @@ impl Kernel {
         Ok(walked.listeners)
     }
 
-    /// Hands every flow to `each`, which says whether it has changed since the last time, and takes out those that were idle for
-    /// long.
+    /// Passes every flow to `each`, which returns whether it has changed since the last time, and takes out flows that have been
+    /// idle for long.
     ///
     /// # Errors
-    /// The tables cannot be read. What was read before the error was handed over.
+    /// The tables cannot be read. What was read before the error has been passed on.
     pub fn collect(&mut self, each: impl FnMut(&agent_common::FlowKey, Reading<'_>) -> bool) -> anyhow::Result<()> {
         let runs = self.skipped_changes();
         let missing = Missing {
@@ -300,22 +299,22 @@ impl Kernel {
         self.controls.set(Control::OpenSocketsAreCounted, is_short)
     }
 
-    /// What was ended so by the agents before this one, on account of the same runs.
+    /// Sets the number of connections that previous agents have counted as ended because of the same missing runs.
     pub fn recall_mended(&mut self, mended: u64) {
         self.tables.recall_mended(mended);
     }
 
-    /// All that was ended so on account of these runs.
+    /// The number of connections counted as ended because of these missing runs, in total.
     pub fn explained(&self) -> u64 {
         self.tables.explained()
     }
 
-    /// Connections that were ended because nothing but runs that the kernel left out explains that they are open.
+    /// Connections that were counted as ended because only runs that the kernel skipped explain that they were open.
     pub fn mended(&self) -> u64 {
         self.tables.mended()
     }
 
-    /// What was lost in the kernel so far.
+    /// The loss counters of the kernel programs.
     ///
     /// # Errors
     /// The system call's error.
@@ -335,25 +334,25 @@ impl Kernel {
             .context("the loss counters cannot be read")
     }
 
-    /// Runs of programs that the kernel left out, as it does not run a program that it has just interrupted on the same
-    /// processor: what they would have counted is missing. Those of the life-cycle program are [`Kernel::missed_changes`].
+    /// Runs of programs that the kernel skipped, as it does not run a program that it has just interrupted on the same CPU: what
+    /// they would have counted is missing. Those of the life-cycle program are [`Kernel::missed_changes`].
     pub fn skipped_runs(&self) -> u64 {
         let others = signals::programs().filter(|program| !program.is_life_cycle() && self.is_active(program));
         others.map(|program| self.recursion_misses(program)).sum()
     }
 
-    /// Changes of state that neither the life-cycle program nor its twin has handled.
+    /// State changes that neither the life-cycle program nor its twin has handled.
     pub fn missed_changes(&self) -> u64 {
         let missed = self.skipped_changes();
         let handled: u64 = match LIFE_CYCLE.iter().all(|program| self.is_active(program)) {
-            // Read after the other one: what is handled between the two is no loss.
+            // Read after the other counter: what is handled between the two reads is not a loss.
             true => self.caught.get(&0, 0).map_or(0, |each| each.iter().sum()),
             false => 0,
         };
         missed.saturating_sub(handled)
     }
 
-    /// Runs of the life-cycle program that the kernel left out, whether or not its twin made up for them.
+    /// Runs of the life-cycle program that the kernel skipped, whether or not its twin made up for them.
     fn skipped_changes(&self) -> u64 {
         let active = LIFE_CYCLE.iter().find(|program| self.is_active(program));
         active.map_or(0, |program| self.recursion_misses(program))
@@ -364,7 +363,7 @@ impl Kernel {
         program.map_or(0, |program| bpf::runs(program).map_or(0, |runs| runs.recursion_misses))
     }
 
-    /// How often each active tracepoint program ran, and for how long; nothing when the kernel does not measure it (sysctl
+    /// Number of runs and run time of each active tracepoint program; empty when the kernel does not measure them (sysctl
     /// `kernel.bpf_stats_enabled`).
     pub fn costs(&self) -> Vec<ProgramCost> {
         if fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() == "0") {
@@ -389,7 +388,7 @@ impl Kernel {
             .collect()
     }
 
-    /// Hands the cgroups that have come and gone to `each`, in that order.
+    /// Passes the events about cgroups to `each`, in order.
     pub fn cgroups(&mut self, mut each: impl FnMut(CgroupChange<'_>)) {
         while let Some(bytes) = self.cgroups.next() {
             if let Some((event, _)) = split::<CgroupEvent>(&bytes) {
@@ -398,7 +397,7 @@ impl Kernel {
         }
     }
 
-    /// Whether [`Kernel::cgroups`] tells of all cgroups.
+    /// Whether [`Kernel::cgroups`] reports all cgroups.
     pub fn tells_cgroups(&self) -> bool {
         self.is_active(&CGROUP_MKDIR) && self.is_active(&CGROUP_RMDIR)
     }
@@ -408,8 +407,8 @@ impl Kernel {
         self.failures.as_fd()
     }
 
-    /// Hands the failure events that have come in to `each`, at most [`EVENTS_AT_ONCE`], and passes on the programs' own
-    /// messages. Returns whether there may be more.
+    /// Passes the pending failure events to `each`, at most [`EVENTS_AT_ONCE`], and forwards the programs' log messages. Returns
+    /// whether there may be more events.
     pub fn drain(&mut self, mut each: impl FnMut(FailureEvent)) -> bool {
         let mut taken = 0;
         while taken < EVENTS_AT_ONCE

@@ -1,4 +1,4 @@
-//! The kernel object: the compiled programs, which the agent carries with it, and the maps that they make.
+//! The kernel object: the compiled programs, which are part of the agent's binary, and the maps that they use.
 
 use anyhow::Context;
 use aya::{Ebpf, maps::Map};
@@ -8,16 +8,16 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NARROWS_EBPF_OBJECT
 /// Takes a map out of the loaded object.
 ///
 /// # Errors
-/// There is none of that name.
+/// The object has no map of that name.
 pub fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Map> {
     ebpf.take_map(name)
         .with_context(|| format!("the kernel object has no map {name}"))
 }
 
-/// Processors that per-processor maps have room for.
+/// Number of CPUs that per-CPU maps have values for.
 ///
 /// # Errors
-/// The kernel does not show its processors.
+/// The kernel does not report its CPUs.
 pub fn processors() -> anyhow::Result<usize> {
     aya::util::nr_cpus().map_err(|(what, error)| anyhow::anyhow!("cannot read {what}: {error}"))
 }

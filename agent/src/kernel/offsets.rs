@@ -1,4 +1,4 @@
-//! Where this kernel keeps the fields that the programs read.
+//! The offsets, in this kernel, of the fields that the programs read.
 
 use super::{
     btf::{Btf, NoPlace},
@@ -9,22 +9,22 @@ use agent_common::{ABSENT, Field, Offsets};
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// A field, found or not.
+/// The result of looking up a field.
 #[derive(Clone, Debug, Serialize)]
 pub struct FieldStatus {
-    /// The field that was looked for.
+    /// The field that was looked up.
     #[serde(skip)]
     pub place: Field,
     /// Its name: `structure.path`, as in the kernel's sources.
     pub field: String,
-    /// Bytes from the start of the structure; `None` when that is not known.
+    /// Offset in bytes from the start of the structure; `None` when it is not known.
     pub offset: Option<u32>,
     /// Whether counting depends on it.
     pub required: bool,
-    /// What is off because it is missing.
+    /// What is disabled because the field is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off: Option<&'static str>,
-    /// Why it is missing.
+    /// Why the field is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -37,18 +37,18 @@ pub fn name(field: Field) -> String {
 /// What is known of the kernel's types.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Where fields are, as the programs are told.
+    /// The offsets that are passed to the programs.
     pub offsets: Offsets,
-    /// The same, with reasons.
+    /// The same fields with the reasons for missing ones.
     pub fields: Vec<FieldStatus>,
-    /// The names of values of the enumerations that signals show.
+    /// The names of the values of enumerations that signals export.
     pub enumerations: HashMap<&'static str, HashMap<u32, String>>,
-    /// How many arguments tracepoints give to programs, as far as somebody needs to know.
+    /// The number of arguments that tracepoints pass to programs, for those that a program depends on.
     pub arguments: HashMap<&'static str, usize>,
 }
 
-/// Looks all of them up, but for the optional ones that are switched off, as `structure.path`, and those that cannot be read where
-/// the kernel is `locked`.
+/// Looks up all fields, except optional ones that are disabled (named as `structure.path`), and those that cannot be read where the
+/// kernel is `locked`.
 pub fn find(btf: &Btf, off: &[String], locked: bool) -> Found {
     let mut offsets = Offsets::NONE;
     let mut fields = Vec::with_capacity(Field::ALL.len());
@@ -96,7 +96,7 @@ pub fn find(btf: &Btf, off: &[String], locked: bool) -> Found {
     }
 }
 
-/// What stands in the way of counting: required fields of which it is not known where they are.
+/// What prevents counting: required fields whose offset is not known.
 pub fn obstacle(fields: &[FieldStatus]) -> Option<String> {
     let unknown = |field: &&FieldStatus| field.required && field.offset.is_none();
     let (absent, others): (Vec<_>, Vec<_>) = (fields.iter().filter(unknown))

@@ -1,4 +1,5 @@
-//! The beginning: loads the programs, or takes over those that an earlier agent has left, attaches them, and takes in what is open.
+//! Startup: loads the programs, or takes over those that an earlier agent has left, attaches them, and registers what is already
+//! open.
 
 use super::{
     Kernel,
@@ -33,29 +34,29 @@ use aya_log::EbpfLogger;
 use std::{collections::HashSet, os::fd::OwnedFd, path::Path};
 
 impl Kernel {
-    /// Loads and attaches all programs, and takes in the sockets that are open already.
+    /// Loads and attaches all programs, and registers the sockets that are already open.
     ///
     /// # Errors
-    /// When the kernel's BTF or a field that counting depends on is missing, or when the maps cannot be made. A program
-    /// that does not load is no error here: see [`Kernel::programs`] and [`Kernel::sees_life_cycle`].
+    /// When the kernel's BTF or a required field is missing, or when the maps cannot be created. A program that cannot be loaded is
+    /// not an error here: see [`Kernel::programs`] and [`Kernel::sees_life_cycle`].
     pub fn open(options: &Options) -> anyhow::Result<Self> {
         let types = KernelTypes::read(Path::new(VMLINUX))?;
         let mut found = offsets::find(&types, &options.off, lockdown() == Lockdown::Confidentiality);
         if let Some(obstacle) = offsets::obstacle(&found.fields) {
             bail!(obstacle);
         }
-        // Where securityfs is not to be seen, only trying tells.
+        // Where securityfs is not visible, only trying tells.
         if lockdown() == Lockdown::Unknown && !loads_walk(options, &found)? {
             found = offsets::find(&types, &options.off, true);
         }
         drop(types);
         let kernel = Self::open_with(options, found);
-        // Reading the kernel's types takes tens of megabytes for a moment.
+        // Parsing the kernel's types takes tens of megabytes for a moment.
         give_back_memory();
         kernel
     }
 
-    /// [`Kernel::open`] with what was found in the kernel's types.
+    /// [`Kernel::open`] with the results of reading the kernel's types.
     pub(super) fn open_with(options: &Options, types: offsets::Found) -> anyhow::Result<Self> {
         let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let layout = Layout::of(options)?;
@@ -83,7 +84,7 @@ impl Kernel {
         loaded.attach(start == Start::Replaced);
         let walker = loaded.attach_walk(Array::try_from(take(&mut ebpf, "WALK")?)?);
         loaded.tell(&mut controls)?;
-        // From now on they count.
+        // They count from now on.
         controls.begin(epoch)?;
 
         let mut kernel = Self {
@@ -116,18 +117,18 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Takes in what is there already: threads of points, and open sockets.
+    /// Registers what exists already: threads of points, and open sockets.
     fn take_in(&mut self, options: &Options) -> anyhow::Result<()> {
-        // An agent before this one may have had no marks.
+        // The previous agent may not have used marks.
         self.mark(self.points.threads())?;
         self.controls.set(Control::ThreadsAreMarked, self.amend.is_some())?;
         self.adopt()?;
-        // In a process namespace of its own the agent sees its own files only: the sockets of others get their records at once.
+        // In its own pid namespace the agent sees only its own files: the sockets of other processes get their records at once.
         let found = self.walker.is_some() && options.numbers;
         self.controls.set(Control::OpenSocketsAreFound, found)
     }
 
-    /// Takes in the sockets that are open already.
+    /// Registers the sockets that are already open.
     fn adopt(&mut self) -> anyhow::Result<()> {
         if let Some(walker) = &mut self.walker
             && let Err(error) = walker.walk(std::iter::empty())
@@ -141,7 +142,7 @@ impl Kernel {
     }
 }
 
-/// Makes the maps, or opens those that have names in `directory`; the programs in the returned object are not loaded yet.
+/// Creates the maps, or opens those that are pinned in `directory`; the programs in the returned object are not loaded yet.
 fn make_maps(
     options: &Options,
     types: &offsets::Found,
@@ -166,19 +167,19 @@ fn make_maps(
     loader.load(OBJECT).context("cannot create the kernel maps")
 }
 
-/// The kernel programs, as far as this kernel accepts them.
+/// The kernel programs that this kernel accepts.
 struct Loaded {
-    /// Those at tracepoints.
+    /// Programs attached to tracepoints.
     probes: Probes,
-    /// The one that walks over open files.
+    /// The program that walks over open files.
     walk: Option<OwnedFd>,
-    /// The one that changes single flows.
+    /// The program that modifies single flows.
     amend: Option<OwnedFd>,
     statuses: Vec<ProgramStatus>,
 }
 
 impl Loaded {
-    /// No program yet; those at tracepoints will have `names`.
+    /// No programs yet; those at tracepoints will be pinned in `names`.
     const fn new(names: Option<EpochDir>) -> Self {
         Self {
             probes: Probes::new(names),
@@ -188,13 +189,13 @@ impl Loaded {
         }
     }
 
-    /// Loads all programs. When the `same` ones have names already, those are taken.
+    /// Loads all programs. If the `same` programs are pinned already, those are used.
     fn load(&mut self, ebpf: &mut Ebpf, btf: &Btf, options: &Options, types: &offsets::Found, same: bool) {
         for program in signals::programs() {
             let outcome = match program.obstacle(options, types, &self.statuses) {
                 Some(obstacle) => Err(obstacle),
                 None if same && program.is_lasting() && self.probes.resume(program.name) => Ok(()),
-                // Another one at the same hook would count again what the one that is there has counted.
+                // A second one at the same hook would count again what the existing one has counted.
                 None if same && program.is_life_cycle() => Err("it was not attached when counting began".to_owned()),
                 None => program
                     .load(ebpf, btf)
@@ -216,7 +217,7 @@ impl Loaded {
         Ok(())
     }
 
-    /// Exchanges the programs that count for these, which are of `epoch`.
+    /// Replaces the programs that count by these, which are of `epoch`.
     fn take_over(
         &mut self,
         directory: &LayoutDir,
@@ -227,7 +228,7 @@ impl Loaded {
         controls.set(Control::TwinIsHere, self.has_twin())?;
         let before = directory.epoch(controls.epoch());
         handover::hand_over(&before, &mut self.probes, controls, epoch)?;
-        // It is compared with what the kernel left out of runs of the new program.
+        // It is compared with the runs of the new program that the kernel skipped.
         let zero = PerCpuValues::try_from(vec![0; processors()?])?;
         caught.set(0, zero, 0).context("the twin's counter cannot be set")
     }
@@ -237,8 +238,8 @@ impl Loaded {
         self.probes.program(twin.name).is_some()
     }
 
-    /// Attaches what is to be attached now. `Hook::Points` and `Hook::OnDemand` programs are tried, as whether they can be attached
-    /// is to be known before it is wanted; not where others that they replace may be attached.
+    /// Attaches the programs that are to be attached at startup. `Hook::Points` and `Hook::OnDemand` programs are attached for a
+    /// test, so that failures are known before they are needed; not where others that they replace may be attached.
     fn attach(&mut self, is_replacing: bool) {
         let probes = &mut self.probes;
         for program in signals::programs() {
@@ -282,7 +283,7 @@ impl Loaded {
     }
 }
 
-/// What passes on the programs' own messages.
+/// Forwards the programs' log messages.
 fn logger(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
     match EbpfLogger::init(ebpf) {
         Ok(logger) => Some(logger),

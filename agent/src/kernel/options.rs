@@ -1,4 +1,4 @@
-//! What the agent decides about the kernel programs, before they are loaded.
+//! Settings of the kernel programs that the agent decides before loading them.
 
 use agent_common::Settings;
 use std::path::PathBuf;
@@ -8,14 +8,15 @@ use std::path::PathBuf;
 pub struct Options {
     /// Entries of the flow table.
     pub flows: u32,
-    /// What the programs are told.
+    /// The settings that are passed to the programs.
     pub settings: Settings,
-    /// Optional programs, and optional kernel fields (`structure.path`), that are not to be used.
+    /// Optional programs, and optional kernel fields (`structure.path`), that are disabled.
     pub off: Vec<String>,
-    /// After so many readings without an update a flow without open connections is taken out of its table.
+    /// After so many readings without an update, a flow without open connections is taken out of the table.
     pub idle_readings: u32,
-    /// Whether processes have the numbers here that the kernel itself uses: then all of them are seen, too.
+    /// Whether process ids here are those of the initial pid namespace: then all processes are seen, too.
     pub numbers: bool,
-    /// Where maps and programs have names, so that the kernel goes on counting while no agent runs; `None` when they end with it.
+    /// Where maps and programs are pinned, so that the kernel continues to count while no agent runs; `None` when they end with the
+    /// agent.
     pub pins: Option<PathBuf>,
 }

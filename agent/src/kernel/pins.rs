@@ -1,4 +1,4 @@
-//! Where maps, programs and links have names, so that the kernel goes on counting while no agent runs.
+//! The directory where maps, programs and links are pinned, so that the kernel continues to count while no agent runs.
 //!
 //! ```text
 //! /sys/fs/bpf/narrows/                one agent at a time holds a lock on it
@@ -9,7 +9,7 @@
 //!     state                           what the agent has made of what it has read, so that the next one goes on from there
 //! ```
 //!
-//! Programs count when the map `CONTROL` names their epoch; until then a directory is half made, and is removed.
+//! Programs count once the map `CONTROL` has their epoch; until then a directory is incomplete, and is removed.
 
 use anyhow::Context;
 use nix::{
@@ -25,19 +25,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where they are, unless the configuration says otherwise.
+/// The default path of the directory.
 pub const PINS: &str = "/sys/fs/bpf/narrows";
 
-/// Why a directory is of no use.
+/// Why a directory cannot be used.
 #[derive(Debug)]
 pub enum Unusable {
     /// Another agent uses it.
     Busy(String),
-    /// Nothing can have a name there.
+    /// Nothing can be pinned there.
     Refused(String),
 }
 
-/// The directory, which no other agent uses meanwhile.
+/// The directory, locked against other agents.
 #[derive(Debug)]
 pub struct Pins {
     root: PathBuf,
@@ -53,7 +53,7 @@ pub struct LayoutDir(PathBuf);
 pub struct EpochDir(PathBuf);
 
 impl Pins {
-    /// Makes the directory when it is not there yet, and locks it.
+    /// Creates the directory if it does not exist, and locks it.
     ///
     /// # Errors
     /// Why it cannot be used.
@@ -98,13 +98,13 @@ impl Pins {
         LayoutDir(self.root.join(name))
     }
 
-    /// All layouts that are there.
+    /// All existing layouts.
     pub fn layouts(&self) -> Vec<LayoutDir> {
         let directories = names(&self.root).into_iter();
         directories.map(|name| LayoutDir(self.root.join(name))).collect()
     }
 
-    /// Removes everything, the directory, too.
+    /// Removes everything, including the directory.
     ///
     /// # Errors
     /// The file system's error.
@@ -117,7 +117,7 @@ impl Pins {
 }
 
 impl LayoutDir {
-    /// Makes the directory, with those for maps and epochs.
+    /// Creates the directory, with those for maps and epochs.
     ///
     /// # Errors
     /// The file system's error.
@@ -127,43 +127,43 @@ impl LayoutDir {
         make(&self.0.join("epochs"))
     }
 
-    /// Where this layout has its directory.
+    /// The path of this layout's directory.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Whether it is there.
+    /// Whether the directory exists.
     pub fn exists(&self) -> bool {
         self.0.is_dir()
     }
 
-    /// Where a map is.
+    /// The path of a pinned map.
     pub fn map(&self, name: &str) -> PathBuf {
         self.0.join("maps").join(name)
     }
 
-    /// Where the state is.
+    /// The path of the stored state.
     pub fn state(&self) -> PathBuf {
         self.0.join("state")
     }
 
-    /// Where the state that comes is.
+    /// The path of the state that is being written.
     pub fn next_state(&self) -> PathBuf {
         self.0.join("next_state")
     }
 
-    /// The programs of an epoch.
+    /// The directory of an epoch's programs.
     pub fn epoch(&self, epoch: u32) -> EpochDir {
         EpochDir(self.0.join("epochs").join(format!("{epoch:08x}")))
     }
 
-    /// All epochs that are there.
+    /// All existing epochs.
     pub fn epochs(&self) -> Vec<u32> {
         let names = names(&self.0.join("epochs")).into_iter();
         names.filter_map(|name| u32::from_str_radix(&name, 16).ok()).collect()
     }
 
-    /// Removes it and everything in it: programs are detached, maps are freed.
+    /// Removes the directory and its contents: programs are detached, maps are freed.
     ///
     /// # Errors
     /// The file system's error.
@@ -178,7 +178,7 @@ impl LayoutDir {
 }
 
 impl EpochDir {
-    /// Makes the directory, with those for programs and links.
+    /// Creates the directory, with those for programs and links.
     ///
     /// # Errors
     /// The file system's error.
@@ -188,17 +188,17 @@ impl EpochDir {
         make(&self.0.join("links"))
     }
 
-    /// Where a program is.
+    /// The path of a pinned program.
     pub fn program(&self, name: &str) -> PathBuf {
         self.0.join("programs").join(name)
     }
 
-    /// Where a program's link is.
+    /// The path of a program's pinned link.
     pub fn link(&self, name: &str) -> PathBuf {
         self.0.join("links").join(name)
     }
 
-    /// Removes the names of these programs, and so detaches them.
+    /// Unpins these programs, which detaches them.
     ///
     /// # Errors
     /// The file system's error.
@@ -207,7 +207,7 @@ impl EpochDir {
     }
 }
 
-/// Makes a directory for root alone; one that is there is well.
+/// Creates a directory that only root can access; an existing one is not an error.
 fn make(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -215,7 +215,7 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What is in a directory; nothing when it cannot be read.
+/// The names in a directory; empty when it cannot be read.
 fn names(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries

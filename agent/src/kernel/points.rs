@@ -1,4 +1,4 @@
-//! What the kernel counts for points alone: the agent says which cgroups and threads are theirs.
+//! Kernel counters that are kept for points only: the agent sets the cgroups and threads of points.
 
 use super::{
     control::Controls,
@@ -13,40 +13,40 @@ use aya::{
 };
 use std::{collections::HashSet, thread, time::Duration};
 
-/// Cgroups of points that the maps have room for.
+/// Upper bound for cgroups of points in the maps.
 const MOST_CGROUPS: usize = 4_096;
 
-/// Processes without room that are remembered, so that each is counted once.
+/// Upper bound for rejected processes that are remembered, so that each is counted once.
 const REMEMBERED: usize = 100_000;
 
 /// A process of a point.
 #[derive(Clone, Debug)]
 pub struct PointProcess {
-    /// The number of the process.
+    /// The process id (tgid) in the initial pid namespace.
     pub process: u32,
-    /// The numbers of its threads.
+    /// The ids of its threads.
     pub threads: Vec<u32>,
-    /// Whether the point was started as this process: it is not one that another process of the point has started.
+    /// Whether it is a main process of the point: one that no other process of the point has started.
     pub main: bool,
 }
 
-/// The maps of the programs that are about points.
+/// The maps of the programs that concern points.
 pub struct PointMaps {
     counters: PerCpuHashMap<MapData, u64, PointCounters>,
     backlog: HashMap<MapData, u64, Backlog>,
     mains: HashMap<MapData, u64, u64>,
     tasks: HashMap<MapData, u32, Task>,
-    /// What signals count by something that has many values, in the order of [`signals::TALLIES`].
+    /// The counters of signals with many label values, in the order of [`signals::TALLIES`].
     tallies: Vec<HashMap<MapData, Tally, u64>>,
     cgroups: HashSet<u64>,
-    /// Cgroups and processes for which there was no room, as long as they are asked about.
+    /// Rejected cgroups and processes, for as long as they are requested.
     without_room: (HashSet<u64>, HashSet<u32>),
-    /// How many there were of each.
+    /// Number of rejected cgroups and processes.
     rejected: (u64, u64),
     processors: usize,
 }
 
-/// Nothing there, as far as the kernel is concerned.
+/// Turns a missing key into `None`.
 fn absent<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -55,12 +55,13 @@ fn absent<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
     }
 }
 
-/// How often, and how long after another, an entry is tried again for want of memory.
+/// Number of retries when memory is short, and the time between them.
 const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Inserts an entry into a map that takes memory as it grows. The kernel has a small stock of that, which it fills up a moment later
-/// (`kernel/bpf/memalloc.c`), so with many entries in a row one may find it empty. `false` when there is no memory then, either.
+/// Inserts an entry into a map that allocates as it grows. The kernel has a small pool for that, which it refills a moment later
+/// (`kernel/bpf/memalloc.c`), so many insertions in a row may find it empty. `false` when there is still no memory after the
+/// retries.
 fn retry_on_enomem(mut insert: impl FnMut() -> Result<(), MapError>) -> Result<bool, MapError> {
     for _ in 0..TRIES {
         match insert() {
@@ -81,7 +82,7 @@ impl PointMaps {
     /// When one is missing.
     pub(super) fn take(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
         let counters: PerCpuHashMap<MapData, u64, PointCounters> = PerCpuHashMap::try_from(take(ebpf, "POINTS")?)?;
-        // An agent before this one may have named some.
+        // The previous agent may have registered some.
         let cgroups = counters
             .keys()
             .collect::<Result<_, _>>()
@@ -101,7 +102,7 @@ impl PointMaps {
         })
     }
 
-    /// Makes these cgroups the points', and returns those that are new: see [`super::Kernel::set_points`].
+    /// Sets the cgroups of points, and returns the new ones: see [`super::Kernel::set_points`].
     pub(super) fn set(&mut self, cgroups: &HashSet<u64>, controls: &mut Controls) -> anyhow::Result<Vec<u64>> {
         let gone: Vec<u64> = self.cgroups.difference(cgroups).copied().collect();
         for cgroup in &gone {
@@ -117,7 +118,7 @@ impl PointMaps {
         let mut new = Vec::new();
         for cgroup in cgroups {
             if self.cgroups.contains(cgroup) {
-                // Zero for the walk that comes.
+                // Reset for the next walk.
                 self.backlog
                     .insert(cgroup, Backlog::ZERO, 0)
                     .context("a point's backlog cannot be set")?;
@@ -132,7 +133,7 @@ impl PointMaps {
         Ok(new)
     }
 
-    /// Takes in a cgroup; `false` when there is no room for it.
+    /// Adds a cgroup; `false` when there is no room for it.
     fn add(&mut self, cgroup: u64) -> anyhow::Result<bool> {
         if self.cgroups.len() >= MOST_CGROUPS {
             return Ok(false);
@@ -141,7 +142,7 @@ impl PointMaps {
         let mains = retry_on_enomem(|| self.mains.insert(cgroup, 0, 0));
         let there = backlog.context("a point's backlog cannot be set")?
             && mains.context("a point's processes cannot be set")?;
-        // Last: what is in here is taken for complete.
+        // Last: a cgroup in this map is assumed to be complete.
         let counters = there.then(|| {
             retry_on_enomem(|| {
                 let zero = PerCpuValues::try_from(vec![PointCounters::ZERO; self.processors])?;
@@ -151,12 +152,12 @@ impl PointMaps {
         Ok(counters.transpose().context("a point's counters cannot be set")? == Some(true))
     }
 
-    /// Cgroups and processes that found no room so far.
+    /// Number of cgroups and processes rejected so far.
     pub(super) fn rejected(&self) -> (u64, u64) {
         self.rejected
     }
 
-    /// Forgets the threads and the tallies of cgroups that are gone.
+    /// Deletes the threads and the tallies of cgroups that are gone.
     fn forget(&mut self, gone: &[u64]) -> anyhow::Result<()> {
         let threads: Vec<u32> = (self.tasks.iter().flatten())
             .filter(|(_, task)| gone.contains(&task.cgroup))
@@ -181,13 +182,13 @@ impl PointMaps {
         self.tasks.get(&thread, 0).is_ok()
     }
 
-    /// The numbers of all threads that are known as points'.
+    /// The ids of all threads that are known as points'.
     pub(super) fn threads(&self) -> impl Iterator<Item = u32> {
         self.tasks.keys().flatten()
     }
 
-    /// Takes in a process of a point's cgroup that the programs have not seen begin; its threads are marked. One for which there is
-    /// no room is counted as lost.
+    /// Registers a process of a point's cgroup whose start the programs have not seen, and marks its threads. One that does not fit
+    /// is counted as lost.
     ///
     /// # Errors
     /// The system call's error.
@@ -199,7 +200,7 @@ impl PointMaps {
                 flags: if process.main { Task::MAIN } else { 0 },
                 ..Task::default()
             };
-            // Not one that a program has taken in meanwhile.
+            // Do not overwrite one that a program has registered meanwhile.
             const NOEXIST: u64 = 1;
             let told = retry_on_enomem(|| self.tasks.insert(thread, task, NOEXIST));
             if !matches!(told, Ok(true)) && !self.knows(*thread) {
@@ -219,12 +220,12 @@ impl PointMaps {
         Ok(())
     }
 
-    /// How many processes live that the point was started as.
+    /// Number of running main processes of the point.
     pub fn mains(&self, cgroup: u64) -> u64 {
         self.mains.get(&cgroup, 0).unwrap_or(0)
     }
 
-    /// What was counted for a cgroup since it is a point's, over all processors.
+    /// The counters of a cgroup since it belongs to a point, summed over all CPUs.
     ///
     /// # Errors
     /// The system call's error.
@@ -246,7 +247,7 @@ impl PointMaps {
         Ok(found.unwrap_or(Backlog::ZERO))
     }
 
-    /// What signals have counted so far by something that has many values, in the order of [`signals::TALLIES`].
+    /// The counters of signals with many label values, in the order of [`signals::TALLIES`].
     pub fn tallies(&self) -> impl Iterator<Item = Vec<(Tally, u64)>> {
         self.tallies.iter().map(|table| table.iter().flatten().collect())
     }

@@ -1,4 +1,4 @@
-//! Tracepoint programs that are loaded: attaching and detaching them, with names that outlive the agent where it has a place for them.
+//! Loaded tracepoint programs: attaching, detaching, and pinning them so that they outlive the agent.
 
 use super::{bpf, pins::EpochDir};
 use anyhow::Context;
@@ -21,7 +21,7 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// None yet. With `names` they live until those are removed, else until this is dropped.
+    /// No programs yet. With `names` they live until they are unpinned, otherwise until this is dropped.
     pub const fn new(names: Option<EpochDir>) -> Self {
         Self {
             probes: BTreeMap::new(),
@@ -29,7 +29,7 @@ impl Probes {
         }
     }
 
-    /// Takes in a program that was loaded. It has a name when it is `lasting`.
+    /// Adds a loaded program. It is pinned when it is `lasting`.
     ///
     /// # Errors
     /// The system call's error.
@@ -42,7 +42,7 @@ impl Probes {
         Ok(())
     }
 
-    /// Takes in a program that has a name, with its link when it is attached. `false` when there is none.
+    /// Adds a pinned program, with its link when it is attached. `false` when there is none.
     pub fn resume(&mut self, name: &'static str) -> bool {
         let Some(names) = &self.names else { return false };
         let Ok(program) = bpf::pinned(&names.program(name)) else {
@@ -53,10 +53,10 @@ impl Probes {
         true
     }
 
-    /// Attaches a program, unless it is attached.
+    /// Attaches a program, unless it is already attached.
     ///
     /// # Errors
-    /// The system call's error; or there is no such program.
+    /// The system call's error, or that there is no such program.
     pub fn attach(&mut self, name: &str) -> anyhow::Result<()> {
         let probe = self
             .probes
@@ -67,7 +67,7 @@ impl Probes {
         }
         let link =
             bpf::attach_tracepoint(probe.program.as_fd()).with_context(|| format!("{name} cannot be attached"))?;
-        // Programs that have no name end with the agent, and so do their links.
+        // Programs that are not pinned end with the agent, and so do their links.
         if let Some(names) = &self.names
             && names.program(name).exists()
         {
@@ -89,7 +89,7 @@ impl Probes {
         if let Some(names) = &self.names {
             forget(&names.link(name)).with_context(|| format!("the name of the link of {name} cannot be removed"))?;
         }
-        // Last: the one that closes it has it detached when the call returns.
+        // Last: this closes the last reference, so the program is detached when the call returns.
         probe.link = None;
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Probes {
         self.probes.get(name).is_some_and(|probe| probe.link.is_some())
     }
 
-    /// The descriptor of a program that is loaded.
+    /// The descriptor of a loaded program.
     pub fn program(&self, name: &str) -> Option<BorrowedFd<'_>> {
         self.probes.get(name).map(|probe| probe.program.as_fd())
     }
@@ -110,7 +110,7 @@ impl Probes {
     }
 }
 
-/// Removes a name; one that is not there is well.
+/// Unpins an object; a missing one is not an error.
 fn forget(path: &std::path::Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,4 +1,4 @@
-//! How each kernel program is loaded, and how it fared.
+//! How each kernel program is loaded, and its resulting status.
 
 use super::{
     bpf,
@@ -15,23 +15,23 @@ use aya::{
 use serde::Serialize;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// How a program fared.
+/// The status of a program.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProgramStatus {
-    /// The name of the program.
+    /// The program's name in the object.
     pub program: &'static str,
-    /// Its hook, as `tp_btf/...`, `iter/...`, or `raw_tp` for one that the agent runs.
+    /// Its hook, as `tp_btf/...`, `iter/...`, or `raw_tp` for a program that the agent runs.
     pub hook: String,
-    /// Whether it is attached, or is whenever there is something to see: points, or what they are stuck with.
+    /// Whether it is attached, or will be whenever it is needed: while there are points, or connections are stuck.
     pub active: bool,
     /// Why it is not active.
     pub reason: Option<String>,
-    /// What it is for.
+    /// What the program is for.
     pub signal: &'static str,
 }
 
 impl ProgramStatus {
-    /// Says why it is not active after all.
+    /// Marks a program as inactive, for this reason.
     pub fn switch_off(&mut self, reason: String) {
         self.active = false;
         self.reason = Some(reason);
@@ -51,8 +51,8 @@ pub fn active_mut<'a>(statuses: &'a mut [ProgramStatus], program: &Program) -> O
 }
 
 impl Program {
-    /// Why it is not even tried: it is switched off, or something that it needs is not there. `earlier` are the programs
-    /// before it in the list.
+    /// Why the program is not even loaded: it is disabled, or something that it needs is missing. `earlier` are the programs before
+    /// it in the list.
     pub fn obstacle(&self, options: &Options, found: &Found, earlier: &[ProgramStatus]) -> Option<String> {
         if options.off.iter().any(|name| name == self.name) {
             return Some("it is switched off in the configuration (kernel.off)".to_owned());
@@ -79,7 +79,7 @@ impl Program {
         })
     }
 
-    /// The status that follows from the outcome of loading it.
+    /// The status that follows from the outcome of loading the program.
     pub fn status(&self, outcome: Result<(), String>) -> ProgramStatus {
         let hook = match self.hook {
             Hook::Tracepoint(name) | Hook::Points(name) | Hook::OnDemand(name) => format!("tp_btf/{name}"),
@@ -96,10 +96,10 @@ impl Program {
         }
     }
 
-    /// Loads it into the kernel, where the verifier looks at it.
+    /// Loads the program into the kernel, where the verifier checks it.
     ///
     /// # Errors
-    /// A sentence on what failed, with the end of the verifier's log when the verifier refused the program.
+    /// A message about what failed, with the end of the verifier's log when the verifier refused the program.
     pub fn load(&self, ebpf: &mut Ebpf, btf: &Btf) -> Result<OwnedFd, String> {
         let program = ebpf
             .program_mut(self.name)
@@ -124,7 +124,7 @@ impl Program {
             .try_clone_to_owned()
             .map_err(|error| error.to_string())?;
         if self.hook == Hook::Run {
-            // Whether it can be run is to be known before it is wanted; without arguments it does nothing.
+            // Whether it can be run must be known before it is needed; without arguments it does nothing.
             bpf::run(program.as_fd(), &[u64::MAX; 12])
                 .map_err(|error| format!("the kernel does not run it: {error}"))?;
         }
@@ -132,7 +132,7 @@ impl Program {
     }
 }
 
-/// The last lines of the verifier's log say what it objected to.
+/// The last lines of the verifier's log give its objection.
 const LOG_LINES: usize = 8;
 
 fn explain(error: ProgramError) -> String {

@@ -1,25 +1,25 @@
-//! What this kernel forbids, or does differently, as a whole.
+//! Restrictions and differences of this kernel as a whole.
 
 use std::fs;
 
-/// How far the kernel is closed to its own root (`Documentation/admin-guide/LSM`, lockdown).
+/// The kernel's lockdown mode (`Documentation/admin-guide/LSM`, lockdown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lockdown {
     /// Programs may read kernel memory.
     Open,
-    /// They may not: `bpf_probe_read_kernel` and its kin are refused (`LOCKDOWN_BPF_READ_KERNEL`).
+    /// Programs may not: `bpf_probe_read_kernel` and related helpers are refused (`LOCKDOWN_BPF_READ_KERNEL`).
     Confidentiality,
-    /// Nobody says: securityfs is not mounted, or the kernel has no lockdown.
+    /// The mode cannot be determined: securityfs is not mounted, or the kernel has no lockdown.
     Unknown,
 }
 
-/// Kernel fields that the programs can only read with `bpf_probe_read_kernel`, as they lie beyond what the verifier knows.
+/// Kernel fields that programs can only read with `bpf_probe_read_kernel`, as the verifier does not know their types.
 pub const PROBED_FIELDS: [&str; 2] = ["tcp_request_sock.snt_synack", "net.ipv4.ip_local_ports.range"];
 
-/// Where the kernel says how far it is locked down.
+/// Where the kernel reports its lockdown mode.
 pub const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
-/// How far this kernel is locked down, by [`LOCKDOWN`].
+/// This kernel's lockdown mode, from [`LOCKDOWN`].
 pub fn lockdown() -> Lockdown {
     match fs::read_to_string(LOCKDOWN) {
         Ok(text) => lockdown_of(&text),
@@ -27,7 +27,7 @@ pub fn lockdown() -> Lockdown {
     }
 }
 
-/// The mode in force stands in brackets: `none [integrity] confidentiality`.
+/// The current mode is in brackets: `none [integrity] confidentiality`.
 fn lockdown_of(text: &str) -> Lockdown {
     match text.contains("[confidentiality]") {
         true => Lockdown::Confidentiality,
@@ -35,8 +35,8 @@ fn lockdown_of(text: &str) -> Lockdown {
     }
 }
 
-/// Whether this is a kernel with real-time preemption: there, storage of a socket is allocated where that may sleep, before Linux
-/// has `kmalloc_nolock` (6.18).
+/// Whether this kernel has real-time preemption: there, before `kmalloc_nolock` (Linux 6.18), socket storage is allocated in a way
+/// that may sleep.
 pub fn is_real_time() -> bool {
     fs::read_to_string("/proc/sys/kernel/version").is_ok_and(|version| version.contains("PREEMPT_RT"))
 }

@@ -1,33 +1,33 @@
-//! What the kernel boundary says of itself.
+//! The status of the kernel boundary.
 
 use super::{FieldStatus, Kernel, OVERFLOW_LIMIT, ProgramCost, ProgramStatus};
 use agent_common::Loss;
 
-/// How each program fared, and what was lost.
+/// The status of each program, and what was lost.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// The kernel programs.
+    /// The status of each kernel program.
     pub programs: Vec<ProgramStatus>,
-    /// Their cost, while the kernel measures it.
+    /// The cost of each program, while the kernel measures it.
     pub costs: Vec<ProgramCost>,
-    /// Kernel fields.
+    /// The kernel fields that were looked up.
     pub fields: Vec<FieldStatus>,
-    /// What was lost in the kernel, as it was last read.
+    /// The loss counters, as last read.
     pub lost: Vec<(Loss, u64)>,
-    /// Runs of kernel programs that the kernel left out.
+    /// Runs of kernel programs that the kernel skipped.
     pub skipped_runs: u64,
-    /// Changes of state of sockets that no program has handled.
+    /// State changes of sockets that no program has handled.
     pub missed_changes: u64,
-    /// Connections that were ended because only changes of state that were missed explain that they were open.
+    /// Connections counted as ended because only missed state changes explain that they were open.
     pub mended: u64,
-    /// Entries that the flow table may have.
+    /// The limit of entries in the flow table.
     pub flows_limit: usize,
-    /// Entries that the overflow table may have.
+    /// The limit of entries in the overflow table.
     pub overflow_limit: usize,
 }
 
 impl Status {
-    /// That of a kernel; `lost` is what was last read of its losses.
+    /// The status of a kernel; `lost` are the loss counters as last read.
     pub fn of(kernel: &Kernel, lost: &[(Loss, u64)], flows_limit: usize) -> Self {
         Self {
             programs: kernel.programs().to_vec(),

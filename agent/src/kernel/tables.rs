@@ -1,4 +1,4 @@
-//! The tables of flows: reading them, taking idle flows out, and putting right what the kernel missed.
+//! The flow tables: reads them, removes idle flows, and corrects what the kernel missed.
 
 use super::{
     bpf::{self, BatchReader},
@@ -17,18 +17,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A retired flow stays so long before it is taken out: far longer than a program that had found it unmarked may run.
+/// How long a retired flow stays before it is removed: far longer than a program that had found it unmarked may run.
 pub(super) const QUARANTINE: Duration = Duration::from_secs(1);
 
-/// What one reading of the flow tables found.
+/// A flow, as one reading of the flow tables found it.
 pub enum Reading<'a> {
-    /// A flow, with its counters as they stand.
+    /// A flow in the table, with its current counters.
     Now(&'a Flow),
-    /// A flow that is out of the table, with its final counters.
+    /// A flow that has been removed, with its final counters.
     Gone(&'a Flow),
 }
 
-/// The maps that flows are counted in.
+/// The maps with the flow counters.
 pub struct FlowTables {
     pub(super) flows: HashMap<MapData, FlowKey, Flow>,
     flows_fd: OwnedFd,
@@ -36,31 +36,31 @@ pub struct FlowTables {
     totals: Array<MapData, Flow>,
     pub(super) owners: HashMap<MapData, u64, u64>,
     reader: BatchReader<FlowKey, Flow>,
-    /// Readings in a row that found nothing new, by flow.
+    /// Number of consecutive readings without a change, by flow.
     idle: Table<FlowKey, u32>,
-    /// After so many of them a flow without open connections is retired.
+    /// After so many of these, a flow without open connections is retired.
     idle_readings: u32,
-    /// Flows that are marked, and since when.
+    /// Marked flows, and since when.
     pub(super) retired: Vec<Retired>,
-    /// Whether they wait until the agent's state has been kept, which tells of them.
+    /// Whether they stay until the agent has stored its state, which lists them.
     waits_for_state: bool,
-    /// Owners that have lost flows, until the kernel is told how many they have.
+    /// Owners that have lost flows, until the kernel's count of their flows is corrected.
     bereft: HashSet<u64>,
     mend: Mend,
 }
 
-/// A flow that is about to be taken out.
+/// A flow that is about to be removed.
 pub struct Retired {
     pub(super) key: FlowKey,
     pub(super) since: Instant,
-    /// The state that was kept last tells that it leaves: an entry with this key that is not marked is a new one.
+    /// The last stored state lists it as leaving: an unmarked entry with this key is a new flow.
     is_kept: bool,
 }
 
-/// Runs the `amend` program; `None` where the kernel does not allow that.
+/// The `amend` program; `None` where the kernel does not allow it.
 pub type Amend<'a> = Option<BorrowedFd<'a>>;
 
-/// Has the kernel do something with a flow; whether it was done.
+/// Runs the `amend` program on a flow; returns whether it did something.
 pub fn amend(program: BorrowedFd<'_>, what: Amendment, key: &FlowKey, number: u64) -> anyhow::Result<bool> {
     let mut args = [0; 12];
     args[0] = what as u64;
@@ -70,12 +70,12 @@ pub fn amend(program: BorrowedFd<'_>, what: Amendment, key: &FlowKey, number: u6
     Ok(result == 1)
 }
 
-/// Marks the number of a point's thread.
+/// Marks a thread of a point by its id.
 pub fn mark(program: BorrowedFd<'_>, thread: u32) -> anyhow::Result<()> {
     amend(program, Amendment::Mark, &FlowKey::default(), u64::from(thread)).map(|_| ())
 }
 
-/// A key as the program's arguments.
+/// Encodes a key as arguments of the program.
 fn words(key: &FlowKey) -> [u64; 4] {
     let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
     let last = u32::from(key.port) | u32::from(key.role) << 16 | u32::from(key.generation) << 24;
@@ -87,7 +87,7 @@ fn words(key: &FlowKey) -> [u64; 4] {
     ]
 }
 
-/// A descriptor of a hash map: aya's own type of it does not show one.
+/// The descriptor of a hash map: aya's own type does not expose one.
 fn descriptor(map: &Map) -> anyhow::Result<OwnedFd> {
     match map {
         Map::HashMap(data) => Ok(data.fd().as_fd().try_clone_to_owned()?),
@@ -118,43 +118,44 @@ impl FlowTables {
         })
     }
 
-    /// Connections that this agent has ended because nothing else explains that they are open.
+    /// Connections that this agent has counted as ended because nothing else explains that they are open.
     pub const fn mended(&self) -> u64 {
         self.mend.mended()
     }
 
-    /// The same with those that the agents before it have ended.
+    /// [`FlowTables::mended`], including what previous agents have counted.
     pub const fn explained(&self) -> u64 {
         self.mend.explained()
     }
 
-    /// What the agents before this one have ended.
+    /// Sets what previous agents have counted as ended.
     pub const fn recall_mended(&mut self, mended: u64) {
         self.mend.recall(mended);
     }
 
-    /// Flows that are marked, and about to be taken out.
+    /// Flows that are marked, and about to be removed.
     pub fn leaving(&self) -> impl Iterator<Item = &FlowKey> {
         self.retired.iter().map(|retired| &retired.key)
     }
 
-    /// Whether flows stay until the agent's state has been kept.
+    /// Sets whether flows stay until the agent has stored its state.
     pub const fn wait_for_state(&mut self, waits: bool) {
         self.waits_for_state = waits;
     }
 
-    /// The agent's state has been kept, and tells of all that are leaving.
+    /// The agent has stored its state, which lists all leaving flows.
     pub fn are_kept(&mut self) {
         for retired in &mut self.retired {
             retired.is_kept = true;
         }
     }
 
-    /// Hands every flow to `each`, which says whether it has changed, and takes out those that were idle for long. `missing` is
-    /// what is known of changes of state that no program has seen.
+    /// Passes every flow to `each`, which returns whether it has changed, and removes flows that have been idle for long. `missing`
+    /// is what is known of state changes that no program has seen.
     ///
     /// # Errors
-    /// The system call's error. What was read before it was handed over, and nothing is lost: the next reading goes on from there.
+    /// The system call's error. What was read before it has been passed on, and nothing is lost: the next reading continues from
+    /// there.
     pub fn collect(
         &mut self,
         program: Amend<'_>,
@@ -172,7 +173,7 @@ impl FlowTables {
                 let changed = each(key, Reading::Now(flow));
                 mend.look(key, flow, missing);
                 if flow.retired != 0 {
-                    // An agent before this one has marked it.
+                    // The previous agent has marked it.
                     if !retired.contains(key) {
                         leaving.push((*key, true));
                     }
@@ -238,9 +239,9 @@ impl FlowTables {
         Ok(())
     }
 
-    /// Takes out the flows that were marked long ago.
+    /// Removes flows that were marked long enough ago.
     fn take_retired(&mut self, each: &mut impl FnMut(&FlowKey, Reading<'_>) -> bool) -> anyhow::Result<()> {
-        // One at a time, so that an error leaves the others where they are.
+        // One at a time, so that an error leaves the others in place.
         while let Some(Retired { key, since, is_kept }) = self.retired.first()
             && since.elapsed() >= QUARANTINE
             && (*is_kept || !self.waits_for_state)
@@ -254,7 +255,7 @@ impl FlowTables {
         Ok(())
     }
 
-    /// Tells the kernel how many flows the owners have that lost some.
+    /// Corrects the kernel's count of flows for owners that lost some.
     fn recount(&mut self, owned: &Table<u64, u64>) -> anyhow::Result<()> {
         for owner in &self.bereft {
             match owned.get(owner) {

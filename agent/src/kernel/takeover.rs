@@ -1,4 +1,4 @@
-//! What an agent before this one has left behind in the BPF file system, and what becomes of it.
+//! What the previous agent has left in the BPF file system, and how it is used.
 
 use super::{
     bpf::Blob,
@@ -13,35 +13,35 @@ use anyhow::bail;
 use aya::maps::{Array, Map, MapData};
 use std::path::Path;
 
-/// Whether counting begins from nothing, or from what an earlier agent has left.
+/// Whether counting starts from 0, or from what an earlier agent has left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Nothing was there: from now on.
+    /// Nothing was found: counting starts now.
     Fresh,
-    /// The same programs have counted all the while.
+    /// The same programs have counted all the time.
     Resumed,
-    /// Others have counted in the same maps; these took over from them without a gap.
+    /// Other programs have counted in the same maps; these took over from them without a gap.
     Replaced,
-    /// What was there cannot be gone on with, for this reason. What was counted since it was last read is lost.
+    /// What was found cannot be used, for this reason. What was counted since it was last read is lost.
     Restarted(String),
 }
 
-/// The place for names, and what was found there.
+/// The directory for pins, and what was found in it.
 pub struct Found {
-    /// The directory; `None` when nothing can have a name.
+    /// The directory; `None` when nothing can be pinned.
     pub place: Option<(Pins, LayoutDir)>,
-    /// Why there is none, where one was wanted.
+    /// Why there is no directory, where one was requested.
     pub refused: Option<String>,
-    /// Whether the maps in there are the ones to go on with.
+    /// Whether its maps can be used.
     pub is_usable: bool,
-    /// Why there are some that are not.
+    /// Why existing maps cannot be used.
     pub unusable: Option<String>,
-    /// What the agent before has made of what it had read.
+    /// The state that the previous agent stored.
     pub state: Option<Vec<u8>>,
 }
 
 impl Found {
-    /// How counting begins, when the programs that count there are the `same` as those of this agent, or not.
+    /// How counting starts, given whether the programs that count there are the `same` as those of this agent.
     pub fn start(&self, same: bool) -> Start {
         match (&self.unusable, self.is_usable, same) {
             (Some(why), ..) => Start::Restarted(why.clone()),
@@ -52,10 +52,10 @@ impl Found {
     }
 }
 
-/// Looks for what is there. What cannot be gone on with is removed, when it is in the way.
+/// Checks what exists. What cannot be used is removed when it is in the way.
 ///
 /// # Errors
-/// Another agent runs.
+/// Another agent is running.
 pub fn find(root: Option<&Path>, layout: &Layout) -> anyhow::Result<Found> {
     let mut found = Found {
         place: None,
@@ -88,10 +88,10 @@ pub fn find(root: Option<&Path>, layout: &Layout) -> anyhow::Result<Found> {
             found.unusable.get_or_insert_with(|| {
                 format!("{name} has another layout: it was made by another version, or with other limits")
             });
-            // Of several, any: all but the last one are left-overs of agents that were ended while they began.
+            // If there are several, any one: all but the last are left over from agents that ended during startup.
             found.state = found.state.or_else(|| Blob::read(&other.state()).ok());
         }
-        // Its names are needed.
+        // The names are needed.
         let removed = own.remove();
         if let Err(error) = removed.and_then(|()| Ok(own.make()?)) {
             found.refused = Some(format!("{error:#}"));
@@ -102,7 +102,7 @@ pub fn find(root: Option<&Path>, layout: &Layout) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-/// Whether the maps are what they should be, and something counts in them.
+/// Checks that the maps have the expected definitions, and that a program counts in them.
 fn check(directory: &LayoutDir, layout: &Layout) -> anyhow::Result<()> {
     for name in layout.maps() {
         layout.check(name, &directory.map(name))?;
@@ -110,11 +110,11 @@ fn check(directory: &LayoutDir, layout: &Layout) -> anyhow::Result<()> {
     let path = directory.path().display();
     if epoch(directory)? == 0 {
         bail!(
-            "{path} is not in use: its agent was ended while it began, or has been away for more than {} minutes",
+            "{path} is not in use: its agent ended during startup, or has not been running for more than {} minutes",
             super::control::PATIENCE.as_secs() / 60
         );
     }
-    // Of any epoch: an agent may have been ended while programs handed over.
+    // Of any epoch: an agent may have ended during a handover.
     let mut links = (directory.epochs().into_iter())
         .flat_map(|epoch| LIFE_CYCLE.map(|program| directory.epoch(epoch).link(program.name)));
     if !links.any(|link| link.exists()) {
@@ -130,7 +130,7 @@ fn epoch(directory: &LayoutDir) -> anyhow::Result<u32> {
     Ok(control.get(&0, 0)?.epoch)
 }
 
-/// Puts in order what was left of a handover, and says whether these programs are the ones that count.
+/// Completes an interrupted handover, and returns whether these programs are the ones that count.
 ///
 /// # Errors
 /// The system call's error.
@@ -139,7 +139,7 @@ pub fn is_same(directory: &LayoutDir, controls: &mut Controls, epoch: u32) -> an
     Ok(controls.epoch() == epoch)
 }
 
-/// Removes the layouts that nobody counts in any more.
+/// Removes layouts in which no program counts any more.
 pub fn clean(pins: &Pins, own: &LayoutDir) {
     for other in pins.layouts().into_iter().filter(|other| other.path() != own.path()) {
         if let Err(error) = other.remove() {

@@ -102,7 +102,7 @@ fn an_absent_optional_field_switches_off_only_its_signal() {
     let kernel = Kernel::open_with(&OPTIONS, types).expect("it loads");
     for (program, status) in signals::programs().zip(kernel.programs()) {
         let reason = status.reason.as_deref().unwrap_or_default();
-        // What cannot do without a field says so, and is not even loaded.
+        // Programs that depend on a missing field report it, and are not even loaded.
         let off = reason.starts_with("this kernel has no ") || reason.starts_with("it needs ");
         let needs_one = (program.needs.iter()).any(|need| matches!(need, Need::Field(_) | Need::Program(_)));
         assert_eq!((status.active, off), (!needs_one, needs_one), "{status:?}");
@@ -123,7 +123,7 @@ fn points_beyond_the_bound_are_lost_and_nothing_else_is() {
     let cgroups: HashSet<u64> = (0..4_100).map(|n| u64::MAX - n).collect();
     assert_eq!(kernel.set_points(&cgroups).expect("set").len(), 4_096);
     assert_eq!(lost(&kernel), Some(4));
-    // Each is counted once; with room again, they are taken in.
+    // Each is counted once; when there is room again, they are registered.
     assert!(kernel.set_points(&cgroups).expect("set").is_empty());
     assert_eq!(lost(&kernel), Some(4));
     let few: HashSet<u64> = cgroups.iter().copied().take(10).collect();

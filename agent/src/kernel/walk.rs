@@ -1,4 +1,4 @@
-//! Walks over open files: sockets that are open get their records, and what they have carried since the last walk is counted.
+//! Walks over open files: open sockets get their records, and what they have carried since the last walk is counted.
 
 use super::{bpf, bytes::split};
 use agent_common::ListenerSample;
@@ -11,32 +11,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Elements of the program's map: the number of the walk that is under way, and the sockets with a record that it has met.
+/// Elements of the program's map: the number of the current walk, and the number of sockets with a record that it has visited.
 const NUMBER: u32 = 0;
 const MET: u32 = 1;
 
-/// How much is read at once; the kernel's own buffer is half of it.
+/// Bytes read at once; the kernel's own buffer is half of it.
 const CHUNK: usize = 64 * 1024;
 
-/// The program that walks.
+/// The iterator program that walks over open files.
 pub struct Walker {
     program: OwnedFd,
     whole: OwnedFd,
     /// Whether the kernel can walk over the files of one process.
     by_process: bool,
-    /// The map that tells the program the number of its walk, and in which it counts the sockets that it has met.
+    /// The map that gives the program the number of its walk, and in which it counts the sockets it visits.
     state: Array<MapData, u64>,
     number: u32,
     next: Instant,
 }
 
-/// What a walk found.
+/// The result of a walk.
 pub struct Walked {
-    /// The listening sockets that were met.
+    /// The listening sockets that were visited.
     pub listeners: Vec<ListenerSample>,
-    /// Its number when it has met all files of the node; none when only those of some processes.
+    /// Its number, if it has visited all files of the node; `None` if only those of some processes.
     pub whole: Option<u32>,
-    /// Open sockets with a record that were met.
+    /// Number of visited open sockets with a record.
     pub sockets: u64,
 }
 
@@ -44,7 +44,7 @@ impl Walker {
     /// Attaches the program. `state` is its map.
     ///
     /// # Errors
-    /// The kernel does not iterate over open files.
+    /// The kernel does not support iterators over open files.
     pub fn attach(program: OwnedFd, state: Array<MapData, u64>) -> anyhow::Result<Self> {
         let fd = program.as_fd();
         let whole = bpf::attach_iterator(fd, None).context("this kernel does not iterate over open files")?;
@@ -66,13 +66,13 @@ impl Walker {
         self.program.as_fd()
     }
 
-    /// Walks over the files of the whole node, or, while that would take more than a hundredth of a processor's time, over those
-    /// of `processes` alone.
+    /// Walks over the files of the whole node, or, while that would take more than a hundredth of a CPU's time, over those of
+    /// `processes` alone.
     ///
     /// # Errors
     /// The iterator failed.
     pub fn walk(&mut self, processes: impl Iterator<Item = u32>) -> anyhow::Result<Walked> {
-        // 0 is the number of no walk.
+        // 0 stands for no walk.
         self.number = self.number.wrapping_add(1).max(1);
         self.state
             .set(NUMBER, u64::from(self.number), 0)
@@ -93,7 +93,7 @@ impl Walker {
             });
         }
         for process in processes.filter(|_| self.by_process) {
-            // It may have ended since it was listed.
+            // The process may have ended since it was listed.
             let Ok(link) = bpf::attach_iterator(self.program.as_fd(), Some(process)) else {
                 continue;
             };
@@ -108,14 +108,14 @@ impl Walker {
     }
 }
 
-/// When open files are walked again, after a walk that began at `begin` and took so long: at the next tick, unless there are
-/// so many files that the walks would take more than a hundredth of a processor's time.
+/// When all open files are walked again, after a walk that began at `begin` and took `took`: at the next tick, unless there are so
+/// many files that the walks would take more than a hundredth of a CPU's time.
 pub fn next_walk(begin: Instant, took: Duration) -> Instant {
     const SHORT: Duration = Duration::from_millis(10);
     if took <= SHORT { begin } else { begin + took * 100 }
 }
 
-/// Runs the program over all objects of a link, and collects what it writes.
+/// Runs the program over all objects of a link, and collects its output.
 fn run<T: aya::Pod>(link: &OwnedFd, found: &mut Vec<T>) -> io::Result<()> {
     let mut file = File::from(bpf::open_iterator(link.as_fd())?);
     let mut chunk = vec![0; CHUNK];
@@ -135,7 +135,7 @@ fn run<T: aya::Pod>(link: &OwnedFd, found: &mut Vec<T>) -> io::Result<()> {
             found.push(record);
             rest = tail;
         }
-        // A record that is not complete yet goes on at the start.
+        // An incomplete record moves to the start of the buffer.
         let left = rest.len();
         chunk.copy_within(filled - left..filled, 0);
         filled = left;

@@ -2,7 +2,7 @@ use super::*;
 
 const KIND_FLAG: u32 = 1 << 31;
 
-/// BTF that is put together by hand: types and their names, numbered from 1.
+/// BTF that a test assembles: types and their names, numbered from 1.
 #[derive(Default)]
 struct Synthetic {
     types: Vec<u8>,
@@ -11,7 +11,7 @@ struct Synthetic {
 }
 
 impl Synthetic {
-    /// With an `int` of 4 bytes as type 1, and a `long` of 8 as type 2.
+    /// Starts with an `int` of 4 bytes as type 1, and a `long` of 8 as type 2.
     fn new() -> Self {
         let mut new = Self {
             strings: vec![0],
@@ -39,7 +39,7 @@ impl Synthetic {
         self.number
     }
 
-    /// A structure: name, size, and its fields as name, type and offset in bytes.
+    /// Adds a structure: name, size, and its fields as name, type and offset in bytes.
     fn structure(&mut self, name: &str, size: u32, fields: &[(&str, u32, u32)]) -> u32 {
         let mut words = vec![self.name(name), STRUCT << 24 | fields.len() as u32, size];
         for (name, kind, offset) in fields {
@@ -71,7 +71,7 @@ fn finds_fields_of_the_running_kernel() {
     let btf = Btf::read(Path::new(VMLINUX)).expect("this kernel has BTF");
     assert_eq!(btf.offset("request_sock", "__req_common"), Ok(0));
     assert_eq!(btf.offset("sock", "__sk_common"), Ok(0));
-    // In an anonymous union of an anonymous structure.
+    // Within an anonymous union of an anonymous structure.
     assert_eq!(btf.offset("sock_common", "skc_daddr"), Ok(0));
     assert_eq!(btf.offset("sock", "__sk_common.skc_daddr"), Ok(0));
     assert!(
@@ -103,7 +103,7 @@ fn structures_of_one_name_may_differ_in_what_is_not_asked_for() {
     let found = ["id", "deep", "list", "next"].map(|path| btf.offset("sock", path));
     assert_eq!(found, [Ok(0), Ok(8), Ok(16), Ok(32)]);
     assert_eq!(btf.offset("sock", "none"), Err(NoPlace::Absent));
-    // Only one of them has it.
+    // Only one of them has the field.
     let error = btf.offset("sock", "other").expect_err("it is not known in which");
     assert_eq!(
         error.to_string(),
@@ -137,7 +137,7 @@ fn a_field_of_bits_is_found_where_it_begins_a_byte() {
     let mut types = Synthetic::new();
     let (name, bits) = (types.name("flags"), types.name("bits"));
     let (first, second) = (types.name("first"), types.name("second"));
-    // The width of a field stands above its place.
+    // The width of a field is in the bits above its offset.
     let fields = [first, INT_TYPE, 2 << 24 | 8, second, INT_TYPE, 3 << 24 | 10];
     let mut words = vec![name, STRUCT << 24 | KIND_FLAG | 3, 8];
     words.extend(fields.into_iter().chain([bits, INT_TYPE, 32]));

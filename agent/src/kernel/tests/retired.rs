@@ -1,4 +1,4 @@
-//! Flows that are taken out of their table, while connections begin and end.
+//! Flows that are removed from their table, while connections begin and end.
 
 use super::*;
 use crate::kernel::tables::{QUARANTINE, Retired};
@@ -13,7 +13,7 @@ use std::{
 
 const PORTS: usize = 6;
 
-/// Connections of this process with itself, what readings of the tables found of them, and the tables.
+/// Connections of this process to itself, what readings of the tables found of them, and the tables.
 struct Traffic {
     kernel: Kernel,
     listeners: Vec<TcpListener>,
@@ -49,7 +49,7 @@ impl Traffic {
         }
     }
 
-    /// One more connection to each port, with ten bytes in one direction.
+    /// Opens one more connection to each port, with ten bytes in one direction.
     fn connect(&mut self) {
         for listener in &self.listeners {
             let mut caller = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
@@ -70,7 +70,7 @@ impl Traffic {
         move |key| key.netns == netns && key.role != Role::Listener as u8 && ports.contains(&key.port)
     }
 
-    /// One reading, as the model takes it in.
+    /// Performs one reading, as the model does.
     fn collect(&mut self) -> anyhow::Result<()> {
         let is_mine = self.is_mine();
         let (last, gone, counted) = (&mut self.last, &mut self.gone, &mut self.counted);
@@ -110,14 +110,14 @@ impl Traffic {
         self.counted == [2 * self.made, 2 * self.made, 10 * self.made]
     }
 
-    /// Those of its flows that are marked.
+    /// Its marked flows.
     fn retired(&self) -> Vec<FlowKey> {
         let is_mine = self.is_mine();
         let keys = self.kernel.tables.retired.iter().map(|retired| retired.key);
         keys.filter(|key| is_mine(key)).collect()
     }
 
-    /// Has some connections, whose flows are about to be taken out, and some more, which go to the other generation.
+    /// Opens some connections, whose flows are about to be removed, and some more, which go to the other generation.
     fn retire(&mut self) -> Vec<FlowKey> {
         for _ in 0..3 {
             self.connect();
@@ -143,7 +143,7 @@ impl Traffic {
 fn retired_flows_outlive_one_that_cannot_be_read() {
     let mut traffic = Traffic::new();
     let retired = traffic.retire();
-    // In the middle of them is one that is not there.
+    // One in the middle is missing.
     let missing = retired[PORTS];
     let flow = traffic.kernel.tables.flows.get(&missing, 0).expect("it is there");
     traffic.kernel.tables.flows.remove(&missing).expect("taken out");
@@ -163,7 +163,7 @@ fn an_error_after_retired_flows_were_taken_out_loses_nothing() {
     let mut traffic = Traffic::new();
     let retired = traffic.retire();
     let owner = retired[0].cgroup;
-    // Wrong until the kernel is told how many there are.
+    // Wrong until the kernel's count is corrected.
     traffic.kernel.tables.owners.insert(owner, 1_000_000, 0).expect("set");
     let no_map = OwnedFd::from(File::open("/dev/null").expect("it is there"));
     let overflow = std::mem::replace(&mut traffic.kernel.tables.overflow_fd, no_map);
