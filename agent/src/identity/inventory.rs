@@ -173,7 +173,7 @@ fn once(
             file,
             line,
             format!(
-                "{list}: name: {namespace}/{} is there twice, first in line {first}",
+                "{list}: name: {namespace}/{} is defined twice, first in line {first}",
                 name.value
             ),
         )),
@@ -187,7 +187,7 @@ fn addresses(file: &Path, addresses: &[Spanned<String>]) -> Result<Vec<IpAddr>, 
         .map(|address| {
             let parsed: Result<IpAddr, _> = address.value.parse();
             parsed.map(|parsed| parsed.to_canonical()).map_err(|_| {
-                let what = format!("addresses: {:?} is no IPv4 or IPv6 address", address.value);
+                let what = format!("addresses: {:?} is not an IPv4 or IPv6 address", address.value);
                 FileError::at(file, address.referenced.line(), what)
             })
         })
@@ -200,7 +200,7 @@ fn netns(file: &Path, netns: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>
             file,
             netns.referenced.line(),
             format!(
-                "netns: {:?} is no absolute path, such as /run/netns/checkout",
+                "netns: {:?} is not an absolute path, such as /run/netns/checkout",
                 netns.value
             ),
         )),
@@ -218,7 +218,7 @@ fn cgroup(
     let path = cgroup.value.trim_end_matches('/').to_owned();
     if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
         let what = format!(
-            "cgroup: {:?} is no path below the cgroup2 root, such as /system.slice/envoy.service",
+            "cgroup: {:?} is not a path below the cgroup2 root, such as /system.slice/envoy.service",
             cgroup.value
         );
         return Err(FileError::at(file, line, what));
@@ -275,7 +275,7 @@ points:
         for (text, expected) in [
             (
                 "workloads:\n  - { name: a }\n  - { name: a }\n",
-                "inventory.yaml:3: workloads: name: default/a is there twice",
+                "inventory.yaml:3: workloads: name: default/a is defined twice",
             ),
             (
                 "workloads:\n  - { name: a, addresses: [10.0.0.300] }\n",

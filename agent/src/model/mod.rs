@@ -5,12 +5,12 @@
 //! - a flow whose sockets a point owns is that point's load, on the side given by its role;
 //! - an outgoing flow to an address of a point is what that point's callers see of it, and one of its caller's ways out;
 //! - a flow that a point accepted belongs to its dependent: the workload at the other end, or, for a proxy that listens inside
-//! the workload's network namespace, the workload of that namespace;
+//!   the workload's network namespace, the workload of that namespace;
 //! - a failed connection to a point belongs to its caller. Failures that the point's own sockets show are counted there;
-//! a failed handshake shows only at the caller, and is taken from there. No failure is counted twice;
+//!   a failed handshake shows only at the caller, and is taken from there. No failure is counted twice;
 //! - a flow that a point opened belongs to the workload at its other end, which is reached through the point (*served*). For a
-//! proxy that listens inside a workload's network namespace, only its deliveries to that workload count: others have ways of
-//! their own.
+//!   proxy that listens inside a workload's network namespace, only its deliveries to that workload count: others have ways of
+//!   their own.
 //!
 //! In a cluster, an identity may become known late, and an address may have been reassigned. So the counts of a flow wait: a
 //! point's own load only until its cgroup is known, and counts that concern the other end until both ends are known and late

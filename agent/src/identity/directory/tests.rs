@@ -141,7 +141,7 @@ fn a_cgroup_that_nobody_has_asked_about_is_a_question_until_the_observer_has_loo
     node.owners.set(CONTAINER, Owner::Nobody(Instant::now()));
     let binding = bind(&node, CONTAINER, false);
     assert_eq!((binding.question, binding.owner), (None, Endpoint::Unknown));
-    // The root cgroup is never inspected.
+    // Neither 0 (no cgroup) nor the root cgroup is ever inspected.
     for cgroup in [0, 1] {
         assert_eq!(bind(&node, cgroup, false).question, None);
     }

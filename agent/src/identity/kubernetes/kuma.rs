@@ -11,7 +11,8 @@ use crate::identity::spiffe;
 /// The name of Kuma's sidecar container.
 const SIDECAR: &str = "kuma-sidecar";
 
-/// The principal of a pod; `None` when it is not in Kuma's mesh. `service` gives the name and port of a service in front of the pod.
+/// The principal of a pod; `None` when it is not in Kuma's mesh. `service` gives the name and port of a service in front of
+/// the pod.
 pub fn principal(
     pod: &Pod,
     namespace_meta: Option<&Meta>,

@@ -74,7 +74,7 @@ objects! {
     }
     /// A pod, with the fields that attribution uses.
     Pod {
-        /// The pod's metadata.
+        /// Name, uid, labels and annotations of the pod.
         metadata: Meta,
         /// The desired state, as set by its author.
         spec: PodSpec,
@@ -175,7 +175,7 @@ objects! {
     }
     /// A service, with the fields that attribution uses.
     Service {
-        /// The service's metadata.
+        /// Name, uid, labels and annotations of the service.
         metadata: Meta,
         /// The desired state, as set by its author.
         spec: ServiceSpec,
@@ -215,7 +215,7 @@ objects! {
     }
     /// A node, with the fields that attribution uses.
     Node {
-        /// The node's metadata.
+        /// Name, uid, labels and annotations of the node.
         metadata: Meta,
         /// The state that its controllers observed.
         status: NodeStatus,
@@ -232,7 +232,7 @@ objects! {
     }
     /// A namespace, of which only labels and annotations are used.
     Namespace {
-        /// The namespace's metadata.
+        /// Name, uid, labels and annotations of the namespace.
         metadata: Meta,
     }
     /// A config map, such as the mesh's configuration.

@@ -209,8 +209,8 @@ impl Services {
         self.services.insert(key, record);
     }
 
-    /// The waypoints through one of which a pod is to be reached: those that the pod and its services name; when these say nothing,
-    /// that of the namespace (<https://istio.io/latest/docs/ambient/usage/waypoint/#useawaypoint>).
+    /// The waypoints, one of which connections to a pod should pass: those that the pod and its services name; if these name
+    /// none, that of the namespace (<https://istio.io/latest/docs/ambient/usage/waypoint/#useawaypoint>).
     pub fn waypoints_of(&self, facts: &PodFacts, namespace: Option<&Meta>) -> Vec<String> {
         let own = WaypointChoice::in_labels(&facts.namespace, |name| facts.labels.get(name).map(String::as_str));
         let services = (self.with_waypoints.iter())
