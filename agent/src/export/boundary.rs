@@ -1,4 +1,4 @@
-//! Where policy is enforced, and what passes it by.
+//! Where policy is enforced, and which connections bypass a point.
 
 use super::snapshot::Snapshot;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::fmt;
 
-/// Encodes it.
+/// Encodes the families of [`crate::metrics::boundary`].
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let boundary = &snapshot.boundary;
     let enforced = boundary.enforced.iter().map(|row| (pair(&row.key), row.tally));

@@ -1,4 +1,4 @@
-//! A snapshot as metrics.
+//! Encodes a snapshot as metrics.
 
 use super::{
     boundary, dependency, own,
@@ -18,7 +18,7 @@ use crate::{
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use std::fmt;
 
-/// Encodes the newest snapshot at each scrape.
+/// Encodes the latest snapshot at each scrape.
 #[derive(Debug)]
 pub struct SnapshotCollector(pub Shared);
 
@@ -30,10 +30,10 @@ impl Collector for SnapshotCollector {
     }
 }
 
-/// What the agents up to this one have counted, for the next one; as of `now`, in milliseconds since 1970.
+/// The cumulative series of this agent and previous ones, for the next agent; as of `now`, in milliseconds since 1970.
 ///
 /// # Errors
-/// None that is known.
+/// None in practice: writing to memory does not fail.
 pub fn series(snapshot: &Snapshot, now: i64) -> Result<Series, fmt::Error> {
     let mut series = Series::default();
     let mut encoder = Encoder::kept(&mut series, now, snapshot.before.clone(), snapshot.offer());
@@ -101,7 +101,7 @@ fn accept_queues(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result 
             })
         })
     };
-    // A port that nobody listens on any more has drops to show, but no queue.
+    // A port without listeners still has drops to show, but no queue.
     let open = || queues().filter(|(_, queue)| queue.listeners > 0);
     encoder.write(&load::QUEUE, open().map(|(labels, queue)| (labels, queue.queued)))?;
     encoder.write(&load::QUEUE_LIMIT, open().map(|(labels, queue)| (labels, queue.limit)))?;
@@ -119,7 +119,7 @@ fn accept_queues(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result 
     )
 }
 
-/// Points as their callers on this node see them.
+/// The callers' view, on this node, of each point.
 fn called(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     fn labels(point: &CalledPoint) -> Labels<'_> {
         vec![

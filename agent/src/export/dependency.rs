@@ -1,4 +1,4 @@
-//! Who depends on points, who is reached through them, and how near they are to being everybody's problem.
+//! Dependents, served workloads and the blast radius of points.
 
 use super::{
     rows::{by_reason, local, point_labels},
@@ -28,10 +28,10 @@ use std::fmt;
 /// The labels for namespace, name and principal.
 type Names = &'static [Label];
 
-/// One of the two sides of a point.
+/// Selects one of the two sides of a point.
 type Of = fn(&PointRow) -> &EndpointRows;
 
-/// Encodes them.
+/// Encodes the families of [`crate::metrics::dependents`].
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     dependents(snapshot, encoder)?;
     served(snapshot, encoder)?;
@@ -154,7 +154,7 @@ fn active<'a>(snapshot: &'a Snapshot, of: Of, labels: Names) -> impl Iterator<It
     })
 }
 
-/// The shares of all: those in detail, and the others under what they are called.
+/// The shares of all workloads: those in detail, and the sums of the others under their label values.
 fn shares<'a>(snapshot: &'a Snapshot, of: Of, labels: Names) -> impl Iterator<Item = (Labels<'a>, &'a Share)> {
     snapshot.points.iter().flat_map(move |row| {
         let endpoints = of(row);

@@ -1,4 +1,4 @@
-//! `/api/v1/failures`: failed connections one by one, as a list, or as they come (server-sent events).
+//! `/api/v1/failures`: failed connections one by one, as a list or as a stream (server-sent events).
 
 use crate::{
     clock, duration,
@@ -18,19 +18,19 @@ use serde::Serialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Followers at a time. Each costs a connection and a few hundred records under way.
+/// Upper bound for concurrent followers. Each costs a connection and a few hundred buffered records.
 const FOLLOWERS: usize = 32;
 
-/// Records in a list, unless `limit` says otherwise.
+/// Records in a list, unless the parameter `limit` is given.
 const LIMIT: usize = 1_000;
 
-/// Whoever follows hears something so often, so that both ends know that the other one lives.
+/// The interval of keep-alive comments to followers, so that both ends notice a broken connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What may be asked.
+/// The supported parameters, for messages.
 const PARAMETERS: &str = "point, workload, reason, since, limit, from, follow and run";
 
-/// What the route works on.
+/// State of the route.
 #[derive(Clone)]
 pub struct Failures {
     ring: Arc<Ring>,
@@ -38,7 +38,7 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Over the records in `ring`.
+    /// Serves the records in `ring`.
     pub fn new(ring: Arc<Ring>) -> Self {
         Self {
             ring,
@@ -47,7 +47,7 @@ impl Failures {
     }
 }
 
-/// Answers `GET /api/v1/failures`.
+/// The handler of `GET /api/v1/failures`.
 pub async fn failures(State(state): State<Failures>, uri: Uri, headers: HeaderMap) -> Response {
     let asked = match Question::read(uri.query().unwrap_or_default(), &headers) {
         Ok(asked) => asked,
@@ -60,10 +60,10 @@ pub async fn failures(State(state): State<Failures>, uri: Uri, headers: HeaderMa
     }
 }
 
-/// What is asked for.
+/// A parsed request.
 #[derive(Debug, Default, PartialEq)]
 struct Question {
-    /// Without an age yet.
+    /// Does not include the age yet.
     filter: Filter,
     since: Option<Duration>,
     limit: Option<usize>,
@@ -74,7 +74,7 @@ struct Question {
 }
 
 impl Question {
-    /// Errors are sentences that begin with the parameter's name.
+    /// Parses a request. Errors are messages that begin with the parameter's name.
     fn read(query: &str, headers: &HeaderMap) -> Result<Self, String> {
         let mut asked = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -121,7 +121,7 @@ impl Question {
         Ok(())
     }
 
-    /// The filter, when records from the number `new_from` on are new.
+    /// The filter, given that records from the number `new_from` on are new.
     fn filter(&self, new_from: u64) -> Filter {
         let since = self.since.map(|since| {
             let age = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
@@ -136,14 +136,14 @@ impl Question {
         }
     }
 
-    /// The number that a follower reads on from, and the one from which on records are new to it.
+    /// The number from which a follower reads, and the number from which records are new to it.
     fn begin(&self, ring: &Ring) -> (u64, u64) {
         let next = ring.next();
         match self.last {
-            // Another run's numbers are not this one's, of which everything is new.
+            // Numbers of another run do not apply to this one, of which every record is new.
             Some(last) if self.run.is_some_and(|run| run != ring.run()) || last >= next => (1, 1),
             Some(last) => (last + 1, last + 1),
-            // Whatever has left the ring is no loss to who comes now.
+            // Records that have left the ring are no loss to a follower that starts now.
             None if self.since.is_some() => (ring.left() + 1, next),
             None => (next, next),
         }
@@ -178,7 +178,7 @@ fn follow(state: &Failures, asked: &Question) -> Response {
         filter: asked.filter(new_from),
         _permit: permit,
     };
-    // A number at once: who comes again before the first failure has missed nothing in between.
+    // A number at once: a follower that reconnects before the first failure has missed nothing in between.
     let (run, next) = (ring.run(), begin);
     let start = event("start", &Start { run, next }).id((begin - 1).to_string());
     let start = vec![start, event("dropped", &Dropped::now(ring))];
@@ -189,11 +189,11 @@ fn follow(state: &Failures, asked: &Question) -> Response {
     let all = stream::iter([start]).chain(rest).flat_map(stream::iter);
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     let answer = Sse::new(all.map(Ok::<_, Infallible>)).keep_alive(keep_alive);
-    // Proxies in between are not to hold it back.
+    // Intermediate proxies must not buffer the stream.
     ([("x-accel-buffering", "no")], answer).into_response()
 }
 
-/// Who follows. With it goes its place among those who may.
+/// A follower; dropping it releases its slot.
 struct Follower {
     ring: Arc<Ring>,
     reader: Reader,
@@ -216,7 +216,7 @@ fn events(ring: &Ring, batch: &Batch) -> Vec<Event> {
 }
 
 fn event(name: &str, data: &impl Serialize) -> Event {
-    // Nothing that is told here can fail to be JSON.
+    // These types always serialize to JSON.
     let json = serde_json::to_string(data).unwrap_or_default();
     Event::default().event(name).data(json)
 }
@@ -310,11 +310,11 @@ mod tests {
         let last = |last, run| Question {
             last: Some(last),
             run,
-            // Who comes again asks as before.
+            // The follower reconnects with the same parameters.
             since: Some(Duration::from_secs(1)),
             ..Question::default()
         };
-        // Nothing has happened yet in this run.
+        // No failure has been recorded yet in this run.
         assert_eq!(begin(Question::default()), (1, 1));
         assert_eq!(begin(last(0, None)), (1, 1));
         assert_eq!(begin(last(500, None)), (1, 1), "of a former run");

@@ -1,4 +1,4 @@
-//! HTTP: metrics, health, status.
+//! The HTTP server: metrics, health, status.
 
 use super::{
     collector::SnapshotCollector,

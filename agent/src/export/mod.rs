@@ -1,4 +1,4 @@
-//! Shows snapshots, as metrics and over HTTP, and failed connections one by one.
+//! Exports snapshots, as metrics and over HTTP, and failed connections one by one.
 
 mod boundary;
 mod collector;

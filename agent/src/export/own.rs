@@ -19,7 +19,7 @@ use crate::{
 };
 use std::fmt;
 
-/// Encodes them.
+/// Encodes the families of [`crate::metrics::agent`].
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let build = vec![
         ("version", env!("CARGO_PKG_VERSION").into()),
@@ -46,7 +46,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     own_process(encoder)
 }
 
-/// What this kernel and this node offer, and what the programs cost.
+/// What this kernel and this node provide, and what the programs cost.
 fn programs(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let (programs, costs) = (&snapshot.kernel.programs, &snapshot.kernel.costs);
     let labels = |program: &'static str| vec![("program", program.into())];
@@ -67,7 +67,7 @@ fn programs(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     )
 }
 
-/// What was lost, by the value of the `what` label: in the kernel, and by the agent itself.
+/// What was lost, by the value of the `what` label: in the kernel, and in the agent itself.
 fn losses(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, u64)> {
     let kernel = snapshot.kernel.lost.iter().map(|(what, n)| (what.label(), *n));
     let own = [
@@ -106,14 +106,14 @@ const fn label_of_found(found: Found) -> &'static str {
     }
 }
 
-/// The state of the inventory file, where there is one.
+/// The state of the inventory file, if there is one.
 fn inventory(status: &InventoryStatus, encoder: &mut Encoder<'_>) -> fmt::Result {
     let file = status.file.as_ref();
     encoder.write(&INVENTORY_VALID, file.map(|_| (vec![], status.error.is_none())))?;
     encoder.write(&INVENTORY_MISSING, file.map(|_| (vec![], status.missing.len())))
 }
 
-/// What the agent knows of its cluster, and how fresh that is.
+/// What the agent knows of its cluster, and how fresh it is.
 fn cluster(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let sources = || snapshot.identity.cluster.iter().flat_map(|cluster| &cluster.sources);
     let labels = |row: &SourceRow| vec![("source", row.label.into())];
@@ -141,7 +141,7 @@ fn cluster(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     )
 }
 
-/// How full tables are.
+/// How full the agent's tables are.
 fn bounds(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     for (table, bound) in [
         (&FLOWS, snapshot.flows()),

@@ -1,24 +1,24 @@
-//! The agent's own process, under the names that Prometheus's client libraries use.
+//! The agent's own process, under the metric names of Prometheus's client libraries.
 
 use procfs::{WithCurrentSystemInfo, process::Process};
 
-/// What the kernel says of this process.
+/// The kernel's statistics of this process, from `/proc`.
 pub struct Own {
-    /// Processor time, in seconds.
+    /// CPU time in user and kernel mode, in seconds.
     pub cpu_seconds: f64,
     /// Resident memory, in bytes.
     pub resident_bytes: u64,
     /// Virtual memory, in bytes.
     pub virtual_bytes: u64,
-    /// Open files.
+    /// Number of open file descriptors.
     pub open_files: usize,
-    /// How many it may open.
+    /// Limit of open file descriptors.
     pub open_files_limit: u64,
     /// When it started, in seconds since 1970.
     pub start_seconds: f64,
 }
 
-/// Reads it; `None` when `/proc` does not show it.
+/// Reads the statistics; `None` when `/proc` does not have them.
 pub fn read() -> Option<Own> {
     let process = Process::myself().ok()?;
     let stat = process.stat().ok()?;

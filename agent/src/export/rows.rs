@@ -1,4 +1,4 @@
-//! What rows of several families have in common: their labels, and which points they are about.
+//! Common parts of the rows of several families: their labels, and the points they belong to.
 
 use super::snapshot::Snapshot;
 use crate::{
@@ -23,7 +23,7 @@ pub(super) fn local(snapshot: &Snapshot) -> impl Iterator<Item = &PointRow> {
     snapshot.points.iter().filter(|row| row.load.local)
 }
 
-/// A series for each reason that has occurred. `phase` tells the two kinds of time-out apart, and the others too.
+/// A series for each reason that has occurred. `phase` distinguishes the two kinds of time-out, and the other reasons likewise.
 pub(super) fn by_reason<'a>(
     labels: Labels<'a>,
     failures: &'a [u64; Reason::COUNT],

@@ -1,5 +1,4 @@
-//! Processor time, memory and open files of points, and how full each resource is. A series that this node does not tell is
-//! absent.
+//! CPU time, memory and open files of points, and how full each resource is. A series that this node does not provide is absent.
 
 use super::{
     rows::{local, point_labels},
@@ -13,7 +12,7 @@ use crate::{
 };
 use std::{fmt, time::Duration};
 
-/// Encodes them.
+/// Encodes the families of [`crate::metrics::resources`].
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     processor_time(snapshot, encoder)?;
     memory_and_files(snapshot, encoder)?;
@@ -28,7 +27,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     )
 }
 
-/// How full each resource of a point is, by the value of the `resource` label; `None` where it cannot be known.
+/// The saturation of each resource of a point, by the value of the `resource` label; `None` where it cannot be known.
 fn ratios(snapshot: &Snapshot, load: &PointLoad) -> [(&'static str, Option<f64>); 6] {
     let offer = snapshot.offer();
     let (now, inside) = (&load.resources.now, &load.inside);
@@ -63,7 +62,7 @@ fn ratios(snapshot: &Snapshot, load: &PointLoad) -> [(&'static str, Option<f64>)
     ]
 }
 
-/// How full its fullest resource is; `None` where that is known of none.
+/// The saturation of its fullest resource; `None` where none is known.
 pub(super) fn worst_ratio(snapshot: &Snapshot, load: &PointLoad) -> Option<f64> {
     let known = ratios(snapshot, load).into_iter().filter_map(|(_, ratio)| ratio);
     known.reduce(f64::max)
@@ -131,7 +130,7 @@ fn memory_and_files(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Resu
     )
 }
 
-/// One series for each of them of which this is known.
+/// One series for each point for which this is known.
 fn rows<'a, T>(
     snapshot: &'a Snapshot,
     value: impl Fn(&Resources) -> Option<T> + 'a,

@@ -1,4 +1,4 @@
-//! What one tick found: immutable, shared by everything that shows it.
+//! The result of one tick: immutable, shared by all exporters.
 
 use crate::{
     clock::Millis,
@@ -22,13 +22,13 @@ use std::sync::Arc;
 /// The state of the inventory file.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct InventoryStatus {
-    /// The file; `None` when there is none.
+    /// The path of the file; `None` when there is none.
     pub file: Option<String>,
-    /// Workloads and points in the version that is in use.
+    /// Workloads and points in the version in use.
     pub entries: usize,
-    /// What is wrong with the file as it is now; the last good version stays in use.
+    /// What is wrong with the current file; the last valid version stays in use.
     pub error: Option<String>,
-    /// Cgroups and namespaces that the inventory names and that do not exist.
+    /// Cgroups and namespaces that the inventory names but that do not exist.
     pub missing: Vec<String>,
     /// When the version in use was read, in seconds since 1970.
     pub read_at: Option<u64>,
@@ -39,32 +39,32 @@ pub struct InventoryStatus {
 pub struct ClusterStatus {
     /// The name of this node.
     pub node: String,
-    /// Whose identities are known.
+    /// Whether the identities of the whole cluster are known, or those of this node only.
     pub scope: Scope,
-    /// The lists it reads.
+    /// The state of each list that the agent reads.
     pub sources: Vec<SourceRow>,
     /// How full the tables are.
     #[serde(flatten)]
     pub sizes: Sizes,
 }
 
-/// How one list fares.
+/// The state of one list.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceRow {
     /// The value of the `source` label.
     #[serde(skip)]
     pub label: &'static str,
-    /// Its state.
+    /// The list's errors, counters and times.
     #[serde(flatten)]
     pub status: SourceStatus,
-    /// Objects in it.
+    /// Number of objects in the list.
     pub objects: usize,
-    /// Seconds since the API server last said anything about it.
+    /// Seconds since the API server last sent anything about it.
     pub age_seconds: f64,
 }
 
 impl ClusterStatus {
-    /// Its state at `now`.
+    /// The state at `now`.
     pub fn of(cluster: &Kubernetes, directory: &Directory, now: Millis) -> Self {
         let row = |status: &SourceStatus| SourceRow {
             label: status.source.label(),
@@ -81,61 +81,61 @@ impl ClusterStatus {
     }
 }
 
-/// The tick that found it.
+/// The tick that produced the snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Tick {
-    /// Ticks completed, this one included.
+    /// Number of completed ticks, this one included.
     pub number: u64,
-    /// How long the ticks took.
+    /// Durations of the ticks.
     pub seconds: Histogram,
-    /// What went wrong in the last one.
+    /// The error of the last tick, if it failed.
     pub error: Option<String>,
 }
 
-/// What is known of who is who.
+/// The sources of identities, and their state.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
-    /// The inventory.
+    /// The state of the inventory file.
     pub inventory: InventoryStatus,
-    /// The cluster, when there is one.
+    /// The state of the cluster's lists; `None` without a cluster.
     pub cluster: Option<ClusterStatus>,
-    /// Cgroups that are remembered.
+    /// Remembered cgroups, and their limit.
     pub cgroups: Table,
-    /// A cgroup that seems to be a pod's, but is laid out in a way that is not known.
+    /// A cgroup that seems to be a pod's, but has an unknown layout.
     pub unrecognized_cgroup: Option<String>,
 }
 
 /// Failed connections that the kernel reported one by one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reported {
-    /// How many so far.
+    /// Number of reported failures so far.
     pub number: u64,
-    /// Those that are kept.
+    /// The records that are kept, and their limit.
     pub kept: Table,
 }
 
-/// Everything the agent shows, by whom it comes from.
+/// Everything the agent exports, by its origin.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// The tick.
+    /// The tick that produced the snapshot.
     pub tick: Tick,
-    /// Points.
+    /// Points and their dependents.
     pub points: Vec<PointRow>,
-    /// Points as their callers see them.
+    /// The callers' view, on this node, of each point.
     pub called: Vec<(CalledPoint, Called)>,
-    /// Where policy is enforced, and what passes it by.
+    /// Where policy is enforced, and which connections bypass a point.
     pub boundary: BoundaryRows,
     /// The model's tables, and what it could not count.
     pub model: model::Status,
     /// Programs, fields and losses of the kernel boundary.
     pub kernel: kernel::Status,
-    /// Who is who.
+    /// The sources of identities, and their state.
     pub identity: Identity,
-    /// Failures one by one.
+    /// Failures reported one by one.
     pub failures: Reported,
-    /// What depends on what this node offers.
+    /// The signals, active or not.
     pub signals: Vec<Signal>,
-    /// What the agents before this one had counted.
+    /// The cumulative series of previous agents.
     pub before: Option<Arc<Series>>,
 }
 
@@ -149,7 +149,7 @@ impl Snapshot {
         }
     }
 
-    /// How full the kernel's table for owners whose flows found no place is.
+    /// How full the overflow table is: the kernel's table for owners whose flows were rejected.
     pub const fn overflow_flows(&self) -> Table {
         Table {
             used: self.model.overflow_flows,
@@ -158,7 +158,7 @@ impl Snapshot {
         }
     }
 
-    /// What this kernel offers: what rests on anything else is not shown, rather than shown as 0.
+    /// What this kernel provides: a family that depends on anything else is omitted, rather than shown as 0.
     pub fn offer(&self) -> Offer {
         let programs = self.kernel.programs.iter().filter(|status| status.active);
         let fields = self.kernel.fields.iter().filter(|status| status.offset.is_some());
@@ -169,5 +169,5 @@ impl Snapshot {
     }
 }
 
-/// The newest snapshot; replaced at each tick, read without locks.
+/// The latest snapshot; replaced at each tick, read without locks.
 pub type Shared = Arc<ArcSwap<Snapshot>>;

@@ -1,8 +1,8 @@
-//! The exposition formats: OpenMetrics, and Prometheus text for those who do not ask for it.
+//! The exposition formats: OpenMetrics, and Prometheus text for clients that do not ask for it.
 
-/// What OpenMetrics text is served as.
+/// The content type of OpenMetrics text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// What Prometheus text is served as.
+/// The content type of Prometheus text.
 pub const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Whether a client that sends this `Accept` header wants OpenMetrics. Prometheus asks for it by name.
@@ -10,7 +10,7 @@ pub fn wants_openmetrics(accept: Option<&str>) -> bool {
     accept.is_some_and(|accept| accept.contains("application/openmetrics-text"))
 }
 
-/// OpenMetrics as Prometheus text. Samples are written alike; in the older format a counter's family has the name of
+/// Converts OpenMetrics to Prometheus text. Samples have the same syntax; in the older format a counter's family has the name of
 /// its samples, with `_total`, and there is no closing line.
 pub fn to_prometheus(openmetrics: &str) -> String {
     let mut counters = std::collections::HashSet::new();
