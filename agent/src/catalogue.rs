@@ -1,4 +1,4 @@
-//! The catalogue of metrics: all families, from where they are declared, and the reference page made of them.
+//! The catalogue of metrics: all families, collected from their declarations, and the reference page generated from them.
 
 use crate::{
     metrics::{Family, Kind, Label, agent, boundary, dependents, failures, load, resources},
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt::Write as _};
 
-/// A part of the catalogue: what it is about, and its families.
+/// A chapter of the catalogue: its subject and its families.
 struct Chapter {
     title: &'static str,
     families: &'static [&'static [&'static Family]],
@@ -44,7 +44,7 @@ const CHAPTERS: [Chapter; 7] = [
     },
 ];
 
-/// All families.
+/// All families, in the order of the chapters.
 pub fn families() -> impl Iterator<Item = &'static Family> {
     CHAPTERS.iter().flat_map(Chapter::families)
 }
@@ -55,7 +55,7 @@ impl Chapter {
     }
 }
 
-/// A line for each family: name, type, labels and help.
+/// One entry for each family: name, type, labels and help.
 pub fn lines(families: impl Iterator<Item = &'static Family>) -> String {
     let mut text = String::new();
     for family in families {
@@ -75,7 +75,7 @@ pub fn lines(families: impl Iterator<Item = &'static Family>) -> String {
     text
 }
 
-/// The reference page of these families, in Markdown.
+/// The reference page of the wanted families, in Markdown.
 pub fn reference(is_wanted: impl Fn(&Family) -> bool) -> String {
     let mut page = String::from(
         "# Metrics\n\n\
@@ -135,7 +135,7 @@ fn need(need: &Need) -> Option<String> {
     }
 }
 
-/// All labels with their meanings; some differ between families.
+/// All labels with their meanings, which differ between some families.
 fn labels(families: impl Iterator<Item = &'static Family>) -> BTreeMap<&'static str, Vec<&'static str>> {
     let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for Label { name, meaning } in families.flat_map(Family::labels) {

@@ -9,50 +9,50 @@ const LIST: &[Label] = &[label("source", "The list of objects of the Kubernetes 
 /// A table of the agent, and its bound.
 #[derive(Debug)]
 pub struct Table {
-    /// Entries in use.
+    /// Number of entries in use.
     pub used: Family,
-    /// Entries that there may be.
+    /// Upper bound for the number of entries.
     pub limit: Family,
 }
 
-/// Declares tables.
+/// Declares the families of tables.
 macro_rules! tables {
     ($($table:ident: $name:literal, $what:literal;)*) => {
         $(
             #[doc = $what]
             pub const $table: Table = Table {
-                used: Family::gauge($name, concat!($what, " in use")),
-                limit: Family::gauge(concat!($name, "_limit"), concat!($what, " that there may be")),
+                used: Family::gauge($name, concat!($what, " (current number)")),
+                limit: Family::gauge(concat!($name, "_limit"), concat!($what, " (upper limit)")),
             };
         )*
 
-        /// All of them.
+        /// The families of all tables.
         pub const TABLES: &[&Family] = &[$(&$table.used, &$table.limit),*];
     };
 }
 
 tables! {
     FLOWS: "narrows_flows", "Entries of the kernel's flow table";
-    OVERFLOW: "narrows_overflow_flows", "Entries of the kernel's table for owners whose flows found no place";
+    OVERFLOW: "narrows_overflow_flows", "Entries of the kernel's overflow table, for owners whose flows were rejected";
     POINTS: "narrows_points", "Points with series";
-    PAIRS: "narrows_pairs", "Pairs of callers and called with series of their own";
-    WAITING: "narrows_waiting_counts", "Places for counts that wait for the identity of an end";
-    CGROUPS: "narrows_cgroups", "Places for cgroups that are remembered";
-    FAILURE_RECORDS: "narrows_failure_records", "Places for failed connections that can be asked for one by one";
-    PODS: "narrows_pods", "Places for pods of the cluster that are known";
+    PAIRS: "narrows_pairs", "Pairs of caller and callee with series of their own";
+    WAITING: "narrows_waiting_counts", "Counts that wait for the identity of an end";
+    CGROUPS: "narrows_cgroups", "Remembered cgroups";
+    FAILURE_RECORDS: "narrows_failure_records", "Failed connections available one by one from /api/v1/failures";
+    PODS: "narrows_pods", "Known pods of the cluster";
 }
 
 families! {
     BUILD_INFO: gauge("narrows_build_info", "Always 1: the version of the agent and of the kernel it runs on")
-        .by(&[&[label("version", "The version of the agent"), label("kernel", "The release of the kernel, as uname says it")]]);
+        .by(&[&[label("version", "The version of the agent"), label("kernel", "The release of the kernel, as reported by uname")]]);
 
     PROGRAM_ACTIVE: gauge(
         "narrows_program_active",
-        "1 when the kernel program is loaded and attached when it is needed; /api/v1/status says why it is not"
+        "1 if the kernel program is loaded, and attached whenever it is needed; otherwise /api/v1/status gives the reason"
     )
         .by(&[PROGRAM]);
 
-    SIGNAL_ACTIVE: gauge("narrows_signal_active", "1 when this node offers the signal; /api/v1/status says why it does not")
+    SIGNAL_ACTIVE: gauge("narrows_signal_active", "1 if this node supports the signal; otherwise /api/v1/status gives the reason")
         .by(&[&[label("signal", "The signal")]]);
 
     PROGRAM_RUNS: own_counter(
@@ -67,13 +67,13 @@ families! {
     )
         .by(&[PROGRAM]);
 
-    LOST: own_counter("narrows_lost_total", "Things that the agent did not count, or not in full detail")
+    LOST: own_counter("narrows_lost_total", "Items that the agent did not count, or not in full detail")
         .by(&[&[label("what", "What was lost")]]);
 
     MENDED: counter(
         "narrows_mended_connections_total",
         "Connections counted as ended because no walk over open files found them for as long as an idle flow stays, and only \
-         program runs that the kernel left out explain that they were open"
+         program runs that the kernel skipped explain that they were open"
     );
 
     FAILURE_EVENTS: counter(
@@ -81,7 +81,7 @@ families! {
         "Failed connections that the kernel reported one by one; narrows_lost_total counts those that it did not"
     );
 
-    ATTRIBUTED: counter("narrows_attributed_connections_total", "Connections opened on this node, by who each end was found to be")
+    ATTRIBUTED: counter("narrows_attributed_connections_total", "Connections opened on this node, by the identity found for each end")
         .by(&[&[
             label("end", "local: the end on this node; remote: the other end"),
             label("result", "workload, point, node, external or unknown")
@@ -89,28 +89,28 @@ families! {
 
     LIST_AGE: gauge(
         "narrows_identity_age_seconds",
-        "Seconds since the API server last sent anything about the list; as it is watched, about a minute at most"
+        "Seconds since the API server last sent anything about the list; normally at most a minute, as the list is watched"
     )
         .by(&[LIST]);
 
-    LIST_SYNCED: gauge("narrows_identity_synced", "1 when the list has been complete once since the start")
+    LIST_SYNCED: gauge("narrows_identity_synced", "1 once the list has been read completely since the start")
         .by(&[LIST]);
 
-    LIST_OBJECTS: gauge("narrows_identity_objects", "Objects of the list that are known")
+    LIST_OBJECTS: gauge("narrows_identity_objects", "Known objects of the list")
         .by(&[LIST]);
 
-    LISTS: counter("narrows_identity_lists_total", "Times the list was read from the beginning to the end")
+    LISTS: counter("narrows_identity_lists_total", "Number of times the list was read from beginning to end")
         .by(&[LIST]);
 
-    LIST_FAILURES: counter("narrows_identity_failures_total", "Requests for the list that failed; the log and /api/v1/status say why")
+    LIST_FAILURES: counter("narrows_identity_failures_total", "Failed requests for the list; the log and /api/v1/status say why")
         .by(&[LIST]);
 
-    UNREADABLE: counter("narrows_identity_unreadable_objects_total", "Objects of the list that could not be read, and were left out")
+    UNREADABLE: counter("narrows_identity_unreadable_objects_total", "Objects of the list that could not be parsed and were skipped")
         .by(&[LIST]);
 
-    ADDRESSES: gauge("narrows_addresses", "Addresses of pods that are known, with those that were given up lately");
+    ADDRESSES: gauge("narrows_addresses", "Known addresses of pods, including recently released ones");
 
-    WORKLOADS: gauge("narrows_workloads", "Workloads of the cluster that are known");
+    WORKLOADS: gauge("narrows_workloads", "Known workloads of the cluster");
 
     INVENTORY_VALID: gauge(
         "narrows_inventory_valid",
@@ -119,10 +119,10 @@ families! {
 
     INVENTORY_MISSING: gauge(
         "narrows_inventory_missing",
-        "Cgroups and network namespaces that the inventory names and that do not exist"
+        "Cgroups and network namespaces that the inventory names but that do not exist"
     );
 
-    TICK: histogram("narrows_tick_seconds", "How long a tick of the agent takes: sampling, reading, attributing, adding up");
+    TICK: histogram("narrows_tick_seconds", "Duration of a tick of the agent: sampling, reading, attributing, summing up");
 
     PROCESS_CPU: own_counter("process_cpu_seconds_total", "CPU time used by the agent, in user and kernel mode");
 

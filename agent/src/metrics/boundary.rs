@@ -1,4 +1,4 @@
-//! Where policy is enforced, and what passes it by.
+//! Where policy is enforced, and which connections bypass a point.
 
 use super::{
     families,
@@ -14,14 +14,14 @@ families! {
 
     BYPASSED: counter(
         "narrows_bypassed_connections_total",
-        "TCP connections that did not pass a point that was expected on their way: a waypoint that the called workload, its \
+        "TCP connections that bypassed a point that was expected on their way: a waypoint that the called workload, its \
          service or its namespace names, the called workload's sidecar, or the zone's egress"
     )
         .by(&[EXPECTED_POINT, PAIR]);
 
     MODE: gauge(
         "narrows_workload_mode",
-        "1 for the way in which the workload takes part in its mesh, as its pods on this node show it"
+        "1 for the way in which the workload takes part in its mesh, according to its pods on this node"
     )
         .by(&[&[
             label("workload_namespace", "The namespace of the workload"),

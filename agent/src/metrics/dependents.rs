@@ -1,4 +1,4 @@
-//! Who depends on points, who is reached through them, and how near they are to being everybody's problem.
+//! Dependents, served workloads and the blast radius of points.
 
 use super::{
     families,
@@ -8,7 +8,7 @@ use super::{
 families! {
     DEPENDENTS: gauge(
         "narrows_dependents",
-        "Distinct workloads, service accounts or namespaces with traffic through the point in the window, or with connections open"
+        "Distinct workloads, service accounts or namespaces with traffic through the point in the window, or with open connections"
     )
         .by(&[POINT, SCOPE]);
 
@@ -20,7 +20,7 @@ families! {
 
     DEPENDENT_ACTIVE: gauge(
         "narrows_dependent_active",
-        "1 while the dependent has traffic through the point in the window, or connections open"
+        "1 while the dependent has traffic through the point in the window, or open connections"
     )
         .by(&[POINT, SOURCE]);
 
@@ -37,10 +37,10 @@ families! {
     DEPENDENT_OPEN: gauge("narrows_dependent_open_connections", "Open TCP connections from the dependent through the point")
         .by(&[POINT, SOURCE]);
 
-    DEPENDENT_BYTES: counter("narrows_dependent_bytes_total", "Payload bytes between the dependent and the point, both ways")
+    DEPENDENT_BYTES: counter("narrows_dependent_bytes_total", "Payload bytes between the dependent and the point, in both directions")
         .by(&[POINT, SOURCE]);
 
-    DEPENDENT_FAILURES: counter("narrows_dependent_failures_total", "TCP connections of the dependent to the point that failed")
+    DEPENDENT_FAILURES: counter("narrows_dependent_failures_total", "Failed TCP connections of the dependent to the point")
         .by(&[POINT, SOURCE, REASON]);
 
     SERVED: gauge(
@@ -69,13 +69,13 @@ families! {
     SERVED_OPEN: gauge("narrows_served_open_connections", "Open TCP connections from the point to the workload")
         .by(&[POINT, DESTINATION]);
 
-    SERVED_FAILURES: counter("narrows_served_failures_total", "TCP connections of the point to the workload that failed")
+    SERVED_FAILURES: counter("narrows_served_failures_total", "Failed TCP connections of the point to the workload")
         .by(&[POINT, DESTINATION, REASON]);
 
     CONCENTRATION: gauge(
         "narrows_dependent_concentration_ratio",
         "How unevenly the point's connections in the window are spread over its dependents: the sum of the squares of their \
-         shares (Herfindahl index); at 1 all are of one dependent"
+         shares (Herfindahl index); at 1 one dependent has all"
     )
         .by(&[POINT]);
 

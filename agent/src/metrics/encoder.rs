@@ -1,4 +1,4 @@
-//! Families of metrics from rows of labels and values.
+//! Encodes families of metrics from rows of labels and values.
 
 use super::{
     family::{Family, Kind},
@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-/// Where families go, and what the agents before this one had counted, which comes on top.
+/// Writes families to an output, and adds what previous agents had counted.
 pub struct Encoder<'a> {
     out: Out<'a>,
     before: Option<Arc<Series>>,
@@ -27,13 +27,13 @@ pub struct Encoder<'a> {
 }
 
 enum Out<'a> {
-    /// The text that is answered with.
+    /// The text of a response.
     Text(DescriptorEncoder<'a>),
-    /// Kept for the next agent, with the time in milliseconds since 1970.
+    /// Stored for the next agent, with the time in milliseconds since 1970.
     Kept(&'a mut Series, i64),
 }
 
-/// What a row has.
+/// The value of a row.
 pub trait Sample {
     /// Its value in a family of this kind.
     fn value(&self, kind: Kind) -> Value;
@@ -86,7 +86,7 @@ impl Sample for &Histogram {
 }
 
 impl<'a> Encoder<'a> {
-    /// Encodes for an answer, as text.
+    /// Encodes for a response, as text.
     pub fn text(encoder: DescriptorEncoder<'a>, before: Option<Arc<Series>>, offer: Offer) -> Self {
         Self {
             out: Out::Text(encoder),
@@ -95,7 +95,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Keeps what is cumulative, as of `now`.
+    /// Stores the cumulative families, as of `now`.
     pub fn kept(series: &'a mut Series, now: i64, before: Option<Arc<Series>>, offer: Offer) -> Self {
         Self {
             out: Out::Kept(series, now),
@@ -104,8 +104,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Writes a family, with a series for each row: of a counter or a histogram that goes on, the rows, then those that only the
-    /// agents before had. Without what the family needs there are no rows.
+    /// Writes a family, with a series for each row: for a counter or a histogram that continues across agents, the rows, then those
+    /// that only previous agents had. There are no rows if a need of the family is not met.
     ///
     /// # Errors
     /// The error of the underlying encoder.
@@ -134,7 +134,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Whether all of these are there.
+    /// Whether all of these needs are met.
     pub fn has_all(&self, needs: &[Need]) -> bool {
         self.offer.has_all(needs)
     }
@@ -193,7 +193,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// A family that is of no concern to the next agent.
+    /// Writes a family that is not stored for the next agent.
     fn as_it_is<'r>(
         &mut self,
         family: &Family,
@@ -213,7 +213,7 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// The name that the encoder wants: it adds `_total` by itself.
+/// The name that the encoder expects: it adds `_total` itself.
 fn bare(family: &Family) -> &'static str {
     family.name.strip_suffix("_total").unwrap_or(family.name)
 }
@@ -230,7 +230,7 @@ fn encode(metric: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> fmt::Res
     }
 }
 
-/// Encodes one series; without labels, without braces.
+/// Encodes one series; without labels, braces are omitted.
 fn with_labels(
     family: &mut MetricEncoder<'_>,
     labels: &impl EncodeLabelSet,

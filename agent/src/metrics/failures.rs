@@ -1,4 +1,4 @@
-//! Connections that fail, as the point's own sockets and its callers see them, and the callers' view as a whole.
+//! Failed connections, as the point's own sockets and its callers see them, and the callers' view as a whole.
 
 use super::{
     families,
@@ -8,7 +8,7 @@ use super::{
 families! {
     FAILURES: counter(
         "narrows_connection_failures_total",
-        "TCP connections of the point that failed, as the point's own sockets show it"
+        "Failed TCP connections of the point, as seen by the point's own sockets"
     )
         .by(&[POINT, SIDE, REASON])
         .caveat(
@@ -18,13 +18,13 @@ families! {
 
     CALLER_OPENED: counter(
         "narrows_client_connections_opened_total",
-        "TCP connections to the point whose handshake completed, as its callers on this node see it"
+        "TCP connections to the point whose handshake completed, as seen by its callers on this node"
     )
         .by(&[CALLED_POINT]);
 
     CALLER_FAILURES: counter(
         "narrows_client_connection_failures_total",
-        "TCP connections to the point that failed, as its callers on this node see it"
+        "Failed TCP connections to the point, as seen by its callers on this node"
     )
         .by(&[CALLED_POINT, REASON])
         .caveat("closed_early is a heuristic");
@@ -37,7 +37,7 @@ families! {
 
     CALLER_CONNECT_DURATION: histogram(
         "narrows_client_connect_duration_seconds",
-        "Time from the first SYN to the established connection, as the point's callers on this node see it"
+        "Time from the first SYN to the established connection, as seen by the point's callers on this node"
     )
         .by(&[CALLED_POINT]);
 }

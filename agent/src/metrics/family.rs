@@ -1,70 +1,70 @@
-//! A family of metrics, declared once with all that is to be known of it.
+//! A family of metrics, declared once with all its properties.
 
 use crate::program::Need;
 
 /// A family of metrics. Names, labels and units are a contract with users' dashboards and alerts.
 #[derive(Debug)]
 pub struct Family {
-    /// Its name; a counter's ends in `_total`, and a histogram's series in `_bucket`, `_sum` and `_count`.
+    /// The family's name; that of a counter ends in `_total`, and the series of a histogram in `_bucket`, `_sum` and `_count`.
     pub name: &'static str,
-    /// What kind of numbers it has.
+    /// The kind of its values.
     pub kind: Kind,
-    /// A sentence that stands alone: what is counted or measured, in which unit, seen by whom.
+    /// A description that stands alone: what is counted or measured, in which unit, as seen by whom.
     pub help: &'static str,
     /// Its labels, in the order in which they are exported.
     pub labels: &'static [&'static [Label]],
-    /// What the numbers can be trusted for, when they are not exact.
+    /// How far the values can be trusted, when they are not exact.
     pub caveat: Option<&'static str>,
-    /// What it cannot do without: where that is missing, it has no series, rather than series of 0.
+    /// What it depends on: where that is missing, it has no series, rather than series of 0.
     pub needs: &'static [Need],
 }
 
 /// The kind of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A counter that goes on when another agent takes over.
+    /// A counter that continues when another agent takes over.
     Counter,
-    /// A counter of this process, or of the kernel's tables, which begins anew with them.
+    /// A counter of this process, or of the kernel's tables, which restarts at 0 with them.
     OwnCounter,
-    /// A gauge.
+    /// A value that can go up and down.
     Gauge,
-    /// A histogram of seconds that goes on when another agent takes over; its buckets begin at 16 µs.
+    /// A histogram of seconds that continues when another agent takes over; its buckets begin at 16 µs.
     Histogram,
-    /// The same with buckets that begin at 2 µs.
+    /// A [`Kind::Histogram`] with buckets that begin at 2 µs.
     FineHistogram,
 }
 
-/// A label and what its values say.
+/// A label, with the meaning of its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// Its name.
+    /// The label's name in queries.
     pub name: &'static str,
-    /// What its values say.
+    /// What its values stand for.
     pub meaning: &'static str,
 }
 
 impl Family {
-    /// A counter.
+    /// Declares a counter that continues when another agent takes over.
     pub const fn counter(name: &'static str, help: &'static str) -> Self {
         Self::new(Kind::Counter, name, help)
     }
 
-    /// A counter that begins anew with this process.
+    /// Declares a counter that restarts at 0 with this process.
     pub const fn own_counter(name: &'static str, help: &'static str) -> Self {
         Self::new(Kind::OwnCounter, name, help)
     }
 
-    /// A gauge.
+    /// Declares a gauge, a value that can go up and down.
     pub const fn gauge(name: &'static str, help: &'static str) -> Self {
         Self::new(Kind::Gauge, name, help)
     }
 
-    /// A histogram.
+    /// Declares a histogram of seconds, with buckets from 16 µs.
     pub const fn histogram(name: &'static str, help: &'static str) -> Self {
         Self::new(Kind::Histogram, name, help)
     }
 
-    /// A histogram with fine buckets.
+    /// Declares a histogram of seconds, with buckets from 2 µs.
     pub const fn fine_histogram(name: &'static str, help: &'static str) -> Self {
         Self::new(Kind::FineHistogram, name, help)
     }
@@ -80,21 +80,21 @@ impl Family {
         }
     }
 
-    /// With these groups of labels.
+    /// Sets the groups of labels.
     #[must_use]
     pub const fn by(mut self, labels: &'static [&'static [Label]]) -> Self {
         self.labels = labels;
         self
     }
 
-    /// With what its numbers can be trusted for.
+    /// Sets the caveat: how far the values can be trusted.
     #[must_use]
     pub const fn caveat(mut self, caveat: &'static str) -> Self {
         self.caveat = Some(caveat);
         self
     }
 
-    /// With what it cannot do without.
+    /// Sets what the family depends on.
     #[must_use]
     pub const fn needs(mut self, needs: &'static [Need]) -> Self {
         self.needs = needs;
@@ -106,7 +106,7 @@ impl Family {
         self.labels.iter().copied().flatten()
     }
 
-    /// The names that its series have in queries; of a histogram also that of a native one.
+    /// The names of its series in queries; for a histogram also that of a native one.
     pub fn series(&self) -> Vec<String> {
         match self.kind {
             Kind::Counter | Kind::OwnCounter | Kind::Gauge => vec![self.name.to_owned()],
@@ -118,7 +118,7 @@ impl Family {
 }
 
 impl Kind {
-    /// The type, as Prometheus has it.
+    /// The type, as named by Prometheus.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Counter | Self::OwnCounter => "counter",

@@ -1,8 +1,8 @@
-//! Labels that several families have.
+//! Labels that several families share.
 
 use super::family::Label;
 
-/// Declares a label.
+/// Declares a label with the meaning of its values.
 pub const fn label(name: &'static str, meaning: &'static str) -> Label {
     Label { name, meaning }
 }
@@ -31,7 +31,7 @@ pub const POINT: &[Label] = &[
 /// A point as its callers see it, wherever its instances run.
 pub const CALLED_POINT: &[Label] = &[POINT_NAME, KIND, MESH];
 
-/// A point that was expected on the way.
+/// A point that should have carried the connection.
 pub const EXPECTED_POINT: &[Label] = &[POINT_NAME, KIND];
 
 /// The side of a point's connections.
@@ -40,17 +40,20 @@ pub const SIDE: &[Label] = &[label(
     "downstream: connections that the point accepted; upstream: connections that it opened",
 )];
 
-/// How connections failed.
+/// How and when connections failed.
 pub const REASON: &[Label] = &[
     label(
         "reason",
         "How the connection failed: refused, timed_out, unreachable, cancelled, reset_by_peer, reset_by_self, no_local_port, \
          never_accepted or closed_early",
     ),
-    label("phase", "Whether it failed in the handshake or when it was established"),
+    label(
+        "phase",
+        "Whether it failed during the handshake or after it was established",
+    ),
 ];
 
-/// Who depends on a point.
+/// A dependent of a point.
 pub const SOURCE: &[Label] = &[
     SOURCE_NAMESPACE,
     SOURCE_WORKLOAD,
@@ -60,7 +63,7 @@ pub const SOURCE: &[Label] = &[
     ),
 ];
 
-/// Who is reached through a point.
+/// A workload reached through a point.
 pub const DESTINATION: &[Label] = &[
     DESTINATION_NAMESPACE,
     DESTINATION_WORKLOAD,
@@ -70,7 +73,7 @@ pub const DESTINATION: &[Label] = &[
     ),
 ];
 
-/// A caller and whom it called.
+/// A caller and the workload it called.
 pub const PAIR: &[Label] = &[
     SOURCE_NAMESPACE,
     SOURCE_WORKLOAD,
@@ -81,7 +84,7 @@ pub const PAIR: &[Label] = &[
 const SOURCE_NAMESPACE: Label = label("source_workload_namespace", "The namespace of the calling workload");
 const SOURCE_WORKLOAD: Label = label(
     "source_workload",
-    "The calling workload; `_other`: all that have no series of their own; `_former`: what others had counted before they lost theirs",
+    "The calling workload; `_other`: all without a series of their own; `_former`: what workloads had counted before they lost theirs",
 );
 const DESTINATION_NAMESPACE: Label = label("destination_workload_namespace", "The namespace of the called workload");
 const DESTINATION_WORKLOAD: Label = label(
@@ -89,7 +92,7 @@ const DESTINATION_WORKLOAD: Label = label(
     "The called workload; `_other` and `_former` as for callers",
 );
 
-/// What distinct callers or called are counted by.
+/// What distinct callers or called workloads are counted by.
 pub const SCOPE: &[Label] = &[label(
     "scope",
     "What is counted: distinct workloads, service accounts or namespaces",

@@ -13,19 +13,19 @@ families! {
     OPENED: counter("narrows_connections_opened_total", "TCP connections of the point whose handshake completed")
         .by(&[POINT, SIDE]);
 
-    CLOSED: counter("narrows_connections_closed_total", "Established TCP connections of the point that ended, in whatever way")
+    CLOSED: counter("narrows_connections_closed_total", "Established TCP connections of the point that ended, for whatever reason")
         .by(&[POINT, SIDE]);
 
-    ACTIVE: gauge("narrows_connections_active", "TCP connections of the point that are open now")
+    ACTIVE: gauge("narrows_connections_active", "Open TCP connections of the point")
         .by(&[POINT, SIDE]);
 
     RECEIVED: counter("narrows_received_bytes_total", "Payload bytes that the point received over TCP")
         .by(&[POINT, SIDE])
-        .caveat("Of an open connection, as it was at the last tick");
+        .caveat("For an open connection, as of the last tick");
 
     SENT: counter("narrows_sent_bytes_total", "Payload bytes that the point sent over TCP, without retransmissions")
         .by(&[POINT, SIDE])
-        .caveat("Of an open connection, as it was at the last tick");
+        .caveat("For an open connection, as of the last tick");
 
     RETRANSMITS: counter("narrows_retransmitted_segments_total", "Segments that the point retransmitted on established connections")
         .by(&[POINT, SIDE]);
@@ -44,7 +44,7 @@ families! {
         "Smoothed TCP round-trip time of the point's open connections with traffic, one sample per connection and tick"
     )
         .by(&[POINT, SIDE])
-        .caveat("Sampled: connections that end within a tick are not in it");
+        .caveat("Sampled: connections that end within a tick are missing");
 
     QUEUE: gauge(
         "narrows_accept_queue_connections",
@@ -55,7 +55,7 @@ families! {
 
     QUEUE_LIMIT: gauge(
         "narrows_accept_queue_limit_connections",
-        "Connections that the accept queues of the port have room for (the backlog given to listen), over all its listeners"
+        "Capacity of the accept queues of the port in connections (the backlog given to listen), over all its listeners"
     )
         .by(&[POINT, PORT]);
 
@@ -68,10 +68,10 @@ families! {
 
     QUEUE_OLDEST: gauge(
         "narrows_accept_queue_oldest_seconds",
-        "How long the connection that has waited the longest in an accept queue of the port has waited; 0 when none waits"
+        "Waiting time of the oldest connection in an accept queue of the port; 0 when none waits"
     )
         .by(&[POINT, PORT])
-        .caveat("Absent when a waiting connection does not tell, as after a SYN cookie")
+        .caveat("Absent when it is unknown for a waiting connection, as after a SYN cookie")
         .needs(&[Need::Field(Field::sk_ack_backlog)]);
 
     QUEUE_DROPS: counter(

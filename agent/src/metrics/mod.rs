@@ -1,5 +1,5 @@
-//! The catalogue of metrics: every family is declared once, by what it is about; those of a signal stand in that signal
-//! ([`crate::signals`]). Exporter, `narrows report`, the reference page and tests read the declarations.
+//! The catalogue of metrics: every family is declared once, grouped by subject; those of a signal are declared with the signal
+//! ([`crate::signals`]). The exporter, `narrows report`, the reference page and tests read the declarations.
 
 pub mod agent;
 pub mod boundary;

@@ -1,4 +1,4 @@
-//! CPU time, memory and open files of points, and how full each resource is. A series whose number this node does not tell is
+//! CPU time, memory and open files of points, and how full each resource is. A series whose value this node does not provide is
 //! absent.
 
 use super::{
@@ -12,7 +12,7 @@ families! {
 
     CPU_THROTTLED: counter(
         "narrows_cpu_throttled_seconds_total",
-        "CPU time for which the point was throttled by its CFS quota, summed over processors"
+        "CPU time for which the point was throttled by its CFS quota, summed over CPUs"
     )
         .by(&[POINT]);
 
@@ -22,7 +22,7 @@ families! {
     CPU_THROTTLED_PERIODS: counter("narrows_cpu_throttled_periods_total", "Periods of the point's CFS quota in which it was throttled")
         .by(&[POINT]);
 
-    CPU_LIMIT: gauge("narrows_cpu_limit_cores", "Processors that the point may use; absent when it may use all")
+    CPU_LIMIT: gauge("narrows_cpu_limit_cores", "CPUs that the point may use; absent when it may use all")
         .by(&[POINT]);
 
     PRESSURE: counter(

@@ -1,5 +1,5 @@
-//! Counters and histograms by name and labels, apart from any format: what the agent has exported, so that the next one goes on from
-//! there.
+//! Counters and histograms by name and labels, independent of any format: what the agent has exported, so that the next agent
+//! continues from there.
 
 use super::row::Labels;
 use std::{
@@ -7,43 +7,43 @@ use std::{
     time::Duration,
 };
 
-/// A series that nobody has added to is shown for so long by the agents that come after.
+/// How long later agents show a series that has not increased.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a series has.
+/// The value of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// That of a counter or a gauge.
+    /// The value of a counter or a gauge.
     Number(f64),
-    /// The sum of a histogram, and its buckets: upper bound, and how many lie between it and the one before.
+    /// The sum of a histogram, and its buckets: upper bound, and the number of values between it and the previous bound.
     Histogram(f64, Vec<(f64, u64)>),
 }
 
-/// A series as it was.
+/// A stored series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
-    /// What it had counted.
+    /// Its value when it was stored.
     pub value: Value,
-    /// When an agent last counted for it, in milliseconds since 1970.
+    /// When an agent last increased it, in milliseconds since 1970.
     pub at: i64,
 }
 
 /// Series by family and labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// The families; the keys within one are made of labels.
+    /// The families by name; the keys within a family are made from labels by [`key`].
     pub families: HashMap<String, HashMap<String, Kept>>,
 }
 
 impl Series {
-    /// Whether there is something to forget: what nobody has added to for long, or what is about a point that is not among `points`
-    /// and has not been added to for the time of `window`.
+    /// Whether there are series to forget: those that have not increased for long, and those about a point that is not in `points`
+    /// that have not increased for the time of `window`.
     pub fn is_outdated(&self, now: i64, window: Duration, points: &HashSet<&str>) -> bool {
         let mut rows = self.families.values().flatten();
         rows.any(|(key, kept)| is_old(key, kept, now, window, points))
     }
 
-    /// Forgets what [`Series::is_outdated`] is about.
+    /// Forgets the series that [`Series::is_outdated`] describes.
     pub fn forget(&mut self, now: i64, window: Duration, points: &HashSet<&str>) {
         for family in self.families.values_mut() {
             family.retain(|key, kept| !is_old(key, kept, now, window, points));
@@ -53,15 +53,15 @@ impl Series {
 
 fn is_old(key: &str, kept: &Kept, now: i64, window: Duration, points: &HashSet<&str>) -> bool {
     let older = |than: Duration| now.saturating_sub(kept.at) > i64::try_from(than.as_millis()).unwrap_or(i64::MAX);
-    // Nearly none is as old as that, so its labels need not be looked at.
+    // Hardly any series is that old, so labels are rarely inspected.
     older(REMEMBERED) || older(window) && labels(key).any(|(name, value)| name == "point" && !points.contains(value))
 }
 
-/// Between names and values, and between pairs of them: characters that no label has.
+/// Separators between names and values, and between such pairs: characters that labels do not contain.
 const IS: char = '\u{1e}';
 const AND: char = '\u{1f}';
 
-/// Labels as one string.
+/// Encodes labels as one string.
 pub fn key(labels: &Labels<'_>) -> String {
     let mut key = String::new();
     for (name, value) in labels {
@@ -73,13 +73,13 @@ pub fn key(labels: &Labels<'_>) -> String {
     key
 }
 
-/// The labels of a [`key`].
+/// Decodes the labels of a [`key`].
 pub fn labels(key: &str) -> impl Iterator<Item = (&str, &str)> {
     key.split(AND).filter_map(|pair| pair.split_once(IS))
 }
 
 impl Value {
-    /// The same with what was counted before; a histogram whose buckets are others begins anew.
+    /// Adds what was counted before; a histogram with other buckets restarts at 0.
     pub fn after(mut self, before: Option<&Self>) -> Self {
         match (&mut self, before) {
             (Self::Number(now), Some(Self::Number(before))) => *now += before,

@@ -1,4 +1,4 @@
-//! Calls of `accept` that fail.
+//! Failed calls of `accept`.
 
 use super::processes;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 use agent_common::{AcceptError, Accepts, Field};
 use std::fmt;
 
-/// Ends of system calls.
+/// Runs when a system call returns.
 pub const ERROR: Program = Program {
     name: "accept_error",
     hook: Hook::OnDemand("sys_exit"),
@@ -24,16 +24,16 @@ pub const ERROR: Program = Program {
 pub const PROGRAMS: [&Program; 1] = [&ERROR];
 
 families! {
-    ERRORS: counter("narrows_accept_errors_total", "Calls of accept by the point that failed")
+    ERRORS: counter("narrows_accept_errors_total", "Failed calls of accept by the point")
         .by(&[POINT, &[label("error", "EMFILE, ENFILE, ENOMEM, ENOBUFS, ECONNABORTED, EPERM or other")]])
         .caveat("Counted only while connections are stuck in an accept queue of the point: the first of them for more than a second at a tick")
         .needs(&[Need::Program(&ERROR)]);
 }
 
-/// Writes the family: a series for each error that has occurred.
+/// Writes the family, with a series for each error that has occurred.
 ///
 /// # Errors
-/// What the encoder says.
+/// The error of the encoder.
 pub fn encode<'a>(
     points: impl Iterator<Item = (&'a Labels<'a>, &'a Accepts)>,
     encoder: &mut Encoder<'_>,

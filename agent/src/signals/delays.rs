@@ -1,4 +1,4 @@
-//! How long data waits in points: until it is read, and until it is sent on.
+//! How long data waits in points: until it is read, and until it is forwarded.
 
 use super::{processes, sides::by_side};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 use agent_common::Field;
 use std::fmt;
 
-/// Data that comes in.
+/// Runs when data arrives at a socket.
 pub const ARRIVED: Program = Program {
     name: "data_arrived",
     hook: Hook::Points("sk_data_ready"),
@@ -20,7 +20,7 @@ pub const ARRIVED: Program = Program {
     needs: &[Need::Field(Field::tp_rcv_nxt), Need::Field(Field::tp_copied_seq)],
 };
 
-/// Data that is read.
+/// Runs when data is read.
 pub const READ: Program = Program {
     name: "data_read",
     hook: Hook::Points("sock_recv_length"),
@@ -28,7 +28,7 @@ pub const READ: Program = Program {
     needs: &[Need::Field(Field::tp_rcv_nxt), Need::Field(Field::tp_copied_seq)],
 };
 
-/// Data that is written.
+/// Runs when data is written.
 pub const SENT: Program = Program {
     name: "data_sent",
     hook: Hook::Points("sock_send_length"),
@@ -42,7 +42,7 @@ pub const PROGRAMS: [&Program; 3] = [&ARRIVED, &READ, &SENT];
 families! {
     READ_DELAY: fine_histogram(
         "narrows_read_delay_seconds",
-        "Time from data coming in on a socket of the point to the point reading it"
+        "Time from data arriving at a socket of the point until the point reads it"
     )
         .by(&[POINT, SIDE])
         .needs(&[Need::Program(&ARRIVED), Need::Program(&READ)]);
@@ -56,17 +56,17 @@ families! {
         .needs(&[Need::Program(&READ), Need::Program(&SENT)]);
 }
 
-/// What was measured for a point, by side: upstream, downstream.
+/// The delays of a point, by side: upstream, downstream.
 #[derive(Clone, Debug, Default)]
 pub struct Delays {
-    /// From data coming in to its being read.
+    /// From the arrival of data to its being read.
     pub read: [Histogram; 2],
     /// From a read to the next write to another socket.
     pub forward: [Histogram; 2],
 }
 
 impl Delays {
-    /// Adds what the kernel has counted since the last time.
+    /// Adds what the kernel has counted since the last reading.
     pub fn add(&mut self, new: &agent_common::Delays) {
         for side in 0..2 {
             self.read[side].add(&new.read[side], new.read_ns[side] / 1000);
@@ -78,7 +78,7 @@ impl Delays {
 /// Writes the families.
 ///
 /// # Errors
-/// What the encoder says.
+/// The error of the encoder.
 pub fn encode<'a>(
     points: impl Iterator<Item = (&'a Labels<'a>, &'a Delays)> + Clone,
     encoder: &mut Encoder<'_>,

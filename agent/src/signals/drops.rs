@@ -1,4 +1,4 @@
-//! Packets of points that the kernel drops, by its own reasons.
+//! Packets of points that the kernel drops, by the kernel's drop reasons.
 
 use crate::{
     metrics::{
@@ -11,7 +11,7 @@ use crate::{
 use agent_common::{Drop, Field};
 use std::{collections::BTreeMap, fmt};
 
-/// Packets that belong to a socket.
+/// Runs when a packet of a socket is dropped.
 pub const DROPPED: Program = Program {
     name: "packet_dropped",
     hook: Hook::Points("kfree_skb"),
@@ -23,7 +23,7 @@ pub const DROPPED: Program = Program {
     ],
 };
 
-/// Packets that a socket was found for, and that it did not take.
+/// Runs when a received packet is rejected by the socket that was found for it.
 pub const REJECTED: Program = Program {
     name: "packet_rejected",
     hook: Hook::Points("kfree_skb"),
@@ -34,10 +34,10 @@ pub const REJECTED: Program = Program {
 /// The programs of this signal.
 pub const PROGRAMS: [&Program; 2] = [&DROPPED, &REJECTED];
 
-/// The table of dropped packets, by [`Drop`].
+/// The map of dropped packets, by [`Drop`].
 pub const TALLY: &str = "DROPS";
 
-/// The kernel's enumeration of reasons.
+/// The kernel's enumeration of drop reasons.
 pub const REASONS: &str = "skb_drop_reason";
 
 families! {
@@ -46,11 +46,11 @@ families! {
         "Packets that the kernel dropped on their way to or from sockets of the point, TCP and others"
     )
         .by(&[POINT, &[
-            label("reason", "The kernel's own reason, as enum skb_drop_reason has it, such as netfilter_drop or socket_rcvbuff"),
+            label("reason", "The kernel's drop reason (enum skb_drop_reason), such as netfilter_drop or socket_rcvbuff"),
             label("direction", "received or sent, by the point")
         ]])
-        .caveat("Without packet_rejected (Linux 6.11), most received packets are missing; dropped before a socket is found, they are \
-                 nobody's")
+        .caveat("Without packet_rejected (Linux 6.11), most received packets are missing: those dropped before a socket is found are \
+                 not attributed")
         .needs(&[Need::Program(&DROPPED)]);
 }
 
@@ -59,7 +59,7 @@ families! {
 pub struct Drops(BTreeMap<(String, &'static str), u64>);
 
 impl Drops {
-    /// Adds packets. `name` says what the kernel calls a reason.
+    /// Adds packets. `name` maps a reason to the kernel's name for it.
     pub fn add<'n>(&mut self, what: u64, new: u64, name: impl Fn(u32) -> Option<&'n str>) {
         let (reason, direction) = Drop::unpack(what);
         let direction = match direction {
@@ -70,16 +70,16 @@ impl Drops {
     }
 }
 
-/// The value of the `reason` label. Parts of the kernel may have reasons of their own, which are not in the enumeration.
+/// The value of the `reason` label. Kernel subsystems may have reasons of their own, which are not in the enumeration.
 fn label_of(name: Option<&str>) -> String {
     let name = name.map(|name| name.strip_prefix("SKB_DROP_REASON_").unwrap_or(name));
     name.unwrap_or("other").to_ascii_lowercase()
 }
 
-/// Writes the family: a series for each reason that has occurred.
+/// Writes the family, with a series for each reason that has occurred.
 ///
 /// # Errors
-/// What the encoder says.
+/// The error of the encoder.
 pub fn encode<'a>(points: impl Iterator<Item = (&'a Labels<'a>, &'a Drops)>, encoder: &mut Encoder<'_>) -> fmt::Result {
     let packets = points.flat_map(|(labels, drops)| {
         drops.0.iter().map(|((reason, direction), n)| {

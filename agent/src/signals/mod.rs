@@ -1,6 +1,6 @@
-//! What is counted and measured inside points, where their own clocks and counters do not look: a room for each signal, with its
-//! kernel programs, what these need, how their counters are read, and the metrics that come of them. A new signal is a file here,
-//! one beside it in `agent-ebpf/src/hooks`, and a line in each of the lists below.
+//! What is counted and measured inside points, beyond their own metrics: a module for each signal, with its kernel programs, what
+//! these need, how their counters are read, and the resulting metrics. A new signal is a file here, one next to it in
+//! `agent-ebpf/src/hooks`, and an entry in each of the lists below.
 
 pub mod accepts;
 pub mod delays;
@@ -25,7 +25,7 @@ use scheduling::Scheduling;
 use sockets::Sockets;
 use std::fmt;
 
-/// The programs of all signals. Those that others need come before them.
+/// The programs of all signals. Those that others need come first.
 const SIGNALS: [&[&Program]; 5] = [
     &processes::PROGRAMS,
     &scheduling::PROGRAMS,
@@ -44,10 +44,10 @@ pub const FAMILIES: &[&[&Family]] = &[
     sockets::FAMILIES,
 ];
 
-/// The tables in which signals count for points by something that has many values ([`agent_common::Tally`]), by the names of their maps.
+/// The map names of the tables in which signals count for points by many label values ([`agent_common::Tally`]).
 pub const TALLIES: [&str; 2] = [scheduling::TALLY, drops::TALLY];
 
-/// The kernel's enumerations whose names signals show.
+/// The kernel enumerations whose value names signals export.
 pub const ENUMERATIONS: [&str; 1] = [drops::REASONS];
 
 /// All kernel programs, in the order in which they are attached.
@@ -55,20 +55,20 @@ pub fn programs() -> impl Iterator<Item = &'static Program> {
     CORE.iter().chain(SIGNALS.iter().copied().flatten()).copied()
 }
 
-/// What happens inside a point: sums, and what was found last.
+/// The measurements from inside a point: sums, and the state found last.
 #[derive(Clone, Debug)]
 pub struct Inside {
-    /// How long data waits.
+    /// How long data waits to be read and forwarded.
     pub delays: Delays,
-    /// How long threads wait.
+    /// How long runnable threads wait for a CPU.
     pub scheduling: Scheduling,
-    /// Processes that begin and end.
+    /// Processes that start and end.
     pub processes: Processes,
-    /// Failed accepts.
+    /// Failed calls of `accept`.
     pub accepts: Accepts,
-    /// Dropped packets.
+    /// Packets dropped by the kernel.
     pub drops: Drops,
-    /// Open sockets.
+    /// State of the open sockets.
     pub sockets: Sockets,
 }
 
@@ -94,7 +94,7 @@ impl Inside {
         self.accepts = self.accepts.plus(new.accepts);
     }
 
-    /// Adds what the table of a signal has counted for `what` since the last time.
+    /// Adds what the table of a signal has counted for `what` since the last reading.
     pub fn tally(&mut self, table: &str, what: u64, new: u64, meaning: &Meaning<'_>) {
         match table {
             scheduling::TALLY => self.scheduling.preemptions[(meaning.culprit)(what) as usize] += new,
@@ -105,25 +105,25 @@ impl Inside {
         }
     }
 
-    /// Begins a new look at sockets and threads.
+    /// Starts a new pass over sockets and threads.
     pub const fn begin(&mut self) {
         self.sockets.begin();
         self.scheduling.begin();
     }
 }
 
-/// What numbers in the tables of signals mean.
+/// The meaning of numbers in the tables of signals.
 pub struct Meaning<'a> {
-    /// Who a cgroup is to the point.
+    /// The relation of a cgroup to the point.
     pub culprit: &'a dyn Fn(u64) -> Culprit,
-    /// What the kernel calls a value of one of its [`ENUMERATIONS`].
+    /// The kernel's name for a value of one of its [`ENUMERATIONS`].
     pub enumerator: &'a dyn Fn(&str, u32) -> Option<&'a str>,
 }
 
 /// Writes the metrics of all signals, for the points that run here.
 ///
 /// # Errors
-/// What the encoder says.
+/// The error of the encoder.
 pub fn encode<'a>(points: &'a [(Labels<'a>, &'a Inside)], encoder: &mut Encoder<'_>) -> fmt::Result {
     let all = points.iter();
     delays::encode(all.clone().map(|(labels, inside)| (labels, &inside.delays)), encoder)?;
@@ -167,7 +167,7 @@ mod tests {
                     assert!(earlier.contains(other), "{} needs {}", program.name, other.name);
                 }
             }
-            assert!(!earlier.contains(&program), "{} is there twice", program.name);
+            assert!(!earlier.contains(&program), "{} is declared twice", program.name);
             earlier.push(program);
         }
     }

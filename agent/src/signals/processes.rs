@@ -1,4 +1,4 @@
-//! Processes of points that begin and end.
+//! Processes of points that start and end.
 
 use crate::{
     metrics::{
@@ -11,7 +11,7 @@ use crate::{
 use agent_common::{Exit, Field, Processes};
 use std::fmt;
 
-/// Processes and threads that begin.
+/// Runs when a process or thread starts.
 pub const FORK: Program = Program {
     name: "process_fork",
     hook: Hook::Points("sched_process_fork"),
@@ -23,7 +23,7 @@ pub const FORK: Program = Program {
     ],
 };
 
-/// Threads that end.
+/// Runs when a thread exits.
 pub const EXIT: Program = Program {
     name: "process_exit",
     hook: Hook::Points("sched_process_exit"),
@@ -38,7 +38,7 @@ pub const EXIT: Program = Program {
     ],
 };
 
-/// Processes that begin to run a program.
+/// Runs when a process executes a program.
 pub const EXEC: Program = Program {
     name: "process_exec",
     hook: Hook::Points("sched_process_exec"),
@@ -57,13 +57,13 @@ pub const EXEC: Program = Program {
 pub const PROGRAMS: [&Program; 3] = [&FORK, &EXIT, &EXEC];
 
 families! {
-    STARTS: counter("narrows_point_starts_total", "Processes that began as the point since the agent runs")
+    STARTS: counter("narrows_point_starts_total", "Main processes of the point that started since the agent started")
         .by(&[POINT])
         .needs(&[Need::Program(&EXIT)]);
 
     EXITS: counter(
         "narrows_point_exits_total",
-        "Processes of the point that ended; those that it had started itself only when they were killed"
+        "Processes of the point that ended; those that it had started itself count only if they were killed"
     )
         .by(&[POINT, &[label("reason", "exited, killed (by a signal) or oom_killed (by the kernel, as memory ran out)")]])
         .needs(&[Need::Program(&EXIT)]);
@@ -72,7 +72,7 @@ families! {
 /// Writes the families.
 ///
 /// # Errors
-/// What the encoder says.
+/// The error of the encoder.
 pub fn encode<'a>(
     points: impl Iterator<Item = (&'a Labels<'a>, &'a Processes)> + Clone,
     encoder: &mut Encoder<'_>,

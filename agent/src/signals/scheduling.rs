@@ -1,4 +1,4 @@
-//! How long threads of points that are ready to run wait for a processor, and who runs meanwhile.
+//! How long runnable threads of points wait for a CPU, and who runs meanwhile.
 
 use super::processes;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 use agent_common::Field;
 use std::{fmt, time::Duration};
 
-/// Threads that are woken up.
+/// Runs when a thread is woken up.
 pub const WAKEUP: Program = Program {
     name: "sched_wakeup",
     hook: Hook::Points("sched_wakeup"),
@@ -25,7 +25,7 @@ pub const WAKEUP: Program = Program {
     ],
 };
 
-/// New threads that are ready to run.
+/// Runs when a new thread becomes runnable.
 pub const WAKEUP_NEW: Program = Program {
     name: "sched_wakeup_new",
     hook: Hook::Points("sched_wakeup_new"),
@@ -37,11 +37,11 @@ pub const WAKEUP_NEW: Program = Program {
     ],
 };
 
-/// Changes of the running thread.
+/// Runs when a CPU switches to another thread.
 pub const SWITCH: Program = Program {
     name: "sched_switch",
     hook: Hook::Points("sched_switch"),
-    signal: "run-queue delay of points, and who has the processor meanwhile",
+    signal: "run-queue delay of points, and what runs meanwhile",
     needs: &[
         Need::Field(Field::task_pid),
         Need::Field(Field::task_state),
@@ -58,32 +58,32 @@ pub const PROGRAMS: [&Program; 3] = [&WAKEUP, &WAKEUP_NEW, &SWITCH];
 families! {
     RUN_QUEUE: fine_histogram(
         "narrows_run_queue_seconds",
-        "Time that threads of the point were ready to run and waited for a processor, one sample per wait"
+        "Time that runnable threads of the point waited for a CPU, one sample per wait"
     )
         .by(&[POINT])
         .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)]);
 
     CPU_WAIT: counter(
         "narrows_cpu_wait_seconds_total",
-        "Time that threads of the point were ready to run and waited for a processor, in all"
+        "Total time that runnable threads of the point waited for a CPU"
     )
         .by(&[POINT])
         .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)]);
 
     PREEMPTIONS: counter(
         "narrows_preemptions_total",
-        "Times that a thread of the point was ready to run and another one ran: it was interrupted, or had to wait after it was \
-         woken up"
+        "Times that a thread of the point was runnable while another one ran: it was preempted, or had to wait after it was woken \
+         up"
     )
         .by(&[POINT, &[label("by", "Who ran: itself (another thread of the point), workload (another workload) or system")]])
         .caveat("Not counted while the point was throttled by its own CFS quota")
         .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)]);
 }
 
-/// The table of who ran while a thread of a point was ready to: by cgroup; 0 is the kernel.
+/// The map of what ran while a thread of a point was runnable: by cgroup; 0 is the kernel.
 pub const TALLY: &str = "PREEMPTIONS";
 
-/// Who had the processor while a thread of the point was ready to run.
+/// What ran while a thread of the point was runnable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Culprit {
     /// Another thread of the point.
@@ -95,7 +95,7 @@ pub enum Culprit {
 }
 
 impl Culprit {
-    /// All of them, in the order of their numbers.
+    /// All culprits, in the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Itself, Self::Workload, Self::System];
 
     /// The value of the `by` label.
@@ -108,29 +108,29 @@ impl Culprit {
     }
 }
 
-/// What was measured for a point.
+/// The scheduling delays of a point.
 #[derive(Clone, Debug, Default)]
 pub struct Scheduling {
-    /// How long threads that were ready to run waited for a processor.
+    /// How long runnable threads waited for a CPU.
     pub run_queue: Histogram,
-    /// By [`Culprit`].
+    /// Number of preemptions, by [`Culprit`].
     pub preemptions: [u64; Culprit::ALL.len()],
-    /// How long they had waited in all when the last look began, in microseconds.
+    /// The total wait when the last pass began, in microseconds.
     waited_before_us: u64,
 }
 
 impl Scheduling {
-    /// Adds what the kernel has counted since the last time.
+    /// Adds what the kernel has counted since the last reading.
     pub fn add(&mut self, new: &agent_common::Scheduling) {
         self.run_queue.add(&new.run_queue, new.run_queue_ns / 1000);
     }
 
-    /// Begins a new look.
+    /// Starts a new pass.
     pub const fn begin(&mut self) {
         self.waited_before_us = self.run_queue.sum_us;
     }
 
-    /// How long threads have waited since the look before the last.
+    /// How long threads have waited since the pass before the last.
     pub const fn waited(&self) -> Duration {
         Duration::from_micros(self.run_queue.sum_us - self.waited_before_us)
     }
@@ -139,7 +139,7 @@ impl Scheduling {
 /// Writes the families.
 ///
 /// # Errors
-/// What the encoder says.
+/// The error of the encoder.
 pub fn encode<'a>(
     points: impl Iterator<Item = (&'a Labels<'a>, &'a Scheduling)> + Clone,
     encoder: &mut Encoder<'_>,

@@ -1,4 +1,4 @@
-//! What is counted by the role of a socket: of a connection that a point opened, or accepted.
+//! Counters by the role of a socket: of connections that a point opened, or accepted.
 
 use crate::metrics::{Labels, with};
 

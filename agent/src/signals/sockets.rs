@@ -1,5 +1,5 @@
-//! The open sockets of points, as the last walk over open files found them: what waits in them, which do not move, and how many
-//! local ports they take up.
+//! The open sockets of points, as the last walk over open files found them: the data waiting in them, those on which it does not
+//! move, and the local ports they use.
 
 use super::sides::{SIDES, by_side};
 use crate::{
@@ -14,7 +14,7 @@ use agent_common::{Backlog, Count, Field};
 use std::fmt;
 
 families! {
-    UNREAD: gauge("narrows_unread_bytes", "Bytes that have come in on sockets of the point and that the point has not read")
+    UNREAD: gauge("narrows_unread_bytes", "Bytes that have arrived at sockets of the point and that the point has not read")
         .by(&[POINT, SIDE])
         .needs(UNREAD_NEEDS);
 
@@ -25,10 +25,10 @@ families! {
         .by(&[POINT, SIDE])
         .needs(UNACKNOWLEDGED_NEEDS);
 
-    STALLED: gauge("narrows_connections_stalled", "Connections of the point on which data waits and does not move")
+    STALLED: gauge("narrows_connections_stalled", "Connections of the point on which waiting data does not move")
         .by(&[POINT, SIDE, &[label(
             "cause",
-            "unread: the point has read nothing of what waits for a tick; zero_window: the peer has closed its window; \
+            "unread: the point has read nothing of the waiting data for a tick; zero_window: the peer has closed its window; \
              unacknowledged: the peer has acknowledged nothing for a tick"
         )]]);
 
@@ -38,7 +38,7 @@ families! {
 
     PORTS: gauge(
         "narrows_ephemeral_ports",
-        "Local ports that connections of the point to one destination take up, at the destination with the most"
+        "Local ports in use by connections of the point to one destination, for the destination with the most"
     )
         .by(&[POINT])
         .needs(&[Need::Program(&WALK)]);
@@ -51,7 +51,7 @@ families! {
         .needs(&[Need::Program(&WALK)]);
 }
 
-/// What unread bytes rest on.
+/// What unread bytes depend on.
 pub const UNREAD_NEEDS: &[Need] = &[Need::Field(Field::tp_rcv_nxt), Need::Field(Field::tp_copied_seq)];
 
 const UNACKNOWLEDGED_NEEDS: &[Need] = &[Need::Field(Field::tp_write_seq), Need::Field(Field::tp_snd_una)];
@@ -62,8 +62,8 @@ const ZERO_WINDOW_NEEDS: &[Need] = &[
     Need::Field(Field::tp_snd_wnd),
 ];
 
-/// The TCP states by their numbers, as labels; the first is none. The last one of the kernel's, `new_syn_recv`, is that of requests,
-/// which are no sockets.
+/// Labels of the TCP states by their numbers; 0 is not a state. The kernel's last one, `new_syn_recv`, is that of requests, which
+/// are not sockets.
 pub const STATE_LABELS: [&str; 12] = [
     "",
     "established",
@@ -79,14 +79,14 @@ pub const STATE_LABELS: [&str; 12] = [
     "closing",
 ];
 
-/// What the last look has found.
+/// The result of the last pass.
 #[derive(Clone, Debug)]
 pub struct Sockets {
-    /// By side: upstream, downstream.
+    /// Sums over sockets, by side: upstream, downstream.
     pub backlog: Backlog,
-    /// Most connections that are open toward one destination.
+    /// The number of open connections toward the destination with the most.
     pub ports_used: u64,
-    /// Ports for connections that there are in its network namespace; 0: not known.
+    /// The number of local ports available in its network namespace; 0 if not known.
     pub ports: u64,
 }
 
@@ -101,7 +101,7 @@ impl Default for Sockets {
 }
 
 impl Sockets {
-    /// Begins a new look.
+    /// Starts a new pass.
     pub const fn begin(&mut self) {
         self.backlog = Backlog::ZERO;
         self.ports_used = 0;
@@ -112,7 +112,7 @@ impl Sockets {
         self.backlog = self.backlog.plus(*found);
     }
 
-    /// Connections that the point has read nothing of for a tick, though something waits.
+    /// Connections with waiting data of which the point has read nothing for a tick.
     pub fn unread(&self) -> u64 {
         self.backlog.stalled_unread.iter().copied().map(u64::from).sum()
     }
@@ -121,7 +121,7 @@ impl Sockets {
 /// Writes the families.
 ///
 /// # Errors
-/// What the encoder says.
+/// The error of the encoder.
 pub fn encode<'a>(
     points: impl Iterator<Item = (&'a Labels<'a>, &'a Sockets)> + Clone,
     encoder: &mut Encoder<'_>,
@@ -160,7 +160,7 @@ pub fn encode<'a>(
     )
 }
 
-/// The causes rest on different fields, so each of them is there or not.
+/// The causes depend on different fields, so each may be available or not.
 fn stalled<'a>(
     points: &(impl Iterator<Item = (&'a Labels<'a>, &'a Sockets)> + Clone),
     encoder: &mut Encoder<'_>,

@@ -1,22 +1,22 @@
-//! Signals: what the agent shows where the kernel and the node offer it, and says to be off where they do not.
+//! Signals: what the agent exports where the kernel and the node support it, and reports as off where they do not.
 
 use serde::Serialize;
 
-/// Something that depends on what this node offers.
+/// A signal, and whether this node supports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Signal {
-    /// Its name, the value of the `signal` label.
+    /// The value of the `signal` label.
     pub name: &'static str,
-    /// What it is for, in the words of the metrics.
+    /// What it is for, in terms of the metrics.
     pub what: &'static str,
-    /// Whether it is there.
+    /// Whether it is available.
     pub active: bool,
-    /// Why not.
+    /// Why it is not available.
     pub reason: Option<String>,
 }
 
 impl Signal {
-    /// One that is there, or is not for this reason.
+    /// The status that follows from the outcome.
     pub fn new(name: &'static str, what: &'static str, outcome: Result<(), String>) -> Self {
         let reason = outcome.err();
         Self {
