@@ -423,7 +423,7 @@ fn what_is_left_half_made_or_damaged_is_not_gone_on_with() {
     let layout = relay.pins.layout().expect("there is one");
     // One map is missing.
     fs::remove_file(layout.join("maps/OWNERS")).expect("removed");
-    works_and_says(&relay, "counting begins anew");
+    works_and_says(&relay, "counting restarts");
     // One is another map.
     fs::remove_file(layout.join("maps/OWNERS")).expect("removed");
     relay.pins.pin_another_map(&layout.join("maps/OWNERS")).expect("pinned");
@@ -438,7 +438,7 @@ fn what_is_left_half_made_or_damaged_is_not_gone_on_with() {
     relay.pins.damage_state().expect("damaged");
     let agent = relay.start(&[]);
     let log = agent.stderr();
-    assert!(log.contains("the state of the agent before cannot be used"), "{log}");
+    assert!(log.contains("the state of the previous agent cannot be used"), "{log}");
     relay.connections(20);
     all_are_counted(&agent, 20);
 }

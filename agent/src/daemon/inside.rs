@@ -1,4 +1,4 @@
-//! Looking inside points: tells the kernel which cgroups and threads are theirs, and takes what it has counted for them.
+//! Measures inside points: tells the kernel which cgroups and threads are theirs, and reads what it has counted for them.
 
 use crate::{
     identity::{Endpoint, Observer},
@@ -15,33 +15,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A connection that waits longer than this for `accept` is stuck.
+/// A connection that waits longer than this for `accept` is considered stuck.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// Ticks without anything stuck after which failed accepts are not watched any more.
+/// After so many ticks without anything stuck, failed accepts are no longer watched.
 const CALM: u32 = 3;
 
-/// Cgroups of services of the node itself, as systemd lays them out.
+/// Cgroups of services of the node itself, as laid out by systemd.
 const SYSTEM: [&str; 2] = ["/system.slice", "/init.scope"];
 
-/// What was seen inside points so far.
+/// The state of the measurements inside points.
 pub struct InsideWatch {
-    /// By cgroup: whose it is, and what was counted when it was last read.
+    /// By cgroup: its point, and the counters when they were last read.
     points: HashMap<u64, (Arc<Point>, PointCounters)>,
-    /// What was last read of the tables of signals, in the order of [`TALLIES`].
+    /// The tables of signals when they were last read, in the order of [`TALLIES`].
     tallies: [HashMap<Tally, u64>; TALLIES.len()],
-    /// What had been counted for cgroups that this agent has not met yet.
+    /// Counters of previous agents for cgroups that this agent has not met yet.
     recalled: HashMap<u64, PointCounters>,
     /// The processes in the points' cgroups.
     processes: Vec<u32>,
-    /// Ticks since something was last stuck; `None` while nothing is watched.
+    /// Ticks since something was last stuck; `None` while failed accepts are not watched.
     calm: Option<u32>,
-    /// In clock ticks since the boot: what began later is a start that is counted.
+    /// Time since boot, in clock ticks, when the agent started: only processes started later count as starts.
     began: Option<u64>,
 }
 
 impl InsideWatch {
-    /// Nothing seen yet.
+    /// A state in which no point has been seen.
     pub fn new() -> Self {
         Self {
             points: HashMap::new(),
@@ -53,12 +53,12 @@ impl InsideWatch {
         }
     }
 
-    /// What has been counted so far, by cgroup.
+    /// The counters so far, by cgroup.
     pub fn counted(&self) -> Vec<(u64, PointCounters)> {
         self.points.iter().map(|(id, (_, counters))| (*id, *counters)).collect()
     }
 
-    /// What the tables of signals have counted so far.
+    /// The tables of signals so far.
     pub fn tallied(&self) -> Vec<Vec<(Tally, u64)>> {
         let tables = self.tallies.iter();
         tables
@@ -66,7 +66,7 @@ impl InsideWatch {
             .collect()
     }
 
-    /// What an agent before this one had counted.
+    /// Restores the counters of the previous agent.
     pub fn recall(&mut self, points: Vec<(u64, PointCounters)>, tallies: Vec<Vec<(Tally, u64)>>) {
         self.recalled.extend(points);
         for (table, before) in self.tallies.iter_mut().zip(tallies) {
@@ -74,8 +74,8 @@ impl InsideWatch {
         }
     }
 
-    /// Looks at all points: the kernel learns of those that have come and gone, open files are walked, and what was counted since the
-    /// last time is added. Returns the listeners that the walk has found. Before flows are read.
+    /// Inspects all points: registers new points in the kernel and removes gone ones, walks open files, and adds what was counted
+    /// since the last time. Returns the listeners that the walk has found. To be called before flows are read.
     ///
     /// # Errors
     /// A system call's error.
@@ -94,11 +94,11 @@ impl InsideWatch {
         Ok(listeners)
     }
 
-    /// Before the walk over open files: the kernel learns of points that have come and gone. What it has counted for those that
-    /// are gone is taken before.
+    /// Before the walk over open files: registers new points in the kernel and removes gone ones. The final counters of the latter
+    /// are read before.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     fn before(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) -> anyhow::Result<()> {
         let now: HashMap<u64, (&str, &Arc<Point>)> = observer
             .owners()
@@ -124,7 +124,7 @@ impl InsideWatch {
                 let counted = recalled.remove(&id).unwrap_or(PointCounters::ZERO);
                 (point.clone(), counted)
             });
-            // It may have become another one: a new inventory, another program in the same cgroup.
+            // It may have become another point: a new inventory, another program in the same cgroup.
             last.0.clone_from(point);
             let pids = observer.cgroups().pids(path);
             self.enlist(id, &pids, point, new.contains(&id), kernel, model)?;
@@ -133,8 +133,8 @@ impl InsideWatch {
         Ok(())
     }
 
-    /// Takes in processes that the kernel's programs have not seen begin: those that were there when the point was
-    /// recognised, and those that were put into its cgroup later without running a program.
+    /// Registers processes whose start the kernel's programs have not seen: those that existed when the point was recognized, and
+    /// those that were moved into its cgroup later without executing a program.
     fn enlist(
         &self,
         id: u64,
@@ -144,7 +144,7 @@ impl InsideWatch {
         kernel: &mut Kernel,
         model: &mut Model,
     ) -> anyhow::Result<()> {
-        // Only their ends tell when threads are to be forgotten.
+        // Threads can be forgotten only when their exits are seen.
         if !kernel.is_active(&processes::EXIT) {
             return Ok(());
         }
@@ -152,7 +152,7 @@ impl InsideWatch {
             .filter(|pid| !kernel.points().knows(*pid))
             .filter_map(|pid| Some((pid, node::facts(pid)?)))
             .collect();
-        // The oldest that no other one has started; when there is none yet.
+        // The oldest process that no other one of the point has started; only when none is registered yet.
         let main = (unknown.iter())
             .filter(|(_, facts)| !pids.contains(&facts.parent))
             .min_by_key(|(pid, facts)| (facts.began, *pid))
@@ -167,8 +167,8 @@ impl InsideWatch {
                 },
             )?;
         }
-        // In a cgroup that was known before it has begun there, just now: between its entry and its program, which the kernel's
-        // programs would have told of. In a new one it may be older than the agent.
+        // In a cgroup that was known before, it has started just now: between its entering the cgroup and its exec, which the
+        // kernel's programs would have reported. In a new cgroup it may be older than the agent.
         let started = main.is_some_and(|(_, facts)| !new || self.began.is_some_and(|began| facts.began > began));
         if started && let Some(inside) = model.inside(point) {
             inside.processes.starts += 1;
@@ -176,10 +176,10 @@ impl InsideWatch {
         Ok(())
     }
 
-    /// After the walk over open files: what has been counted since the last time.
+    /// After the walk over open files: adds what has been counted since the last time.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     fn after(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) -> anyhow::Result<()> {
         model.look_inside();
         let ids: Vec<u64> = self.points.keys().copied().collect();
@@ -196,11 +196,10 @@ impl InsideWatch {
         Ok(())
     }
 
-    /// After flows and listeners were taken in: ports in use are counted, and failed accepts are watched while connections are
-    /// stuck.
+    /// After flows and listeners were processed: counts ports in use, and watches failed accepts while connections are stuck.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The system call's error.
     pub fn conclude(&mut self, kernel: &mut Kernel, model: &mut Model) -> anyhow::Result<()> {
         model.count_ports(|cgroup| self.points.get(&cgroup).map(|(point, _)| point));
         self.calm = match self.calm {
@@ -243,10 +242,10 @@ impl InsideWatch {
     }
 }
 
-/// Who a cgroup is to a point whose thread had to wait for it.
+/// The relation of a cgroup to a point whose thread had to wait for it.
 fn culprit(by: u64, point: &Arc<Point>, observer: &Observer) -> Culprit {
     let owners = observer.owners();
-    // 0 is the kernel, and the root has what nobody put anywhere.
+    // 0 is the kernel, and the root cgroup has the processes that were put into no other.
     if by == 0 || owners.is_root(by) {
         return Culprit::System;
     }

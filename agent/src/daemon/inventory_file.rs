@@ -1,4 +1,4 @@
-//! The inventory file, re-read when it changes; a bad edit keeps the last good version.
+//! The inventory file, re-read when it changes; after an invalid edit the last valid version stays in use.
 
 use crate::{export::InventoryStatus, identity::Inventory, yaml::FileError};
 use std::{
@@ -8,10 +8,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// What tells one version of a file from another: editors write in place or put a new file there.
+/// Identifies a version of a file: editors modify it in place or replace it.
 type Version = Option<(u64, u64, i64, i64)>;
 
-/// The file, as it was last read.
+/// The file, as last read.
 pub struct InventoryFile {
     file: Option<PathBuf>,
     version: Version,
@@ -23,7 +23,7 @@ impl InventoryFile {
     /// Reads it for the first time.
     ///
     /// # Errors
-    /// At the start, a bad file is an error: there is no good version to go on with.
+    /// An invalid file at startup is an error: there is no valid version to fall back to.
     pub fn open(file: Option<&Path>) -> Result<Self, FileError> {
         let mut this = Self {
             file: file.map(Path::to_owned),
@@ -49,7 +49,7 @@ impl InventoryFile {
         self.fresh = Some(inventory);
     }
 
-    /// A version that nobody has taken yet. Reads the file again when it has changed.
+    /// A version that has not been returned yet. Reads the file again when it has changed.
     pub fn changed(&mut self) -> Option<Inventory> {
         if let Some(file) = self.file.clone() {
             let version = version(&file);
@@ -70,7 +70,7 @@ impl InventoryFile {
         self.fresh.take()
     }
 
-    /// Its state; what it names and does not exist is the caller's to say.
+    /// The state of the file; the caller determines what is `missing`.
     pub fn status(&self, missing: &[String]) -> InventoryStatus {
         InventoryStatus {
             missing: missing.to_vec(),

@@ -1,4 +1,4 @@
-//! The agent from its start to SIGTERM.
+//! Runs the agent from its start to SIGTERM.
 
 use super::{start::start, tick::Ticker, tick_loop::run_loop};
 use crate::{
@@ -19,11 +19,11 @@ use tokio::{
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When it cannot begin: the address is taken, a capability, a kernel feature or a required program is missing, or a
-/// file is not as it should be.
+/// When it cannot start: the address is in use, a capability, a kernel feature or a required program is missing, or a file is not
+/// valid.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     tracing::info!(config = %serde_json::to_string(config)?, "starting");
-    // First what is quickly said: whether this is a second instance.
+    // First, as it fails quickly when this is a second instance.
     let listener = TcpListener::bind(config.listen).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::AddrInUse => ": is another agent running? (--listen chooses another address)",
@@ -46,7 +46,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures: Arc<Ring>) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot prepare the HTTP server")?;
     let address = listener.local_addr()?;
-    // Who follows failures is not to wait until the one before is acknowledged. Without it, it is only slower.
+    // Events to followers must not wait until the previous one is acknowledged (TCP_NODELAY). A failure to set it only adds delay.
     let listener = listener.tap_io(|connection| {
         let _slower = connection.set_nodelay(true);
     });
@@ -54,7 +54,7 @@ async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures:
 
     let end = match ticker.is_lasting() {
         true => {
-            "the kernel goes on counting for the next agent, for up to 15 minutes (narrows uninstall ends that at once)"
+            "the kernel continues to count for the next agent, for up to 15 minutes (narrows uninstall ends that at once)"
         }
         false => "all kernel programs are detached",
     };
@@ -79,7 +79,7 @@ async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures:
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
     drop(stop);
-    // The thread owns the kernel programs: with its end those that have no name are detached.
+    // The thread owns the kernel programs: those that are not pinned are detached when it ends.
     if thread.join().is_err() {
         bail!("the tick thread panicked");
     }

@@ -1,4 +1,4 @@
-//! The start: loads what a tick needs, and says what is missing.
+//! Startup: loads what a tick needs, and reports what is missing.
 
 use super::{InventoryFile, tick::Ticker};
 use crate::{
@@ -35,7 +35,7 @@ pub fn start(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
     match &cluster {
         Some(cluster) if cluster.scope == Scope::Node => tracing::info!(
             node = cluster.node,
-            "reading the objects of this node: whoever is on another one stays unknown"
+            "reading the objects of this node only: workloads on other nodes stay unknown"
         ),
         Some(cluster) => tracing::info!(node = cluster.node, "reading the cluster's objects"),
         None => tracing::info!("no cluster: identities are those of the inventory"),
@@ -43,7 +43,7 @@ pub fn start(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
     let options = options(config);
     say_footprint(&options, cgroups.own_memory_limit());
     if options.pins.is_none() && config.kernel.pins.exists() {
-        // It would go on counting, for nobody.
+        // They would continue to count, without an agent that reads the counters.
         match uninstall::run(&config.kernel.pins) {
             Ok(said) => tracing::info!("--no-pin: {said}"),
             Err(error) => tracing::warn!("what an earlier agent has left is not removed: {error:#}"),
@@ -83,7 +83,7 @@ fn options(config: &Config) -> Options {
     }
 }
 
-/// Says what this kernel, these privileges and this configuration do not allow; everything else works.
+/// Reports what this kernel, these privileges and this configuration disable; everything else works.
 fn say_what_is_off(kernel: &Kernel) -> anyhow::Result<()> {
     match kernel.is_lasting() {
         Ok(()) => {}
@@ -118,8 +118,8 @@ fn say_what_is_off(kernel: &Kernel) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says how much memory the tables in the kernel may take, and how much there is: they are charged to the agent's own cgroup
-/// (Linux 5.11), and one that is too small is killed when they fill up.
+/// Reports how much memory the kernel tables may take, and how much is available: they are charged to the agent's own cgroup (Linux
+/// 5.11), and a cgroup with too low a limit is OOM-killed when they fill up.
 fn say_footprint(options: &Options, limit: Option<u64>) {
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let footprint = kernel::Footprint::of(options, processors);
@@ -137,7 +137,7 @@ fn say_footprint(options: &Options, limit: Option<u64>) {
     }
 }
 
-/// How the cluster's objects are to be understood.
+/// How the cluster's objects are to be interpreted.
 fn setup(config: &Config, rules: &Rules) -> kubernetes::Setup {
     kubernetes::Setup {
         rules: rules.clone(),

@@ -1,5 +1,5 @@
-//! What an agent leaves to the next one: what it has exported, and how far the kernel's counters had been counted then. Both belong
-//! together: the next one exports the former, plus what the counters have grown by.
+//! What an agent leaves to the next one: what it has exported, and the kernel counters that this was based on. The two belong
+//! together: the next agent exports the former, plus the growth of the counters since.
 
 use crate::{
     kernel::{bytes_of, split},
@@ -11,28 +11,28 @@ use anyhow::{Context, bail};
 use bytes::{Buf, BufMut};
 use std::collections::HashMap;
 
-/// What the bytes begin with. Its last digit is the number of the format.
+/// The first bytes of a stored state. The last digit is the version of the format.
 const MAGIC: &[u8; 8] = b"NARROWS2";
 
-/// The state.
+/// The state that an agent stores for the next one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// When it was current, in milliseconds since 1970.
     pub at: i64,
-    /// What had been exported.
+    /// The cumulative series, as exported.
     pub series: Series,
-    /// The flows.
+    /// How far each flow had been counted.
     pub flows: Vec<Remembered>,
-    /// What the kernel had counted for the points' cgroups.
+    /// The kernel's counters for the cgroups of points.
     pub points: Vec<(u64, PointCounters)>,
-    /// What signals had counted by something that has many values, in the order of [`crate::signals::TALLIES`].
+    /// The counters of signals with many label values, in the order of [`crate::signals::TALLIES`].
     pub tallies: Vec<Vec<(Tally, u64)>>,
-    /// Connections that were ended on account of runs that the kernel had left out.
+    /// Connections that were counted as ended because of runs that the kernel had skipped.
     pub explained: u64,
 }
 
 impl State {
-    /// As bytes.
+    /// Serializes the state.
     pub fn encode(&self) -> Vec<u8> {
         let mut body = Vec::new();
         body.put_i64_le(self.at);
@@ -69,10 +69,10 @@ impl State {
         bytes
     }
 
-    /// From bytes.
+    /// Deserializes a state.
     ///
     /// # Errors
-    /// They are of another version, or damaged.
+    /// The bytes have another version, or are damaged.
     pub fn decode(bytes: &[u8]) -> anyhow::Result<Self> {
         let Some(packed) = bytes.strip_prefix(MAGIC) else {
             bail!("it has the format of another version");

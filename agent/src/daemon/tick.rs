@@ -1,4 +1,4 @@
-//! One tick: sample, read, attribute, add up, publish.
+//! One tick: sample, read, attribute, sum up, publish.
 
 mod succession;
 
@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Everything that a tick works on.
+/// The state of the tick thread.
 pub struct Ticker {
     kernel: Kernel,
     observer: Observer,
@@ -39,16 +39,16 @@ pub struct Ticker {
     ticks: u64,
     tick_seconds: Histogram,
     lost: Vec<(Loss, u64)>,
-    /// What the agents before this one had counted.
+    /// The cumulative series of previous agents.
     former: Option<Arc<Series>>,
-    /// When the state is to be kept again.
+    /// When the state is due to be stored again.
     next_state: Instant,
-    /// Why it could not be kept the last time.
+    /// Why the state could not be stored the last time.
     state_error: Option<String>,
 }
 
 impl Ticker {
-    /// Puts it together.
+    /// A ticker that has not run yet.
     pub fn new(
         config: &Config,
         kernel: Kernel,
@@ -62,7 +62,7 @@ impl Ticker {
             this_node_only: cluster.scope == Scope::Node,
         });
         let shared = cluster.as_ref().map(|cluster| cluster.shared.clone());
-        // An inventory says at once what it has to say.
+        // An inventory is complete at once, so there is nothing to wait for.
         let in_a_cluster = |time: Duration| if cluster.is_some() { time } else { Duration::ZERO };
         let mut ticker = Self {
             kernel,
@@ -95,8 +95,8 @@ impl Ticker {
         ticker
     }
 
-    /// One tick, and what is known after it. When the kernel refuses to answer, what was known before stays, and the
-    /// snapshot says so. `None` when it is not to be shown, as it could not be kept for the next agent.
+    /// Runs one tick, and returns the resulting snapshot. When the kernel returns an error, the previous results stay, and the
+    /// snapshot reports it. `None` when the snapshot must not be published, as the state could not be stored for the next agent.
     pub fn tick(&mut self) -> Option<Snapshot> {
         let begin = Instant::now();
         let now = clock::now();
@@ -124,21 +124,21 @@ impl Ticker {
         if let Some(former) = &mut self.former {
             let points: HashSet<_> = self.model.points().map(|load| load.point.name.as_str()).collect();
             let window = self.model.window();
-            // The snapshot before has it, too, so a change is a copy.
+            // The previous snapshot shares it, so it is copied before the change.
             if former.is_outdated(now, window, &points) {
                 Arc::make_mut(former).forget(now, window, &points);
             }
         }
         let mut snapshot = self.snapshot(begin, error);
-        // Before it is shown: the next agent goes on from no less than what was shown, else a counter would go back, which
-        // Prometheus takes for one that began anew.
+        // Before it is published: the next agent continues from no less than was published. Otherwise a counter would decrease,
+        // which Prometheus takes for a restart at 0.
         let is_shown = self.keep(&snapshot);
         snapshot.signals.push(self.takeover());
         is_shown.then_some(snapshot)
     }
 
-    /// Takes in the failures that the kernel has told of; called between ticks. What they need is brought up to date first: a
-    /// cgroup may be younger than the last tick. Returns whether there may be more of them.
+    /// Processes the failures that the kernel has reported; called between ticks. Identities are brought up to date first: a cgroup
+    /// may be newer than the last tick. Returns whether there may be more failures.
     pub fn failures(&mut self) -> bool {
         let observer = &mut self.observer;
         self.kernel.cgroups(|change| observer.cgroup(&change));
@@ -159,7 +159,7 @@ impl Ticker {
         more
     }
 
-    /// Whether the kernel goes on counting when this agent ends.
+    /// Whether the kernel continues to count when this agent ends.
     pub fn is_lasting(&self) -> bool {
         self.kernel.is_lasting().is_ok()
     }
@@ -169,22 +169,22 @@ impl Ticker {
         self.intake.waits()
     }
 
-    /// Becomes readable when the kernel has told of a failure.
+    /// Becomes readable when the kernel has reported a failure.
     pub fn failures_ready(&self) -> BorrowedFd<'_> {
         self.kernel.failures_ready()
     }
 
-    /// The end: takes in the last failures.
+    /// Processes the last failures at the end of the agent.
     pub fn close(mut self) {
         self.next_state = Instant::now();
         self.tick();
-        // More than these the kernel's ring does not hold.
+        // The kernel's ring buffer does not hold more than these.
         const ROUNDS: usize = 4;
         let _all = (0..ROUNDS).all(|_| self.failures());
         self.intake.close();
     }
 
-    /// Whether there was room for all of them since the last tick.
+    /// Whether no cgroup event was lost since the last tick.
     fn all_cgroup_events_came(&mut self) -> bool {
         let lost = |all: &[(Loss, u64)]| {
             all.iter()
@@ -215,12 +215,12 @@ impl Ticker {
         }
         self.inside.conclude(&mut self.kernel, &mut self.model)?;
         self.observer.answer(self.model.take_questions());
-        // Points that were recognised only now.
+        // Points that were recognized only now.
         let points = self.observer.owners().points().map(|(_, _, point)| point);
         self.model.local_points(points, now);
         self.settle(when)?;
         self.drain();
-        // After them: what is missing among them is known when they are.
+        // After the failures: how many are missing is known once they are read.
         let lost = |which| {
             let mut all = self.lost.iter().filter(|(what, _)| *what == which);
             all.next().map_or(0, |(_, n)| *n)
@@ -229,11 +229,11 @@ impl Ticker {
             rate_limited: lost(Loss::FailureEventsLimited),
             ring_full: lost(Loss::FailureEventsDropped),
         });
-        // What was read is counted, also when the reading broke off.
+        // What was read is counted, even if reading ended with an error.
         read
     }
 
-    /// The model learns who is where. What listens is looked at first, as it does not wait.
+    /// Updates the model's places: network namespaces, points and listeners. Listeners are inspected first, as they do not wait.
     fn look_around(&mut self, listeners: &[ListenerSample], now: Instant) {
         let sockets = listeners.iter().map(|sample| Question {
             cgroup: sample.cgroup,
@@ -250,7 +250,7 @@ impl Ticker {
         );
     }
 
-    /// Takes in listeners and flows, with what is known at this moment.
+    /// Processes listeners and flows, with the identities known at this moment.
     fn count(&mut self, listeners: &[ListenerSample], when: Moment) -> anyhow::Result<()> {
         let (model, directory) = (&mut self.model, self.observer.directory());
         model.listeners(listeners, &directory, when);
@@ -260,9 +260,9 @@ impl Ticker {
         })
     }
 
-    /// Counts what has waited, with what the observer has found out by now.
+    /// Counts what has waited, with what the observer has found by now.
     fn settle(&mut self, when: Moment) -> anyhow::Result<()> {
-        // Asked for after the flows: an opening without detail was counted as such before its end.
+        // Read after the flows: a connection opened without detail was counted as such before its end.
         self.lost = self.kernel.loss()?;
         let without_detail = [Loss::FlowDetail, Loss::FlowQuota];
         let detail = (self.lost.iter()).all(|(what, n)| !without_detail.contains(what) || *n == 0);

@@ -1,4 +1,4 @@
-//! The loop: a tick when it is due, and between ticks failures as they come.
+//! The tick loop: a tick when it is due, and between ticks failures as they arrive.
 
 use super::{
     tick::Ticker,
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Ticks, and between ticks takes in failures when they come. Until the other end of `stop` has gone.
+/// Runs ticks, and processes failures between them. Returns when the other end of `stop` is closed.
 pub fn run_loop(mut ticker: Ticker, interval: Duration, shared: &Shared, stop: &PipeReader) {
     let mut next = Instant::now();
     loop {
@@ -22,7 +22,7 @@ pub fn run_loop(mut ticker: Ticker, interval: Duration, shared: &Shared, stop: &
         // A tick that took too long is not made up for.
         let mut now = Instant::now();
         next = (next + interval).max(now);
-        // The tick has looked for failures, too.
+        // The tick has processed failures, too.
         let mut looked = now;
         loop {
             let again = ticker.failures_wait();

@@ -1,4 +1,4 @@
-//! What the thread that turns the wheel waits for: the next tick, failures, the end.
+//! What the thread that runs the tick loop waits for: the next tick, failures, the end.
 
 use nix::{
     errno::Errno,
@@ -9,21 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// After a look at the kernel's ring of failures, the next one is this much later at the earliest: a storm costs twenty
-/// looks a second and no more.
+/// The minimum time between two readings of the kernel's ring buffer of failures: a storm costs at most twenty readings a second.
 pub const REST: Duration = Duration::from_millis(50);
 
-/// When the thread is to be woken, and by what.
+/// When, and by what, the thread is to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// At this time at the latest.
+    /// The latest time at which it is woken.
     until: Instant,
-    /// When there are failures, too.
+    /// Whether failures wake it earlier.
     by_failures: bool,
 }
 
 impl Plan {
-    /// `looked` is when the ring was last looked at; `again` when something waits to be looked at again.
+    /// `looked` is when the ring was last read; `again` when something waits for another reading.
     pub fn new(now: Instant, next_tick: Instant, looked: Instant, again: bool) -> Self {
         let rested = looked + REST;
         let by_failures = now >= rested;
@@ -35,7 +34,7 @@ impl Plan {
         Self { until, by_failures }
     }
 
-    /// Waits; it is the end when the other side of `stop` has gone.
+    /// Waits. The agent ends when the other side of `stop` is closed.
     pub fn wait(self, stop: BorrowedFd<'_>, failures: BorrowedFd<'_>) -> Woken {
         let ending = PollFd::new(stop, PollFlags::POLLIN);
         let mut both = [ending, PollFd::new(failures, PollFlags::POLLIN)];
@@ -49,7 +48,7 @@ impl Plan {
             Ok(_) if both[1].any() != Some(false) => Woken::Failures,
             Ok(_) | Err(Errno::EINTR) => Woken::Time,
             Err(_) => {
-                // No memory: not at once again.
+                // Out of memory: do not retry at once.
                 std::thread::sleep(REST);
                 Woken::Time
             }
@@ -57,18 +56,18 @@ impl Plan {
     }
 }
 
-/// By what the wait has ended.
+/// What ended the wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// The agent ends.
+    /// The agent is to end.
     End,
-    /// The kernel has told of a failure.
+    /// The kernel has reported a failure.
     Failures,
-    /// The time has come, or perhaps not quite.
+    /// The time has come, or nearly.
     Time,
 }
 
-/// In whole milliseconds, and not too short: what is not due yet must not be looked at again and again.
+/// The time-out in whole milliseconds, rounded up: otherwise the loop would spin until the tick is due.
 fn timeout(duration: Duration) -> PollTimeout {
     let millis = duration.as_nanos().div_ceil(1_000_000);
     PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
@@ -84,18 +83,18 @@ mod tests {
         let now = Instant::now();
         let tick = now + Duration::from_secs(60);
         let ms = Duration::from_millis;
-        // Nothing has happened for long.
+        // Nothing has happened for a while.
         let plan = Plan::new(now, tick, now - REST, false);
         assert_eq!((plan.until, plan.by_failures), (tick, true));
-        // It has just looked.
+        // The ring has just been read.
         let plan = Plan::new(now, tick, now - ms(10), false);
         assert_eq!((plan.until, plan.by_failures), (now + ms(40), false));
-        // Something waits for an identity, and has been looked at just now, or a while ago.
+        // Something waits for an identity; the ring was read just now, or a while ago.
         let plan = Plan::new(now, tick, now, true);
         assert_eq!((plan.until, plan.by_failures), (now + REST, false));
         let plan = Plan::new(now, tick, now - ms(70), true);
         assert_eq!((plan.until, plan.by_failures), (now, true));
-        // The tick comes first.
+        // The tick is due first.
         let plan = Plan::new(now, now + ms(5), now, true);
         assert_eq!(plan.until, now + ms(5));
     }

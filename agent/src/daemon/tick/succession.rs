@@ -1,4 +1,4 @@
-//! From one agent to the next: going on where the one before has stopped, and leaving what the one after needs.
+//! Succession of agents: resuming from the previous one, and storing what the next one needs.
 
 use super::Ticker;
 use crate::{
@@ -16,11 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Keeping the state takes no more than one of so many parts of a processor's time.
+/// Storing the state may take at most one part in so many of a CPU's time.
 const STATE_SHARE: u32 = 20;
 
 impl Ticker {
-    /// Goes on where the agent before this one has stopped, as far as that is known.
+    /// Resumes from the state of the previous agent, as far as it is known.
     pub(super) fn recall(&mut self) {
         let now = clock::now();
         let state = self.kernel.take_state().map(|state| State::decode(&state));
@@ -29,7 +29,7 @@ impl Ticker {
         match (self.kernel.start(), &state) {
             (Start::Fresh, _) => {}
             (Start::Resumed, Some(Ok(state))) => tracing::info!(
-                "the kernel programs went on counting: resuming from the state of {:.1} s ago; nothing is missing",
+                "the kernel programs continued to count: resuming from the state of {:.1} s ago; nothing is missing",
                 since(state)
             ),
             (Start::Replaced, Some(Ok(state))) => tracing::info!(
@@ -40,11 +40,11 @@ impl Ticker {
             (Start::Restarted(why), state) => {
                 let gap = match state {
                     Some(Ok(state)) => format!("of the last {:.1} s", since(state)),
-                    _ => "since the agent before has ended".to_owned(),
+                    _ => "since the previous agent ended".to_owned(),
                 };
                 tracing::warn!(
-                    "counting begins anew, and metrics begin at 0, as what the agent before has left cannot be used: {why}. Connections \
-                     {gap} that have ended by now are missing; those that are open have been adopted"
+                    "counting restarts, and metrics begin at 0, as the state left by the previous agent cannot be used: {why}. \
+                     Connections {gap} that have ended by now are missing; those that are open have been adopted"
                 );
             }
             (Start::Resumed | Start::Replaced, other) => {
@@ -53,14 +53,14 @@ impl Ticker {
                     _ => "there is none".to_owned(),
                 };
                 tracing::warn!(
-                    "the kernel programs went on counting, but the state of the agent before cannot be used ({why}): metrics begin at 0, \
-                     and what was counted before now is missing from them"
+                    "the kernel programs continued to count, but the state of the previous agent cannot be used ({why}): metrics begin \
+                     at 0, and what was counted before now is missing from them"
                 );
             }
         }
         match state {
             _ if !goes_on => {
-                // Until the first tick is over, nothing has been counted: an agent that follows before then misses nothing.
+                // Until the first tick is over, nothing has been counted: an agent that takes over before then misses nothing.
                 let nothing = State {
                     at: now,
                     ..State::default()
@@ -91,7 +91,8 @@ impl Ticker {
         }
     }
 
-    /// Keeps the state for the next agent. `false` when that is not due yet, as it takes long: then the snapshot is not to be shown.
+    /// Stores the state for the next agent. `false` when that is not due yet, as it takes long: then the snapshot must not be
+    /// published.
     pub(super) fn keep(&mut self, snapshot: &Snapshot) -> bool {
         let begin = Instant::now();
         if self.kernel.is_lasting().is_err() {
@@ -101,7 +102,7 @@ impl Ticker {
             return false;
         }
         let leaving: HashSet<_> = self.kernel.leaving().copied().collect();
-        // Before all flows have been read once, the state of the agent before is the better one.
+        // Until all flows have been read once, the state of the previous agent is the better one.
         let Some(flows) = self.model.remember(|key| leaving.contains(key)) else {
             return true;
         };
@@ -123,7 +124,7 @@ impl Ticker {
         let error = kept.err().map(|error| format!("{error:#}"));
         if let Some(error) = error.as_ref().filter(|_| self.state_error.is_none()) {
             tracing::warn!(
-                "the state for the next agent cannot be kept, so that its metrics would go on from an earlier one: {error}"
+                "the state for the next agent cannot be stored, so its metrics would continue from an earlier one: {error}"
             );
         }
         self.state_error = error;
@@ -131,7 +132,7 @@ impl Ticker {
         true
     }
 
-    /// Whether the kernel goes on counting when this agent ends.
+    /// Whether the kernel continues to count when this agent ends.
     pub(super) fn takeover(&self) -> Signal {
         let outcome = match (self.kernel.is_lasting(), &self.state_error) {
             (Err(why), _) => Err(why.unwrap_or("it is switched off (--no-pin)").to_owned()),
@@ -140,7 +141,7 @@ impl Ticker {
         };
         Signal::new(
             "takeover",
-            "the kernel counts while the agent is restarted or replaced, and metrics go on",
+            "the kernel counts while the agent is restarted or replaced, and metrics continue",
             outcome,
         )
     }
