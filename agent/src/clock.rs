@@ -1,27 +1,27 @@
-//! The time of day, by which people and Kubernetes tell the time, and the boot clock, by which the kernel does.
+//! The wall clock, used by people and Kubernetes, and the boot clock, used by the kernel.
 
 use jiff::Timestamp;
 use nix::time::ClockId;
 
-/// Milliseconds since 1970. Times of Kubernetes objects are compared with times of this node, so clocks of nodes that differ
-/// by more than a second blur the moment of a change.
+/// Milliseconds since 1970. Times of Kubernetes objects are compared with times of this node, so clocks of nodes that differ by
+/// more than a second blur the time of a change.
 pub type Millis = i64;
 
-/// The time of day.
+/// The wall-clock time.
 pub fn now() -> Millis {
     Timestamp::now().as_millisecond()
 }
 
-/// How far the time of day is ahead of the boot clock.
+/// The offset of the wall clock from the boot clock.
 #[derive(Clone, Copy, Debug)]
 pub struct BootClock {
     ahead_ns: i128,
 }
 
 impl BootClock {
-    /// As it is now. The time of day may be set at any moment, so it is not kept for long.
+    /// The current offset. The wall clock may be set at any time, so do not keep the offset for long.
     pub fn now() -> Self {
-        // Both clocks are there on every Linux.
+        // Both clocks exist on every Linux.
         let read = |clock: ClockId| {
             clock.now().map_or(0, |time| {
                 i128::from(time.tv_sec()) * 1_000_000_000 + i128::from(time.tv_nsec())
@@ -32,13 +32,13 @@ impl BootClock {
         }
     }
 
-    /// The time of day at `boot_ns`, nanoseconds of the boot clock, in milliseconds since 1970.
+    /// The wall-clock time, in milliseconds since 1970, at `boot_ns` nanoseconds of the boot clock.
     pub fn millis(self, boot_ns: u64) -> Millis {
         i64::try_from((i128::from(boot_ns) + self.ahead_ns).div_euclid(1_000_000)).unwrap_or_default()
     }
 }
 
-/// A time in milliseconds since 1970, as people and programs write it: RFC 3339 with milliseconds, UTC.
+/// Formats a time in milliseconds since 1970 as RFC 3339 with milliseconds, UTC.
 pub fn rfc3339(millis: Millis) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| format!("{time:.3}"))
 }
@@ -52,7 +52,7 @@ mod tests {
         let boot = ClockId::CLOCK_MONOTONIC.now().expect("a clock");
         let boot = u64::try_from(boot.tv_sec()).expect("positive") * 1_000_000_000;
         let (found, now) = (BootClock::now().millis(boot), Timestamp::now().as_millisecond());
-        // The part of the second was left out.
+        // The fraction of the second was dropped.
         assert!((now - 2_000..=now).contains(&found), "{found}, now {now}");
     }
 

@@ -1,21 +1,21 @@
-//! Durations by powers of two of a microsecond, as the kernel counts them.
+//! Histograms of durations, in the kernel's buckets: powers of two of a microsecond.
 
 use agent_common::BUCKETS;
 
 /// Cumulative counts of one series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// By [`agent_common::bucket`].
+    /// Number of durations in each bucket of [`agent_common::bucket`].
     pub buckets: [u64; BUCKETS],
     /// Exact sum, in microseconds.
     pub sum_us: u64,
 }
 
-/// Buckets below 2^4 µs are shown as one: no question is answered there.
+/// Buckets below 2^4 µs are exported as one: finer ones answer no question.
 const FINEST: usize = 3;
 
 impl Histogram {
-    /// Adds what the kernel has counted since the last time.
+    /// Adds what the kernel has counted since the last reading.
     pub fn add(&mut self, buckets: &[u32; BUCKETS], sum_us: u64) {
         for (total, new) in self.buckets.iter_mut().zip(buckets) {
             *total += u64::from(*new);
@@ -23,31 +23,31 @@ impl Histogram {
         self.sum_us += sum_us;
     }
 
-    /// Adds one duration.
+    /// Adds one duration to its bucket.
     pub fn observe(&mut self, duration: std::time::Duration) {
         let us = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
         self.buckets[agent_common::bucket(us)] += 1;
         self.sum_us += u64::from(us);
     }
 
-    /// How many durations.
+    /// The number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// Sum in seconds.
+    /// The sum of the durations in seconds.
     pub fn sum(&self) -> f64 {
         self.sum_us as f64 / 1e6
     }
 
-    /// Upper bounds in seconds, each with the number of durations between it and the one before.
+    /// Upper bounds in seconds, each with the number of durations between it and the previous one.
     ///
     /// Durations are whole microseconds, rounded down, so those of bucket `i` lie below 2^(i+1) µs.
     pub fn exported(&self) -> Vec<(f64, u64)> {
         self.from(FINEST)
     }
 
-    /// The same down to a microsecond.
+    /// [`Histogram::exported`] with buckets down to a microsecond.
     pub fn exported_fine(&self) -> Vec<(f64, u64)> {
         self.from(0)
     }

@@ -1,5 +1,5 @@
-//! Kernel programs, as they are declared: by name, hook, purpose and needs. The `kernel` module loads them; those about points stand in
-//! the signals that they are for.
+//! Declarations of kernel programs: name, hook, purpose and needs. The `kernel` module loads them; those that concern only points
+//! are declared in their signals.
 
 use agent_common::Field;
 
@@ -8,9 +8,9 @@ use agent_common::Field;
 pub enum Hook {
     /// `tp_btf`: a tracepoint with typed arguments.
     Tracepoint(&'static str),
-    /// The same, attached while there are points on this node: it is about nothing else.
+    /// A tracepoint, attached while there are points on this node: the program concerns nothing else.
     Points(&'static str),
-    /// The same, attached while there is a reason to look: it would cost too much all the time.
+    /// A tracepoint, attached only while needed: it would cost too much all the time.
     OnDemand(&'static str),
     /// `iter`: runs when the agent reads.
     Iterator(&'static str),
@@ -18,32 +18,32 @@ pub enum Hook {
     Run,
 }
 
-/// Something that a program, or a family of metrics, cannot do without.
+/// A dependency of a program, or of a family of metrics.
 #[derive(Clone, Copy, Debug)]
 pub enum Need {
-    /// Another program.
+    /// Another program that must be active.
     Program(&'static Program),
     /// A field of a kernel structure.
     Field(Field),
-    /// So many arguments of a tracepoint.
+    /// A tracepoint that passes at least this many arguments.
     Argument(&'static str, usize),
-    /// Reading kernel memory beyond what the verifier knows, which `lockdown=confidentiality` forbids.
+    /// Reading kernel memory whose type the verifier does not know, which `lockdown=confidentiality` forbids.
     KernelMemory,
-    /// Processes have the numbers here that the kernel itself gives them: the agent is in the first process namespace.
+    /// The process ids seen here are those of the kernel: the agent is in the initial pid namespace.
     KernelNumbers,
 }
 
-/// What this kernel offers: the programs that are active, and the fields that are known.
+/// What this kernel provides: the active programs, and the fields with a known offset.
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
-    /// Programs, by their names.
+    /// The names of the active programs.
     pub programs: Vec<&'static str>,
-    /// Fields.
+    /// The fields with a known offset.
     pub fields: Vec<Field>,
 }
 
 impl Offer {
-    /// Whether a need is met. (The others are needs of programs, and show in these.)
+    /// Whether a need is met. (Other kinds are needs of programs, and are reflected in these.)
     pub fn has(&self, need: &Need) -> bool {
         match need {
             Need::Program(program) => self.programs.contains(&program.name),
@@ -52,26 +52,26 @@ impl Offer {
         }
     }
 
-    /// Whether all of them are met.
+    /// Whether all of these needs are met.
     pub fn has_all(&self, needs: &[Need]) -> bool {
         needs.iter().all(|need| self.has(need))
     }
 }
 
-/// A kernel program.
+/// The declaration of a kernel program.
 #[derive(Debug)]
 pub struct Program {
     /// Its name in the object.
     pub name: &'static str,
     /// Where it is attached.
     pub hook: Hook,
-    /// What it is for, in the words of the metrics.
+    /// What it is for, in terms of the metrics.
     pub signal: &'static str,
-    /// What it cannot do without. Programs among it come before it in the list.
+    /// What it depends on. Programs among these come before it in the list.
     pub needs: &'static [Need],
 }
 
-/// Handshakes and ends of connections.
+/// Runs at each state change of a TCP socket: handshakes and ends of connections.
 pub const SET_STATE: Program = Program {
     name: "set_state",
     hook: Hook::Tracepoint("inet_sock_set_state"),
@@ -79,7 +79,7 @@ pub const SET_STATE: Program = Program {
     needs: &[],
 };
 
-/// What the kernel does not let [`SET_STATE`] handle, and everything where that one is not there.
+/// Handles the runs of [`SET_STATE`] that the kernel skipped, and all state changes where that program is not attached.
 pub const SET_STATE_TWIN: Program = Program {
     name: "set_state_twin",
     hook: Hook::Tracepoint("inet_sock_set_state"),
@@ -88,7 +88,7 @@ pub const SET_STATE_TWIN: Program = Program {
     needs: &[],
 };
 
-/// Resets that this end sends.
+/// Runs when this end sends a reset.
 pub const RESET: Program = Program {
     name: "reset",
     hook: Hook::Tracepoint("tcp_send_reset"),
@@ -96,7 +96,7 @@ pub const RESET: Program = Program {
     needs: &[],
 };
 
-/// Segments that are sent again.
+/// Runs when a segment is retransmitted.
 pub const RETRANSMIT: Program = Program {
     name: "retransmit",
     hook: Hook::Tracepoint("tcp_retransmit_skb"),
@@ -104,7 +104,7 @@ pub const RETRANSMIT: Program = Program {
     needs: &[],
 };
 
-/// SYN-ACKs that are sent again.
+/// Runs when a SYN-ACK is retransmitted.
 pub const RETRANSMIT_SYNACK: Program = Program {
     name: "retransmit_synack",
     hook: Hook::Tracepoint("tcp_retransmit_synack"),
@@ -112,7 +112,7 @@ pub const RETRANSMIT_SYNACK: Program = Program {
     needs: &[],
 };
 
-/// Cgroups that are made.
+/// Runs when a cgroup is created.
 pub const CGROUP_MKDIR: Program = Program {
     name: "cgroup_mkdir",
     hook: Hook::Tracepoint("cgroup_mkdir"),
@@ -120,7 +120,7 @@ pub const CGROUP_MKDIR: Program = Program {
     needs: &[Need::KernelMemory],
 };
 
-/// Cgroups that are removed.
+/// Runs when a cgroup is removed.
 pub const CGROUP_RMDIR: Program = Program {
     name: "cgroup_rmdir",
     hook: Hook::Tracepoint("cgroup_rmdir"),
@@ -128,7 +128,7 @@ pub const CGROUP_RMDIR: Program = Program {
     needs: &[],
 };
 
-/// Open sockets, at the start and at each tick.
+/// Walks over open sockets, at the start and at each tick.
 pub const WALK: Program = Program {
     name: "walk",
     hook: Hook::Iterator("task_file"),
@@ -137,7 +137,7 @@ pub const WALK: Program = Program {
     needs: &[Need::Field(Field::socket_sk)],
 };
 
-/// Changes of single flows.
+/// Modifies single flows.
 pub const AMEND: Program = Program {
     name: "amend",
     hook: Hook::Run,
@@ -145,13 +145,13 @@ pub const AMEND: Program = Program {
     needs: &[],
 };
 
-/// The programs of which one is enough to see connections begin and end.
+/// The programs of which at least one is needed to see connections begin and end.
 pub const LIFE_CYCLE: [&Program; 2] = [&SET_STATE, &SET_STATE_TWIN];
 
-/// The programs that everything rests on; those about points alone are in `signals`.
+/// The programs that everything depends on; those that concern only points are in `signals`.
 ///
-/// In the order in which they are attached: the kernel runs those at the same hook in this order. The life cycle comes before the walk
-/// that takes in open sockets, so that none is missed in between.
+/// In the order in which they are attached: the kernel runs programs at the same hook in this order. The life cycle comes before
+/// the walk that registers open sockets, so that none is missed in between.
 pub const CORE: [&Program; 9] = [
     &SET_STATE,
     &SET_STATE_TWIN,
@@ -165,18 +165,18 @@ pub const CORE: [&Program; 9] = [
 ];
 
 impl Program {
-    /// Whether it is one of those that see connections begin and end.
+    /// Whether it is one of the programs that see connections begin and end.
     pub fn is_life_cycle(&self) -> bool {
         LIFE_CYCLE.iter().any(|program| program.name == self.name)
     }
 
-    /// Whether it goes on while no agent runs: it counts by itself, and not at the agent's demand.
+    /// Whether it continues while no agent runs: it counts by itself, and not at the agent's request.
     pub const fn is_lasting(&self) -> bool {
         matches!(self.hook, Hook::Tracepoint(_) | Hook::Points(_))
     }
 }
 
-/// Names are unique.
+/// Programs have unique names.
 impl PartialEq for Program {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

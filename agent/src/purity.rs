@@ -1,12 +1,12 @@
-//! Holds the model, and the half of identity that answers, to what they say of themselves: they look nowhere and wait for nobody.
-//! What they are given decides what they find, so that each case can be made up in a test.
+//! Checks that the model, and the half of identity that answers questions, are pure: they do no I/O and never block. Their results
+//! depend only on their inputs, so that a test can construct each case.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Where nothing looks: rooms and single files.
+/// What must be pure: directories and single files.
 const PURE: [&str; 10] = [
     "model",
     "identity/address.rs",
@@ -20,7 +20,7 @@ const PURE: [&str; 10] = [
     "identity/waiting.rs",
 ];
 
-/// What files, processes, networks, clocks of the day, locks and threads are reached by, here and in the libraries.
+/// What gives access to files, processes, networks, wall clocks, locks and threads, in the standard library and in dependencies.
 const IMPURE: [&str; 30] = [
     "fs",
     "io",
@@ -54,7 +54,7 @@ const IMPURE: [&str; 30] = [
     "directory_mut",
 ];
 
-/// The source files in a room, or the one.
+/// The source files in a directory, or the single file.
 fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     if path.is_dir() {
         for entry in fs::read_dir(path).expect("a room") {

@@ -1,15 +1,15 @@
-//! How full a table is.
+//! The fill level of a table.
 
 use serde::Serialize;
 
-/// A table with a bound.
+/// A table with a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Table {
-    /// Entries in use.
+    /// Number of entries in use.
     pub used: usize,
-    /// Entries that there may be.
+    /// Upper bound for the number of entries.
     pub limit: usize,
-    /// How many found no place so far.
+    /// How many entries were rejected so far.
     #[serde(skip)]
     pub rejected: u64,
 }
