@@ -52,7 +52,7 @@ impl Access {
         } else {
             anyhow::bail!(
                 "--kubernetes=on, but there is no cluster here: neither KUBECONFIG nor a service account ({TOKEN} and \
-                 KUBERNETES_SERVICE_HOST); --kubernetes=auto or off goes on without"
+                 KUBERNETES_SERVICE_HOST); --kubernetes=auto or off continues without one"
             );
         };
         // Each failed attempt must be visible, and the reflectors retry by themselves.
