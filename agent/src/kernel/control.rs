@@ -13,8 +13,8 @@ use std::{thread, time::Duration};
 /// How long programs that outlive the agent continue to count without one.
 pub const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
-/// `MEMBARRIER_CMD_GLOBAL` (`include/uapi/linux/membarrier.h`): waits for an RCU grace period, and with it for the end of all program
-/// runs that have begun, as they run with preemption disabled.
+/// `MEMBARRIER_CMD_GLOBAL` (`include/uapi/linux/membarrier.h`): waits for an RCU grace period, and with it for the end of all
+/// program runs that have begun, as they run with preemption disabled.
 const MEMBARRIER_GLOBAL: libc::c_int = 1;
 
 /// Far longer than any run takes.

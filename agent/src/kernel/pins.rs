@@ -4,9 +4,9 @@
 //! /sys/fs/bpf/narrows/                one agent at a time holds a lock on it
 //!   <layout>/                         a set of maps: see `layout`
 //!     maps/<MAP>
-//!     epochs/<epoch>/programs/<name>  programs that were made from the same code, offsets and settings
+//!     epochs/<epoch>/programs/<name>  programs built from the same code, offsets and settings
 //!     epochs/<epoch>/links/<name>     present while the program is attached
-//!     state                           what the agent has made of what it has read, so that the next one goes on from there
+//!     state                           the agent's state, from which the next one continues
 //! ```
 //!
 //! Programs count once the map `CONTROL` has their epoch; until then a directory is incomplete, and is removed.
