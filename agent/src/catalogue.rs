@@ -92,7 +92,7 @@ pub fn reference(is_wanted: impl Fn(&Family) -> bool) -> String {
         }
         let _ = write!(
             page,
-            "\n## {}\n\n| metric | type | labels | what it says |\n| --- | --- | --- | --- |\n",
+            "\n## {}\n\n| metric | type | labels | description |\n| --- | --- | --- | --- |\n",
             chapter.title
         );
         for family in wanted {
