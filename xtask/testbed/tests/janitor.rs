@@ -56,7 +56,10 @@ fn a_worker_that_crashes_leaves_nothing() -> Result<()> {
     let refused = janitor::watch(&mut Command::new("true"), &top)
         .err()
         .context("two at once")?;
-    assert!(refused.to_string().contains("another one runs"), "{refused:#}");
+    assert!(
+        refused.to_string().contains("another instance is running"),
+        "{refused:#}"
+    );
     drop(claim);
     cgroup::remove_tree(&directory);
     Ok(())
