@@ -18,6 +18,11 @@ pub fn fewer(count: u64) -> u64 {
     (count / u64::from(slowness())).max(1)
 }
 
+/// The first number at full speed, the second one under emulation, where a proportional number would still take too long.
+pub fn either(full: u64, emulated: u64) -> u64 {
+    if slowness() == 1 { full } else { emulated }
+}
+
 /// Reads [`SLOWNESS`] once.
 ///
 /// # Panics
