@@ -31,7 +31,7 @@ pub struct Kept {
 /// Series by family and labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// The families by name; the keys within a family are made from labels by [`key`].
+    /// The families by name; the keys within a family are made from labels by `key`.
     pub families: HashMap<String, HashMap<String, Kept>>,
 }
 
