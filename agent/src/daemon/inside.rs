@@ -224,7 +224,7 @@ impl InsideWatch {
 
     fn count_tallies(&mut self, kernel: &mut Kernel, observer: &Observer, model: &mut Model) {
         let tables: Vec<_> = kernel.points().tallies().collect();
-        for ((signal, last), now) in TALLIES.into_iter().zip(&mut self.tallies).zip(tables) {
+        for ((table, last), now) in TALLIES.into_iter().zip(&mut self.tallies).zip(tables) {
             for (key, count) in now {
                 let Some((point, _)) = self.points.get(&key.point) else {
                     continue;
@@ -235,7 +235,7 @@ impl InsideWatch {
                         culprit: &|cgroup| culprit(cgroup, point, observer),
                         enumerator: &|enumeration, value| kernel.enumerator(enumeration, value),
                     };
-                    inside.tally(signal, key.what, new, &meaning);
+                    (table.add)(inside, key.what, new, &meaning);
                 }
             }
         }

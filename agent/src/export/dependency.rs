@@ -49,11 +49,12 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
             .iter()
             .filter_map(|row| Some((point_labels(row), row.window.traffic?))),
     )?;
+    let offer = snapshot.offer();
     encoder.write(
         &CHOKE_RISK,
         local(snapshot).filter_map(|row| {
             let risk = saturation::choke_risk(
-                worst_ratio(snapshot, &row.load)?,
+                worst_ratio(&offer, &row.load)?,
                 row.window.dependents.workloads,
                 snapshot.model.workloads,
             );

@@ -8,6 +8,7 @@ use crate::{
     metrics::{Encoder, Labels, load, resources, with},
     model::{PointLoad, Resources, rows::PointRow, saturation},
     node::resources::Pressure,
+    program::Offer,
     signals::{scheduling, sockets},
 };
 use std::{fmt, time::Duration};
@@ -16,10 +17,11 @@ use std::{fmt, time::Duration};
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     processor_time(snapshot, encoder)?;
     memory_and_files(snapshot, encoder)?;
+    let offer = snapshot.offer();
     encoder.write(
         &resources::SATURATION,
         local(snapshot).flat_map(|row| {
-            let known = ratios(snapshot, &row.load)
+            let known = ratios(&offer, &row.load)
                 .into_iter()
                 .filter_map(|(name, ratio)| Some((name, ratio?)));
             known.map(|(name, ratio)| (with(point_labels(row), [("resource", name)]), ratio))
@@ -28,8 +30,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
 }
 
 /// The saturation of each resource of a point, by the value of the `resource` label; `None` where it cannot be known.
-fn ratios(snapshot: &Snapshot, load: &PointLoad) -> [(&'static str, Option<f64>); 6] {
-    let offer = snapshot.offer();
+fn ratios(offer: &Offer, load: &PointLoad) -> [(&'static str, Option<f64>); 6] {
     let (now, inside) = (&load.resources.now, &load.inside);
     let waited = offer
         .has_all(scheduling::RUN_QUEUE.needs)
@@ -63,8 +64,8 @@ fn ratios(snapshot: &Snapshot, load: &PointLoad) -> [(&'static str, Option<f64>)
 }
 
 /// The saturation of its fullest resource; `None` where none is known.
-pub(super) fn worst_ratio(snapshot: &Snapshot, load: &PointLoad) -> Option<f64> {
-    let known = ratios(snapshot, load).into_iter().filter_map(|(_, ratio)| ratio);
+pub(super) fn worst_ratio(offer: &Offer, load: &PointLoad) -> Option<f64> {
+    let known = ratios(offer, load).into_iter().filter_map(|(_, ratio)| ratio);
     known.reduce(f64::max)
 }
 

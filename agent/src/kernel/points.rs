@@ -93,7 +93,7 @@ impl PointMaps {
             mains: HashMap::try_from(take(ebpf, "MAINS")?)?,
             tasks: HashMap::try_from(take(ebpf, "TASKS")?)?,
             tallies: (signals::TALLIES.iter())
-                .map(|name| Ok(HashMap::try_from(take(ebpf, name)?)?))
+                .map(|table| Ok(HashMap::try_from(take(ebpf, table.map)?)?))
                 .collect::<anyhow::Result<_>>()?,
             cgroups,
             without_room: Default::default(),

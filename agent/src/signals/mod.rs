@@ -44,8 +44,20 @@ pub const FAMILIES: &[&[&Family]] = &[
     sockets::FAMILIES,
 ];
 
-/// The map names of the tables in which signals count for points by many label values ([`agent_common::Tally`]).
-pub const TALLIES: [&str; 2] = [scheduling::TALLY, drops::TALLY];
+/// The tables in which signals count for points by many label values ([`agent_common::Tally`]).
+pub const TALLIES: [TallyTable; 2] = [
+    TallyTable {
+        map: scheduling::TALLY,
+        add: |inside, what, new, meaning| inside.scheduling.preemptions[(meaning.culprit)(what) as usize] += new,
+    },
+    TallyTable {
+        map: drops::TALLY,
+        add: |inside, what, new, meaning| {
+            let name = |reason| (meaning.enumerator)(drops::REASONS, reason);
+            inside.drops.add(what, new, name);
+        },
+    },
+];
 
 /// The kernel enumerations whose value names signals export.
 pub const ENUMERATIONS: [&str; 1] = [drops::REASONS];
@@ -94,22 +106,19 @@ impl Inside {
         self.accepts = self.accepts.plus(new.accepts);
     }
 
-    /// Adds what the table of a signal has counted for `what` since the last reading.
-    pub fn tally(&mut self, table: &str, what: u64, new: u64, meaning: &Meaning<'_>) {
-        match table {
-            scheduling::TALLY => self.scheduling.preemptions[(meaning.culprit)(what) as usize] += new,
-            drops::TALLY => self
-                .drops
-                .add(what, new, |reason| (meaning.enumerator)(drops::REASONS, reason)),
-            _ => {}
-        }
-    }
-
     /// Starts a new pass over sockets and threads.
     pub const fn begin(&mut self) {
         self.sockets.begin();
         self.scheduling.begin();
     }
+}
+
+/// A table of a signal.
+pub struct TallyTable {
+    /// The name of its map.
+    pub map: &'static str,
+    /// Adds to a point how often something was counted since the last reading, by its number in the table.
+    pub add: fn(&mut Inside, u64, u64, &Meaning<'_>),
 }
 
 /// The meaning of numbers in the tables of signals.
