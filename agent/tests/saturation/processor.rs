@@ -14,7 +14,7 @@ use narrows_testbed::{
     process::{Child, Placement},
     wait,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The proxy's processor, and that of everybody else.
 const ITS: usize = 0;
@@ -94,6 +94,15 @@ impl Loaded {
             throttled_periods: gained("narrows_cpu_throttled_periods_total", POINT),
             throttled_seconds: gained("narrows_cpu_throttled_seconds_total", POINT),
         }
+    }
+
+    /// How long the proxy's worker and its other threads have been running on a processor.
+    fn run_time(&self) -> Duration {
+        let process = procfs::process::Process::new(self.envoy.pid().cast_signed()).expect("it runs");
+        let threads = process.tasks().expect("it has threads").flatten();
+        threads
+            .map(|thread| Duration::from_nanos(thread.schedstat().expect("the kernel tells").sum_exec_runtime))
+            .sum()
     }
 
     fn rounds(&mut self) -> Rounds {
@@ -203,15 +212,19 @@ fn what_the_node_runs_itself_is_no_workload() {
 #[test]
 fn its_own_quota_is_nobody_elses_fault() {
     let mut loaded = Loaded::new();
-    let alone = loaded.rounds();
+    let ((began, used), alone) = ((Instant::now(), loaded.run_time()), loaded.rounds());
+    let need = (loaded.run_time() - used).as_secs_f64() / began.elapsed().as_secs_f64();
+    println!("{need} of a processor");
     assert_eq!(alone.sum(|round| round.throttled_seconds), 0.0);
-    let limits = Limits::new(&loaded.mesh.waypoint.cgroup, Some(0.05), None).expect("limits");
+    // What is too little depends on the machine, so the quota is a part of what the proxy used. Half of it can be enough: a proxy
+    // that is held back answers several requests each time it runs.
+    let limits = Limits::new(&loaded.mesh.waypoint.cgroup, Some(need / 4.0), None).expect("limits");
+    // Quotas do not apply to real-time threads.
     loaded.envoy.process().step_back().expect("it gives way");
     limits.take_in(loaded.envoy.pid()).expect("taken in");
     let held_back = loaded.rounds();
-    // Not in each round: on a busy machine its callers ask less of it.
-    assert!(held_back.sum(|round| round.throttled_periods) > 0.0);
-    assert!(held_back.sum(|round| round.throttled_seconds) > 0.0);
+    assert!(held_back.least(|round| round.throttled_periods) > 0.0);
+    assert!(held_back.least(|round| round.throttled_seconds) > 0.0);
     held_back.rises(&alone, 8.0, |round| round.run_queue);
     held_back.rises(&alone, 8.0, |round| round.read);
     held_back.stays(&alone, |round| round.forward);
