@@ -108,8 +108,15 @@ fn use_up(actor: &Actor<()>, seconds: f64) -> f64 {
     let used = || cpu_of(actor.pid());
     wait::until("processor time", PATIENCE, || (used() >= seconds).then_some(())).expect("it is busy");
     actor.signal(Signal::SIGSTOP);
-    let state = || procfs::process::Process::new(actor.pid().cast_signed()).and_then(|process| process.stat());
-    wait::until("it to stop", PATIENCE, || state().ok().filter(|stat| stat.state == 'T')).expect("it stops");
+    // The first thread can have stopped while the busy ones still run.
+    let all_stopped = || {
+        let process = procfs::process::Process::new(actor.pid().cast_signed()).ok()?;
+        let mut threads = process.tasks().ok()?;
+        threads
+            .all(|thread| thread.and_then(|thread| thread.stat()).is_ok_and(|stat| stat.state == 'T'))
+            .then_some(())
+    };
+    wait::until("it to stop", PATIENCE, all_stopped).expect("it stops");
     used()
 }
 
