@@ -34,6 +34,8 @@ pub struct InsideWatch {
     recalled: HashMap<u64, PointCounters>,
     /// The processes in the points' cgroups.
     processes: Vec<u32>,
+    /// How many there are of each point.
+    running: HashMap<Arc<Point>, usize>,
     /// Ticks since something was last stuck; `None` while failed accepts are not watched.
     calm: Option<u32>,
     /// Time since boot, in clock ticks, when the agent started: only processes started later count as starts.
@@ -48,6 +50,7 @@ impl InsideWatch {
             tallies: Default::default(),
             recalled: HashMap::new(),
             processes: Vec::new(),
+            running: HashMap::new(),
             calm: None,
             began: node::facts(std::process::id()).map(|facts| facts.began),
         }
@@ -90,6 +93,7 @@ impl InsideWatch {
         let listeners = kernel.sample(self.processes.iter().copied())?;
         let points = observer.owners().points().map(|(_, _, point)| point);
         model.local_points(points, now);
+        model.processes(&self.running);
         self.after(kernel, observer, model)?;
         Ok(listeners)
     }
@@ -118,6 +122,7 @@ impl InsideWatch {
         }
         let new = kernel.set_points(&now.keys().copied().collect())?;
         self.processes.clear();
+        self.running.clear();
         for (id, (path, point)) in now {
             let recalled = &mut self.recalled;
             let last = (self.points.entry(id)).or_insert_with(|| {
@@ -128,6 +133,9 @@ impl InsideWatch {
             last.0.clone_from(point);
             let pids = observer.cgroups().pids(path);
             self.enlist(id, &pids, point, new.contains(&id), kernel, model)?;
+            if !pids.is_empty() {
+                *self.running.entry(point.clone()).or_default() += pids.len();
+            }
             self.processes.extend(pids);
         }
         Ok(())

@@ -76,6 +76,8 @@ fn sides(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
         encoder.write(family, all().map(|(labels, side)| (labels, of(side))))?;
     }
     encoder.write(&load::ACTIVE, all().map(|(labels, side)| (labels, side.active)))?;
+    let processes = local(snapshot).map(|row| (point_labels(row), row.load.processes));
+    encoder.write(&load::PROCESSES, processes)?;
     let upstream = local(snapshot).map(|row| {
         let labels = with(point_labels(row), [("side", "upstream")]);
         (labels, &row.load.upstream.connect)

@@ -19,6 +19,12 @@ families! {
     ACTIVE: gauge("narrows_connections_active", "Open TCP connections of the point")
         .by(&[POINT, SIDE]);
 
+    PROCESSES: gauge(
+        "narrows_point_processes",
+        "Running processes of the point on this node; 0 while a point that has ended is remembered"
+    )
+        .by(&[POINT]);
+
     RECEIVED: counter("narrows_received_bytes_total", "Payload bytes that the point received over TCP")
         .by(&[POINT, SIDE])
         .caveat("For an open connection, as of the last tick");

@@ -117,6 +117,8 @@ pub struct PointLoad {
     pub point: Arc<Point>,
     /// Whether one of its processes runs on this node. Otherwise only its dependents are known, from their own sockets.
     pub local: bool,
+    /// How many of its processes run on this node.
+    pub processes: usize,
     /// When one of its processes, or a call to it, was last seen.
     pub seen: Instant,
     /// The connections that it accepted.
@@ -137,6 +139,7 @@ impl PointLoad {
         Self {
             point,
             local: false,
+            processes: 0,
             seen: now,
             downstream: Side::default(),
             upstream: Side::default(),

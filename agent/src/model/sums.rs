@@ -199,6 +199,13 @@ impl Model {
         }
     }
 
+    /// Sets how many processes of each point run on this node; `running` has those with any.
+    pub fn processes(&mut self, running: &HashMap<Arc<Point>, usize>) {
+        for (point, load) in &mut self.points {
+            load.processes = running.get(point).copied().unwrap_or(0);
+        }
+    }
+
     /// Starts a new pass: sets the network namespaces of this node's workloads, the zone's egress, and the cgroups of this node's
     /// points.
     pub fn look_around<'a>(
