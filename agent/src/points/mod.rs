@@ -58,6 +58,28 @@ impl Kind {
             Self::NodeProxy => "node_proxy",
         }
     }
+
+    /// The kind with this value of the label.
+    pub fn of_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.label() == label)
+    }
+
+    /// What fails together.
+    pub const fn failure_domain(self) -> FailureDomain {
+        match self {
+            Self::Ztunnel | Self::NodeProxy => FailureDomain::Node,
+            _ => FailureDomain::Whole,
+        }
+    }
+}
+
+/// What fails together of a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureDomain {
+    /// The instance of a node, on which the workloads of that node depend, and no others.
+    Node,
+    /// All instances: any of them may serve any caller.
+    Whole,
 }
 
 /// The mesh that a point belongs to.

@@ -4,6 +4,7 @@
 mod grafana;
 mod manifests;
 mod prometheus;
+mod scenarios;
 
 use manifests::{base, build, components, container, deploy, of_kind, only, pod, selects, succeed, variable, with};
 use narrows::config::Config;

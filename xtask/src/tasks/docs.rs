@@ -4,44 +4,53 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::rules;
 use crate::{
     setup::{self, Purpose},
     workspace,
 };
 
-/// Write the generated documents: the reference of metrics, docs/metrics.md.
+/// Write the generated files: the reference of metrics, and the recording rules and alerts.
 ///
-/// Compiles the agent, which prints the page itself; its build needs the eBPF toolchain, which is found or
-/// installed first. `cargo xtask lint` fails when the page is out of date.
+/// docs/metrics.md is printed by the agent, whose build needs the eBPF toolchain, which is found or installed first. The files in
+/// deploy/prometheus are made of the templates in deploy/prometheus/source. `cargo xtask lint` fails when one is out of date.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
-/// Writes the generated page.
+/// Writes the generated files.
 pub(crate) fn run(_args: &Args) -> Result<()> {
+    // First what needs no build.
+    for (file, text) in rules::generated()? {
+        write(&file, &text)?;
+    }
     setup::ensure(Purpose::Build)?;
-    let page = page();
-    fs::write(&page, metrics()?).with_context(|| format!("cannot write {}", page.display()))?;
-    println!("{}", page.display());
-    Ok(())
+    let (file, text) = metrics()?;
+    write(&file, &text)
 }
 
-/// Fails when the page is out of date.
+/// Fails when a file is out of date.
 pub(crate) fn check() -> Result<()> {
-    let page = page();
-    let written = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
-    ensure!(
-        written == metrics()?,
-        "{} is out of date: run `cargo xtask docs`",
-        page.display()
-    );
+    let mut generated = rules::generated()?;
+    generated.push(metrics()?);
+    for (file, text) in generated {
+        let written = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        ensure!(
+            written == text,
+            "{} is out of date: run `cargo xtask docs`",
+            file.display()
+        );
+    }
     Ok(())
 }
 
-fn page() -> PathBuf {
-    workspace::root().join("docs/metrics.md")
+fn write(file: &PathBuf, text: &str) -> Result<()> {
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    println!("{}", file.display());
+    Ok(())
 }
 
-fn metrics() -> Result<String> {
+/// The reference of metrics.
+fn metrics() -> Result<(PathBuf, String)> {
     let mut cargo = workspace::cargo()?;
     cargo.args([
         "run",
@@ -53,5 +62,5 @@ fn metrics() -> Result<String> {
         "--format",
         "markdown",
     ]);
-    workspace::output(&mut cargo)
+    Ok((workspace::root().join("docs/metrics.md"), workspace::output(&mut cargo)?))
 }

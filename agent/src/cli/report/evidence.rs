@@ -1,15 +1,20 @@
 //! Merges all samples into one model of points, workloads and agents. What several agents report about the same is merged.
 
 use super::{facts, text::Sample};
-use serde::Serialize;
+use crate::points::{FailureDomain, Kind};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A workload or a point, as reports name it: `<namespace>/<name>`, after `<cluster>:` where there are several clusters.
 pub type Name = String;
 
-/// What is known of an enforcement point.
-#[derive(Clone, Debug, Default, Serialize)]
+/// What is known of the failure domain of an enforcement point: all of it, or the proxy of one node.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Point {
+    /// The name of the point, without a node.
+    pub point: Name,
+    /// The node whose proxy this is; empty where a point is one domain, or where the source is a single agent.
+    pub node: String,
     /// The value of the label `kind`.
     pub kind: String,
     /// The value of the label `mesh`.
@@ -35,7 +40,7 @@ pub struct Point {
 }
 
 /// Attempts, and how many of them failed.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Connections, plus attempts that failed in the handshake.
     pub attempts: f64,
@@ -51,7 +56,7 @@ impl Tally {
 }
 
 /// Connections of a pair of workloads that did not pass an expected point.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bypass {
     /// The point that was expected.
     pub point: Name,
@@ -66,7 +71,7 @@ pub struct Bypass {
 }
 
 /// What an agent does not observe.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Agent {
     /// Whether it can be scraped; `None` where this is not known.
     pub up: Option<bool>,
@@ -92,9 +97,9 @@ impl Agent {
 }
 
 /// All that is known from the samples.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Evidence {
-    /// Points by name; each name has one kind.
+    /// Failure domains of points by name, `<point> on <node>` for the proxy of a node.
     pub points: BTreeMap<Name, Point>,
     /// How each workload takes part in its mesh; several modes if its pods differ.
     pub modes: BTreeMap<Name, BTreeSet<String>>,
@@ -120,8 +125,18 @@ impl Evidence {
     /// Merges samples into one model.
     pub fn of(samples: &[Sample]) -> Self {
         let mut all = Self::default();
+        // An agent remembers a point whose processes have ended, and Prometheus an instance that was replaced in the window.
+        let instance = |sample: &Sample| {
+            ["cluster", "instance", "point", "instance_pod"].map(|label| sample.label(label).to_owned())
+        };
+        let ended: BTreeSet<_> = (samples.iter())
+            .filter(|sample| sample.series == facts::PROCESSES && sample.value == 0.0)
+            .map(instance)
+            .collect();
         for sample in samples {
-            all.add(sample);
+            if sample.series != facts::ACTIVE || !ended.contains(&instance(sample)) {
+                all.add(sample);
+            }
         }
         all.bypasses.sort_by(|a, b| {
             let names = |it: &Bypass| (it.point.clone(), it.source.clone(), it.destination.clone());
@@ -149,7 +164,16 @@ impl Evidence {
         if name.is_empty() || name.starts_with('_') {
             return None;
         }
-        let point = self.points.entry(within(sample, name)).or_default();
+        let name = within(sample, name);
+        let of_a_node = Kind::of_label(sample.label("kind")).map(Kind::failure_domain) == Some(FailureDomain::Node);
+        let node = if of_a_node { node(sample) } else { "" };
+        let domain = match node {
+            "" => name.clone(),
+            node => format!("{name} on {node}"),
+        };
+        let point = self.points.entry(domain).or_default();
+        point.point = name;
+        node.clone_into(&mut point.node);
         sample.label("kind").clone_into(&mut point.kind);
         sample.label("mesh").clone_into(&mut point.mesh);
         Some(point)
@@ -158,6 +182,7 @@ impl Evidence {
     fn agent(&mut self, sample: &Sample) -> &mut Agent {
         let name = match (sample.label("node"), sample.label("instance")) {
             ("", target) | (target, "") => target.to_owned(),
+            (node, target) if node == target => node.to_owned(),
             (node, target) => format!("{node} ({target})"),
         };
         self.agents.entry(name).or_default()
@@ -237,7 +262,7 @@ impl Evidence {
         let in_handshake = sample.label("phase") == "handshake";
         match sample.series.as_str() {
             facts::ACTIVE if sample.label("side") == "downstream" => {
-                let (instance, node) = (sample.label("instance_pod"), sample.label("instance"));
+                let (instance, node) = (sample.label("instance_pod"), node(sample));
                 point.instances.insert(format!(
                     "{instance}{}",
                     if node.is_empty() {
@@ -286,6 +311,14 @@ impl Evidence {
             facts::EXITS if sample.label("reason") == "oom_killed" => point.oom_kills += value,
             _ => {}
         }
+    }
+}
+
+/// The node of the agent, or its target where it has no such label.
+fn node(sample: &Sample) -> &str {
+    match sample.label("node") {
+        "" => sample.label("instance"),
+        node => node,
     }
 }
 

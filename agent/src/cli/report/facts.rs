@@ -1,15 +1,28 @@
 //! The facts that a report needs: series, and which value of each in the window.
 
 use crate::{
+    duration,
     metrics::{agent, boundary, dependents, failures, load, resources},
     signals::processes,
 };
+use std::time::Duration;
+
+/// Of gauges, so many samples of the window are looked at: one an hour of a week.
+const GAUGE_PARTS: u32 = 168;
+
+/// Of counters, which go down at a restart only.
+const COUNTER_PARTS: u32 = 24;
+
+/// Samples closer than this are hardly ever there.
+const LEAST_STEP: Duration = Duration::from_secs(15);
 
 /// Which value of a series in the window is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// The last value in the window.
     Last,
+    /// The last value, the least of merged series.
+    Least,
     /// The maximum in the window.
     Most,
     /// The increase of a counter.
@@ -23,6 +36,8 @@ pub struct Fact {
     pub series: &'static str,
     /// The value that is used.
     pub what: What,
+    /// The labels that matter; Prometheus merges series that differ in others.
+    pub by: &'static str,
 }
 
 /// A series of every scrape target: whether it can be scraped.
@@ -30,7 +45,7 @@ pub const UP: &str = "up";
 
 /// Declares the facts, each by its metric family, with a constant for its name that can be used in patterns.
 macro_rules! facts {
-    ($($name:ident: $family:path, $what:ident;)*) => {
+    ($($name:ident: $family:path, $what:ident, $by:expr;)*) => {
         $(
             #[doc = concat!("The name of [`", stringify!($family), "`].")]
             pub const $name: &str = $family.name;
@@ -38,51 +53,64 @@ macro_rules! facts {
 
         /// All facts that a report needs.
         pub const FACTS: &[Fact] = &[
-            Fact { series: UP, what: What::Last },
-            $(Fact { series: $name, what: What::$what },)*
+            Fact { series: UP, what: What::Last, by: "cluster, instance, node" },
+            $(Fact { series: $name, what: What::$what, by: $by },)*
         ];
     };
 }
 
 facts! {
-    BUILD_INFO: agent::BUILD_INFO, Last;
-    ACTIVE: load::ACTIVE, Most;
-    OPENED: load::OPENED, Growth;
-    FAILURES: failures::FAILURES, Growth;
-    CALLER_OPENED: failures::CALLER_OPENED, Growth;
-    CALLER_FAILURES: failures::CALLER_FAILURES, Growth;
-    SATURATION: resources::SATURATION, Most;
-    DEPENDENT_ACTIVE: dependents::DEPENDENT_ACTIVE, Most;
-    DEPENDENT_SHARE: dependents::DEPENDENT_SHARE, Last;
-    DEPENDENTS_UNTRACKED: dependents::DEPENDENTS_UNTRACKED, Most;
-    SERVED_ACTIVE: dependents::SERVED_ACTIVE, Most;
-    EXITS: processes::EXITS, Growth;
-    MODE: boundary::MODE, Last;
-    ENFORCED: boundary::ENFORCED, Growth;
-    BYPASSED: boundary::BYPASSED, Growth;
-    ATTRIBUTED: agent::ATTRIBUTED, Growth;
-    PROGRAM_ACTIVE: agent::PROGRAM_ACTIVE, Last;
-    SIGNAL_ACTIVE: agent::SIGNAL_ACTIVE, Last;
-    LOST: agent::LOST, Growth;
-    LIST_AGE: agent::LIST_AGE, Last;
-    LIST_SYNCED: agent::LIST_SYNCED, Last;
+    BUILD_INFO: agent::BUILD_INFO, Last, "cluster, instance, node";
+    ACTIVE: load::ACTIVE, Most, "cluster, instance, node, point, kind, mesh, side, instance_pod";
+    PROCESSES: load::PROCESSES, Last, "cluster, instance, node, point, kind, mesh, instance_pod";
+    OPENED: load::OPENED, Growth, "cluster, instance, node, point, kind, mesh, side";
+    FAILURES: failures::FAILURES, Growth, "cluster, instance, node, point, kind, mesh, phase";
+    CALLER_OPENED: failures::CALLER_OPENED, Growth, "cluster, point, kind, mesh";
+    CALLER_FAILURES: failures::CALLER_FAILURES, Growth, "cluster, point, kind, mesh, phase";
+    SATURATION: resources::SATURATION, Most, "cluster, instance, node, point, kind, mesh, resource";
+    DEPENDENT_ACTIVE: dependents::DEPENDENT_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload";
+    DEPENDENT_SHARE: dependents::DEPENDENT_SHARE, Least, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload";
+    DEPENDENTS_UNTRACKED: dependents::DEPENDENTS_UNTRACKED, Most, "cluster, instance, node, point, kind, mesh";
+    SERVED_ACTIVE: dependents::SERVED_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";
+    EXITS: processes::EXITS, Growth, "cluster, instance, node, point, kind, mesh, reason";
+    MODE: boundary::MODE, Last, "cluster, workload_namespace, workload, mode";
+    ENFORCED: boundary::ENFORCED, Growth, "cluster, destination_workload_namespace, destination_workload, enforced_by";
+    BYPASSED: boundary::BYPASSED, Growth, "cluster, point, kind, source_workload_namespace, source_workload, destination_workload_namespace, destination_workload";
+    ATTRIBUTED: agent::ATTRIBUTED, Growth, "cluster, result";
+    PROGRAM_ACTIVE: agent::PROGRAM_ACTIVE, Least, "cluster, instance, node, program";
+    SIGNAL_ACTIVE: agent::SIGNAL_ACTIVE, Least, "cluster, instance, node, signal";
+    LOST: agent::LOST, Growth, "cluster, instance, node, what";
+    LIST_AGE: agent::LIST_AGE, Last, "cluster, instance, node, source";
+    LIST_SYNCED: agent::LIST_SYNCED, Least, "cluster, instance, node, source";
 }
 
 impl Fact {
-    /// The query for a window, such as `24h`, as Prometheus writes it.
-    pub fn query(&self, window: &str) -> String {
+    /// The query for a window. Prometheus looks at samples that are a part of the window apart, and merges series, so that it reads and
+    /// sends no more than it has to: a week of all samples of a large cluster is beyond its limits.
+    pub fn query(&self, window: Duration) -> String {
         let series = match self.series {
             // Every target has this series: restrict it to agents by the name of their job.
             UP => "up{job=~\"narrows|.*/narrows\"}",
             series => series,
         };
+        let by = self.by;
+        let span = |parts: u32| {
+            let step = (window / parts).max(LEAST_STEP).min(window);
+            let whole_seconds = Duration::from_secs(step.as_secs());
+            format!("[{}:{}]", duration::format(window), duration::format(whole_seconds))
+        };
         match self.what {
-            What::Last => format!("last_over_time({series}[{window}])"),
-            What::Most => format!("max_over_time({series}[{window}])"),
+            // Scraped this often at least, unless it is gone.
+            What::Last => format!("max by ({by}) (last_over_time({series}{}))", span(GAUGE_PARTS)),
+            What::Least => format!("min by ({by}) (last_over_time({series}{}))", span(GAUGE_PARTS)),
+            What::Most => format!("max by ({by}) (max_over_time({series}{}))", span(GAUGE_PARTS)),
             // A counter that did not exist at the start of the window has grown from 0, also before its first scrape.
-            What::Growth => format!(
-                "(increase({series}[{window}]) and {series} offset {window}) or last_over_time({series}[{window}])"
-            ),
+            What::Growth => {
+                let (span, window) = (span(COUNTER_PARTS), duration::format(window));
+                format!(
+                    "sum by ({by}) ((increase({series}{span}) and {series} offset {window}) or last_over_time({series}{span}))"
+                )
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Conclusions from the evidence: a function without I/O, deterministic.
 
 use super::evidence::{Evidence, Name, Point};
+use crate::points::{FailureDomain, Kind};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ const WHAT_IF: usize = 5;
 /// The rank of a point, and the figures that it results from.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rank {
-    /// The name of the point.
+    /// The name of the point; of a node's proxy, with the node.
     pub point: Name,
     /// The kind of the point.
     pub kind: String,
@@ -109,12 +110,18 @@ fn policy(evidence: &Evidence) -> BTreeMap<Name, Policy> {
     for (name, modes) in &evidence.modes {
         all.entry(name.clone()).or_default().modes.clone_from(modes);
     }
-    for (point, it) in &evidence.points {
+    // Of which node a workload's pods are is not the question here.
+    for it in evidence.points.values() {
         for (name, share) in &it.dependents {
-            all.entry(name.clone()).or_default().out.insert(point.clone(), *share);
+            let known = all.entry(name.clone()).or_default().out.entry(it.point.clone()).or_insert(*share);
+            // The lowest share counts, as between the nodes of a point that is one domain.
+            *known = match (*known, *share) {
+                (Some(known), Some(share)) => Some(known.min(share)),
+                (known, share) => known.or(share),
+            };
         }
         for name in &it.served {
-            all.entry(name.clone()).or_default().into.insert(point.clone());
+            all.entry(name.clone()).or_default().into.insert(it.point.clone());
         }
     }
     all
@@ -122,7 +129,8 @@ fn policy(evidence: &Evidence) -> BTreeMap<Name, Policy> {
 
 /// Whether a node or a workload has exactly one of these proxies, so that other instances cannot replace it.
 fn is_alone_by_nature(kind: &str) -> bool {
-    matches!(kind, "ztunnel" | "node_proxy" | "sidecar")
+    let kind = Kind::of_label(kind);
+    kind == Some(Kind::Sidecar) || kind.map(Kind::failure_domain) == Some(FailureDomain::Node)
 }
 
 /// Points that more than one workload depends on, or is reached through.

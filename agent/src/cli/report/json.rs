@@ -1,21 +1,31 @@
 //! The report for programs. `version` changes when the meaning of a field changes, or when a field is removed.
 
-use super::{controls, evidence::Evidence, findings::Findings, source::About};
+use super::{compare::Changes, controls, evidence::Evidence, findings::Findings, source::About};
 use serde_json::json;
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
 
 /// Renders the report as JSON.
 ///
 /// # Errors
 /// When a number cannot be represented in JSON, which does not occur here.
-pub fn render(about: &About, evidence: &Evidence, findings: &Findings) -> anyhow::Result<String> {
+pub fn render(
+    about: &About,
+    evidence: &Evidence,
+    findings: &Findings,
+    changes: Option<&Changes>,
+) -> anyhow::Result<String> {
     let window = about.queries.as_deref().unwrap_or("24h");
     let report = json!({
-        "version": 1,
+        "version": VERSION,
+        "written": about.written,
         "source": about.source,
         "window": about.window,
         "limits": about.limits,
         "evidence": evidence,
         "findings": findings,
+        "changes": changes,
         "controls": controls::all(evidence, findings, window),
     });
     Ok(serde_json::to_string_pretty(&report)? + "\n")

@@ -3,6 +3,7 @@
 //! `source` gets samples of a fixed list of `facts`; `evidence` merges them into one model; `findings` draws conclusions;
 //! `page` writes them as text, and `controls` lists the controls that they are evidence for. Only `source` does I/O.
 
+mod compare;
 mod controls;
 mod evidence;
 mod facts;
@@ -22,6 +23,7 @@ use super::{
 use crate::duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
+use compare::Changes;
 use evidence::Evidence;
 use findings::Findings;
 use source::Source;
@@ -36,6 +38,8 @@ Examples:
   narrows report --prometheus http://127.0.0.1:9090
   # The last week as a page for the browser, from a Prometheus that requires a token
   narrows report --prometheus https://mimir --token-file token --window 7d --format html --output a.html
+  # What changed since the report of last week
+  narrows report --prometheus http://127.0.0.1:9090 --window 7d --compare last-week.json
   # For programs
   narrows report --format json | jq '.findings.ranking[0]'
 
@@ -72,6 +76,9 @@ pub struct Options {
     /// How far to look back with --prometheus, from 1m to 365d, e.g. 90s, 24h or 7d
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = window)]
     window: Duration,
+    /// Also report what changed since an earlier report, from its file in JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    compare: Option<PathBuf>,
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
@@ -132,10 +139,15 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     );
     let findings = Findings::of(&evidence);
     let about = source.about();
+    // Before the output is written, which may be the same file.
+    let changes = (options.compare.as_deref())
+        .map(|file| Changes::since(file, &evidence, &findings))
+        .transpose()?;
+    let page = || page::page(&about, &evidence, &findings, changes.as_ref());
     let text = match options.format {
-        Format::Markdown => markdown::render(&page::page(&about, &evidence, &findings)),
-        Format::Html => html::render(&page::page(&about, &evidence, &findings)),
-        Format::Json => json::render(&about, &evidence, &findings)?,
+        Format::Markdown => markdown::render(&page()),
+        Format::Html => html::render(&page()),
+        Format::Json => json::render(&about, &evidence, &findings, changes.as_ref())?,
     };
     match &options.output {
         Some(file) => fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?,

@@ -1,6 +1,7 @@
 //! The report as one page of headings, sentences and tables.
 
 use super::{
+    compare::Changes,
     controls,
     evidence::{Evidence, Name},
     findings::{Findings, Rank, WhatIf},
@@ -38,7 +39,8 @@ fn count(n: usize, one: &str, several: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { several })
 }
 
-fn names(names: &[Name]) -> String {
+/// Some names in a sentence.
+pub fn names(names: &[Name]) -> String {
     let shown = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMES) {
         0 => shown,
@@ -57,13 +59,16 @@ fn table(page: &mut Vec<Block>, head: Vec<&'static str>, mut rows: Vec<Vec<Strin
 }
 
 /// Builds the page from evidence and findings.
-pub fn page(about: &About, evidence: &Evidence, findings: &Findings) -> Vec<Block> {
+pub fn page(about: &About, evidence: &Evidence, findings: &Findings, changes: Option<&Changes>) -> Vec<Block> {
     let mut page = vec![
         Block::Heading(
             1,
             "Enforcement points: where policy is enforced, and where failures will concentrate".into(),
         ),
-        Block::Text(format!("Source: {}. Time: {}.", about.source, about.window)),
+        Block::Text(format!(
+            "Source: {}. Time: {}. Written at {}.",
+            about.source, about.window, about.written
+        )),
     ];
     if !about.limits.is_empty() {
         page.push(Block::List(
@@ -71,6 +76,7 @@ pub fn page(about: &About, evidence: &Evidence, findings: &Findings) -> Vec<Bloc
         ));
     }
     summary(&mut page, evidence, findings);
+    page.extend(changes.map(Changes::blocks).into_iter().flatten());
     policy(&mut page, findings);
     observation(&mut page, evidence, findings);
     concentration(&mut page, findings);
@@ -211,8 +217,8 @@ fn concentration(page: &mut Vec<Block>, findings: &Findings) {
     }
     page.push(Block::Text(
         "Points that several workloads share, ranked by score = dependents without another way out × highest saturation × missing \
-         redundancy. Missing redundancy is 1 / nodes with an instance; it is 1 for proxies of which each node has one. Points with an \
-         unknown score come before those with a score of 0."
+         redundancy. Missing redundancy is 1 / nodes with an instance; it is 1 for proxies of which each node has one, which are ranked by \
+         node. Points with an unknown score come before those with a score of 0."
             .into(),
     ));
     table(

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     cli::{http::Client, output::remark},
-    duration,
+    clock, duration,
 };
 use anyhow::bail;
 use serde::Deserialize;
@@ -37,6 +37,8 @@ pub enum Source {
 pub struct About {
     /// The service and its address.
     pub source: String,
+    /// When the report was made, in UTC.
+    pub written: String,
     /// The time that the report covers.
     pub window: String,
     /// What cannot be known from this source.
@@ -73,13 +75,13 @@ impl Source {
                     .collect())
             }
             Self::Prometheus { client, window } => {
-                let (begin, window) = (Instant::now(), duration::format(*window));
+                let begin = Instant::now();
                 let mut all = Vec::new();
                 for (n, fact) in FACTS.iter().enumerate() {
                     if begin.elapsed() > QUIET {
                         remark(format_args!("querying {} ({} of {})", fact.series, n + 1, FACTS.len()));
                     }
-                    all.extend(query(client, fact.series, &fact.query(&window)).await?);
+                    all.extend(query(client, fact.series, &fact.query(*window)).await?);
                 }
                 Ok(all)
             }
@@ -91,6 +93,7 @@ impl Source {
         match self {
             Self::Prometheus { window, .. } => About {
                 source: self.to_string(),
+                written: clock::rfc3339(clock::now()),
                 window: format!("the last {}", duration::format(*window)),
                 limits: vec![
                     "Shares are those of the agents' own sliding window (15 minutes by default), at the last scrape.",
@@ -99,6 +102,7 @@ impl Source {
             },
             Self::Agent { .. } => About {
                 source: self.to_string(),
+                written: clock::rfc3339(clock::now()),
                 window: "since the agent's start; dependents and shares of its sliding window (15 minutes by default)"
                     .into(),
                 limits: vec![

@@ -1,4 +1,14 @@
-use super::{evidence::Evidence, findings::Findings, html, json, markdown, page::page, source::About, text, window};
+use super::{
+    compare::Changes,
+    evidence::Evidence,
+    facts::{self, FACTS},
+    findings::Findings,
+    html, json, markdown,
+    page::page,
+    source::About,
+    text, window,
+};
+use std::time::Duration;
 
 const SCRAPE: &str = r#"
 narrows_build_info{instance="one",version="0.1.0"} 1
@@ -35,6 +45,7 @@ narrows_lost_total{instance="one",what="failure_event_rate_limited"} 3
 fn about() -> About {
     About {
         source: "a test".into(),
+        written: "2026-11-25T12:00:00Z".into(),
         window: "now".into(),
         limits: vec![],
         queries: None,
@@ -100,7 +111,7 @@ narrows_dependent_active{point="shop/w",kind="waypoint",source_workload_namespac
     let findings = Findings::of(&evidence);
     let rank = &findings.ranking[0];
     assert_eq!((rank.score, rank.without_another_way, rank.nodes), (None, None, None));
-    let text = markdown::render(&page(&about(), &evidence, &findings));
+    let text = markdown::render(&page(&about(), &evidence, &findings, None));
     assert!(text.contains("- Identified connection ends: not known.\n"), "{text}");
     for number in ["NaN", " inf ", " -0 ", " -0."] {
         assert!(!text.contains(number), "{number}\n{text}");
@@ -143,7 +154,7 @@ fn more_dependents_more_saturation_or_less_redundancy_come_first() {
 fn all_forms_say_the_same_and_are_well_formed() {
     let (evidence, about) = (evidence(), about());
     let findings = Findings::of(&evidence);
-    let page = page(&about, &evidence, &findings);
+    let page = page(&about, &evidence, &findings, None);
     let text = markdown::render(&page);
     for part in [
         "Most critical: waypoint shop/w. 3 workloads depend on it, 1 of them without another way out.",
@@ -163,7 +174,7 @@ fn all_forms_say_the_same_and_are_well_formed() {
     let html = html::render(&page);
     assert!(html.contains("shop/&lt;a&gt;") && !html.contains("<a>"), "{html}");
     assert_eq!(html.matches("<table>").count(), html.matches("</table>").count());
-    let json = json::render(&about, &evidence, &findings).expect("JSON");
+    let json = json::render(&about, &evidence, &findings, None).expect("JSON");
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["findings"]["ranking"][0]["score"], 0.5);
     assert_eq!(json["version"], 1);
@@ -184,4 +195,93 @@ fn windows_have_units() {
         let error = window(wrong).expect_err(wrong);
         assert!(error.ends_with("expected whole seconds between 1m and 365d"), "{error}");
     }
+}
+
+/// A ztunnel of two nodes, as Prometheus has it.
+const TWO_NODES: &str = r#"
+narrows_connections_active{instance="a",node="node-a",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",instance_pod="z-1",side="downstream"} 5
+narrows_connections_active{instance="b",node="node-b",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",instance_pod="z-2",side="downstream"} 5
+narrows_connections_active{instance="b",node="node-b",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",instance_pod="z-old",side="downstream"} 0
+narrows_point_processes{instance="b",node="node-b",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",instance_pod="z-old"} 0
+narrows_saturation_ratio{instance="a",node="node-a",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",resource="cpu"} 0.9
+narrows_saturation_ratio{instance="b",node="node-b",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",resource="cpu"} 0.1
+narrows_dependent_share_ratio{instance="a",node="node-a",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",source_workload_namespace="shop",source_workload="x"} 1
+narrows_dependent_share_ratio{instance="a",node="node-a",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",source_workload_namespace="shop",source_workload="y"} 1
+narrows_dependent_share_ratio{instance="b",node="node-b",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",source_workload_namespace="shop",source_workload="y"} 1
+narrows_dependent_share_ratio{instance="b",node="node-b",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",source_workload_namespace="shop",source_workload="z"} 1
+narrows_served_active{instance="a",node="node-a",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",destination_workload_namespace="shop",destination_workload="x"} 1
+narrows_served_active{instance="a",node="node-a",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",destination_workload_namespace="shop",destination_workload="y"} 1
+narrows_served_active{instance="b",node="node-b",point="istio-system/ztunnel",kind="ztunnel",mesh="istio",destination_workload_namespace="shop",destination_workload="y"} 1
+"#;
+
+#[test]
+fn the_proxy_of_a_node_fails_for_the_workloads_of_that_node() {
+    let evidence = Evidence::of(&text::parse(TWO_NODES));
+    let findings = Findings::of(&evidence);
+    let ranked: Vec<_> = (findings.ranking.iter())
+        .map(|rank| (rank.point.as_str(), rank.dependents, rank.instances, rank.score))
+        .collect();
+    assert_eq!(
+        ranked,
+        [
+            ("istio-system/ztunnel on node-a", 2, Some(1), Some(1.8)),
+            ("istio-system/ztunnel on node-b", 2, Some(1), Some(0.2)),
+        ]
+    );
+    let [first, _] = findings.what_if.as_slice() else {
+        panic!("one of each node")
+    };
+    assert_eq!(first.cut_off, ["shop/x", "shop/y"]);
+    // y also runs on the other node.
+    assert_eq!(first.unreachable, ["shop/x"]);
+    let out: Vec<_> = findings.policy["shop/y"].out.keys().collect();
+    assert_eq!(out, ["istio-system/ztunnel"]);
+}
+
+#[test]
+fn a_report_tells_what_changed_since_another() {
+    let (before, about) = (evidence(), about());
+    let findings = Findings::of(&before);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let json = json::render(&about, &before, &findings, None).expect("JSON");
+    std::fs::write(file.path(), json).expect("it can be written");
+    let same = Changes::since(file.path(), &before, &findings).expect("a report");
+    assert!(markdown::render(&same.blocks()).contains("Nothing that is worth a line."));
+
+    let now = SCRAPE.replace("source_workload=\"b\"", "source_workload=\"new\"")
+        + TWO_NODES
+        + "narrows_saturation_ratio{point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",resource=\"cpu\"} 0.9\n";
+    let now = Evidence::of(&text::parse(&now));
+    let changes = Changes::since(file.path(), &now, &Findings::of(&now)).expect("a report");
+    let text = markdown::render(&changes.blocks());
+    for part in [
+        "written at 2026-11-25T12:00:00Z",
+        "- New points: istio-system/ztunnel on node-a, istio-system/ztunnel on node-b.",
+        "- shop/w: new dependents shop/new; no longer depend on it: shop/b; highest saturation 90.0 % instead of 50.0 %.",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+
+    std::fs::write(file.path(), "{}").expect("it can be written");
+    let error = Changes::since(file.path(), &now, &Findings::of(&now)).expect_err("no report");
+    assert!(error.to_string().contains("is not a report: write it with `narrows report --format json"), "{error}");
+}
+
+#[test]
+fn prometheus_merges_what_a_report_does_not_tell_apart() {
+    let of = |series| FACTS.iter().find(|fact| fact.series == series).expect("a fact");
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(
+        of(facts::MODE).query(week),
+        "max by (cluster, workload_namespace, workload, mode) (last_over_time(narrows_workload_mode[7d:1h]))"
+    );
+    assert_eq!(
+        of(facts::ATTRIBUTED).query(week),
+        "sum by (cluster, result) ((increase(narrows_attributed_connections_total[7d:7h]) and narrows_attributed_connections_total \
+         offset 7d) or last_over_time(narrows_attributed_connections_total[7d:7h]))"
+    );
+    assert_eq!(
+        of(facts::LIST_SYNCED).query(Duration::from_secs(60)),
+        "min by (cluster, instance, node, source) (last_over_time(narrows_identity_synced[1m:15s]))"
+    );
 }
