@@ -106,6 +106,11 @@ fn a_thousand_connections_through_a_real_envoy() {
     // With all that there is to say about a point.
     let exposition = http::get(agent.address(), "/metrics", "*/*").expect("an answer").body;
     assert_eq!(promtool(&exposition), None);
+    assert_eq!(metrics.get("narrows_point_processes", CALLED), Some(1.0));
+    drop(envoy);
+    agent.wait_for("a point without processes", |m| {
+        m.get("narrows_point_processes", CALLED) == Some(0.0)
+    });
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod bounds;
 mod cluster;
 mod prometheus;
 mod shares;
+mod ztunnels;
 
 use narrows_testbed::{
     agent::Agent,
