@@ -113,7 +113,11 @@ fn use_up(actor: &Actor<()>, seconds: f64) -> f64 {
         let process = procfs::process::Process::new(actor.pid().cast_signed()).ok()?;
         let mut threads = process.tasks().ok()?;
         threads
-            .all(|thread| thread.and_then(|thread| thread.stat()).is_ok_and(|stat| stat.state == 'T'))
+            .all(|thread| {
+                thread
+                    .and_then(|thread| thread.stat())
+                    .is_ok_and(|stat| stat.state == 'T')
+            })
             .then_some(())
     };
     wait::until("it to stop", PATIENCE, all_stopped).expect("it stops");

@@ -91,8 +91,11 @@ fn a_ztunnel_that_ends_is_missed_on_its_node_by_its_workloads() {
             address: agent.address(),
         })
         .collect();
-    let rules = ["rules.yaml", "alerts.yaml"]
-        .map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus").join(file));
+    let rules = ["rules.yaml", "alerts.yaml"].map(|file| {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../deploy/prometheus")
+            .join(file)
+    });
     let prometheus = Prometheus::start(&targets, &[&rules[0], &rules[1]], OPTIONS).expect("a real Prometheus");
     let plan = Plan {
         rate: 4.0,
@@ -120,10 +123,19 @@ fn a_ztunnel_that_ends_is_missed_on_its_node_by_its_workloads() {
     let firing = prometheus.firing().expect("an answer");
     let about: Vec<_> = (firing.iter())
         .filter(|alert| alert["alertname"] == "NarrowsPointMissing")
-        .map(|alert| (alert["node"].as_str(), alert["severity"].as_str(), alert["namespace"].as_str()))
+        .map(|alert| {
+            (
+                alert["node"].as_str(),
+                alert["severity"].as_str(),
+                alert["namespace"].as_str(),
+            )
+        })
         .collect();
     assert_eq!(about, [("two", "critical", "istio-system")], "{firing:#?}");
-    let said = &firing.iter().find(|alert| alert["alertname"] == "NarrowsPointMissing").expect("it fires")["description"];
+    let said = &firing
+        .iter()
+        .find(|alert| alert["alertname"] == "NarrowsPointMissing")
+        .expect("it fires")["description"];
     assert!(said.contains("Blast radius: 2 dependents: shop/c, shop/d;"), "{said}");
     // Whatever else is said of ztunnels is of that node, too.
     for alert in &firing {

@@ -9,7 +9,7 @@ use narrows::{
 use narrows_testbed::{exported, tools::tool};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -75,7 +75,7 @@ fn rules_and_alerts_do_what_their_tests_say() {
 }
 
 #[test]
-fn each_alert_fires_in_a_test_stays_quiet_in_another_and_has_a_page() {
+fn each_alert_has_a_page_a_severity_and_links() {
     let mut alerts = BTreeSet::new();
     for alert in rules("alerts.yaml") {
         let name = text(&alert["alert"]).to_owned();
@@ -88,7 +88,10 @@ fn each_alert_fires_in_a_test_stays_quiet_in_another_and_has_a_page() {
         );
         let page = format!("https://narrows.example/runbooks/{name}.md");
         assert_eq!(text(&alert["annotations"]["runbook_url"]), page);
-        assert!(text(&alert["annotations"]["dashboard"]).starts_with("https://narrows.example/grafana/d/narrows-"), "{name}");
+        assert!(
+            text(&alert["annotations"]["dashboard"]).starts_with("https://narrows.example/grafana/d/narrows-"),
+            "{name}"
+        );
         alerts.insert(name);
     }
     let pages: BTreeSet<_> = files(&deploy().join("runbooks"), "md")
@@ -96,21 +99,24 @@ fn each_alert_fires_in_a_test_stays_quiet_in_another_and_has_a_page() {
         .map(|page| page.file_stem().expect("a name").to_string_lossy().into_owned())
         .collect();
     assert_eq!(pages, alerts);
-    let mut seen: BTreeMap<String, [bool; 2]> = BTreeMap::new();
+}
+
+/// What the tests of this directory say of alerts: the name of the alert, whether it fires, and the name of the test.
+pub fn cases() -> Vec<(String, bool, String)> {
+    let mut all = Vec::new();
     for file in files(&directory().join("tests"), "yaml") {
         for case in read(&file)["tests"].as_array().expect("tests") {
             for check in case["alert_rule_test"].as_array().into_iter().flatten() {
                 let fires = !check["exp_alerts"].as_array().expect("a list").is_empty();
-                seen.entry(text(&check["alertname"]).to_owned()).or_default()[usize::from(fires)] = true;
+                all.push((
+                    text(&check["alertname"]).to_owned(),
+                    fires,
+                    text(&case["name"]).to_owned(),
+                ));
             }
         }
     }
-    let both: BTreeSet<_> = seen
-        .into_iter()
-        .filter(|(_, both)| *both == [true; 2])
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(both, alerts);
+    all
 }
 
 #[test]
@@ -147,7 +153,11 @@ fn the_failure_domain_of_a_kind_is_the_same_in_rules_and_report() {
         let text = fs::read_to_string(directory().join(file)).expect("a file");
         for (before, _) in text.match_indices("ztunnel|").map(|(at, _)| text.split_at(at)) {
             let rest = &text[before.len()..];
-            let kinds = rest.split(['"', ')']).next().expect("a list").trim_end_matches("|sidecar");
+            let kinds = rest
+                .split(['"', ')'])
+                .next()
+                .expect("a list")
+                .trim_end_matches("|sidecar");
             assert_eq!(kinds.split('|').collect::<Vec<_>>(), of_nodes, "{file}: {kinds}");
         }
     }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 ///
 /// Measures kernel time per short connection, relative to empty programs on the same hooks (and to tcplife if libbpf-tools is
 /// installed), connections per second and bulk throughput with and without the agent, the time of a walk per open
-/// socket, the agent's CPU time and memory, and its cost with 5,000 dependents of 200 points and with a cluster of
-/// 100,000 pods. Prints a table and writes it as JSON under target/bench/.
+/// socket, the agent's CPU time and memory, its cost with 5,000 dependents of 200 points and with a cluster of
+/// 100,000 pods, and the cost of rules and alerts in a Prometheus that scrapes 500 agents. Prints a table and writes it as JSON under target/bench/.
 ///
 /// With --against, only compares an earlier build, this one, no program, an empty program and tcplife: each alone, in turns. Kernel
 /// time is that of the kernel's statistics; connections per second are measured without them. Client and server are on different
@@ -57,4 +57,6 @@ pub(crate) enum Part {
     Dependents,
     /// CPU time and memory with a large cluster
     Identities,
+    /// Series, memory and time of the recording rules and alerts in the Prometheus of a large cluster
+    Rules,
 }

@@ -15,6 +15,7 @@ mod points;
 mod programs;
 mod report;
 mod rollout;
+mod rules;
 
 use crate::{
     setup::{self, Purpose},
@@ -42,7 +43,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("--rounds and --connections must be at least 1");
     }
     setup::ensure(Purpose::Build)?;
-    workspace::run(workspace::cargo()?.args(["build", "--release", "--package", "narrows"]))?;
+    if args.only != [Part::Rules] {
+        workspace::run(workspace::cargo()?.args(["build", "--release", "--package", "narrows"]))?;
+    }
     isolate().context("cannot make a private mount namespace")?;
     let target_dir = workspace::target_dir()?;
     let agent = target_dir.join("release/narrows");
@@ -73,6 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Part::Flows => measure::flows(&mut report, &agent)?,
             Part::Dependents => dependents::measure(&mut report, &agent)?,
             Part::Identities => identities::measure(&mut report, &agent)?,
+            Part::Rules => rules::measure(&mut report)?,
         }
     }
     print!("\n{}", report.table());

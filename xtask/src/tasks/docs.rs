@@ -62,5 +62,8 @@ fn metrics() -> Result<(PathBuf, String)> {
         "--format",
         "markdown",
     ]);
-    Ok((workspace::root().join("docs/metrics.md"), workspace::output(&mut cargo)?))
+    Ok((
+        workspace::root().join("docs/metrics.md"),
+        workspace::output(&mut cargo)?,
+    ))
 }

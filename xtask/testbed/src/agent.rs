@@ -240,7 +240,7 @@ fn ask<R: Send>(network: Option<&File>, question: impl FnOnce() -> R + Send) -> 
 }
 
 /// A free port of the loopback address.
-pub(crate) fn free_address() -> Result<SocketAddr> {
+pub fn free_address() -> Result<SocketAddr> {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // The listener is closed at the end of the expression, and the port free again.
     Ok(TcpListener::bind(loopback)?.local_addr()?)

@@ -69,15 +69,20 @@ impl Changes {
     pub fn since(file: &Path, evidence: &Evidence, findings: &Findings) -> anyhow::Result<Self> {
         let name = file.display();
         let text = fs::read(file).with_context(|| format!("cannot read {name}"))?;
-        let before: Report = serde_json::from_slice(&text)
-            .with_context(|| format!("{name} is not a report: write it with `narrows report --format json --output {name}`"))?;
+        let before: Report = serde_json::from_slice(&text).with_context(|| {
+            format!("{name} is not a report: write it with `narrows report --format json --output {name}`")
+        })?;
         ensure!(
             before.version == super::json::VERSION,
             "{name} has version {} of the format, and this program writes and compares version {}",
             before.version,
             super::json::VERSION
         );
-        let written = if before.written.is_empty() { "an unknown time" } else { &before.written };
+        let written = if before.written.is_empty() {
+            "an unknown time"
+        } else {
+            &before.written
+        };
         let since = format!("{} ({}), written at {written}", name, before.source);
         Ok(Self::between(since, &before.evidence, evidence, findings))
     }
@@ -91,7 +96,9 @@ impl Changes {
         let points = now.points.keys().filter(|name| before.points.contains_key(*name));
         let pairs = |evidence: &Evidence| -> BTreeSet<(Name, Name)> {
             let bypasses = evidence.bypasses.iter();
-            bypasses.map(|bypass| (bypass.source.clone(), bypass.destination.clone())).collect()
+            bypasses
+                .map(|bypass| (bypass.source.clone(), bypass.destination.clone()))
+                .collect()
         };
         let mixed = findings.mixed.iter().filter(|name| !earlier.mixed.contains(name));
         Self {
@@ -135,7 +142,10 @@ impl Changes {
         };
         tell("New points", &self.new_points);
         tell("Points that are gone", &self.former_points);
-        tell("Workloads whose pods are in different mesh modes now", &self.newly_mixed);
+        tell(
+            "Workloads whose pods are in different mesh modes now",
+            &self.newly_mixed,
+        );
         let bypasses: Vec<_> = (self.new_bypasses.iter())
             .map(|(source, destination)| format!("{source} to {destination}"))
             .collect();
@@ -158,9 +168,11 @@ impl PointChange {
         let parts = [
             some("new dependents", &self.new_dependents),
             some("no longer depend on it:", &self.former_dependents),
-            self.saturation.map(|values| format!("highest saturation {}", from_to(values))),
+            self.saturation
+                .map(|values| format!("highest saturation {}", from_to(values))),
             self.failures.map(|values| format!("failures {}", from_to(values))),
-            self.nodes.map(|(before, now)| format!("on {now} nodes instead of {before}")),
+            self.nodes
+                .map(|(before, now)| format!("on {now} nodes instead of {before}")),
         ];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         format!("{}: {}.", self.point, parts.join("; "))

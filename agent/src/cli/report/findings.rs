@@ -113,7 +113,12 @@ fn policy(evidence: &Evidence) -> BTreeMap<Name, Policy> {
     // Of which node a workload's pods are is not the question here.
     for it in evidence.points.values() {
         for (name, share) in &it.dependents {
-            let known = all.entry(name.clone()).or_default().out.entry(it.point.clone()).or_insert(*share);
+            let known = all
+                .entry(name.clone())
+                .or_default()
+                .out
+                .entry(it.point.clone())
+                .or_insert(*share);
             // The lowest share counts, as between the nodes of a point that is one domain.
             *known = match (*known, *share) {
                 (Some(known), Some(share)) => Some(known.min(share)),

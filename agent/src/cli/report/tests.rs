@@ -264,7 +264,12 @@ fn a_report_tells_what_changed_since_another() {
 
     std::fs::write(file.path(), "{}").expect("it can be written");
     let error = Changes::since(file.path(), &now, &Findings::of(&now)).expect_err("no report");
-    assert!(error.to_string().contains("is not a report: write it with `narrows report --format json"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("is not a report: write it with `narrows report --format json"),
+        "{error}"
+    );
 }
 
 #[test]

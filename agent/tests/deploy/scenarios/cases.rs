@@ -1,25 +1,52 @@
 //! Few of many are bad.
 
 use super::{
-    Scenario,
+    Said, Scenario,
     cluster::{NODES, PAY, SHOP, ZTUNNEL, at, healthy, node, workload},
     world::{MINUTES, THEN, World},
 };
 
 /// A gauge of one instance of a point.
-fn set(world: &mut World, name: &str, n: usize, point: &[(&str, &str)], pod: &str, more: &[(&str, &str)], value: f64) {
-    world.gauge(name, &at(&node(n), &[point, &[("instance_pod", pod)], more]), THEN.., value);
+pub fn set(
+    world: &mut World,
+    name: &str,
+    n: usize,
+    point: &[(&str, &str)],
+    pod: &str,
+    more: &[(&str, &str)],
+    value: f64,
+) {
+    world.gauge(
+        name,
+        &at(&node(n), &[point, &[("instance_pod", pod)], more]),
+        THEN..,
+        value,
+    );
 }
 
 /// The growth of a counter of one instance of a point.
-fn grow(world: &mut World, name: &str, n: usize, point: &[(&str, &str)], pod: &str, more: &[(&str, &str)], by: f64) {
-    world.counter(name, &at(&node(n), &[point, &[("instance_pod", pod)], more]), THEN.., by);
+pub fn grow(
+    world: &mut World,
+    name: &str,
+    n: usize,
+    point: &[(&str, &str)],
+    pod: &str,
+    more: &[(&str, &str)],
+    by: f64,
+) {
+    world.counter(
+        name,
+        &at(&node(n), &[point, &[("instance_pod", pod)], more]),
+        THEN..,
+        by,
+    );
 }
 
 /// What is wrong, and the alerts that say so.
 pub struct Case {
     pub name: &'static str,
     pub fires: Vec<String>,
+    says: Vec<Said>,
     change: Box<dyn FnOnce(&mut World)>,
 }
 
@@ -27,7 +54,37 @@ fn case(name: &'static str, fires: &[String], change: impl FnOnce(&mut World) + 
     Case {
         name,
         fires: fires.to_vec(),
+        says: Vec::new(),
         change: Box::new(change),
+    }
+}
+
+impl Case {
+    /// Whom the alerts of a name tell of, word by word.
+    fn says(mut self, said: impl IntoIterator<Item = Said>) -> Self {
+        self.says.extend(said);
+        self
+    }
+}
+
+/// What an alert tells of the ztunnel of a node.
+fn said_of_ztunnel(alert: &'static str, n: usize, summary: &str, description: &str) -> Said {
+    let labels = [
+        ("severity", "critical"),
+        ("namespace", "istio-system"),
+        ("point", "istio-system/ztunnel"),
+        ("kind", "ztunnel"),
+        ("mesh", "istio"),
+    ];
+    let mut labels: Vec<_> = labels.map(|(name, value)| (name, value.to_owned())).into();
+    labels.extend([("instance", node(n)), ("node", node(n))]);
+    Said {
+        alert,
+        labels,
+        summary: summary.to_owned(),
+        description: format!(
+            "{description} Blast radius: 3 dependents: shop/app-{n:02}a, shop/app-{n:02}b, shop/app-{n:02}c; reached through it: 3."
+        ),
     }
 }
 
@@ -37,9 +94,11 @@ pub fn scenario(cases: Vec<Case>) -> Scenario {
         name: cases.iter().map(|case| case.name).collect::<Vec<_>>().join("; "),
         world: healthy(),
         fires: cases.iter().flat_map(|case| case.fires.clone()).collect(),
+        says: Vec::new(),
     };
     for case in cases {
         (case.change)(&mut scenario.world);
+        scenario.says.extend(case.says);
     }
     scenario
 }
@@ -54,7 +113,9 @@ fn of_ztunnel(alert: &str, severity: &str, n: usize, more: &str) -> String {
 
 /// An alert about a waypoint.
 fn of_waypoint(alert: &str, severity: &str, namespace: &str, more: &str) -> String {
-    format!("alertname=\"{alert}\",severity=\"{severity}\",namespace=\"{namespace}\",point=\"{namespace}/waypoint\"{more}")
+    format!(
+        "alertname=\"{alert}\",severity=\"{severity}\",namespace=\"{namespace}\",point=\"{namespace}/waypoint\"{more}"
+    )
 }
 
 /// All of them, by what can be wrong at once.
@@ -86,14 +147,18 @@ fn points() -> Vec<Case> {
                 set(world, "narrows_accept_queue_oldest_seconds", n, &ZTUNNEL, &pod, &[("port", "15008")], 100.0);
                 grow(world, "narrows_accept_queue_drops_total", n, &ZTUNNEL, &pod, &[("port", "15008")], 60.0);
             }
-        }),
-        case("one unread connection on one node of forty", &[], |world| {
-            let of = ("resource", "backlog");
-            set(world, "narrows_saturation_ratio", 11, &ZTUNNEL, "ztunnel-11", &[of], 1.0);
-            for side in ["downstream", "upstream"] {
-                set(world, "narrows_connections_active", 11, &ZTUNNEL, "ztunnel-11", &[("side", side)], 0.5);
-            }
-        }),
+        })
+        .says(full.map(|n| {
+            let mut said = said_of_ztunnel(
+                "NarrowsAcceptQueueDropping",
+                n,
+                &format!("ztunnel istio-system/ztunnel on node {} drops handshakes on port 15008", node(n)),
+                "1.00 handshakes per second are dropped, because the accept queue is full: the proxy does not accept connections as \
+                 fast as they arrive. Its own metrics do not show this.",
+            );
+            said.labels.push(("port", "15008".to_owned()));
+            said
+        })),
         case(
             "one of forty nodes cannot reach a waypoint",
             &[of_waypoint("NarrowsPointUnreachableFromNode", "critical", "shop", ",node=\"node-40\"")],
@@ -139,17 +204,24 @@ fn points() -> Vec<Case> {
             "one of forty ztunnels does not carry the connections of its workloads",
             &[of_ztunnel("NarrowsNodeProxyFailing", "critical", 12, "")],
             |world| {
-                for which in ['a', 'b'] {
+                for (which, growth) in [('a', 50.0), ('b', 40.0)] {
                     let name = workload(12, which);
                     let who = [
                         ("source_workload_namespace", "shop"),
                         ("source_workload", name.as_str()),
                         ("reason", "refused"),
                     ];
-                    grow(world, "narrows_dependent_failures_total", 12, &ZTUNNEL, "ztunnel-12", &who, 40.0);
+                    grow(world, "narrows_dependent_failures_total", 12, &ZTUNNEL, "ztunnel-12", &who, growth);
                 }
             },
-        ),
+        )
+        .says([said_of_ztunnel(
+            "NarrowsNodeProxyFailing",
+            12,
+            "ztunnel istio-system/ztunnel on node node-12 fails to carry the connections of its workloads",
+            "75.42% of their connections fail; it is more than half on 1 of 39 nodes. Affected callers: shop/app-12a, shop/app-12b, \
+             shop/app-12c.",
+        )]),
         case(
             "one of forty ztunnels is missing",
             &[of_ztunnel("NarrowsPointMissing", "critical", 13, "")],
@@ -185,7 +257,12 @@ fn points() -> Vec<Case> {
 /// From this node the attempts to reach the waypoint of `shop` time out.
 fn unreachable_from(world: &mut World, n: usize) {
     let (node, name) = (node(n), workload(n, 'a'));
-    world.counter("narrows_client_connections_opened_total", &at(&node, &[&SHOP]), THEN.., 0.0);
+    world.counter(
+        "narrows_client_connections_opened_total",
+        &at(&node, &[&SHOP]),
+        THEN..,
+        0.0,
+    );
     let timed_out = [("reason", "timed_out"), ("phase", "handshake")];
     let failures = at(&node, &[&SHOP, &timed_out]);
     world.counter("narrows_client_connection_failures_total", &failures, THEN.., 20.0);
@@ -194,13 +271,23 @@ fn unreachable_from(world: &mut World, n: usize) {
         ("source_workload", name.as_str()),
         ("reason", "timed_out"),
     ];
-    world.counter("narrows_dependent_failures_total", &at(&node, &[&SHOP, &who]), THEN.., 20.0);
+    world.counter(
+        "narrows_dependent_failures_total",
+        &at(&node, &[&SHOP, &who]),
+        THEN..,
+        20.0,
+    );
 }
 
 /// One of many instances.
 fn instances() -> Vec<Case> {
     let of_instance = |alert: &str, severity: &str, n: usize, more: &str| {
-        of_waypoint(alert, severity, "shop", &format!(",node=\"node-{n}\",instance_pod=\"waypoint-{n}\"{more}"))
+        of_waypoint(
+            alert,
+            severity,
+            "shop",
+            &format!(",node=\"node-{n}\",instance_pod=\"waypoint-{n}\"{more}"),
+        )
     };
     let of_the_node = |alert: &str, severity: &str, n: usize, more: &str| {
         of_ztunnel(alert, severity, n, &format!(",instance_pod=\"ztunnel-{n}\"{more}"))
@@ -213,18 +300,44 @@ fn instances() -> Vec<Case> {
         ),
         case(
             "one of thirty instances hangs",
-            &[of_instance("NarrowsInstanceNotAccepting", "critical", 17, ",port=\"15008\"")],
+            &[of_instance(
+                "NarrowsInstanceNotAccepting",
+                "critical",
+                17,
+                ",port=\"15008\"",
+            )],
             |world| {
                 let port = ("port", "15008");
-                set(world, "narrows_accept_queue_oldest_seconds", 17, &SHOP, "waypoint-17", &[port], 300.0);
+                set(
+                    world,
+                    "narrows_accept_queue_oldest_seconds",
+                    17,
+                    &SHOP,
+                    "waypoint-17",
+                    &[port],
+                    300.0,
+                );
             },
         ),
         case(
             "one of thirty instances drops handshakes",
-            &[of_waypoint("NarrowsAcceptQueueDropping", "critical", "shop", ",port=\"15008\"")],
+            &[of_waypoint(
+                "NarrowsAcceptQueueDropping",
+                "critical",
+                "shop",
+                ",port=\"15008\"",
+            )],
             |world| {
                 let port = ("port", "15008");
-                grow(world, "narrows_accept_queue_drops_total", 17, &SHOP, "waypoint-17", &[port], 30.0);
+                grow(
+                    world,
+                    "narrows_accept_queue_drops_total",
+                    17,
+                    &SHOP,
+                    "waypoint-17",
+                    &[port],
+                    30.0,
+                );
             },
         ),
         case(
@@ -232,25 +345,75 @@ fn instances() -> Vec<Case> {
             &[of_waypoint("NarrowsReplicaSkew", "warning", "pay", "")],
             |world| {
                 let side = ("side", "downstream");
-                grow(world, "narrows_connections_opened_total", 2, &PAY, "pay-02", &[side], 2000.0);
+                grow(
+                    world,
+                    "narrows_connections_opened_total",
+                    2,
+                    &PAY,
+                    "pay-02",
+                    &[side],
+                    2000.0,
+                );
             },
         ),
         case(
             "one of forty ztunnels waits for a processor",
-            &[of_the_node("NarrowsNoisyNeighbour", "warning", 21, ",cause=\"processor\"")],
+            &[of_the_node(
+                "NarrowsNoisyNeighbour",
+                "warning",
+                21,
+                ",cause=\"processor\"",
+            )],
             |world| {
-                grow(world, "narrows_cpu_wait_seconds_total", 21, &ZTUNNEL, "ztunnel-21", &[], 30.0);
+                grow(
+                    world,
+                    "narrows_cpu_wait_seconds_total",
+                    21,
+                    &ZTUNNEL,
+                    "ztunnel-21",
+                    &[],
+                    30.0,
+                );
                 let by = ("by", "workload");
-                grow(world, "narrows_preemptions_total", 21, &ZTUNNEL, "ztunnel-21", &[by], 6000.0);
+                grow(
+                    world,
+                    "narrows_preemptions_total",
+                    21,
+                    &ZTUNNEL,
+                    "ztunnel-21",
+                    &[by],
+                    6000.0,
+                );
             },
         ),
         case(
             "one of forty ztunnels is filled by one of its workloads",
-            &[of_the_node("NarrowsNoisyNeighbour", "warning", 22, ",cause=\"dependent\"")],
+            &[of_the_node(
+                "NarrowsNoisyNeighbour",
+                "warning",
+                22,
+                ",cause=\"dependent\"",
+            )],
             |world| {
-                set(world, "narrows_dependent_concentration_ratio", 22, &ZTUNNEL, "ztunnel-22", &[], 0.9);
+                set(
+                    world,
+                    "narrows_dependent_concentration_ratio",
+                    22,
+                    &ZTUNNEL,
+                    "ztunnel-22",
+                    &[],
+                    0.9,
+                );
                 let cpu = ("resource", "cpu");
-                set(world, "narrows_saturation_ratio", 22, &ZTUNNEL, "ztunnel-22", &[cpu], 0.84);
+                set(
+                    world,
+                    "narrows_saturation_ratio",
+                    22,
+                    &ZTUNNEL,
+                    "ztunnel-22",
+                    &[cpu],
+                    0.84,
+                );
             },
         ),
         case(
@@ -258,7 +421,10 @@ fn instances() -> Vec<Case> {
             &[of_instance("NarrowsSocketLeak", "warning", 18, "")],
             |world| {
                 let name = node(18);
-                let labels = at(&name, &[&SHOP, &[("instance_pod", "waypoint-18"), ("state", "close_wait")]]);
+                let labels = at(
+                    &name,
+                    &[&SHOP, &[("instance_pod", "waypoint-18"), ("state", "close_wait")]],
+                );
                 for minute in 0..MINUTES {
                     world.gauge("narrows_sockets", &labels, minute.., 10.0 * minute as f64);
                 }
@@ -268,21 +434,46 @@ fn instances() -> Vec<Case> {
             "one of forty ztunnels has a bad certificate",
             &[of_ztunnel("NarrowsClosedEarlyRising", "warning", 23, "")],
             |world| {
-                let labels = [("side", "downstream"), ("phase", "established"), ("reason", "closed_early")];
-                grow(world, "narrows_connection_failures_total", 23, &ZTUNNEL, "ztunnel-23", &labels, 100.0);
+                let labels = [
+                    ("side", "downstream"),
+                    ("phase", "established"),
+                    ("reason", "closed_early"),
+                ];
+                grow(
+                    world,
+                    "narrows_connection_failures_total",
+                    23,
+                    &ZTUNNEL,
+                    "ztunnel-23",
+                    &labels,
+                    100.0,
+                );
             },
         ),
         case(
             "one of forty ztunnels restarts again and again",
             &[of_the_node("NarrowsPointKilled", "critical", 24, ",cause=\"restarts\"")],
-            |world| grow(world, "narrows_point_starts_total", 24, &ZTUNNEL, "ztunnel-24", &[], 0.2),
+            |world| {
+                grow(
+                    world,
+                    "narrows_point_starts_total",
+                    24,
+                    &ZTUNNEL,
+                    "ztunnel-24",
+                    &[],
+                    0.2,
+                )
+            },
         ),
         case(
             "one of thirty instances was killed",
             &[of_instance("NarrowsPointKilled", "critical", 19, ",cause=\"memory\"")],
             |world| {
                 let name = node(19);
-                let labels = at(&name, &[&SHOP, &[("instance_pod", "waypoint-19"), ("reason", "oom_killed")]]);
+                let labels = at(
+                    &name,
+                    &[&SHOP, &[("instance_pod", "waypoint-19"), ("reason", "oom_killed")]],
+                );
                 world.counter("narrows_point_exits_total", &labels, MINUTES - 5.., 1.0);
             },
         ),

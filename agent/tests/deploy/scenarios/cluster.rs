@@ -71,14 +71,28 @@ fn agent(world: &mut World, n: usize) {
         1.0,
     );
     for program in ["connection_state", "reset", "data_ready"] {
-        world.gauge("narrows_program_active", &at(&node, &[&[("program", program)]]), 0.., 1.0);
+        world.gauge(
+            "narrows_program_active",
+            &at(&node, &[&[("program", program)]]),
+            0..,
+            1.0,
+        );
     }
     world.counter("narrows_lost_total", &own(&[("what", "flow_detail")]), 0.., 0.0);
-    world.gauge("narrows_identity_age_seconds", &own(&[("source", "cluster_pods")]), 0.., 20.0);
+    world.gauge(
+        "narrows_identity_age_seconds",
+        &own(&[("source", "cluster_pods")]),
+        0..,
+        20.0,
+    );
     world.gauge("narrows_identity_synced", &own(&[("source", "cluster_pods")]), 0.., 1.0);
     for which in ['a', 'b', 'c'] {
         let name = workload(n, which);
-        let who = [("workload_namespace", "shop"), ("workload", name.as_str()), ("mode", "ambient")];
+        let who = [
+            ("workload_namespace", "shop"),
+            ("workload", name.as_str()),
+            ("mode", "ambient"),
+        ];
         world.gauge("narrows_workload_mode", &at(&node, &[&who]), 0.., 1.0);
     }
 }
@@ -96,7 +110,12 @@ fn instance(world: &mut World, node: &str, point: Labels<'_>, pod: &str, from: u
     world.gauge("narrows_dependents", &own(&[("scope", "workload")]), from.., 3.0);
     for side in ["downstream", "upstream"] {
         world.gauge("narrows_connections_active", &own(&[("side", side)]), from.., 20.0);
-        world.counter("narrows_connections_opened_total", &own(&[("side", side)]), from.., 120.0);
+        world.counter(
+            "narrows_connections_opened_total",
+            &own(&[("side", side)]),
+            from..,
+            120.0,
+        );
     }
     for (side, phase, reason) in [
         ("upstream", "handshake", "refused"),
@@ -115,10 +134,25 @@ fn instance(world: &mut World, node: &str, point: Labels<'_>, pod: &str, from: u
         ("backlog", 0.0),
         ("ephemeral_ports", 0.1),
     ] {
-        world.gauge("narrows_saturation_ratio", &own(&[("resource", resource)]), from.., value);
+        world.gauge(
+            "narrows_saturation_ratio",
+            &own(&[("resource", resource)]),
+            from..,
+            value,
+        );
     }
-    world.gauge("narrows_accept_queue_oldest_seconds", &own(&[("port", "15008")]), from.., 0.0);
-    world.counter("narrows_accept_queue_drops_total", &own(&[("port", "15008")]), from.., 0.0);
+    world.gauge(
+        "narrows_accept_queue_oldest_seconds",
+        &own(&[("port", "15008")]),
+        from..,
+        0.0,
+    );
+    world.counter(
+        "narrows_accept_queue_drops_total",
+        &own(&[("port", "15008")]),
+        from..,
+        0.0,
+    );
     world.gauge("narrows_sockets", &own(&[("state", "close_wait")]), from.., 10.0);
     world.counter("narrows_cpu_seconds_total", &own(&[]), from.., 6.0);
     world.counter("narrows_cpu_wait_seconds_total", &own(&[]), from.., 0.6);
@@ -139,7 +173,10 @@ pub fn ztunnel(world: &mut World, n: usize, pod: &str, from: usize) {
     for which in ['a', 'b', 'c'] {
         let name = workload(n, which);
         let pod = [("instance_pod", pod)];
-        let source = [("source_workload_namespace", "shop"), ("source_workload", name.as_str())];
+        let source = [
+            ("source_workload_namespace", "shop"),
+            ("source_workload", name.as_str()),
+        ];
         let target = [
             ("destination_workload_namespace", "shop"),
             ("destination_workload", name.as_str()),
@@ -164,7 +201,10 @@ pub fn waypoint(world: &mut World, n: usize, point: Labels<'_>, pod: &str, from:
     instance(world, &node, point, pod, from);
     for name in ["catalog", "orders"] {
         let pod = [("instance_pod", pod)];
-        let target = [("destination_workload_namespace", "shop"), ("destination_workload", name)];
+        let target = [
+            ("destination_workload_namespace", "shop"),
+            ("destination_workload", name),
+        ];
         let served = at(&node, &[point, &pod, &target]);
         world.gauge("narrows_served_active", &served, from.., 1.0);
         world.counter("narrows_served_connections_total", &served, from.., 60.0);
@@ -177,14 +217,22 @@ pub fn waypoint(world: &mut World, n: usize, point: Labels<'_>, pod: &str, from:
 fn callers(world: &mut World, n: usize) {
     let (node, name) = (node(n), workload(n, 'a'));
     for point in [&SHOP, &PAY] {
-        let source = [("source_workload_namespace", "shop"), ("source_workload", name.as_str())];
+        let source = [
+            ("source_workload_namespace", "shop"),
+            ("source_workload", name.as_str()),
+        ];
         let dependent = at(&node, &[point, &source]);
         world.gauge("narrows_dependent_active", &dependent, 0.., 1.0);
         world.gauge("narrows_dependent_share_ratio", &dependent, 0.., 0.5);
         world.counter("narrows_dependent_connections_total", &dependent, 0.., 20.0);
         let timed_out = at(&node, &[point, &source, &[("reason", "timed_out")]]);
         world.counter("narrows_dependent_failures_total", &timed_out, 0.., 0.0);
-        world.counter("narrows_client_connections_opened_total", &at(&node, &[point]), 0.., 20.0);
+        world.counter(
+            "narrows_client_connections_opened_total",
+            &at(&node, &[point]),
+            0..,
+            20.0,
+        );
         let timed_out = at(&node, &[point, &[("reason", "timed_out"), ("phase", "handshake")]]);
         world.counter("narrows_client_connection_failures_total", &timed_out, 0.., 0.0);
     }

@@ -6,26 +6,31 @@ use super::{
     world::{THEN, World},
 };
 
+type Change = fn(&mut World);
+
+const ALL: [(&str, Change); 5] = [
+    ("nothing happens", nothing),
+    ("the DaemonSet of the ztunnels is upgraded, node by node", ztunnels),
+    ("the instances of a waypoint are replaced, two a minute", instances),
+    ("a node is drained and removed", drain),
+    ("the agents are upgraded, node by node", agents),
+];
+
+/// What happens in them.
+pub const NAMES: [&str; ALL.len()] = [ALL[0].0, ALL[1].0, ALL[2].0, ALL[3].0, ALL[4].0];
+
 /// All of them.
-pub fn all() -> Vec<Scenario> {
-    [
-        ("nothing happens", nothing as fn(&mut World)),
-        ("the DaemonSet of the ztunnels is upgraded, node by node", ztunnels),
-        ("the instances of a waypoint are replaced, two a minute", instances),
-        ("a node is drained and removed", drain),
-        ("the agents are upgraded, node by node", agents),
-    ]
-    .into_iter()
-    .map(|(name, change)| {
+pub fn all() -> [Scenario; ALL.len()] {
+    ALL.map(|(name, change)| {
         let mut world = healthy();
         change(&mut world);
         Scenario {
             name: name.to_owned(),
             world,
             fires: Vec::new(),
+            says: Vec::new(),
         }
     })
-    .collect()
 }
 
 fn nothing(_: &mut World) {}
@@ -54,7 +59,11 @@ fn ztunnels(world: &mut World) {
         world.counter("narrows_point_exits_total", &exits, minute.., 1.0);
         world.counter("narrows_point_exits_total", &exits, minute + 1.., 0.0);
         let mut resets = labels.clone();
-        resets.extend([("side", "downstream"), ("phase", "established"), ("reason", "reset_by_self")]);
+        resets.extend([
+            ("side", "downstream"),
+            ("phase", "established"),
+            ("reason", "reset_by_self"),
+        ]);
         world.counter("narrows_connection_failures_total", &resets, minute.., 40.0);
         world.counter("narrows_connection_failures_total", &resets, minute + 1.., 0.0);
         // The agent remembers the old one for a quarter of an hour.
@@ -90,7 +99,12 @@ fn drain(world: &mut World) {
     world.end(THEN + 10.., &[&instance]);
     world.end(THEN + 10.., &["kube_node_info{", "node-25"]);
     for n in (1..=NODES).filter(|n| *n != 25) {
-        world.gauge("narrows_cluster_nodes", &at(&node(n), &[]), THEN + 10.., NODES as f64 - 1.0);
+        world.gauge(
+            "narrows_cluster_nodes",
+            &at(&node(n), &[]),
+            THEN + 10..,
+            NODES as f64 - 1.0,
+        );
     }
 }
 

@@ -145,7 +145,16 @@ fn notation(samples: &[Option<f64>]) -> String {
 
 #[test]
 fn samples_are_written_as_promtool_reads_them() {
-    let samples = [Some(0.0), Some(2.0), Some(4.0), None, None, Some(5.0), Some(4.0), Some(9.0)];
+    let samples = [
+        Some(0.0),
+        Some(2.0),
+        Some(4.0),
+        None,
+        None,
+        Some(5.0),
+        Some(4.0),
+        Some(9.0),
+    ];
     assert_eq!(notation(&samples), "0+2x2 _x2 5-1x1 9+0x0");
     let mut world = World::default();
     world.counter("c", &[("b", "2"), ("a", "1")], 0.., 1.0);
