@@ -7,7 +7,7 @@ use super::{
 use crate::config::{self, Mode, Scope};
 use anyhow::Context;
 use kube::{Config, config::KubeConfigOptions};
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 /// Where a pod finds its service account's token.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -36,7 +36,7 @@ impl Access {
             Mode::Auto if !inside && outside.is_none() => return Ok(None),
             Mode::Auto | Mode::On => {}
         }
-        let mut access = if let Some(files) = outside {
+        let access = if let Some(files) = outside {
             let options = KubeConfigOptions::default();
             let read = Config::from_kubeconfig(&options);
             tokio::runtime::Builder::new_current_thread()
@@ -55,9 +55,6 @@ impl Access {
                  KUBERNETES_SERVICE_HOST); --kubernetes=auto or off continues without one"
             );
         };
-        // Each failed attempt must be visible, and the reflectors retry by themselves.
-        access.default_retry = false;
-        access.connect_timeout = Some(Duration::from_secs(10));
         let node = match &settings.node {
             Some(node) => node.clone(),
             None => nix::unistd::gethostname()

@@ -1,11 +1,12 @@
 //! Kubernetes: the identities of the cluster's pods, services and nodes.
 //!
-//! `access` finds the cluster, `source` names the lists, `reflector` keeps each list up to date, `objects` and `pod` parse the
+//! `access` finds the cluster, `connection` connects to it, `source` names the lists, `reflector` keeps each list up to date, `objects` and `pod` parse the
 //! objects, `workload` and `principal` derive a pod's identity, `directory` stores it, `shared` makes it available to the
 //! reflectors and the tick, `trouble` describes errors.
 
 mod access;
 mod backoff;
+mod connection;
 pub mod directory;
 mod istio;
 mod kuma;
@@ -14,6 +15,7 @@ mod meshes;
 pub mod objects;
 mod pod;
 mod principal;
+mod random;
 mod reflector;
 mod shared;
 mod source;
@@ -33,7 +35,6 @@ use crate::{
 };
 use access::Access;
 use anyhow::Context;
-use kube::Client;
 use reflector::Reflector;
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
@@ -72,7 +73,7 @@ impl Kubernetes {
         let runtime = runtime()?;
         let client = {
             let _inside = runtime.enter();
-            Client::try_from(access.config).context("cannot set up the connection to the Kubernetes API server")?
+            connection::client(access.config)?
         };
         for place in sources {
             let is_pods = matches!(place.source, Source::NodePods | Source::ClusterPods);
@@ -81,6 +82,7 @@ impl Kubernetes {
                 place,
                 shared: shared.clone(),
                 relist: is_pods.then(|| shared.relists_of_pods()),
+                random: random::random,
             };
             let shared = shared.clone();
             runtime.spawn(async move {

@@ -5,18 +5,16 @@ use super::{
     backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT},
     objects::Reference,
     pod::key_of_reference,
+    random::{Random, delay},
     shared::Shared,
-    source::{Place, Verb},
+    source::{Freshness, Place, Source, Verb},
     trouble::{Trouble, broken},
 };
 use crate::{clock::now, memory::give_back_memory};
 use futures_util::{AsyncBufRead, AsyncBufReadExt};
 use kube::{
     Client,
-    core::{
-        Request, Status,
-        params::{ListParams, WatchParams},
-    },
+    core::{Status, params::ListParams},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -31,17 +29,12 @@ use std::{
 };
 use tokio::{sync::watch, time::timeout};
 
-/// Objects requested per page.
-const PAGE: u32 = 500;
-
 /// A request for a page is aborted after this time.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The API server ends a watch after so many seconds; the next watch resumes from there.
-const WATCH_SECONDS: u32 = 290;
-
-/// A watch without any event is aborted after this time: bookmarks come about once a minute.
-const SILENCE: Duration = Duration::from_secs(150);
+/// A watch without any event is aborted after this time. An API server sends bookmarks about once a minute and may skip one, which
+/// makes two minutes of silence on a watch that works.
+const SILENCE: Duration = Duration::from_secs(200);
 
 /// A watch that lasts for this time counts as working.
 const BROKEN_BY: Duration = Duration::from_secs(5);
@@ -62,6 +55,8 @@ pub struct Reflector {
     pub shared: Arc<Shared>,
     /// Changes when everything must be listed again.
     pub relist: Option<watch::Receiver<u64>>,
+    /// What part of the longest delay a list of all pods waits before it is read again.
+    pub random: Random,
 }
 
 #[derive(Deserialize)]
@@ -100,37 +95,64 @@ impl Reflector {
     /// Runs until the task is aborted.
     pub async fn run(mut self) {
         let mut wait = Backoff::default();
+        let mut freshness = self.place.freshness();
         loop {
             if let Some(relist) = &mut self.relist {
                 relist.mark_unchanged();
             }
-            let version = match self.list_all().await {
+            let mut version = match self.list_all(&freshness).await {
                 Ok(version) => version,
                 Err(trouble) => {
-                    self.note(&trouble);
-                    wait.after(&trouble).await;
+                    // Such as a database that was restored, and has never had that version.
+                    if trouble.is_answer() {
+                        freshness = Freshness::Newest;
+                    }
+                    let is_lasting = self.note(&trouble);
+                    wait.after(&trouble, is_lasting).await;
                     continue;
                 }
             };
             let before = Instant::now();
-            self.follow(version).await;
+            self.follow(&mut version).await;
+            freshness = self.place.freshness().after(version);
             if before.elapsed() > LONGEST_WAIT {
                 wait = Backoff::default();
             }
             // A list that cannot be watched must not be requested in a tight loop.
-            wait.pause(Duration::ZERO).await;
+            wait.pause(self.delay()).await;
         }
     }
 
+    /// How long to wait, beside the backoff, before everything is listed again.
+    fn delay(&self) -> Duration {
+        if self.place.source != Source::ClusterPods {
+            return Duration::ZERO;
+        }
+        let directory = self.shared.directory();
+        let (pods, nodes) = (directory.sizes().pods, directory.count(Source::Nodes));
+        let delay = delay(pods, nodes, (self.random)());
+        if delay > LONGEST_WAIT {
+            tracing::info!(
+                pods,
+                nodes,
+                seconds = delay.as_secs(),
+                "all pods are listed again after a delay, as other agents list them too; until then, pods of other nodes that \
+                 are new are unknown"
+            );
+        }
+        delay
+    }
+
     /// Watches until everything must be listed again.
-    async fn follow(&self, mut version: String) {
+    async fn follow(&self, version: &mut String) {
         let mut wait = Backoff::default();
         let mut relist = self.relist.clone();
-        while wait.failed < ATTEMPTS {
+        let mut failed = 0;
+        while failed < ATTEMPTS {
             let before = Instant::now();
             let worked = AtomicBool::new(false);
             let watched = tokio::select! {
-                watched = self.watch(&mut version, &worked) => watched,
+                watched = self.watch(version, &worked) => watched,
                 () = changed(&mut relist) => return,
             };
             match watched {
@@ -139,33 +161,36 @@ impl Reflector {
                     if before.elapsed() < FIRST_WAIT {
                         tokio::time::sleep(FIRST_WAIT).await;
                     }
-                    wait = Backoff::default();
+                    (wait, failed) = (Backoff::default(), 0);
                 }
                 Ok(Ended::Relist) => return,
                 Err(trouble) => {
                     // The watch had worked before it was interrupted.
                     if worked.load(Ordering::Relaxed) {
-                        wait = Backoff::default();
+                        (wait, failed) = (Backoff::default(), 0);
                     }
-                    self.note(&trouble);
-                    wait.after(&trouble).await;
+                    // An API server that comes back can resume the watch, and then need not serve a list to every agent.
+                    failed += u32::from(!trouble.is_unreachable());
+                    let is_lasting = self.note(&trouble);
+                    wait.after(&trouble, is_lasting).await;
                 }
             }
         }
     }
 
     /// Lists everything, and returns the resource version of the list.
-    async fn list_all(&self) -> Result<String, Trouble> {
+    async fn list_all(&self, freshness: &Freshness) -> Result<String, Trouble> {
         let begin = Instant::now();
         let mut listed = HashSet::new();
-        let mut parameters = ListParams {
-            limit: Some(PAGE),
-            ..self.place.list()
-        };
+        let mut parameters = self.place.first_page(freshness);
         loop {
             let (version, next) = self.page(&parameters, &mut listed).await?;
             match next.filter(|next| !next.is_empty()) {
-                Some(next) => parameters.continue_token = Some(next),
+                Some(next) => {
+                    // A further page is of the first one's version, and must not ask for another.
+                    (parameters.resource_version, parameters.version_match) = (None, None);
+                    parameters.continue_token = Some(next);
+                }
                 None => {
                     self.complete(&listed, begin);
                     drop(listed);
@@ -183,7 +208,8 @@ impl Reflector {
         listed: &mut HashSet<u128>,
     ) -> Result<(String, Option<String>), Trouble> {
         let trouble = |what| self.trouble(Verb::List, what);
-        let request = Request::new(&self.place.path)
+        let request = self
+            .place
             .list(parameters)
             .map_err(|error| trouble(error.to_string()))?;
         let text = timeout(PAGE_TIMEOUT, self.client.request_text(request))
@@ -280,14 +306,9 @@ impl Reflector {
 
     /// Requests the changes from `version` on; `None` when the API server no longer has that version.
     async fn changes<'a>(&'a self, version: &str) -> Result<Option<impl AsyncBufRead + use<'a>>, Trouble> {
-        let parameters = WatchParams {
-            field_selector: self.place.fields.clone(),
-            timeout: Some(WATCH_SECONDS),
-            bookmarks: true,
-            ..WatchParams::default()
-        };
-        let request = Request::new(&self.place.path)
-            .watch(&parameters, version)
+        let request = self
+            .place
+            .watch(version)
             .map_err(|error| self.trouble(Verb::Watch, error.to_string()))?;
         let stream = match timeout(SILENCE, self.client.request_stream(request)).await {
             Err(_) => return Err(self.silent()),
@@ -362,22 +383,18 @@ impl Reflector {
         Trouble::new(verb, self.place.source, what)
     }
 
-    /// Logs an error, once.
-    fn note(&self, trouble: &Trouble) {
-        let sentence = trouble.to_string();
-        let mut directory = self.shared.directory_mut();
-        let Some(status) = directory.status_mut(self.place.source) else {
-            return;
-        };
-        status.failures += 1;
-        if status.error.as_ref() != Some(&sentence) {
-            tracing::warn!(source = self.place.source.label(), "{sentence} (trying again)");
-            (status.error, status.failed) = (Some(sentence), Some(trouble.verb()));
-            status.forbidden = trouble.is_forbidden();
+    /// Logs an error, once. Returns whether it is a refusal that has lasted.
+    fn note(&self, trouble: &Trouble) -> bool {
+        let mut is_lasting = false;
+        if let Some(status) = self.shared.directory_mut().status_mut(self.place.source) {
+            if let Some(sentence) = status.fails(trouble, Instant::now()) {
+                tracing::warn!(source = self.place.source.label(), "{sentence} (trying again)");
+            }
+            is_lasting = status.forbidden;
         }
-        drop(directory);
         // Tasks that wait for this list may continue without it.
         self.shared.notify();
+        is_lasting
     }
 }
 

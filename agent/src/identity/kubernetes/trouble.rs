@@ -3,6 +3,10 @@
 use super::source::{Source, Verb};
 use std::{fmt, time::Duration};
 
+/// An API server that starts answers 403 until it has loaded its roles, which takes seconds. So a refusal says something about the
+/// agent's role only when it has been repeated for this time.
+pub const LASTING: Duration = Duration::from_secs(30);
+
 /// One failed request to the API server.
 #[derive(Clone, Debug)]
 pub struct Trouble {
@@ -17,6 +21,10 @@ pub struct Trouble {
 enum What {
     Forbidden,
     Unauthorized,
+    /// The API server answered with another error.
+    Answered(String),
+    /// There was no answer.
+    Unreachable(String),
     Other(String),
 }
 
@@ -26,9 +34,32 @@ impl Trouble {
         self.verb
     }
 
-    /// Whether the agent's role forbids the request.
+    /// Whether the answer was 403: the agent's role forbids the request, or the API server has not loaded its roles yet.
     pub fn is_forbidden(&self) -> bool {
         matches!(self.what, What::Forbidden)
+    }
+
+    /// Whether the API server did answer, with an error other than 401 and 403.
+    pub fn is_answer(&self) -> bool {
+        matches!(self.what, What::Answered(_))
+    }
+
+    /// Whether there was no answer.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.what, What::Unreachable(_))
+    }
+
+    /// What to say of it. `is_lasting`: if it is a refusal, it has been repeated for [`LASTING`].
+    pub fn sentence(&self, is_lasting: bool) -> String {
+        if self.is_forbidden() && !is_lasting {
+            let (verb, resource) = (self.verb.label(), self.source.resource());
+            return format!(
+                "cannot {verb} {resource}: the API server answered 403, as one that is starting does; if that lasts for {} s, \
+                 the agent's role is the cause",
+                LASTING.as_secs()
+            );
+        }
+        self.to_string()
     }
 
     /// An error other than a response of the API server.
@@ -51,7 +82,7 @@ impl Trouble {
                 match status.code {
                     401 => What::Unauthorized,
                     403 => What::Forbidden,
-                    code => What::Other(format!(
+                    code => What::Answered(format!(
                         "the API server answered {code}: {}",
                         first_line(&status.message)
                     )),
@@ -59,7 +90,7 @@ impl Trouble {
             }
             // The response had begun.
             kube::Error::HyperError(error) => What::Other(broken(&error)),
-            other => What::Other(format!("the API server cannot be reached: {}", innermost(&other))),
+            other => What::Unreachable(format!("the API server cannot be reached: {}", innermost(&other))),
         };
         trouble
     }
@@ -102,7 +133,9 @@ impl fmt::Display for Trouble {
                 "cannot {verb} {resource}: the API server does not accept the agent's token (401); does its service \
                  account still exist?"
             ),
-            What::Other(what) => write!(f, "cannot {verb} {resource}: {what}"),
+            What::Answered(what) | What::Unreachable(what) | What::Other(what) => {
+                write!(f, "cannot {verb} {resource}: {what}")
+            }
         }
     }
 }

@@ -2,19 +2,12 @@
 
 use super::{
     access::Access,
-    runtime,
+    connection, runtime,
     source::{Place, Source, Verb},
     trouble::Trouble,
 };
 use crate::config;
-use anyhow::Context;
-use kube::{
-    Client,
-    core::{
-        Request,
-        params::{ListParams, WatchParams},
-    },
-};
+use kube::{Client, core::params::ListParams};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -33,7 +26,7 @@ pub fn try_out(config: &config::Config) -> anyhow::Result<Option<Vec<Answer>>> {
     let sources = access.sources();
     let runtime = runtime()?;
     let answers = runtime.block_on(async {
-        let client = Client::try_from(access.config).context("cannot set up the connection")?;
+        let client = connection::client(access.config)?;
         let mut answers = Vec::new();
         for place in sources {
             let one = async {
@@ -69,11 +62,9 @@ async fn first_page(client: &Client, place: &Place) -> Result<String, Trouble> {
     let trouble = |what| Trouble::new(Verb::List, place.source, what);
     let parameters = ListParams {
         limit: Some(1),
-        ..place.list()
+        ..place.first_page(&place.freshness())
     };
-    let request = Request::new(&place.path)
-        .list(&parameters)
-        .map_err(|error| trouble(error.to_string()))?;
+    let request = place.list(&parameters).map_err(|error| trouble(error.to_string()))?;
     let text = client
         .request_text(request)
         .await
@@ -90,13 +81,9 @@ async fn first_page(client: &Client, place: &Place) -> Result<String, Trouble> {
 
 /// Opens a watch, to check the permission.
 async fn first_watch(client: &Client, place: &Place) -> Result<(), Trouble> {
-    let parameters = WatchParams {
-        field_selector: place.fields.clone(),
-        timeout: Some(1),
-        ..WatchParams::default()
-    };
-    let request = Request::new(&place.path)
-        .watch(&parameters, "0")
+    // From any state on: the answer begins at once, and dropping it ends the watch.
+    let request = place
+        .watch("0")
         .map_err(|error| Trouble::new(Verb::Watch, place.source, error.to_string()))?;
     let stream = client.request_stream(request).await;
     stream
