@@ -11,7 +11,10 @@ use narrows_testbed::{
     command,
     kubernetes::{Fault, Resource, Verb},
 };
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 const NEEDED: [Resource; 4] = [
     Resource::Pods,
@@ -20,6 +23,13 @@ const NEEDED: [Resource; 4] = [
     Resource::Nodes,
 ];
 
+/// What is said of a refusal that may come from an API server that is starting.
+fn at_first(verb: Verb, resource: Resource) -> String {
+    let (verb, resource) = (verb.name(), resource.plural());
+    format!("cannot {verb} {resource}: the API server answered 403, as one that is starting does")
+}
+
+/// What is said of one that has lasted.
 fn sentence(verb: Verb, resource: Resource) -> String {
     format!(
         "the agent's role lacks the verb {:?} on {:?}",
@@ -46,11 +56,17 @@ fn lists_that_are_forbidden_are_named_once_and_the_pods_are_known_without_them()
         }
     });
     shop.ready();
+    let begun = Instant::now();
+    for resource in others {
+        shop.says(resource.plural(), &at_first(Verb::List, resource));
+    }
     for resource in others {
         let expected = sentence(Verb::List, resource);
         let said = shop.says(resource.plural(), &expected);
         assert!(said.contains("rbac.yaml") && !said.contains('\n'), "{said}");
     }
+    // It is answered a moment after the first refusal, which this test has seen a moment late.
+    assert!(begun.elapsed() > Duration::from_secs(25), "{:?}", begun.elapsed());
     shop.sells(10);
     for (source, resource) in SOURCES {
         let pods = resource == Resource::Pods;
@@ -61,13 +77,14 @@ fn lists_that_are_forbidden_are_named_once_and_the_pods_are_known_without_them()
         (shop.figure("narrows_identity_failures_total", "services") >= 3.0).then_some(())
     });
     for resource in others {
-        let expected = sentence(Verb::List, resource);
-        assert_eq!(
-            logged(&shop, resource.plural(), &expected),
-            1,
-            "{}",
-            shop.agent.stderr()
-        );
+        for expected in [at_first(Verb::List, resource), sentence(Verb::List, resource)] {
+            assert_eq!(
+                logged(&shop, resource.plural(), &expected),
+                1,
+                "{}",
+                shop.agent.stderr()
+            );
+        }
     }
     shop.cluster.api.clear_faults();
     shop.synced();
@@ -79,7 +96,7 @@ fn pods_that_may_not_be_listed_are_named_once_and_the_other_lists_go_on() {
     let shop = Shop::open_with(&[], "", |cluster| {
         cluster.api.fault(Fault::forbidden(Resource::Pods, Verb::List));
     });
-    let expected = sentence(Verb::List, Resource::Pods);
+    let expected = at_first(Verb::List, Resource::Pods);
     shop.says("node_pods", &expected);
     shop.awaits("three attempts", || {
         (shop.figure("narrows_identity_failures_total", "node_pods") >= 3.0).then_some(())
@@ -114,8 +131,9 @@ fn watches_that_are_forbidden_are_named_once_and_what_was_listed_is_known() {
     shop.sells(10);
     shop.ready();
     for (source, resource) in SOURCES {
-        let expected = sentence(Verb::Watch, resource);
-        assert_eq!(logged(&shop, source, &expected), 1, "{}", shop.agent.stderr());
+        for expected in [at_first(Verb::Watch, resource), sentence(Verb::Watch, resource)] {
+            assert_eq!(logged(&shop, source, &expected), 1, "{}", shop.agent.stderr());
+        }
     }
     shop.cluster.api.clear_faults();
     shop.synced();
@@ -128,7 +146,7 @@ fn a_watch_that_stays_forbidden_is_not_logged_again_when_the_list_is_read_again(
     let shop = Shop::open_with(&[], "", |cluster| {
         cluster.api.fault(Fault::forbidden(Resource::Services, Verb::Watch));
     });
-    let expected = sentence(Verb::Watch, Resource::Services);
+    let expected = at_first(Verb::Watch, Resource::Services);
     shop.says("services", &expected);
     // By then it has given the watch up once, and has read the list again.
     shop.awaits("the sixth attempt", || {
@@ -138,6 +156,51 @@ fn a_watch_that_stays_forbidden_is_not_logged_again_when_the_list_is_read_again(
     // The agent has read that answer as well.
     shop.says("services", &expected);
     assert_eq!(logged(&shop, "services", &expected), 1, "{}", shop.agent.stderr());
+}
+
+#[test]
+fn an_api_server_that_has_not_loaded_its_roles_is_asked_until_it_has() {
+    let shop = Shop::open_with(&[], "", |cluster| cluster.api.forget_roles());
+    shop.ready();
+    let first = ["namespaces", "services", "nodes"];
+    for (source, resource) in SOURCES.into_iter().filter(|(source, _)| first.contains(source)) {
+        shop.says(source, &at_first(Verb::List, resource));
+        shop.awaits("a second attempt", || {
+            (shop.asked(Verb::List, resource).len() >= 2).then_some(())
+        });
+    }
+    shop.cluster.api.load_roles();
+    shop.synced();
+    shop.sells(10);
+    for (source, resource) in SOURCES {
+        assert_eq!(logged(&shop, source, &at_first(Verb::Watch, resource)), 0);
+    }
+    assert_eq!(shop.logged("lacks the verb"), 0, "{}", shop.agent.stderr());
+    for source in first {
+        assert_eq!(logged(&shop, source, "403"), 1, "{source}: {}", shop.agent.stderr());
+    }
+    // None of the lists was given up: pods, which are understood with the others' help, came after them.
+    let answered = |resource| {
+        let asked = shop.asked(Verb::List, resource);
+        let good = asked.iter().find(|asked| asked.status == Some(200));
+        good.expect("it was listed").at
+    };
+    let pods = answered(Resource::Pods);
+    for resource in [Resource::Namespaces, Resource::Services, Resource::Nodes] {
+        assert!(answered(resource) < pods, "{resource}");
+    }
+
+    // A restart loses the watches as well.
+    shop.cluster.api.stop();
+    shop.cluster.api.forget_roles();
+    shop.cluster.api.resume().expect("the same port");
+    for (source, resource) in SOURCES {
+        shop.says(source, &at_first(Verb::Watch, resource));
+    }
+    shop.cluster.api.load_roles();
+    shop.synced();
+    shop.sells(10);
+    assert_eq!(shop.logged("lacks the verb"), 0, "{}", shop.agent.stderr());
 }
 
 /// The table of `narrows check`, and its exit code.

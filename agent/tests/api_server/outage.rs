@@ -21,6 +21,19 @@ fn while_it_is_away_the_last_state_holds_and_afterwards_what_is_new_is_known() {
         shop.says(source, "the API server cannot be reached");
     }
     shop.sells(10);
+    // One line for each list, however often it is tried; the client library says nothing of its own.
+    shop.awaits("three attempts", || {
+        (shop.figure("narrows_identity_failures_total", "services") >= 3.0).then_some(())
+    });
+    let log = shop.agent.stderr();
+    for (source, _) in SOURCES {
+        let told = log
+            .lines()
+            .filter(|line| line.contains(&format!("source={source:?}")) && line.contains("reached"));
+        assert_eq!(told.count(), 1, "{source}: {log}");
+    }
+    let others: Vec<_> = log.lines().filter(|line| !line.contains(" narrows::")).collect();
+    assert!(others.is_empty(), "{others:?}");
     let later = shop.agent.wait_for("all lists to be older", |metrics| {
         ages(metrics).iter().zip(&first).all(|(now, first)| *now > first + 1.0)
     });

@@ -19,8 +19,9 @@ use narrows_testbed::{
 use serde_json::Value;
 use std::{cell::Cell, time::Duration};
 
-/// The agent waits for an API server up to half a minute between two attempts; tests end its troubles long before.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The agent waits for an API server up to half a minute between two attempts, and takes a refusal for its role's only after half
+/// a minute; tests end its other troubles long before.
+const PATIENCE: Duration = Duration::from_secs(75);
 
 /// The lists that are always read, with the labels that they have in metrics and status.
 pub const SOURCES: [(&str, Resource); 5] = [

@@ -427,3 +427,6 @@ async fn changed(relist: &mut Option<watch::Receiver<u64>>) {
     }
     std::future::pending::<()>().await;
 }
+
+#[cfg(test)]
+mod tests;

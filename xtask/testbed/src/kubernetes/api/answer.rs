@@ -1,12 +1,17 @@
 //! Answers: documents in one piece, streams, and the `Status` object of failures.
 
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
@@ -17,10 +22,29 @@ const ON_ITS_WAY: Duration = Duration::from_millis(50);
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(super) struct Content {
+    kind: Kind,
+    /// The bytes so far.
+    sent: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Kind {
     Whole(Option<Bytes>),
     /// Ends when the sender is dropped.
     Stream(mpsc::Receiver<Bytes>),
+}
+
+impl Content {
+    fn new(kind: Kind) -> Self {
+        let sent = Arc::default();
+        Self { kind, sent }
+    }
+
+    /// The same, whose bytes are counted in `sent`.
+    pub fn counted(self, sent: Arc<AtomicU64>) -> Self {
+        Self { sent, ..self }
+    }
 }
 
 impl Body for Content {
@@ -28,21 +52,25 @@ impl Body for Content {
     type Error = Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let data = match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take()),
-            Self::Stream(receiver) => receiver.poll_recv(cx),
+        let this = self.get_mut();
+        let data = match &mut this.kind {
+            Kind::Whole(bytes) => Poll::Ready(bytes.take()),
+            Kind::Stream(receiver) => receiver.poll_recv(cx),
         };
+        if let Poll::Ready(Some(data)) = &data {
+            this.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
         data.map(|data| data.map(|data| Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self.kind, Kind::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(_) => SizeHint::default(),
+        match &self.kind {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Stream(_) => SizeHint::default(),
         }
     }
 }
@@ -132,12 +160,23 @@ impl Status {
 
 /// An answer in one piece.
 pub(super) fn whole(json: impl Into<Bytes>) -> Response<Content> {
-    answer(Content::Whole(Some(json.into())))
+    answer(Content::new(Kind::Whole(Some(json.into()))))
+}
+
+/// An answer in one piece, compressed as a real server does it: at the level that costs least.
+pub(super) fn compressed(json: &str) -> Response<Content> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory does not fail.
+    let bytes = encoder.write_all(json.as_bytes()).and_then(|()| encoder.finish());
+    let mut response = whole(bytes.unwrap_or_default());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response
 }
 
 /// An answer that is still being written.
 pub(super) fn stream(receiver: mpsc::Receiver<Bytes>) -> Response<Content> {
-    answer(Content::Stream(receiver))
+    answer(Content::new(Kind::Stream(receiver)))
 }
 
 fn answer(content: Content) -> Response<Content> {

@@ -56,11 +56,9 @@ impl Fault {
 
     /// The answer for a missing permission.
     pub fn forbidden(resource: Resource, verb: Verb) -> Self {
-        let message = format!(
-            r#"{resource} is forbidden: User "{USER}" cannot {} resource "{resource}" in API group "" at the cluster scope"#,
-            verb.name()
-        );
-        Self::new(FaultKind::Status(403, message)).on(resource).verb(verb)
+        Self::new(FaultKind::Status(403, forbidden(resource, verb)))
+            .on(resource)
+            .verb(verb)
     }
 
     /// Applies it to requests for this resource only.
@@ -92,6 +90,14 @@ impl Fault {
             && (self.verb.is_none() || self.verb == question.verb)
             && possible
     }
+}
+
+/// The message about a missing permission.
+pub(super) fn forbidden(resource: Resource, verb: Verb) -> String {
+    format!(
+        r#"{resource} is forbidden: User "{USER}" cannot {} resource "{resource}" in API group "" at the cluster scope"#,
+        verb.name()
+    )
 }
 
 /// The faults for this request: all delays up to the first other fault, in the order in which they were set.

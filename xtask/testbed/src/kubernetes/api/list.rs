@@ -1,5 +1,6 @@
 //! Answers to `list` requests.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -10,7 +11,9 @@ use hyper::body::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::answer::{Content, Link, Status, stream};
+use super::answer::{Content, Link, Status, compressed, stream, whole};
+use super::object::{METADATA_VERSION, Object};
+use super::options;
 use super::question::Question;
 use super::resource::Resource;
 use super::shared::Shared;
@@ -18,6 +21,9 @@ use super::store::Snapshot;
 
 /// A long list is sent in pieces of about this many bytes.
 const PIECE: usize = 256 * 1024;
+
+/// Answers from this size on are compressed, if the client accepts that (`defaultGzipThresholdBytes`).
+const WORTH_COMPRESSING: usize = 128 * 1024;
 
 /// A list or a further page of one. `cut` ends the connection within the first object.
 pub(super) fn list(
@@ -28,6 +34,7 @@ pub(super) fn list(
     cut: bool,
 ) -> Result<Response<Content>, Status> {
     let bad = |message| Status::new(400, message);
+    options::check(question, shared.minor())?;
     let version = question.parameter("resourceVersion").unwrap_or_default();
     // A real server answers requests for any state (`resourceVersion=0`) from its cache, without pages.
     let limit = match version {
@@ -58,7 +65,17 @@ pub(super) fn list(
         let number = number.unwrap_or_else(|| shared.store().keep(snapshot.clone()));
         write_token(number, end)
     });
-    let head = head(&snapshot, token.as_deref(), length - end);
+    let is_reduced = question.wants_metadata();
+    let head = head(&snapshot, token.as_deref(), length - end, is_reduced);
+    let items = &snapshot.objects[start..end];
+    if question.accepts_gzip() && !cut {
+        let items: Vec<_> = items.iter().map(|object| item(object, is_reduced)).collect();
+        let text = format!("{head}{}]}}\n", items.join(","));
+        return Ok(match text.len() {
+            WORTH_COMPRESSING.. => compressed(&text),
+            _ => whole(text),
+        });
+    }
     let (out, receiver) = mpsc::channel(4);
     let link = link.clone();
     tokio::spawn(async move {
@@ -75,7 +92,7 @@ pub(super) fn list(
             if index > 0 {
                 text.push(',');
             }
-            text.push_str(&object.json);
+            text.push_str(&item(object, is_reduced));
             if text.len() >= PIECE && out.send(Bytes::from(std::mem::take(&mut text))).await.is_err() {
                 return;
             }
@@ -86,14 +103,18 @@ pub(super) fn list(
     Ok(stream(receiver))
 }
 
+/// An object as an item of a list.
+fn item(object: &Object, is_reduced: bool) -> Cow<'_, str> {
+    match is_reduced {
+        true => Cow::Owned(object.metadata()),
+        false => Cow::Borrowed(&object.json),
+    }
+}
+
 /// The state that a new list shows.
 fn first(shared: &Shared, resource: Resource, question: &Question) -> Result<Arc<Snapshot>, Status> {
     let bad = |message| Status::new(400, message);
     let selector = question.selector(resource).map_err(bad)?;
-    if question.parameter("resourceVersionMatch") == Some("Exact") {
-        let message = "resourceVersionMatch: Unsupported value: \"Exact\": this server keeps no old states";
-        return Err(bad(message.to_owned()));
-    }
     let least = question.number("resourceVersion").map_err(bad)?.unwrap_or_default();
     let snapshot = shared.store().snapshot(resource, &selector);
     if least > snapshot.version {
@@ -109,10 +130,13 @@ fn first(shared: &Shared, resource: Resource, question: &Question) -> Result<Arc
 }
 
 /// The list up to its first item.
-fn head(snapshot: &Snapshot, token: Option<&str>, remaining: usize) -> String {
+fn head(snapshot: &Snapshot, token: Option<&str>, remaining: usize, is_reduced: bool) -> String {
+    let (kind, api_version) = match is_reduced {
+        true => ("PartialObjectMetadata", METADATA_VERSION),
+        false => (snapshot.resource.kind(), "v1"),
+    };
     let mut head = format!(
-        r#"{{"kind":"{}List","apiVersion":"v1","metadata":{{"resourceVersion":"{}""#,
-        snapshot.resource.kind(),
+        r#"{{"kind":"{kind}List","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{}""#,
         snapshot.version
     );
     if let Some(token) = token {

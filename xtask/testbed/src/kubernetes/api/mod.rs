@@ -8,6 +8,7 @@ mod answer;
 mod fault;
 mod list;
 mod object;
+mod options;
 mod question;
 mod resource;
 mod selector;
@@ -196,6 +197,21 @@ impl ApiServer {
         let listener = wait::until(&what, PORT, || TcpListener::bind(self.address).ok())?;
         *running = Some(Running::start(listener, self.tls.clone(), self.shared.clone())?);
         Ok(())
+    }
+
+    /// Makes it one of Kubernetes 1.`minor`, where versions differ in what they answer.
+    pub fn is_version(&self, minor: u32) {
+        self.shared.set_minor(minor);
+    }
+
+    /// It forgets its roles, as one that has just started and has not loaded them: requests for any resource get 403.
+    pub fn forget_roles(&self) {
+        self.shared.set_has_roles(false);
+    }
+
+    /// It has loaded its roles.
+    pub fn load_roles(&self) {
+        self.shared.set_has_roles(true);
     }
 
     /// All requests so far, in order of arrival.

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::resource::Resource;
 
+/// The `apiVersion` of objects of which only `metadata` is served.
+pub(super) const METADATA_VERSION: &str = "meta.k8s.io/v1";
+
 /// One state of one object.
 #[derive(Debug)]
 pub(super) struct Object {
@@ -79,6 +82,13 @@ impl Object {
         out.push_str(r#"","apiVersion":"v1","#);
         // The object is never empty, as it has metadata.
         out.push_str(&self.json[1..]);
+    }
+
+    /// What `as=PartialObjectMetadata` leaves of it.
+    pub fn metadata(&self) -> String {
+        let object: Value = serde_json::from_str(&self.json).expect("it was serialised here");
+        let metadata = &object["metadata"];
+        json!({"kind": "PartialObjectMetadata", "apiVersion": METADATA_VERSION, "metadata": metadata}).to_string()
     }
 
     pub fn label(&self, key: &str) -> Option<&str> {

@@ -1,7 +1,10 @@
 //! Parses requests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, USER_AGENT};
 use hyper::{Method, Uri};
 
 use super::resource::{Resource, Verb};
@@ -32,8 +35,24 @@ pub struct Asked {
     pub continued: bool,
     /// The query parameter `resourceVersion`.
     pub resource_version: Option<String>,
+    /// The query parameter `resourceVersionMatch`.
+    pub version_match: Option<String>,
+    /// The header `Accept`.
+    pub accept: Option<String>,
+    /// Whether it accepts compressed answers.
+    pub gzip: bool,
+    /// The header `User-Agent`.
+    pub user_agent: Option<String>,
     /// The status of the answer; `None` until there is one.
     pub status: Option<u16>,
+    pub(super) sent: Arc<AtomicU64>,
+}
+
+impl Asked {
+    /// The bytes of the answer's body so far, as they are on the wire inside of TLS: compressed, if it is.
+    pub fn bytes(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
 }
 
 /// A request with its parsed path and query.
@@ -45,6 +64,7 @@ pub(super) struct Question {
     pub namespace: Option<String>,
     pub name: Option<String>,
     parameters: Vec<(String, String)>,
+    headers: HeaderMap,
 }
 
 impl Question {
@@ -62,9 +82,32 @@ impl Question {
             namespace,
             name,
             parameters: parameters(query),
+            headers: HeaderMap::new(),
         };
         question.verb = (method == Method::GET).then(|| question.reading_verb());
         question
+    }
+
+    /// The same with the request's headers.
+    pub fn with_headers(mut self, headers: &HeaderMap) -> Self {
+        self.headers = headers.clone();
+        self
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether an answer may be compressed.
+    pub fn accepts_gzip(&self) -> bool {
+        let mut codings = self.header(&ACCEPT_ENCODING).unwrap_or_default().split(',');
+        codings.any(|coding| coding.trim() == "gzip")
+    }
+
+    /// Whether only `metadata` of the objects is wanted.
+    pub fn wants_metadata(&self) -> bool {
+        let accept = self.header(&ACCEPT).unwrap_or_default();
+        accept.contains("as=PartialObjectMetadata")
     }
 
     fn reading_verb(&self) -> Verb {
@@ -117,7 +160,12 @@ impl Question {
             limit: self.number("limit").ok().flatten(),
             continued: self.parameter("continue").is_some(),
             resource_version: parameter("resourceVersion"),
+            version_match: parameter("resourceVersionMatch"),
+            accept: self.header(&ACCEPT).map(str::to_owned),
+            gzip: self.accepts_gzip(),
+            user_agent: self.header(&USER_AGENT).map(str::to_owned),
             status: None,
+            sent: Arc::default(),
         }
     }
 }

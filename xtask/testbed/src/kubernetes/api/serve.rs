@@ -117,11 +117,13 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
 
 /// Answers a request, and records it.
 async fn answer(shared: &Arc<Shared>, link: &Arc<Link>, request: &Request<Incoming>) -> Response<Content> {
-    let question = Question::new(request.method(), request.uri());
+    let question = Question::new(request.method(), request.uri()).with_headers(request.headers());
+    let asked = question.asked();
+    let sent = asked.sent.clone();
     let number = {
-        let mut asked = shared.asked();
-        asked.push(question.asked());
-        asked.len() - 1
+        let mut all = shared.asked();
+        all.push(asked);
+        all.len() - 1
     };
     let response = match respond(shared, link, request, &question).await {
         Ok(response) => response,
@@ -130,7 +132,7 @@ async fn answer(shared: &Arc<Shared>, link: &Arc<Link>, request: &Request<Incomi
     if let Some(asked) = shared.asked().get_mut(number) {
         asked.status = Some(response.status().as_u16());
     }
-    response
+    response.map(|content| content.counted(sent))
 }
 
 async fn respond(
@@ -140,6 +142,7 @@ async fn respond(
     question: &Question,
 ) -> Result<Response<Content>, Status> {
     authenticate(shared, request, question)?;
+    authorize(shared, question)?;
     let mut cut = false;
     let faults = fault::take(&mut shared.faults(), question);
     for fault in faults {
@@ -170,7 +173,7 @@ async fn respond(
             405,
             "the server does not allow this method on the requested resource",
         )),
-        (Some(_), None) => raw(&question.path),
+        (Some(_), None) => raw(shared, &question.path),
         (Some(Verb::Get), Some(resource)) => get(shared, resource, question),
         (Some(Verb::List), Some(resource)) => list(shared, resource, question, link, cut),
         (Some(Verb::Watch), Some(resource)) => watch(shared, resource, question, link, cut),
@@ -192,15 +195,26 @@ fn authenticate(shared: &Shared, request: &Request<Incoming>, question: &Questio
     }
 }
 
+/// As long as the roles have not been loaded, nobody may do anything.
+fn authorize(shared: &Shared, question: &Question) -> Result<(), Status> {
+    match (question.resource, question.verb) {
+        (Some(resource), Some(verb)) if !shared.has_roles() => {
+            Err(with_kind(Status::new(403, fault::forbidden(resource, verb)), question))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn is_public(path: &str) -> bool {
     matches!(path, "/version" | "/healthz" | "/livez" | "/readyz")
 }
 
-fn raw(path: &str) -> Result<Response<Content>, Status> {
+fn raw(shared: &Shared, path: &str) -> Result<Response<Content>, Status> {
     match path {
         "/version" => {
+            let minor = shared.minor();
             let version = json!({
-                "major": "1", "minor": "34", "gitVersion": "v1.34.0", "platform": "linux/amd64",
+                "major": "1", "minor": minor.to_string(), "gitVersion": format!("v1.{minor}.0"), "platform": "linux/amd64",
             });
             Ok(whole(version.to_string()))
         }

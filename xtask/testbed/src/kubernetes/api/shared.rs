@@ -1,6 +1,6 @@
 //! State shared by all requests: objects, recorded requests, and injected faults.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use super::signals::Signals;
 use super::store::Store;
 use crate::sync::lock;
 
+/// The version of Kubernetes, 1.34, unless a test asks for another.
+const NEWEST: u32 = 34;
+
 /// The state that outlives connections.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -19,6 +22,10 @@ pub(super) struct Shared {
     faults: Mutex<Vec<Fault>>,
     asked: Mutex<Vec<Asked>>,
     watches: [AtomicUsize; Resource::ALL.len()],
+    /// The version of Kubernetes is 1.`minor`.
+    minor: AtomicU32,
+    /// Whether the roles have been loaded.
+    has_roles: AtomicBool,
     pub signals: Signals,
 }
 
@@ -36,6 +43,8 @@ impl Shared {
             faults: Mutex::default(),
             asked: Mutex::default(),
             watches: Default::default(),
+            minor: AtomicU32::new(NEWEST),
+            has_roles: AtomicBool::new(true),
             signals: Signals::new(bookmark_every),
         }
     }
@@ -54,6 +63,22 @@ impl Shared {
 
     pub fn asked(&self) -> MutexGuard<'_, Vec<Asked>> {
         lock(&self.asked)
+    }
+
+    pub fn minor(&self) -> u32 {
+        self.minor.load(Ordering::Relaxed)
+    }
+
+    pub fn set_minor(&self, minor: u32) {
+        self.minor.store(minor, Ordering::Relaxed);
+    }
+
+    pub fn has_roles(&self) -> bool {
+        self.has_roles.load(Ordering::Relaxed)
+    }
+
+    pub fn set_has_roles(&self, has_roles: bool) {
+        self.has_roles.store(has_roles, Ordering::Relaxed);
     }
 
     pub fn watches(&self, resource: Resource) -> usize {

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::answer::{Content, Link, Status, stream};
-use super::object::Object;
+use super::object::{METADATA_VERSION, Object};
+use super::options;
 use super::question::Question;
 use super::resource::Resource;
 use super::selector::Selector;
@@ -33,6 +34,8 @@ struct Watch {
     resource: Resource,
     selector: Selector,
     start: Start,
+    /// Whether only `metadata` of the objects is sent.
+    is_reduced: bool,
     /// Whether the client wants bookmarks.
     bookmarks: bool,
     /// Whether the connection ends within the next event.
@@ -67,6 +70,7 @@ pub(super) fn watch(
     cut: bool,
 ) -> Result<Response<Content>, Status> {
     let bad = |message| Status::new(400, message);
+    options::check(question, shared.minor())?;
     let selector = question.selector(resource).map_err(bad)?;
     let start = match question.number("resourceVersion").map_err(bad)? {
         _ if question.flag("sendInitialEvents") => Start::StateWithEnd,
@@ -94,6 +98,7 @@ pub(super) fn watch(
         resource,
         selector,
         start,
+        is_reduced: question.wants_metadata(),
         bookmarks: question.flag("allowWatchBookmarks"),
         cut,
         changed: signals.changed.subscribe(),
@@ -142,11 +147,11 @@ impl Watch {
             version = batch.up_to;
             let mut text = String::new();
             for event in &batch.events {
-                event.write(self.resource, &self.selector, &mut text);
+                event.write(&self, &mut text);
             }
             if bookmark_due && !batch.more {
                 if self.bookmarks {
-                    text.push_str(&bookmark_line(self.resource, version, false));
+                    text.push_str(&self.bookmark_line(version, false));
                 }
                 bookmark_due = false;
                 next_bookmark = self.next_bookmark();
@@ -173,13 +178,13 @@ impl Watch {
         let snapshot = self.shared.store().snapshot(self.resource, &self.selector);
         let mut text = String::new();
         for object in &snapshot.objects {
-            write_line("ADDED", self.resource, object, &mut text);
+            self.write_line("ADDED", object, &mut text);
             if text.len() >= PIECE {
                 self.send(mem::take(&mut text)).await?;
             }
         }
         if self.start == Start::StateWithEnd && self.bookmarks {
-            text.push_str(&bookmark_line(self.resource, snapshot.version, true));
+            text.push_str(&self.bookmark_line(snapshot.version, true));
         }
         self.send(text).await?;
         Ok(snapshot.version)
@@ -197,6 +202,30 @@ impl Watch {
         self.out.send(Bytes::from(text)).await.map_err(|_| Ended)
     }
 
+    fn write_line(&self, kind: &str, object: &Object, out: &mut String) {
+        out.push_str(r#"{"type":""#);
+        out.push_str(kind);
+        out.push_str(r#"","object":"#);
+        match self.is_reduced {
+            true => out.push_str(&object.metadata()),
+            false => object.write_whole(self.resource, out),
+        }
+        out.push_str("}\n");
+    }
+
+    fn bookmark_line(&self, version: u64, initial_end: bool) -> String {
+        let mut metadata = json!({"resourceVersion": version.to_string()});
+        if initial_end {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let (kind, api_version) = match self.is_reduced {
+            true => ("PartialObjectMetadata", METADATA_VERSION),
+            false => (self.resource.kind(), "v1"),
+        };
+        let object = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata});
+        format!("{}\n", json!({"type": "BOOKMARK", "object": object}))
+    }
+
     fn next_bookmark(&mut self) -> Instant {
         Instant::now() + *self.bookmark_every.borrow_and_update()
     }
@@ -204,37 +233,23 @@ impl Watch {
 
 impl Event {
     /// Writes the event of this change for a watch with this selector: nothing, or one line.
-    fn write(&self, resource: Resource, selector: &Selector, out: &mut String) {
-        let matching = |object: &Option<Arc<Object>>| object.clone().filter(|object| selector.matches(object));
+    fn write(&self, watch: &Watch, out: &mut String) {
+        let matching = |object: &Option<Arc<Object>>| object.clone().filter(|object| watch.selector.matches(object));
         match (matching(&self.old), matching(&self.new)) {
-            (None, Some(new)) => write_line("ADDED", resource, &new, out),
-            (Some(_), Some(new)) => write_line("MODIFIED", resource, &new, out),
+            (None, Some(new)) => watch.write_line("ADDED", &new, out),
+            (Some(_), Some(new)) => watch.write_line("MODIFIED", &new, out),
             // The state that last matched, under the version of the change.
-            (Some(old), None) => write_line("DELETED", resource, &old.with_version(resource, self.version), out),
+            (Some(old), None) => {
+                let old = old.with_version(watch.resource, self.version);
+                watch.write_line("DELETED", &old, out);
+            }
             (None, None) => {}
         }
     }
 }
 
-fn write_line(kind: &str, resource: Resource, object: &Object, out: &mut String) {
-    out.push_str(r#"{"type":""#);
-    out.push_str(kind);
-    out.push_str(r#"","object":"#);
-    object.write_whole(resource, out);
-    out.push_str("}\n");
-}
-
 fn error_line(status: &Status) -> String {
     format!("{}\n", json!({"type": "ERROR", "object": status.object()}))
-}
-
-fn bookmark_line(resource: Resource, version: u64, initial_end: bool) -> String {
-    let mut metadata = json!({"resourceVersion": version.to_string()});
-    if initial_end {
-        metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-    }
-    let object = json!({"kind": resource.kind(), "apiVersion": "v1", "metadata": metadata});
-    format!("{}\n", json!({"type": "BOOKMARK", "object": object}))
 }
 
 async fn until(deadline: Option<Instant>) {

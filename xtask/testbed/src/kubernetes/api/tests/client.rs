@@ -104,6 +104,12 @@ impl Answer {
         Ok(text)
     }
 
+    pub fn bytes(mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.body.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     pub fn json(self) -> Result<Value> {
         let text = self.text()?;
         serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))

@@ -3,6 +3,7 @@
 mod client;
 mod faults;
 mod lists;
+mod options;
 mod watches;
 
 use serde_json::{Value, json};
