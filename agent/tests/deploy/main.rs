@@ -1,6 +1,7 @@
 //! What `kubectl apply -k` would send: built by a real kustomize, held against Kubernetes' own schemas and against what
 //! the agent needs. No cluster and no network.
 
+mod apply;
 mod grafana;
 mod manifests;
 mod prometheus;

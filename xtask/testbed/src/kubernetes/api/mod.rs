@@ -1,8 +1,8 @@
 //! An API server under the control of tests.
 //!
 //! It implements the part of the protocol that a client needs for lists and watches: HTTPS, a bearer token, pages from
-//! one consistent state, selectors, resource versions that expire, bookmarks. It serves the objects that a test puts into
-//! it, and injects the faults that a test sets.
+//! one consistent state, selectors, resource versions that expire, bookmarks, compression. It serves the objects that a
+//! test puts into it, and injects the faults that a test sets. Beside these, `kubectl apply` may write objects.
 
 mod answer;
 mod fault;
@@ -20,7 +20,9 @@ mod store;
 mod tests;
 mod tls;
 mod watch;
+mod write;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -212,6 +214,11 @@ impl ApiServer {
     /// It has loaded its roles.
     pub fn load_roles(&self) {
         self.shared.set_has_roles(true);
+    }
+
+    /// The objects that clients have created and applied, by their paths, as a real server stores them.
+    pub fn written(&self) -> BTreeMap<String, Value> {
+        self.shared.written().all()
     }
 
     /// All requests so far, in order of arrival.

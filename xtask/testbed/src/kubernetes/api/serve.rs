@@ -8,13 +8,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -29,6 +30,7 @@ use super::question::Question;
 use super::resource::{Resource, Verb};
 use super::shared::Shared;
 use super::watch::{error, watch};
+use super::write::discover;
 
 /// The time limit of a client's TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -106,7 +108,7 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
     let link = Arc::new(Link::default());
     let service = service_fn(|request| {
         let (shared, link) = (shared.clone(), link.clone());
-        async move { Ok::<_, Infallible>(answer(&shared, &link, &request).await) }
+        async move { Ok::<_, Infallible>(answer(&shared, &link, request).await) }
     });
     let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
@@ -116,7 +118,7 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
 }
 
 /// Answers a request, and records it.
-async fn answer(shared: &Arc<Shared>, link: &Arc<Link>, request: &Request<Incoming>) -> Response<Content> {
+async fn answer(shared: &Arc<Shared>, link: &Arc<Link>, request: Request<Incoming>) -> Response<Content> {
     let question = Question::new(request.method(), request.uri()).with_headers(request.headers());
     let asked = question.asked();
     let sent = asked.sent.clone();
@@ -138,10 +140,10 @@ async fn answer(shared: &Arc<Shared>, link: &Arc<Link>, request: &Request<Incomi
 async fn respond(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
-    request: &Request<Incoming>,
+    request: Request<Incoming>,
     question: &Question,
 ) -> Result<Response<Content>, Status> {
-    authenticate(shared, request, question)?;
+    authenticate(shared, &request, question)?;
     authorize(shared, question)?;
     let mut cut = false;
     let faults = fault::take(&mut shared.faults(), question);
@@ -169,10 +171,7 @@ async fn respond(
         }
     }
     match (question.verb, question.resource) {
-        (None, _) => Err(Status::new(
-            405,
-            "the server does not allow this method on the requested resource",
-        )),
+        (None, _) => write(shared, request, question).await,
         (Some(_), None) => raw(shared, &question.path),
         (Some(Verb::Get), Some(resource)) => get(shared, resource, question),
         (Some(Verb::List), Some(resource)) => list(shared, resource, question, link, cut),
@@ -219,13 +218,44 @@ fn raw(shared: &Shared, path: &str) -> Result<Response<Content>, Status> {
             Ok(whole(version.to_string()))
         }
         path if is_public(path) => Ok(whole("ok")),
-        _ => Err(Status::new(404, "the server could not find the requested resource").with_details(json!({}))),
+        path => {
+            let written = shared.written().get(path).map(Value::to_string);
+            let found = written.or_else(|| discover(path).map(|document| document.to_string()));
+            found.map(whole).ok_or_else(not_found)
+        }
     }
+}
+
+fn not_found() -> Status {
+    Status::new(404, "the server could not find the requested resource").with_details(json!({}))
+}
+
+/// A request that changes an object.
+async fn write(shared: &Shared, request: Request<Incoming>, question: &Question) -> Result<Response<Content>, Status> {
+    let method = request.method().clone();
+    if method != Method::POST && method != Method::PATCH {
+        let message = "the server does not allow this method on the requested resource";
+        return Err(Status::new(405, message));
+    }
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    let body = request.into_body().collect().await;
+    let body = body.map_err(|error| Status::new(400, error.to_string()))?.to_bytes();
+    let (status, object) = shared.written().write(&method, question, &content_type, &body)?;
+    let mut response = whole(object.to_string());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    Ok(response)
 }
 
 fn get(shared: &Shared, resource: Resource, question: &Question) -> Result<Response<Content>, Status> {
     let name = question.name.as_deref().unwrap_or_default();
     let namespace = question.namespace.as_deref().unwrap_or_default();
+    if let Some(written) = shared.written().get(&question.path) {
+        return Ok(whole(written.to_string()));
+    }
     let Some(object) = shared.store().get(resource, namespace, name) else {
         let status = Status::new(404, format!("{resource} \"{name}\" not found"));
         return Err(status.with_details(json!({"name": name, "kind": resource.plural()})));

@@ -9,6 +9,7 @@ use super::question::Asked;
 use super::resource::Resource;
 use super::signals::Signals;
 use super::store::Store;
+use super::write::Written;
 use crate::sync::lock;
 
 /// The version of Kubernetes, 1.34, unless a test asks for another.
@@ -19,6 +20,7 @@ const NEWEST: u32 = 34;
 pub(super) struct Shared {
     token: String,
     store: Mutex<Store>,
+    written: Mutex<Written>,
     faults: Mutex<Vec<Fault>>,
     asked: Mutex<Vec<Asked>>,
     watches: [AtomicUsize; Resource::ALL.len()],
@@ -40,6 +42,7 @@ impl Shared {
         Self {
             token,
             store: Mutex::new(Store::new()),
+            written: Mutex::default(),
             faults: Mutex::default(),
             asked: Mutex::default(),
             watches: Default::default(),
@@ -55,6 +58,10 @@ impl Shared {
 
     pub fn store(&self) -> MutexGuard<'_, Store> {
         lock(&self.store)
+    }
+
+    pub fn written(&self) -> MutexGuard<'_, Written> {
+        lock(&self.written)
     }
 
     pub fn faults(&self) -> MutexGuard<'_, Vec<Fault>> {
