@@ -77,7 +77,7 @@ fn the_agent_may_read_pods_namespaces_services_and_nodes_and_no_more() {
     let read = json!([{
         "apiGroups": [""],
         "resources": ["pods", "namespaces", "services", "nodes"],
-        "verbs": ["get", "list", "watch"],
+        "verbs": ["list", "watch"],
     }]);
     assert_eq!(*rules, read);
     assert!(of_kind(&objects, "Role").is_empty() && of_kind(&objects, "RoleBinding").is_empty());
@@ -91,7 +91,7 @@ fn the_istio_component_adds_one_config_map() {
         "apiGroups": [""],
         "resources": ["configmaps"],
         "resourceNames": ["istio"],
-        "verbs": ["get", "list", "watch"],
+        "verbs": ["list", "watch"],
     }]);
     assert_eq!(role["rules"], read);
     assert_eq!(role["metadata"]["namespace"], "istio-system");

@@ -6,7 +6,7 @@ use narrows_testbed::kubernetes::{
     ApiServer, Resource,
     manifests::{self, Pod},
 };
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use std::fmt::Write as _;
 
 /// The number of pods of a large cluster; Kubernetes itself supports up to 150,000.
@@ -139,7 +139,7 @@ impl Manifest {
             .flatten()
             .filter_map(|status| status["name"].as_str().map(str::to_owned))
             .collect();
-        add_what_clusters_add(&mut pod.0);
+        manifests::complete_pod(&mut pod.0);
         Self {
             pod,
             containers,
@@ -186,72 +186,4 @@ fn address_text(number: usize) -> String {
         let _infallible = write!(text, ".{}", (number >> shift) & 255);
     }
     text
-}
-
-/// Adds fields that the manifests leave out because the agent does not use them. It has to parse them, as they make up much of a
-/// real pod.
-fn add_what_clusters_add(pod: &mut Value) {
-    let fields = |names: &[&str]| -> Map<String, Value> {
-        let each = names.iter().map(|name| (format!("f:{name}"), json!({})));
-        each.collect()
-    };
-    let containers = fields(&[
-        "image",
-        "imagePullPolicy",
-        "name",
-        "ports",
-        "resources",
-        "terminationMessagePath",
-        "terminationMessagePolicy",
-        "env",
-        "volumeMounts",
-    ]);
-    let spec = fields(&[
-        "dnsPolicy",
-        "enableServiceLinks",
-        "restartPolicy",
-        "schedulerName",
-        "securityContext",
-        "serviceAccount",
-        "serviceAccountName",
-        "terminationGracePeriodSeconds",
-        "volumes",
-    ]);
-    let condition = fields(&["lastProbeTime", "lastTransitionTime", "status", "type"]);
-    let conditions = json!({
-        "k:{\"type\":\"ContainersReady\"}": condition,
-        "k:{\"type\":\"Initialized\"}": condition,
-        "k:{\"type\":\"PodReadyToStartContainers\"}": condition,
-        "k:{\"type\":\"Ready\"}": condition,
-    });
-    pod["metadata"]["managedFields"] = json!([
-        {
-            "manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1",
-            "time": "2026-11-16T09:00:00Z", "fieldsType": "FieldsV1",
-            "fieldsV1": {
-                "f:metadata": fields(&["annotations", "generateName", "labels", "ownerReferences"]),
-                "f:spec": spec,
-                "f:containers": { "k:{\"name\":\"app\"}": containers },
-            },
-        },
-        {
-            "manager": "kubelet", "operation": "Update", "apiVersion": "v1", "subresource": "status",
-            "time": "2026-11-16T09:00:08Z", "fieldsType": "FieldsV1",
-            "fieldsV1": {
-                "f:conditions": conditions,
-                "f:status": fields(&["containerStatuses", "hostIP", "phase", "podIP", "podIPs", "startTime"]),
-            },
-        },
-    ]);
-    pod["spec"]["volumes"] = json!([{
-        "name": "kube-api-access",
-        "projected": { "defaultMode": 420, "sources": [
-            { "serviceAccountToken": { "expirationSeconds": 3607, "path": "token" } },
-            { "configMap": { "name": "kube-root-ca.crt", "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
-        ] },
-    }]);
-    pod["spec"]["tolerations"] = json!([
-        { "key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 },
-        { "key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 },
-    ]);
 }

@@ -7,7 +7,7 @@ mod services;
 
 use super::{
     istio::trust_domain_of_mesh_config,
-    meshes::Meshes,
+    meshes::{Meshes, is_about_a_mesh},
     objects::{ConfigMap, Meta, Namespace, Node, Pod, Service},
     pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid},
     principal::principal_of,
@@ -366,8 +366,13 @@ impl Directory {
         if self.is_full(self.namespaces.len(), self.namespaces.contains_key(&key)) {
             return key;
         }
-        self.namespace_keys.insert(namespace.metadata.name.clone(), key);
-        self.namespaces.insert(key, namespace.metadata);
+        let mut meta = namespace.metadata;
+        // Others may be long, such as the configuration that was last applied.
+        meta.labels.retain(|name, _| is_about_a_mesh(name));
+        meta.annotations.retain(|name, _| is_about_a_mesh(name));
+        meta.owner_references = Vec::new();
+        self.namespace_keys.insert(meta.name.clone(), key);
+        self.namespaces.insert(key, meta);
         key
     }
 

@@ -250,6 +250,17 @@ fn every_kind_of_object_has_a_bound() {
 }
 
 #[test]
+fn of_a_namespace_only_what_is_about_a_mesh_is_kept() {
+    let mut directory = directory();
+    let mut namespace = manifests::namespace("shop", &[("istio.io/dataplane-mode", "ambient"), ("team", "shop")]);
+    namespace["metadata"]["annotations"] = serde_json::json!({ "kuma.io/mesh": "blue", "last-applied": "long" });
+    directory.apply_namespace(read(namespace));
+    let kept = directory.namespace("shop").expect("it is known");
+    let names = [&kept.labels, &kept.annotations].map(|map| map.keys().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(names, [["istio.io/dataplane-mode"], ["kuma.io/mesh"]]);
+}
+
+#[test]
 fn the_namespace_says_which_mesh_a_pod_is_in() {
     let mut directory = directory();
     let ambient = manifests::namespace("shop", &[("istio.io/dataplane-mode", "ambient")]);

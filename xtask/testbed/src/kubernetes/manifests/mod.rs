@@ -3,11 +3,13 @@
 //! Each file is a pod after injection and admission, with its status, reduced to fields that may matter to an agent on its
 //! node. Its first line gives the source of the names in it. The values are invented.
 
+mod complete;
 mod edit;
 mod objects;
 
 use serde_json::Value;
 
+pub use complete::{complete_node, complete_pod};
 pub use edit::Pod;
 pub use objects::{namespace, node, service};
 

@@ -1,5 +1,7 @@
 //! Reflectors against an API server, in this process.
 
+mod load;
+
 use super::*;
 use crate::{
     identity::kubernetes::{Setup, connection},
@@ -15,6 +17,15 @@ use serde_json::json;
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The lists of an agent that knows the whole cluster.
+const SOURCES: [Source; 5] = [
+    Source::Namespaces,
+    Source::Services,
+    Source::Nodes,
+    Source::NodePods,
+    Source::ClusterPods,
+];
+
 /// An API server, and what is known of it.
 struct Scene {
     server: ApiServer,
@@ -24,18 +35,24 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        Self::with(false).await
+    }
+
+    /// With a client that asks for no compression, or for it.
+    async fn with(is_plain: bool) -> Self {
         let server = ApiServer::start().expect("an API server");
         let file = Kubeconfig::read_from(server.kubeconfig()).expect("a kubeconfig");
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-        let client = connection::client(config.expect("a configuration")).expect("a client");
+        let mut config = config.expect("a configuration");
+        config.disable_compression = is_plain;
+        let client = connection::client(config).expect("a client");
         let setup = Setup {
             rules: Rules::new(Vec::new()).expect("rules"),
             meshes: crate::identity::kubernetes::Meshes::default(),
             pods: 100_000,
             settle: 0,
         };
-        let sources = [Source::Nodes, Source::NodePods, Source::ClusterPods];
-        let shared = Arc::new(Shared::new(setup, &sources));
+        let shared = Arc::new(Shared::new(setup, &SOURCES));
         Self { server, shared, client }
     }
 
