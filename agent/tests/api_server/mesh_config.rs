@@ -186,12 +186,13 @@ fn a_map_that_the_role_forbids_is_named() {
         cluster.api.fault(Fault::forbidden(Resource::ConfigMaps, Verb::List));
     });
     mesh.becomes("cluster.local");
-    let status = mesh.agent.get_json("/api/v1/status");
-    let sources = status["kubernetes"]["sources"].as_array().expect("a list").clone();
-    let map = sources.iter().find(|source| source["source"] == "mesh_config");
-    let error = map.and_then(|map| map["error"].as_str()).unwrap_or_default();
-    assert!(
-        error.contains("the agent's role lacks the verb \"list\" on \"configmaps\""),
-        "{status}"
-    );
+    // Only when it has lasted is a refusal the role's.
+    let lasting = "the agent's role lacks the verb \"list\" on \"configmaps\"";
+    let named = wait::until(lasting, Duration::from_secs(75), || {
+        let status = mesh.agent.get_json("/api/v1/status");
+        let sources = status["kubernetes"]["sources"].as_array().expect("a list");
+        let map = sources.iter().find(|source| source["source"] == "mesh_config")?;
+        map["error"].as_str().filter(|error| error.contains(lasting)).map(drop)
+    });
+    named.unwrap_or_else(|error| panic!("{error}\n{}", mesh.agent.stderr()));
 }

@@ -11,7 +11,8 @@ use super::{
     objects::{ConfigMap, Meta, Namespace, Node, Pod, Service},
     pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid},
     principal::principal_of,
-    source::{Source, SourceStatus},
+    source::Source,
+    status::SourceStatus,
 };
 use crate::{
     clock::Millis,

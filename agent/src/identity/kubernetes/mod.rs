@@ -1,8 +1,9 @@
 //! Kubernetes: the identities of the cluster's pods, services and nodes.
 //!
-//! `access` finds the cluster, `connection` connects to it, `source` names the lists, `reflector` keeps each list up to date, `objects` and `pod` parse the
-//! objects, `workload` and `principal` derive a pod's identity, `directory` stores it, `shared` makes it available to the
-//! reflectors and the tick, `trouble` describes errors.
+//! `access` finds the cluster, `connection` connects to it, `source` names the lists, `status` is the state of each, `reflector`
+//! keeps each up to date, `objects` and `pod` parse the objects, `workload` and `principal` derive a pod's identity, `directory`
+//! stores it, `shared` makes it available to the reflectors and the tick, `random` spreads what all agents do, `trouble` describes
+//! errors.
 
 mod access;
 mod backoff;
@@ -19,6 +20,7 @@ mod random;
 mod reflector;
 mod shared;
 mod source;
+mod status;
 mod trouble;
 mod try_out;
 mod workload;
@@ -26,7 +28,8 @@ mod workload;
 pub use directory::{Directory, LocalPod, REMEMBERED, Setup, Sizes};
 pub use meshes::Meshes;
 pub use shared::Shared;
-pub use source::{Source, SourceStatus};
+pub use source::Source;
+pub use status::SourceStatus;
 pub use try_out::try_out;
 
 use crate::{

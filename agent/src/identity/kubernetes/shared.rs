@@ -4,7 +4,8 @@ use super::{
     directory::{Directory, Setup},
     objects::{Pod, Reference},
     pod::key_of_reference,
-    source::{Source, SourceStatus},
+    source::Source,
+    status::SourceStatus,
 };
 use crate::clock::now;
 use std::{

@@ -28,7 +28,7 @@ pub(super) fn canonical(place: &Place, mut object: Value) -> Value {
         "ResourceQuota" => quantities(&mut object["spec"]["hard"]),
         "DaemonSet" => daemon_set(&mut object),
         "ClusterRoleBinding" | "RoleBinding" => {
-            default(&mut object["roleRef"], "apiGroup", json!("rbac.authorization.k8s.io"))
+            default(&mut object["roleRef"], "apiGroup", json!("rbac.authorization.k8s.io"));
         }
         _ => {}
     }

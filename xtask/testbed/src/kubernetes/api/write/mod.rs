@@ -154,7 +154,7 @@ fn applied(place: &Place, manager: &str, force: bool, live: Option<Value>, confi
         let lost: Set = other
             .set
             .iter()
-            .filter(|path| wanted.contains(*path) && differs(path))
+            .filter(|path| wanted.contains(path) && differs(path))
             .cloned()
             .collect();
         conflicts.extend(lost.iter().map(|path| (other.describe(), fields::display(path))));
@@ -164,13 +164,13 @@ fn applied(place: &Place, manager: &str, force: bool, live: Option<Value>, confi
         return Err(conflict(&conflicts));
     }
     let own = Manager::find(&mut managers, manager, "Apply", place.version);
-    let given_up: Set = own.set.iter().filter(|path| !wanted.contains(*path)).cloned().collect();
+    let given_up: Set = own.set.iter().filter(|path| !wanted.contains(path)).cloned().collect();
     own.set = wanted;
     let mut object = live;
     merge::apply(&mut object, config);
     for path in given_up
         .iter()
-        .filter(|path| !managers.iter().any(|manager| manager.set.contains(*path)))
+        .filter(|path| !managers.iter().any(|manager| manager.set.contains(path)))
     {
         fields::remove(&mut object, path);
     }

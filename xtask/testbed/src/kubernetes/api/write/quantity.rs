@@ -20,7 +20,7 @@ pub(super) fn canonical(text: &str) -> Option<String> {
 }
 
 fn scaled(mut number: u64, mut power: usize, base: u64, suffixes: &[&str]) -> String {
-    while number != 0 && number % base == 0 && power + 1 < suffixes.len() {
+    while number != 0 && number.is_multiple_of(base) && power + 1 < suffixes.len() {
         (number, power) = (number / base, power + 1);
     }
     // A plain number of bytes has no binary suffix.
