@@ -36,6 +36,9 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// After so long all ranges but those of an hour and a day are filled.
 const WARM: Duration = Duration::from_secs(15 * 60 + 60);
 
+/// So many rules are named.
+const SLOWEST: usize = 8;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Measures series, memory and how long evaluation takes, as a part of the interval.
@@ -110,6 +113,9 @@ fn figures(report: &mut Report, prometheus: &Prometheus) -> Result<()> {
         "MB",
         "with all series of the agents in its head",
     );
+    for (rule, seconds) in prometheus.evaluation_times()?.into_iter().take(SLOWEST) {
+        report.add(format!("rules: {rule}"), seconds, "s", "one of the slowest");
+    }
     let firing = prometheus.firing()?;
     report.add(
         "rules: alerts that fire",

@@ -159,6 +159,21 @@ impl Prometheus {
         Ok(broken)
     }
 
+    /// How long the last evaluation of each rule took, in seconds, by its name; the slowest first.
+    pub fn evaluation_times(&self) -> Result<Vec<(String, f64)>> {
+        let data = self.ask("/api/v1/rules")?;
+        let groups = data["groups"].as_array().context("no groups")?;
+        let rules = groups.iter().filter_map(|group| group["rules"].as_array()).flatten();
+        let time = |rule: &Value| {
+            let name = rule["name"].as_str().context("no name")?;
+            let seconds = rule["evaluationTime"].as_f64().context("no time")?;
+            Ok((name.to_owned(), seconds))
+        };
+        let mut times: Vec<_> = rules.map(time).collect::<Result<_>>()?;
+        times.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Ok(times)
+    }
+
     /// Waits until an expression has a value, and returns it.
     pub fn wait_for(&self, what: &str, limit: Duration, expression: &str) -> Result<Vec<Sample>> {
         wait::until(what, limit, || {
