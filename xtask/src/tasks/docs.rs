@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::rules;
+use super::{prometheus_rule, rules};
 use crate::{
     setup::{self, Purpose},
     workspace,
@@ -13,14 +13,15 @@ use crate::{
 /// Write the generated files: the reference of metrics, and the recording rules and alerts.
 ///
 /// docs/metrics.md is printed by the agent, whose build needs the eBPF toolchain, which is found or installed first. The files in
-/// deploy/prometheus are made of the templates in deploy/prometheus/source. `cargo xtask lint` fails when one is out of date.
+/// deploy/prometheus are made of the templates in deploy/prometheus/source, and the objects for the Prometheus operator, in
+/// deploy/kubernetes/components/prometheus-rule, of these files. `cargo xtask lint` fails when one is out of date.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
 /// Writes the generated files.
 pub(crate) fn run(_args: &Args) -> Result<()> {
     // First what needs no build.
-    for (file, text) in rules::generated()? {
+    for (file, text) in all_rules()? {
         write(&file, &text)?;
     }
     setup::ensure(Purpose::Build)?;
@@ -30,7 +31,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
 
 /// Fails when a file is out of date.
 pub(crate) fn check() -> Result<()> {
-    let mut generated = rules::generated()?;
+    let mut generated = all_rules()?;
     generated.push(metrics()?);
     for (file, text) in generated {
         let written = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -47,6 +48,13 @@ fn write(file: &PathBuf, text: &str) -> Result<()> {
     fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     println!("{}", file.display());
     Ok(())
+}
+
+/// The rule files, and the objects that are made of them.
+fn all_rules() -> Result<Vec<(PathBuf, String)>> {
+    let mut files = rules::generated()?;
+    files.extend(prometheus_rule::objects(&files)?);
+    Ok(files)
 }
 
 /// The reference of metrics.
