@@ -2,12 +2,20 @@
 //! the agent needs. No cluster and no network.
 
 mod apply;
+mod canonical;
+mod components;
 mod grafana;
 mod manifests;
+mod monitoring;
+mod pod_security;
 mod prometheus;
+mod report;
 mod scenarios;
+mod shapes;
 
-use manifests::{base, build, components, container, deploy, of_kind, only, pod, selects, succeed, variable, with};
+use manifests::{
+    base, build, components, container, deploy, everything, named, of_kind, only, pod, selects, succeed, variable, with,
+};
 use narrows::config::Config;
 use narrows_testbed::tools::tool;
 use serde_json::{Value, json};
@@ -22,10 +30,11 @@ const VERSIONS: [&str; 2] = ["1.30.0", "1.37.0"];
 #[test]
 fn everything_fits_the_schemas_of_the_oldest_and_the_newest_kubernetes() {
     let validate = tool("kubernetes-validate").expect("the schemas");
-    let builds = [base(), with(&components()), build(&deploy().join("kubernetes-example"))];
+    let builds = [base(), everything(), build(&deploy().join("kubernetes-example"))];
     for objects in builds {
-        // A PodMonitor is no part of Kubernetes.
-        let known = objects.iter().filter(|object| object["kind"] != "PodMonitor");
+        let known = objects
+            .iter()
+            .filter(|object| !shapes::KINDS.contains(&object["kind"].as_str().expect("a kind")));
         let documents: Vec<_> = known.map(ToString::to_string).collect();
         assert!(documents.len() >= 7, "{documents:?}");
         let file = tempfile::NamedTempFile::new().expect("a file");
@@ -54,8 +63,11 @@ fn no_file_is_left_out() {
         let resources = kustomization["resources"].as_array().into_iter().flatten();
         let generators = kustomization["configMapGenerator"].as_array().into_iter().flatten();
         let generated = generators.flat_map(|generator| generator["files"].as_array().into_iter().flatten());
+        let patches = kustomization["patches"].as_array().into_iter().flatten();
+        let patches = patches.filter_map(|patch| patch.get("path"));
         let listed: BTreeSet<_> = resources
             .chain(generated)
+            .chain(patches)
             .map(|file| file.as_str().expect("a name"))
             .collect();
         let entries = fs::read_dir(&directory)
@@ -85,7 +97,7 @@ fn the_agent_may_read_pods_namespaces_services_and_nodes_and_no_more() {
 
 #[test]
 fn the_istio_component_adds_one_config_map() {
-    let objects = with(&["istio-trust-domain".to_owned()]);
+    let objects = with(&["istio-trust-domain"]);
     let role = only(&objects, "Role");
     let read = json!([{
         "apiGroups": [""],
@@ -107,25 +119,31 @@ fn the_istio_component_adds_one_config_map() {
 
 #[test]
 fn every_role_is_bound_to_the_account_of_the_pods() {
-    let objects = with(&components());
+    let objects = everything();
     let namespace = &only(&objects, "DaemonSet")["metadata"]["namespace"];
-    let account = only(&objects, "ServiceAccount");
+    let account = named(&objects, "ServiceAccount", "narrows");
     assert_eq!(account["metadata"]["namespace"], *namespace);
     assert_eq!(account["metadata"]["name"], pod(&objects)["spec"]["serviceAccountName"]);
     assert_eq!(only(&objects, "Namespace")["metadata"]["name"], *namespace);
-    for (binding, kind) in [("ClusterRoleBinding", "ClusterRole"), ("RoleBinding", "Role")] {
-        let binding = only(&objects, binding);
-        assert_eq!(binding["roleRef"]["kind"], kind);
-        assert_eq!(binding["roleRef"]["name"], only(&objects, kind)["metadata"]["name"]);
-        let subject =
-            json!([{ "kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": namespace }]);
-        assert_eq!(binding["subjects"], subject);
+    for (binding, kind, number) in [("ClusterRoleBinding", "ClusterRole", 1), ("RoleBinding", "Role", 2)] {
+        let (mut bindings, roles) = (of_kind(&objects, binding), of_kind(&objects, kind));
+        // Of what OpenShift has, for the reports.
+        bindings.retain(|binding| binding["metadata"]["name"] != "narrows-report-scc");
+        assert_eq!((bindings.len(), roles.len()), (number, number), "{kind}");
+        for binding in bindings {
+            assert_eq!(binding["roleRef"]["kind"], kind);
+            let role = named(&objects, kind, binding["roleRef"]["name"].as_str().expect("a name"));
+            assert_eq!(role["metadata"]["namespace"], binding["metadata"]["namespace"]);
+            let subject =
+                json!([{ "kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": namespace }]);
+            assert_eq!(binding["subjects"], subject);
+        }
     }
 }
 
 #[test]
 fn the_agent_has_three_capabilities_and_no_other_privilege() {
-    for objects in [base(), with(&components())] {
+    for objects in [base(), everything()] {
         let security = &container(&objects)["securityContext"];
         assert_eq!(
             security["capabilities"],
@@ -145,7 +163,7 @@ fn the_agent_has_three_capabilities_and_no_other_privilege() {
     }
     let seccomp = |objects: &[Value]| container(objects)["securityContext"]["seccompProfile"]["type"].clone();
     assert_eq!(seccomp(&base()), "RuntimeDefault");
-    assert_eq!(seccomp(&with(&["seccomp-unconfined".to_owned()])), "Unconfined");
+    assert_eq!(seccomp(&with(&["seccomp-unconfined"])), "Unconfined");
 }
 
 #[test]
@@ -236,7 +254,7 @@ fn the_agent_finds_its_program_its_node_and_a_valid_configuration() {
 }
 
 #[test]
-fn prometheus_finds_the_port_by_annotation_or_by_pod_monitor() {
+fn prometheus_finds_the_port_by_annotation() {
     let objects = base();
     let listen = &variable(container(&objects), "NARROWS_LISTEN").expect("the variable")["value"];
     let listen: std::net::SocketAddr = listen.as_str().expect("text").parse().expect("an address");
@@ -247,31 +265,6 @@ fn prometheus_finds_the_port_by_annotation_or_by_pod_monitor() {
     assert_eq!(annotations["prometheus.io/scrape"], "true");
     assert_eq!(annotations["prometheus.io/port"], listen.port().to_string());
     assert_eq!(annotations["prometheus.io/path"], "/metrics");
-
-    let objects = with(&["pod-monitor".to_owned()]);
-    let monitor = only(&objects, "PodMonitor");
-    assert_eq!(monitor["apiVersion"], "monitoring.coreos.com/v1");
-    assert_eq!(
-        monitor["metadata"]["namespace"],
-        only(&objects, "DaemonSet")["metadata"]["namespace"]
-    );
-    assert!(selects(
-        &monitor["spec"]["selector"],
-        &pod(&objects)["metadata"]["labels"]
-    ));
-    let endpoints = monitor["spec"]["podMetricsEndpoints"].as_array().expect("endpoints");
-    assert_eq!(endpoints.len(), 1);
-    assert_eq!(
-        (&endpoints[0]["port"], &endpoints[0]["path"]),
-        (&json!("metrics"), &json!("/metrics"))
-    );
-    let job = monitor["spec"]["jobLabel"].as_str().expect("a label");
-    assert_eq!(pod(&objects)["metadata"]["labels"][job], "narrows");
-    assert_eq!(
-        pod(&objects)["metadata"]["annotations"]["prometheus.io/scrape"],
-        "false",
-        "not twice"
-    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::OnceLock,
 };
 
 /// The directory `deploy`.
@@ -38,29 +39,49 @@ pub fn build(directory: &Path) -> Vec<Value> {
 
 /// What everybody gets.
 pub fn base() -> Vec<Value> {
-    build(&deploy().join("kubernetes"))
+    static BUILT: OnceLock<Vec<Value>> = OnceLock::new();
+    BUILT.get_or_init(|| build(&deploy().join("kubernetes"))).clone()
 }
 
-/// The names of all components.
+/// The names of all components, in the order of the alphabet.
 pub fn components() -> Vec<String> {
     let entries = fs::read_dir(deploy().join("kubernetes/components")).expect("components");
     let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
-    names.collect()
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
 }
 
 /// The base with these components.
-pub fn with(components: &[String]) -> Vec<Value> {
+pub fn with<S: AsRef<str>>(components: &[S]) -> Vec<Value> {
+    overlay(components, json!({}))
+}
+
+/// The base with these components, and what else an overlay may say.
+pub fn overlay<S: AsRef<str>>(components: &[S], mut kustomization: Value) -> Vec<Value> {
     let overlay = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     // kustomize takes relative paths only.
     let depth = overlay.path().canonicalize().expect("it exists").components().count() - 1;
     let kubernetes = format!("{}{}/kubernetes", "../".repeat(depth), deploy().display());
     let components: Vec<_> = components
         .iter()
-        .map(|name| format!("{kubernetes}/components/{name}"))
+        .map(|name| format!("{kubernetes}/components/{}", name.as_ref()))
         .collect();
-    let kustomization = json!({ "resources": [kubernetes], "components": components }).to_string();
-    fs::write(overlay.path().join("kustomization.yaml"), kustomization).expect("it can be written");
+    kustomization["resources"] = json!([kubernetes]);
+    kustomization["components"] = json!(components);
+    fs::write(overlay.path().join("kustomization.yaml"), kustomization.to_string()).expect("it can be written");
     build(overlay.path())
+}
+
+/// The base with all components: what one adds the next ones change, so those that only change come last.
+pub fn everything() -> Vec<Value> {
+    static BUILT: OnceLock<Vec<Value>> = OnceLock::new();
+    let build = || {
+        let mut all = components();
+        all.sort_by_key(|name| name == "kube-prometheus-stack");
+        with(&all)
+    };
+    BUILT.get_or_init(build).clone()
 }
 
 pub fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
@@ -72,6 +93,14 @@ pub fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     let found = of_kind(objects, kind);
     assert_eq!(found.len(), 1, "{kind}");
     found[0]
+}
+
+/// The object of this kind and name.
+#[track_caller]
+pub fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let found = of_kind(objects, kind);
+    let found = found.iter().find(|object| object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
 pub fn pod(objects: &[Value]) -> &Value {
