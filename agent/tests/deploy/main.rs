@@ -5,6 +5,7 @@ mod apply;
 mod canonical;
 mod components;
 mod grafana;
+mod helm;
 mod manifests;
 mod monitoring;
 mod pod_security;

@@ -129,8 +129,10 @@ pub fn spans(cell: &str) -> Vec<&str> {
 pub fn below(directory: &str) -> Vec<Page> {
     fn add(directory: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(root().join(directory)).expect("a directory") {
-            let path = directory.join(entry.expect("an entry").file_name());
-            if root().join(&path).is_dir() {
+            let entry = entry.expect("an entry");
+            let path = directory.join(entry.file_name());
+            // Not through links: the chart's lead to pages that are found where they are.
+            if entry.file_type().expect("a type").is_dir() {
                 add(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "md") {
                 found.push(path);
