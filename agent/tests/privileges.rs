@@ -118,6 +118,43 @@ fn the_agent_misses_nothing() {
 }
 
 #[test]
+fn with_its_own_seccomp_profile_it_misses_nothing_and_goes_on_after_a_restart() {
+    let node = Node::new();
+    let shop = Shop::new(&node.cluster);
+    let set = DaemonSet::read().with_seccomp_profile(&[]);
+    node.start(&set, &[]).stop().expect("it ends");
+    let agent = node.start(&set, &[]);
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).expect("it runs");
+    assert!(status.contains("\nSeccomp:\t2\n"), "a filter is in place: {status}");
+    assert!(agent.stderr().contains("nothing is missing"), "{}", agent.stderr());
+    every_program_is_active(&agent);
+    shop.trade(&agent);
+    for proxy in &shop.proxies {
+        let point = [("point", &*proxy.point), ("side", "downstream")];
+        agent.wait_for(&proxy.point, |m| m.sum(OPENED, &point) == 5.0);
+    }
+    agent.stop().expect("it ends");
+    // What `kubectl exec` starts has the filter, too.
+    let output = node.run(&set, "check");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(off(&output), [""; 0], "{}", text(&output.stdout));
+}
+
+#[test]
+fn under_a_profile_that_forbids_bpf_it_names_the_profile() {
+    let node = Node::new();
+    let set = DaemonSet::read().with_seccomp_profile(&["bpf"]);
+    for subcommand in ["check", "agent"] {
+        let output = node.run(&set, subcommand);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        // A table breaks its lines.
+        let words: Vec<_> = said.split_whitespace().collect();
+        assert!(words.join(" ").contains("use the component seccomp-profile"), "{said}");
+    }
+}
+
+#[test]
 fn without_bpf_it_ends_and_says_so() {
     nothing_works_without("BPF", "CAP_BPF (load eBPF programs and maps)");
 }

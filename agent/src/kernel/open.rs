@@ -27,11 +27,11 @@ use crate::{
 use agent_common::{Control, Settings};
 use anyhow::{Context, bail};
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfError, EbpfLoader,
     maps::{Array, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
 use aya_log::EbpfLogger;
-use std::{collections::HashSet, os::fd::OwnedFd, path::Path};
+use std::{collections::HashSet, io, os::fd::OwnedFd, path::Path};
 
 impl Kernel {
     /// Loads and attaches all programs, and registers the sockets that are already open.
@@ -164,7 +164,23 @@ fn make_maps(
             loader.map_pin_path(name, directory.map(name));
         }
     }
-    loader.load(OBJECT).context("cannot create the kernel maps")
+    loader.load(OBJECT).map_err(refused)
+}
+
+/// Says why the kernel maps could not be created. An agent without its capabilities ends before it gets here.
+fn refused(error: EbpfError) -> anyhow::Error {
+    let error = anyhow::Error::from(error);
+    let is_eperm = |cause: &(dyn std::error::Error + 'static)| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let what = if error.chain().any(is_eperm) {
+        "cannot create the kernel maps: where the capabilities are there, a seccomp profile or a security module forbids bpf() (in \
+         Kubernetes, use the component seccomp-profile or seccomp-unconfined)"
+    } else {
+        "cannot create the kernel maps"
+    };
+    error.context(what)
 }
 
 /// The kernel programs that this kernel accepts.
@@ -300,7 +316,7 @@ fn loads_walk(options: &Options, types: &offsets::Found) -> anyhow::Result<bool>
         .override_global("OFFSETS", &types.offsets, true)
         .map_max_entries("FLOWS", 64)
         .load(OBJECT)
-        .context("cannot create the kernel maps")?;
+        .map_err(refused)?;
     let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
     Ok(WALK.obstacle(options, types, &[]).is_some() || WALK.load(&mut ebpf, &btf).is_ok())
 }

@@ -7,7 +7,7 @@ use super::{
 use narrows::kernel::PINS;
 use narrows_testbed::{
     agent::Agent,
-    confine::{Container, Mount, image},
+    confine::{Container, Mount, Seccomp, image},
     kubernetes::{
         ApiServer,
         node::{Layout, Network, Qos, SimPod},
@@ -35,13 +35,34 @@ const CONTAINER: &str = "narrows";
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 90, 0, 250);
 
 /// The manifest.
-pub struct DaemonSet(Value);
+pub struct DaemonSet {
+    manifest: Value,
+    seccomp: Option<Seccomp>,
+}
 
 impl DaemonSet {
     /// As it is in the repository.
     pub fn read() -> Self {
         let text = fs::read_to_string(deploy("daemonset.yaml")).expect("the repository has it");
-        Self(serde_saphyr::from_str(&text).expect("YAML"))
+        Self {
+            manifest: serde_saphyr::from_str(&text).expect("YAML"),
+            // The runtime's own profile is not here.
+            seccomp: None,
+        }
+    }
+
+    /// With the seccomp profile of the component `seccomp-profile`, less these system calls.
+    pub fn with_seccomp_profile(mut self, without: &[&str]) -> Self {
+        let profile = fs::read_to_string(deploy("components/seccomp-profile/narrows.json")).expect("a profile");
+        let mut profile: Value = serde_json::from_str(&profile).expect("JSON");
+        for name in without {
+            let rules = profile["syscalls"].as_array_mut().into_iter().flatten();
+            let mut rules = rules.map(|rule| &mut rule["names"]);
+            let names = rules.find(|names| strings(names).iter().any(|it| it == name));
+            remove(names.expect("the profile has it"), |it| it == name);
+        }
+        self.seccomp = Some(Seccomp::of(&profile.to_string()).expect("a valid profile"));
+        self
     }
 
     /// What its container may do.
@@ -68,7 +89,7 @@ impl DaemonSet {
     /// On a node that has at `path` what this one has at `source`.
     pub fn with_source(mut self, path: &str, source: &Path) -> Self {
         let volume = self.volume_of(path);
-        let volumes = self.0["spec"]["template"]["spec"]["volumes"].as_array_mut();
+        let volumes = self.manifest["spec"]["template"]["spec"]["volumes"].as_array_mut();
         let mut volumes = volumes.into_iter().flatten();
         let volume = volumes.find(|it| it["name"] == volume).expect("a volume");
         volume["hostPath"]["path"] = source.to_str().expect("UTF-8").into();
@@ -76,7 +97,7 @@ impl DaemonSet {
     }
 
     fn pod(&self) -> &Value {
-        &self.0["spec"]["template"]["spec"]
+        &self.manifest["spec"]["template"]["spec"]
     }
 
     fn container(&self) -> &Value {
@@ -84,7 +105,7 @@ impl DaemonSet {
     }
 
     fn container_mut(&mut self) -> &mut Value {
-        &mut self.0["spec"]["template"]["spec"]["containers"][0]
+        &mut self.manifest["spec"]["template"]["spec"]["containers"][0]
     }
 
     fn volumes(&self) -> &[Value] {
@@ -209,6 +230,7 @@ impl Node {
             capabilities: set.capabilities(),
             read_only_root: security["readOnlyRootFilesystem"] == true,
             no_new_privileges: security["allowPrivilegeEscalation"] == false,
+            seccomp: set.seccomp.clone(),
             host_name: "narrows-x7k2p".to_owned(),
         }
     }

@@ -19,6 +19,7 @@ fn container(mounts: Vec<Mount>) -> Container {
         capabilities: vec!["SYS_PTRACE".to_owned(), "BPF".to_owned()],
         read_only_root: true,
         no_new_privileges: true,
+        seccomp: None,
         host_name: "inside".to_owned(),
     }
 }

@@ -5,6 +5,7 @@
 
 mod mount;
 mod privileges;
+mod seccomp;
 mod step;
 
 use std::io::{Read as _, Write as _};
@@ -25,6 +26,7 @@ use step::{Plan, Step};
 
 pub use mount::Mount;
 pub use privileges::mask;
+pub use seccomp::Seccomp;
 
 /// The directory in which the container's root is assembled: one of [`isolate`](crate::isolate) that is not needed here.
 const ROOT: &str = NETNS_DIRECTORY;
@@ -65,6 +67,8 @@ pub struct Container {
     pub read_only_root: bool,
     /// Whether no program that it starts may have more privileges than itself.
     pub no_new_privileges: bool,
+    /// Which system calls it may make; all without one.
+    pub seccomp: Option<Seccomp>,
     /// The host name inside the container.
     pub host_name: String,
 }
@@ -153,6 +157,8 @@ impl Container {
         if self.no_new_privileges {
             plan.then(Step::NoNewPrivileges);
         }
+        // Last, as with runtimes: what is above may be forbidden then.
+        plan.steps.extend(self.seccomp.clone().map(Step::Seccomp));
         Ok(plan.steps)
     }
 }

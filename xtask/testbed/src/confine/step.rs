@@ -15,6 +15,7 @@ use nix::unistd::{chdir, mkdir, pivot_root, sethostname};
 
 use super::mount::Mount;
 use super::privileges;
+use super::seccomp::Seccomp;
 
 /// One system call, or a few.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) enum Step {
     /// Keeps only the capabilities of a mask; with the number of the kernel's last capability.
     Keep(u64, u8),
     NoNewPrivileges,
+    /// Installs filters of system calls.
+    Seccomp(Seccomp),
 }
 
 impl Step {
@@ -71,6 +74,7 @@ impl Step {
             Self::HostName(name) => sethostname(name)?,
             Self::Keep(mask, last) => privileges::keep(*mask, *last)?,
             Self::NoNewPrivileges => prctl::set_no_new_privs()?,
+            Self::Seccomp(filters) => filters.install()?,
         }
         Ok(())
     }
