@@ -1,10 +1,12 @@
 //! What Prometheus and Grafana are given: the rules and dashboards of the repository, and targets that are called after their nodes.
 
-use super::manifests::{deploy, of_kind, only, pod, selects, with};
+use super::manifests::{deploy, of_kind, only, pod, selects, succeed, with};
+use narrows_testbed::tools::tool;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    process::Command,
 };
 
 /// The most that `kubectl apply` can keep of an object in its annotation `last-applied-configuration`: all annotations together have
@@ -161,12 +163,37 @@ fn the_release_label_is_on_all_that_the_operator_reads_and_on_nothing_else() {
     );
 }
 
+/// The job of a file, which is valid to Prometheus.
+fn job(file: &str) -> Value {
+    let text = fs::read_to_string(deploy().join("prometheus").join(file)).expect("a file");
+    let mut file: Value = serde_saphyr::from_str(&text).expect("YAML");
+    let job = file["scrape_configs"][0].clone();
+    // Debian's Prometheus is built without this way to find targets.
+    let known = file["scrape_configs"][0].as_object_mut().expect("a job");
+    known.remove("kubernetes_sd_configs");
+    let config = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+    fs::write(config.path(), file.to_string()).expect("it can be written");
+    let mut promtool = Command::new(tool("promtool").expect("promtool"));
+    succeed(promtool.args(["check", "config"]).arg(config.path()));
+    assert_eq!(job["job_name"], "narrows");
+    // The bounds are those of the pod monitor.
+    let objects = with(&["pod-monitor"]);
+    let monitor = &only(&objects, "PodMonitor")["spec"];
+    let endpoint = &monitor["podMetricsEndpoints"][0];
+    assert_eq!(
+        (&job["scrape_interval"], &job["scrape_timeout"], &job["sample_limit"]),
+        (
+            &endpoint["interval"],
+            &endpoint["scrapeTimeout"],
+            &monitor["sampleLimit"]
+        )
+    );
+    job
+}
+
 #[test]
 fn without_kubernetes_each_node_is_a_target_of_its_own() {
-    let text = fs::read_to_string(deploy().join("prometheus/scrape.yaml")).expect("a file");
-    let file: Value = serde_saphyr::from_str(&text).expect("YAML");
-    let job = &file["scrape_configs"][0];
-    assert_eq!(job["job_name"], "narrows");
+    let job = job("scrape.yaml");
     let mut instances = BTreeSet::new();
     let targets = job["static_configs"].as_array().expect("targets");
     for target in targets {
@@ -183,16 +210,42 @@ fn without_kubernetes_each_node_is_a_target_of_its_own() {
         assert!(instances.insert(labels["instance"].to_string()), "{labels} twice");
     }
     assert!(targets.len() > 1, "an example for several nodes");
-    // As long as it takes, so that no scrape is given up before the next one is due; and bounded as with the operator.
+}
+
+#[test]
+fn without_the_operator_targets_are_found_and_called_as_with_it() {
+    let job = job("scrape-kubernetes.yaml");
     let objects = with(&["pod-monitor"]);
-    let monitor = &only(&objects, "PodMonitor")["spec"];
-    let endpoint = &monitor["podMetricsEndpoints"][0];
+    let namespace = &only(&objects, "DaemonSet")["metadata"]["namespace"];
     assert_eq!(
-        (&job["scrape_interval"], &job["scrape_timeout"], &job["sample_limit"]),
-        (
-            &endpoint["interval"],
-            &endpoint["scrapeTimeout"],
-            &monitor["sampleLimit"]
-        )
+        job["kubernetes_sd_configs"][0]["namespaces"]["names"],
+        json!([namespace])
+    );
+    let (kept, named): (Vec<_>, Vec<_>) = job["relabel_configs"]
+        .as_array()
+        .expect("rules")
+        .iter()
+        .partition(|rule| rule["action"] == "keep");
+    let component = &pod(&objects)["metadata"]["labels"]["app.kubernetes.io/component"];
+    let port = &super::manifests::container(&objects)["ports"][0]["name"];
+    let regex = format!("{};{}", component.as_str().expect("text"), port.as_str().expect("text"));
+    assert_eq!(
+        kept.iter().map(|rule| &rule["regex"]).collect::<Vec<_>>(),
+        [&json!(regex)]
+    );
+    let mut labels: Vec<_> = named
+        .iter()
+        .map(|rule| (rule["target_label"].as_str(), rule["source_labels"][0].as_str()))
+        .collect();
+    labels.sort_unstable();
+    let node = Some("__meta_kubernetes_pod_node_name");
+    let namespace = Some("__meta_kubernetes_namespace");
+    assert_eq!(
+        labels,
+        [
+            (Some("instance"), node),
+            (Some("namespace"), namespace),
+            (Some("node"), node)
+        ]
     );
 }

@@ -123,6 +123,11 @@ fn each_control_is_looked_at() {
             "capabilities: BPF",
         ),
         ("/c/ports", json!([{ "hostPort": 9797 }]), "a has a port of the node"),
+        (
+            "/c/livenessProbe",
+            json!({ "httpGet": { "host": "10.0.0.1" } }),
+            "a has a livenessProbe of another host",
+        ),
     ] {
         assert_eq!(with(pointer, value), [expected], "{pointer}");
     }
@@ -204,6 +209,12 @@ fn baseline(pod: &Value) -> Vec<String> {
         }
         if !["", "Default"].contains(&text(&context["procMount"])) {
             found.push(format!("{name} sees all of /proc"));
+        }
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+            let named = ["httpGet", "tcpSocket"].map(|kind| &container[probe][kind]["host"]);
+            if named.iter().any(|host| !host.is_null()) {
+                found.push(format!("{name} has a {probe} of another host"));
+            }
         }
         if list(&container["ports"]).any(|port| !port["hostPort"].is_null()) {
             found.push(format!("{name} has a port of the node"));
