@@ -3,7 +3,9 @@
 
 mod bench;
 mod circles;
+mod dashboards;
 mod demo;
+mod duration;
 mod guests;
 mod progress;
 mod setup;
@@ -35,6 +37,7 @@ enum Task {
     Setup(setup::Args),
     Build(tasks::build::Args),
     Demo(demo::Args),
+    Dashboards(dashboards::Args),
     Test(tasks::test::Args),
     VmTest(vm::Args),
     Lint(tasks::lint::Args),
@@ -64,8 +67,9 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Man(args) => tasks::man::run(&args),
         Task::Demo(args) => {
             setup::ensure(Purpose::Demo)?;
-            demo::run(args)
+            demo::run(&args)
         }
+        Task::Dashboards(args) => dashboards::run(args),
         Task::Bench(args) => bench::run(&args),
     }
 }

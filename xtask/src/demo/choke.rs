@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
 use narrows_testbed::agent::Agent;
-use narrows_testbed::prometheus::{Options, Prometheus, Target};
+use narrows_testbed::prometheus::Prometheus;
 use narrows_testbed::signals::Stop;
 
 use super::mesh::Mesh;
-
-/// The factor by which the times of rules and alerts are divided for the demo.
-pub(super) const HURRY: u32 = 20;
+use super::prometheus::HURRY;
+use super::{dashboards, prometheus};
 
 /// The CPU quota of the waypoint, in CPUs.
 const QUOTA: f64 = 0.08;
@@ -31,21 +31,6 @@ const SATURATION: &str = "narrows_point:saturation:max{point=\"shop/waypoint\"}"
 
 /// Saturations at which a line is printed.
 const THRESHOLDS: [f64; 2] = [0.5, 0.85];
-
-/// Starts a Prometheus that scrapes the agent, with the rules and alerts of this checkout.
-pub(super) fn prometheus(agent: &Agent) -> Result<Prometheus> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus");
-    let rules = ["rules.yaml", "alerts.yaml"].map(|name| directory.join(name));
-    let target = Target {
-        node: "demo",
-        address: agent.address(),
-    };
-    let options = Options {
-        interval: Duration::from_secs(1),
-        hurry: HURRY,
-    };
-    Prometheus::start(&[target], &[&rules[0], &rules[1]], options)
-}
 
 /// The times of the events that decide the verdict.
 #[derive(Debug, Default)]
@@ -78,12 +63,13 @@ impl Verdict {
     }
 }
 
-/// Runs the scenario, and prints events with their times. The mesh has its usual load already.
+/// Runs the scenario, and prints events with their times. The mesh has its usual load already. Pictures are of the moment at which
+/// the first request of another workload fails.
 ///
 /// # Errors
-/// When the alert does not fire before the first failure, or does not resolve.
-pub(super) fn run(mesh: &mut Mesh, agent: &Agent, stop: &Stop) -> Result<()> {
-    let prometheus = prometheus(agent)?;
+/// When the alert does not fire before the first failure, or does not resolve; or when a picture cannot be drawn.
+pub(super) fn run(mesh: &mut Mesh, agent: &Agent, stop: &Stop, pictures: Option<&Path>) -> Result<()> {
+    let prometheus = prometheus::start(agent)?;
     println!(
         "Prometheus with the alerts of deploy/prometheus, their times divided by {HURRY}:  http://{}/alerts\n\n\
          The waypoint may use {QUOTA} of a processor. billing/payments now opens {STEP:.0} connections a second more every {} s, until a \
@@ -100,11 +86,14 @@ pub(super) fn run(mesh: &mut Mesh, agent: &Agent, stop: &Stop) -> Result<()> {
     };
     let before = mesh.others_failed()?;
     run.fill(mesh, before, stop)?;
+    let (worst, lasted) = (Timestamp::now(), run.begin.elapsed());
     mesh.stop_neighbour();
     run.say("payments stops");
     run.recover(stop)?;
     println!("\n{}", run.verdict.sentence()?);
-    Ok(())
+    pictures.map_or(Ok(()), |directory| {
+        dashboards::draw(&prometheus, worst, lasted, directory)
+    })
 }
 
 struct Run<'a> {

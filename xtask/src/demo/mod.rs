@@ -5,19 +5,24 @@ mod compare;
 mod dashboards;
 mod inventory;
 mod mesh;
+mod prometheus;
 mod table;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::builder::StyledStr;
+use jiff::Timestamp;
 use narrows_testbed::agent::Agent;
 use narrows_testbed::scrape::Metrics;
 use narrows_testbed::signals::Stop;
 use narrows_testbed::{isolate, janitor, require_root, tools};
 
+use crate::dashboards::ensure_drawable;
+use crate::duration;
 use mesh::{Mesh, TOP};
 use table::Table;
 
@@ -28,12 +33,12 @@ const REFRESH: Duration = Duration::from_secs(2);
 const CHAOS_AFTER: Duration = Duration::from_secs(20);
 
 /// Observe a small ambient mesh on this machine: the traffic of its points, their failures, and their dependents.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = mesh_picture())]
 pub(crate) struct Args {
     /// End by itself after this long (30s, 2m) and compare what narrows counted with what the load generator did;
     /// without it, Ctrl-C ends the demo the same way
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     duration: Option<Duration>,
 
     /// Address at which the agent serves /metrics and its API
@@ -55,17 +60,29 @@ pub(crate) struct Args {
     #[arg(long)]
     prometheus: bool,
 
+    /// Draw the dashboards of deploy/grafana at the end, as PNG files in this directory; with --choke, as they are when the first
+    /// request of another workload fails
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
+
     /// Set by the demo itself: the process that creates the mesh, whose parent cleans up after it.
     #[arg(long, hide = true)]
     worker: bool,
 }
 
 /// Runs the demo; an error when narrows and the load generator disagree.
-pub(crate) fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     if args.worker {
-        return work(&args);
+        return work(args);
     }
     require_root()?;
+    if args.pictures.is_some() {
+        ensure!(
+            args.choke || args.prometheus,
+            "--pictures are drawn from a Prometheus: add --choke or --prometheus"
+        );
+        ensure_drawable()?;
+    }
     tools::envoy()?;
     build_agent()?;
     tools::actor()?;
@@ -110,15 +127,16 @@ fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
     mesh.start_load()?;
     println!("{}", hints(args));
     if args.choke {
-        let choked = choke::run(&mut mesh, &agent, stop);
+        let choked = choke::run(&mut mesh, &agent, stop, args.pictures.as_deref());
         return choked.with_context(|| format!("the last of the agent's log:\n{}", last_lines(&agent.stderr(), 15)));
     }
-    let prometheus = match args.prometheus.then(|| choke::prometheus(&agent)).transpose()? {
+    let begin = Instant::now();
+    let prometheus = match args.prometheus.then(|| prometheus::start(&agent)).transpose()? {
         Some(prometheus) => {
             println!(
                 "Prometheus, with all times of rules and alerts divided by {}:  http://{address}\n  \
                    {} report --prometheus http://{address} --window 1m\n",
-                choke::HURRY,
+                prometheus::HURRY,
                 binary.display(),
                 address = prometheus.address(),
             );
@@ -128,6 +146,9 @@ fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
     };
     let watched = watch_load(args, stop, &mut mesh, &agent);
     watched.with_context(|| format!("the last of the agent's log:\n{}", last_lines(&agent.stderr(), 15)))?;
+    if let (Some(prometheus), Some(directory)) = (&prometheus, &args.pictures) {
+        dashboards::draw(prometheus, Timestamp::now(), begin.elapsed(), directory)?;
+    }
     let shown = prometheus.as_ref().map(dashboards::check).transpose()?;
     mesh.stop_load()?;
     let metrics = agent.try_settle()?;
@@ -184,21 +205,6 @@ fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// Reads `30s`, `2m` or plain seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let seconds_per = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err(format!("{unit:?} is not a unit of time: write 30s, 2m or 1h")),
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "write a number and a unit: 30s, 2m or 1h".to_owned())?;
-    Ok(Duration::from_secs(number.saturating_mul(seconds_per)))
-}
-
 fn mesh_picture() -> StyledStr {
     "\
 The mesh, each box in a network namespace and a cgroup of its own:
@@ -210,18 +216,4 @@ The mesh, each box in a network namespace and a cgroup of its own:
 
 It needs root, and Envoy from `cargo xtask setup`. It leaves no process, namespace or cgroup behind."
         .into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
-        assert!(duration("x").is_err());
-        assert!(duration("3d").is_err());
-    }
 }

@@ -1,11 +1,15 @@
 //! The dashboards of `deploy/grafana` and their queries.
 
+mod variables;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+
+pub use variables::Variables;
 
 /// A query of a panel.
 #[derive(Debug, Clone)]
@@ -21,21 +25,9 @@ pub struct Query {
     pub may_be_empty: bool,
 }
 
-impl Query {
-    /// The query with these values for variables; other variables match everything. The interval of rates is one minute.
-    pub fn with(&self, values: &BTreeMap<&str, &str>) -> String {
-        let mut text = self.expression.replace("$__rate_interval", "1m");
-        // Variables that can have the value `All`.
-        let all = ["instance_pod", "namespace", "cluster", "agent", "kind"].map(|name| (name, ".*"));
-        let given = values.iter().map(|(name, value)| (*name, *value));
-        let mut values: Vec<(&str, &str)> = given.chain(all).collect();
-        // The longest first, as a name may be the prefix of another one.
-        values.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        for (name, value) in values {
-            text = text.replace(&format!("${name}"), value);
-        }
-        text
-    }
+/// The directory of the dashboards in this checkout.
+pub fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/grafana")
 }
 
 /// All dashboards of a directory, by file name.
@@ -76,27 +68,4 @@ pub fn queries(dashboards: &BTreeMap<String, Value>) -> Vec<Query> {
         }
     }
     all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_get_values() {
-        let query = Query {
-            dashboard: "point".into(),
-            panel: "A panel".into(),
-            expression:
-                "rate(x{w=\"$workload\",n=\"$workload_namespace\",point=\"$point\",instance_pod=~\"$instance_pod\",p=~\"($namespace)/.*\"}[$__rate_interval])"
-                    .into(),
-            may_be_empty: false,
-        };
-        let values = BTreeMap::from([("point", "shop/w"), ("workload", "a"), ("workload_namespace", "shop")]);
-        let with = query.with(&values);
-        assert_eq!(
-            with,
-            "rate(x{w=\"a\",n=\"shop\",point=\"shop/w\",instance_pod=~\".*\",p=~\"(.*)/.*\"}[1m])"
-        );
-    }
 }

@@ -1,5 +1,7 @@
 //! A real Prometheus, with the rules and alerts of `deploy/prometheus`.
 
+mod api;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -8,11 +10,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::process::{Daemon, Placement};
 use crate::{agent, http, tools, wait};
+
+pub use api::{Api, Range, Sample, Series};
 
 /// How long Prometheus may take to start.
 const START: Duration = Duration::from_secs(60);
@@ -34,22 +38,6 @@ pub struct Options {
     /// The factor by which all times in the rules are divided, to shorten tests: with 10, `[5m]` and `for: 5m` are
     /// 30 s.
     pub hurry: u32,
-}
-
-/// A series and its value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// Its labels, including the name.
-    pub labels: BTreeMap<String, String>,
-    /// The value of the sample.
-    pub value: f64,
-}
-
-impl Sample {
-    /// The value of a label; empty when it has none.
-    pub fn label(&self, name: &str) -> &str {
-        self.labels.get(name).map_or("", String::as_str)
-    }
 }
 
 /// A running Prometheus; its data are removed when the guard is dropped.
@@ -103,35 +91,19 @@ impl Prometheus {
         self.daemon.log()
     }
 
+    /// Its API.
+    pub fn api(&self) -> Api {
+        Api::at(self.address)
+    }
+
     /// Queries the current value of an expression: an instant vector, or one number.
     pub fn query(&self, expression: &str) -> Result<Vec<Sample>> {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("query", expression)
-            .finish();
-        let data = self
-            .ask(&format!("/api/v1/query?{query}"))
-            .with_context(|| expression.to_owned())?;
-        let number = |pair: &Value| pair[1].as_str().and_then(|text| text.parse().ok());
-        if data["resultType"] == "scalar" {
-            let value = number(&data["result"]).context("no number")?;
-            let labels = BTreeMap::new();
-            return Ok(vec![Sample { labels, value }]);
-        }
-        let series = data["result"].as_array().context("no series")?;
-        series
-            .iter()
-            .map(|series| {
-                Ok(Sample {
-                    labels: serde_json::from_value(series["metric"].clone())?,
-                    value: number(&series["value"]).context("no number")?,
-                })
-            })
-            .collect()
+        self.api().query(expression, None)
     }
 
     /// The firing alerts, with their annotations added to the labels.
     pub fn firing(&self) -> Result<Vec<BTreeMap<String, String>>> {
-        let data = self.ask("/api/v1/alerts")?;
+        let data = self.api().ask("/api/v1/alerts")?;
         let alerts = data["alerts"].as_array().context("no alerts")?;
         let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
         firing
@@ -146,7 +118,7 @@ impl Prometheus {
 
     /// Rules that could not be evaluated: their names and errors.
     pub fn broken_rules(&self) -> Result<Vec<(String, String)>> {
-        let data = self.ask("/api/v1/rules")?;
+        let data = self.api().ask("/api/v1/rules")?;
         let mut broken = Vec::new();
         for group in data["groups"].as_array().context("no groups")? {
             for rule in group["rules"].as_array().context("no rules")? {
@@ -180,13 +152,6 @@ impl Prometheus {
             self.query(expression).ok().filter(|found| !found.is_empty())
         })
         .with_context(|| format!("{expression} stays empty"))
-    }
-
-    fn ask(&self, path: &str) -> Result<Value> {
-        let answer = http::get(self.address, path, "application/json")?;
-        let mut body: Value = serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
-        ensure!(body["status"] == "success", "{}", body["error"]);
-        Ok(body["data"].take())
     }
 }
 
