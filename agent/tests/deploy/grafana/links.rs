@@ -126,7 +126,10 @@ fn alerts_lead_to_dashboards_that_there_are_with_their_variables() {
     let variable = Regex::new(r"var-([a-z_]+)=").expect("a regular expression");
     let all = all();
     let alerts = fs::read_to_string(deploy().join("prometheus/alerts.yaml")).expect("alerts");
-    let lines: Vec<&str> = alerts.lines().filter(|line| line.trim_start().starts_with("dashboard: ")).collect();
+    let lines: Vec<&str> = alerts
+        .lines()
+        .filter(|line| line.trim_start().starts_with("dashboard: "))
+        .collect();
     assert!(lines.len() > 10, "{lines:#?}");
     for line in lines {
         let found = link.captures(line).unwrap_or_else(|| panic!("{line} has no dashboard"));
