@@ -3,7 +3,8 @@
 use crate::{
     duration,
     kernel::{PINS, field_name},
-    points::Rule,
+    networks::Networks,
+    points::{Exclusion, Rule},
     program::LIFE_CYCLE,
     signals,
     yaml::{self, FileError},
@@ -12,6 +13,7 @@ use agent_common::Field;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -48,6 +50,10 @@ pub struct Config {
     pub limits: Limits,
     /// Settings of the recognition of points.
     pub points: Points,
+    /// Named ranges of addresses outside the cluster (`10.20.0.0/16`), by name.
+    pub networks: BTreeMap<String, Vec<String>>,
+    /// What counts as a bypass.
+    pub bypass: Bypass,
 }
 
 /// Settings of identities (`identity`).
@@ -216,6 +222,25 @@ pub struct Points {
     pub rules: Vec<Rule>,
 }
 
+/// Which connections past an expected point are no bypasses (`bypass`).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bypass {
+    /// Connections that are meant to pass by points.
+    pub exclude: Vec<Exclusion>,
+    /// Whether those of scrapers and of the mesh's control plane are excluded, as far as labels tell who that is.
+    pub exclude_infrastructure: bool,
+}
+
+impl Default for Bypass {
+    fn default() -> Self {
+        Self {
+            exclude: Vec::new(),
+            exclude_infrastructure: true,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -231,6 +256,8 @@ impl Default for Config {
             kernel: Kernel::default(),
             limits: Limits::default(),
             points: Points::default(),
+            networks: BTreeMap::new(),
+            bypass: Bypass::default(),
         }
     }
 }
@@ -304,7 +331,10 @@ impl Config {
         self.kernel.validate()?;
         count("limits.failure_events", self.limits.failure_events, 1_000_000)?;
         let mut rules = self.points.rules.iter().enumerate();
-        rules.try_for_each(|(n, rule)| rule.validate().map_err(|what| format!("points.rules[{n}] {what}")))
+        rules.try_for_each(|(n, rule)| rule.validate().map_err(|what| format!("points.rules[{n}] {what}")))?;
+        let mut exclusions = self.bypass.exclude.iter().enumerate();
+        exclusions.try_for_each(|(n, one)| one.validate().map_err(|what| format!("bypass.exclude[{n}] {what}")))?;
+        Networks::new(&self.networks).map(drop)
     }
 
     /// The number of readings without a change after which a flow is removed from the kernel's table.

@@ -19,6 +19,7 @@ pub mod kernel;
 mod memory;
 pub mod metrics;
 pub mod model;
+pub mod networks;
 pub mod node;
 pub mod points;
 pub mod program;

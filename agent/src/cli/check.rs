@@ -5,7 +5,7 @@ use crate::{
     clock,
     config::Config,
     daemon::InventoryFile,
-    identity::{Observer, kubernetes},
+    identity::{KnownNetworks, Observer, kubernetes},
     kernel::{self, Kernel, KernelTypes, Lockdown, Pins, Unusable},
     node::{self, Cgroups, resources::Reader},
     points::Rules,
@@ -296,7 +296,7 @@ fn inventory(rows: &mut Vec<Row>, config: &Config, cgroups: Option<Cgroups>) {
         Ok(rules) => rules,
         Err(error) => return outcome(rows, "rules", Err(error.to_string())),
     };
-    let mut observer = Observer::new(cgroups, rules, None, config.limits.cgroups);
+    let mut observer = Observer::new(cgroups, rules, None, KnownNetworks::default(), config.limits.cgroups);
     let entries = read.changed().map_or(0, |inventory| {
         let entries = inventory.entries.len();
         observer.set_inventory(inventory);

@@ -7,6 +7,7 @@ use crate::{
     failures::Ring,
     identity::kubernetes::{self, Meshes},
     kernel::{self, Kernel, Options},
+    networks::Networks,
     node::{self, Cgroups},
     points::Rules,
     program::LIFE_CYCLE,
@@ -30,6 +31,7 @@ pub fn start(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
     }
     let cgroups = Cgroups::find()?;
     let rules = Rules::new(config.points.rules.clone())?;
+    let networks = Networks::new(&config.networks).map_err(anyhow::Error::msg)?;
     let inventory = InventoryFile::open(config.inventory.as_deref())?;
     let cluster = kubernetes::Kubernetes::start(config, setup(config, &rules))?;
     match &cluster {
@@ -61,7 +63,14 @@ pub fn start(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
         );
     }
     Ok(Ticker::new(
-        config, kernel, cgroups, rules, inventory, cluster, failures,
+        config,
+        kernel,
+        cgroups,
+        rules,
+        networks.into(),
+        inventory,
+        cluster,
+        failures,
     ))
 }
 

@@ -4,7 +4,7 @@ use super::snapshot::Snapshot;
 use crate::{
     metrics::{
         Encoder, Labels,
-        boundary::{BYPASSED, ENFORCED, MODE},
+        boundary::{BYPASSED, ENFORCED, EXCLUDED, MODE},
         labels::PAIR,
     },
     model::{ByKind, CalledPoint, Connections, Pair},
@@ -39,6 +39,11 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
             (labels, *n)
         });
     encoder.write(&BYPASSED, bypassed.chain(rest))?;
+    let excluded = boundary.excluded.by_cause();
+    encoder.write(
+        &EXCLUDED,
+        excluded.map(|(cause, n)| (vec![("cause", cause.label().into())], n)),
+    )?;
     encoder.write(
         &MODE,
         boundary.modes.iter().map(|((namespace, name), mode)| {

@@ -135,7 +135,11 @@ pub enum End {
     /// The machine itself, for example the kubelet.
     Node,
     /// An address outside the cluster.
-    External,
+    External {
+        /// The named range that the address is in, if there is one (`networks` in the configuration).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
     /// An end that could not be identified.
     Unknown,
 }
@@ -219,7 +223,11 @@ pub(super) mod tests {
             principal: None,
             ..workload("a/b")
         });
-        for end in [acting, nameless, End::Node, End::External, End::Unknown] {
+        let network = End::External {
+            name: Some("rds".to_owned()),
+        };
+        let external = End::External { name: None };
+        for end in [acting, nameless, End::Node, network, external, End::Unknown] {
             let json = serde_json::to_string(&end).expect("JSON");
             assert_eq!(serde_json::from_str::<End>(&json).expect("itself"), end, "{json}");
             assert!(!json.contains("null"), "{json}");

@@ -37,7 +37,8 @@ fn named_end(end: &End, address: Option<SocketAddr>) -> String {
         } => Cow::Owned(format!("{} via {}", workload.name, point.name)),
         End::Point { point, .. } => Cow::Borrowed(&point.name),
         End::Node => Cow::Borrowed("node"),
-        End::External => Cow::Borrowed("external"),
+        End::External { name: Some(name) } => Cow::Owned(format!("external/{name}")),
+        End::External { name: None } => Cow::Borrowed("external"),
         End::Unknown => Cow::Borrowed("unknown"),
     };
     match address {
@@ -158,7 +159,7 @@ mod tests {
                 point: point("istio-system/ztunnel"),
                 acts_for: Some(workload("shop/cart")),
             },
-            peer: End::External,
+            peer: End::External { name: None },
             local_address: None,
             ..refused()
         };

@@ -88,7 +88,7 @@ impl Record {
     /// Whether a workload was at either end, itself or through a point that acted for it.
     pub fn is_of_workload(&self, namespace: &str, name: &str) -> bool {
         let is = |workload: &Workload| workload.namespace == namespace && workload.name == name;
-        let named = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Workload(workload) if is(workload));
+        let named = |endpoint: &Endpoint| endpoint.named().is_some_and(|who| is(who));
         named(&self.owner) || named(&self.peer) || self.acted_for().is_some_and(is)
     }
 
@@ -143,7 +143,10 @@ fn end(endpoint: &Endpoint) -> End {
             acts_for: None,
         },
         Endpoint::Node => End::Node,
-        Endpoint::External => End::External,
+        Endpoint::Network(network) => End::External {
+            name: Some(network.name.clone()),
+        },
+        Endpoint::External => End::External { name: None },
         Endpoint::Unknown => End::Unknown,
     }
 }
@@ -168,6 +171,7 @@ fn workload_name(workload: &Workload) -> WorkloadName {
 fn bounded_endpoint(endpoint: &Endpoint) -> Endpoint {
     match endpoint {
         Endpoint::Workload(workload) => Endpoint::Workload(bounded(workload)),
+        Endpoint::Network(network) => Endpoint::Network(bounded(network)),
         Endpoint::Point(point) if [&point.name, &point.instance].iter().any(|text| text.len() > LONGEST) => {
             Endpoint::Point(Arc::new(Point {
                 name: cut(&point.name),
@@ -187,6 +191,7 @@ fn bounded(workload: &Arc<Workload>) -> Arc<Workload> {
         name,
         service_account,
         principal,
+        duty,
     } = &**workload;
     let texts = [namespace, &**kind, name, service_account, principal];
     if texts.iter().all(|text| text.len() <= LONGEST) {
@@ -198,6 +203,7 @@ fn bounded(workload: &Arc<Workload>) -> Arc<Workload> {
         name: cut(name),
         service_account: cut(service_account),
         principal: cut(principal),
+        duty: *duty,
     })
 }
 
@@ -261,6 +267,7 @@ pub(super) mod tests {
             name: name.to_owned(),
             service_account: name.to_owned(),
             principal: format!("spiffe://cluster.local/ns/shop/sa/{name}"),
+            duty: None,
         })
     }
 

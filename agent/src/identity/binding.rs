@@ -13,10 +13,22 @@ pub enum Endpoint {
     Point(Arc<Point>),
     /// A node: this one, or another one of the cluster.
     Node,
+    /// A named range of addresses (`networks` in the configuration), in which no known workload or point holds the address.
+    Network(Arc<Workload>),
     /// A global address outside the cluster that no known workload or point holds.
     External,
     /// Not known, or several hold the address.
     Unknown,
+}
+
+impl Endpoint {
+    /// Who connections with this end are counted for by name: a workload, or a network.
+    pub const fn named(&self) -> Option<&Arc<Workload>> {
+        match self {
+            Self::Workload(named) | Self::Network(named) => Some(named),
+            Self::Point(_) | Self::Node | Self::External | Self::Unknown => None,
+        }
+    }
 }
 
 impl From<Identity> for Endpoint {

@@ -11,6 +11,7 @@ use super::{
     history::Held,
     kubernetes,
     namespaces::{Namespaces, Place},
+    networks::KnownNetworks,
     owners::{Cgroup, CgroupOwners, Owner},
 };
 use crate::{node::PodUid, points::Point};
@@ -33,6 +34,8 @@ pub struct NodeDirectory {
     pub namespaces: Namespaces,
     /// The entries of the inventory.
     pub entries: Entries,
+    /// Named ranges of addresses that nobody known holds.
+    pub networks: KnownNetworks,
     /// The addresses of its own network.
     pub addresses: HashSet<IpAddr>,
     /// Changes whenever a new owner becomes known.
@@ -185,12 +188,12 @@ impl<'a> Directory<'a> {
         if self.node.addresses.contains(&address) || (address.is_loopback() && is_host) {
             return (Endpoint::Node, true);
         }
-        let endpoint = if is_global(address) {
-            Endpoint::External
-        } else {
-            Endpoint::Unknown
+        let endpoint = match self.node.networks.at(address) {
+            Some(network) => Endpoint::Network(network.clone()),
+            None if is_global(address) => Endpoint::External,
+            None => Endpoint::Unknown,
         };
-        // A pod's address may be global, too.
+        // A pod's address may be global, or in a network, too.
         (endpoint, self.cluster.is_none())
     }
 

@@ -124,6 +124,7 @@ impl Inventory {
                     name: workload.name.value,
                     service_account: workload.service_account,
                     principal,
+                    duty: None,
                 })),
                 addresses: addresses(file, &workload.addresses)?,
                 netns: netns(file, workload.netns)?,

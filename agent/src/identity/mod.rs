@@ -19,6 +19,7 @@ mod identities;
 mod inventory;
 pub mod kubernetes;
 mod namespaces;
+mod networks;
 mod observer;
 mod owners;
 mod waiting;
@@ -31,6 +32,7 @@ pub use history::{Held, RESOLUTION};
 pub use identities::Identities;
 pub use inventory::{Entry, Inventory};
 pub use namespaces::{Namespaces, Place};
+pub use networks::{EXTERNAL, KnownNetworks};
 pub use observer::Observer;
 pub use owners::{Cgroup, CgroupOwners, Named, Owner};
 pub use waiting::{Lane, Queue, Waiting};
@@ -52,7 +54,8 @@ use std::{
 pub struct Workload {
     /// The Kubernetes namespace, or that of the inventory's entry.
     pub namespace: String,
-    /// The kind of the owner: `Deployment`, `StatefulSet`, … or `Workload` for an entry of the inventory.
+    /// The kind of the owner: `Deployment`, `StatefulSet`, …; `Workload` for an entry of the inventory, `Network` for a named range
+    /// of addresses.
     pub kind: Cow<'static, str>,
     /// The owner's name, unique within its namespace and kind.
     pub name: String,
@@ -60,6 +63,18 @@ pub struct Workload {
     pub service_account: String,
     /// Its identity in the form of its mesh, such as a SPIFFE ID; empty when it is in none.
     pub principal: String,
+    /// What it does for the mesh or the cluster, as its labels tell; `None` for an application.
+    #[serde(skip)]
+    pub duty: Option<Duty>,
+}
+
+/// A duty for the mesh or the cluster that makes a workload call others directly, past their points, as it is meant to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// It collects metrics from the pods themselves.
+    Scraper,
+    /// It is a part of a mesh's control plane.
+    ControlPlane,
 }
 
 impl Workload {

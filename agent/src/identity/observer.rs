@@ -9,6 +9,7 @@ use super::{
     entries::Entries,
     kubernetes::{self, LocalPod, REMEMBERED},
     namespaces::Namespaces,
+    networks::KnownNetworks,
     owners::{CgroupOwners, Owner},
 };
 use crate::{
@@ -45,14 +46,21 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// An observer that has read nothing yet. `kubernetes` is the cluster, when there is one; `limit` bounds the number of
-    /// remembered cgroups.
-    pub fn new(cgroups: Cgroups, rules: Rules, kubernetes: Option<Arc<kubernetes::Shared>>, limit: usize) -> Self {
+    /// An observer that has read nothing yet. `kubernetes` is the cluster, when there is one; `networks` name addresses that nobody
+    /// known holds; `limit` bounds the number of remembered cgroups.
+    pub fn new(
+        cgroups: Cgroups,
+        rules: Rules,
+        kubernetes: Option<Arc<kubernetes::Shared>>,
+        networks: KnownNetworks,
+        limit: usize,
+    ) -> Self {
         Self {
             node: NodeDirectory {
                 owners: CgroupOwners::new(cgroups.root(), limit),
                 namespaces: Namespaces::new(node::host_netns()),
                 entries: Entries::default(),
+                networks,
                 addresses: HashSet::new(),
                 generation: 0,
             },
@@ -228,7 +236,13 @@ mod tests {
         let inventory = "workloads:\n  - { name: a, cgroup: /no/such, netns: /run/netns/no-such }\n";
         std::fs::write(file.path(), inventory).expect("written");
         let rules = Rules::new(vec![]).expect("valid");
-        let mut observer = Observer::new(Cgroups::find().expect("cgroup2"), rules, None, 1_000);
+        let mut observer = Observer::new(
+            Cgroups::find().expect("cgroup2"),
+            rules,
+            None,
+            KnownNetworks::default(),
+            1_000,
+        );
         observer.set_inventory(Inventory::read(file.path()).expect("valid"));
         observer.refresh(0, false);
         let [cgroup, netns] = observer.missing() else {
@@ -241,7 +255,13 @@ mod tests {
     #[test]
     fn a_cgroup_that_was_asked_about_in_vain_is_not_asked_about_again() {
         let rules = Rules::new(vec![]).expect("valid");
-        let mut observer = Observer::new(Cgroups::find().expect("cgroup2"), rules, None, 1_000);
+        let mut observer = Observer::new(
+            Cgroups::find().expect("cgroup2"),
+            rules,
+            None,
+            KnownNetworks::default(),
+            1_000,
+        );
         let (own, gone) = (1, u64::MAX);
         for cgroup in [own, gone] {
             let question = Question { cgroup, netns: 7 };

@@ -19,6 +19,16 @@ families! {
     )
         .by(&[EXPECTED_POINT, PAIR]);
 
+    EXCLUDED: counter(
+        "narrows_excluded_bypasses_total",
+        "TCP connections that bypassed a point that was expected on their way, as they are meant to, and are not counted as bypasses"
+    )
+        .by(&[&[label(
+            "cause",
+            "configured: bypass.exclude in the configuration; scraper: labels say that the caller collects metrics; control_plane: \
+             labels say that it is a part of the mesh's control plane"
+        )]]);
+
     MODE: gauge(
         "narrows_workload_mode",
         "1 for the way in which the workload takes part in its mesh, according to its pods on this node"

@@ -20,7 +20,7 @@ pub enum Found {
     Point,
     /// The node itself, as for probes.
     Node,
-    /// An address outside of the cluster.
+    /// An address outside of the cluster, or in a named range.
     External,
     /// No identity is known.
     Unknown,
@@ -32,7 +32,7 @@ impl From<&Endpoint> for Found {
             Endpoint::Workload(_) => Self::Workload,
             Endpoint::Point(_) => Self::Point,
             Endpoint::Node => Self::Node,
-            Endpoint::External => Self::External,
+            Endpoint::Network(_) | Endpoint::External => Self::External,
             Endpoint::Unknown => Self::Unknown,
         }
     }

@@ -6,9 +6,10 @@
 use super::{
     bounded::{Bounded, Tally},
     called::CalledPoint,
+    exclusions::{Excluded, Exclusions},
 };
 use crate::{
-    identity::{Binding, Endpoint, Neighbourhood, Workload},
+    identity::{Binding, EXTERNAL, Endpoint, Neighbourhood, Workload},
     points::{Kind, Mesh, Point},
 };
 use agent_common::{Flow, FlowKey, Role};
@@ -27,7 +28,7 @@ const CARRIERS: usize = 10_000;
 /// An end of a connection, as it appears in the labels of pairs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PairEnd {
-    /// A workload of the mesh.
+    /// A workload of the mesh, or a named range of addresses.
     Workload(Arc<Workload>),
     /// A point, by name.
     Point(String),
@@ -43,7 +44,7 @@ impl PairEnd {
         match self {
             Self::Workload(workload) => (&workload.namespace, &workload.name),
             Self::Point(name) => name.split_once('/').unwrap_or(("", name)),
-            Self::External => ("external", "external"),
+            Self::External => (EXTERNAL, EXTERNAL),
             Self::Unknown => ("unknown", "unknown"),
         }
     }
@@ -51,7 +52,7 @@ impl PairEnd {
     /// `None` for the node itself: its probes are not traffic of the mesh.
     fn of(endpoint: &Endpoint) -> Option<Self> {
         match endpoint {
-            Endpoint::Workload(workload) => Some(Self::Workload(workload.clone())),
+            Endpoint::Workload(named) | Endpoint::Network(named) => Some(Self::Workload(named.clone())),
             Endpoint::Point(point) => Some(Self::Point(point.name.clone())),
             Endpoint::External => Some(Self::External),
             Endpoint::Unknown => Some(Self::Unknown),
@@ -195,6 +196,8 @@ pub struct Boundary {
     pub enforced: Bounded<Pair, ByKind>,
     /// Connections that bypassed an expected point.
     pub bypassed: Bounded<Bypass, Connections>,
+    exclusions: Exclusions,
+    excluded: Excluded,
     around: HashMap<u32, Around>,
     carriers: HashMap<u64, Kind>,
     egress: Option<Arc<Point>>,
@@ -202,11 +205,13 @@ pub struct Boundary {
 }
 
 impl Boundary {
-    /// Nothing counted yet; at most `most` pairs of each kind are tracked in detail.
-    pub fn new(most: usize) -> Self {
+    /// Nothing counted yet; at most `most` pairs of each kind are tracked in detail, and bypasses that are excluded are only counted.
+    pub fn new(most: usize, exclusions: Exclusions) -> Self {
         Self {
             enforced: Bounded::new(most),
             bypassed: Bounded::new(most),
+            exclusions,
+            excluded: Excluded::default(),
             around: HashMap::new(),
             carriers: HashMap::new(),
             egress: None,
@@ -257,7 +262,7 @@ impl Boundary {
         }
         match role {
             Role::Server => self.accepted(key, delta, binding, now, step),
-            Role::Client => self.left(delta, binding, now, step),
+            Role::Client => self.left(key, delta, binding, now, step),
             Role::Listener => {}
         }
     }
@@ -288,7 +293,7 @@ impl Boundary {
             return;
         }
         if let Some(expected) = self.expected(key.netns, &pair.source, binding) {
-            self.bypass(expected, pair, from_outside, now, step);
+            self.bypass(key, expected, pair, from_outside, now, step);
         }
     }
 
@@ -334,13 +339,13 @@ impl Boundary {
     }
 
     /// Counts connections that a proxy opened on behalf of a workload.
-    fn left(&mut self, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
+    fn left(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
         let (Some(point), Some(who)) = (binding.point(), &binding.place) else {
             return;
         };
         // To the outside, or to another zone.
         let leaves = match &binding.peer {
-            Endpoint::External => true,
+            Endpoint::Network(_) | Endpoint::External => true,
             Endpoint::Point(called) => called.kind == Kind::ZoneIngress,
             _ => false,
         };
@@ -355,11 +360,15 @@ impl Boundary {
                 source: PairEnd::Workload(who.clone()),
                 destination,
             };
-            self.bypass(expected, pair, delta.opened, now, step);
+            self.bypass(key, expected, pair, delta.opened, now, step);
         }
     }
 
-    fn bypass(&mut self, point: CalledPoint, pair: Pair, n: u64, now: Instant, step: u32) {
+    fn bypass(&mut self, key: &FlowKey, point: CalledPoint, pair: Pair, n: u64, now: Instant, step: u32) {
+        if let Some(cause) = self.exclusions.cause(&pair.source, key.port) {
+            self.excluded.add(cause, n);
+            return;
+        }
         let bypass = Bypass { point, pair };
         self.bypassed.add(Some(&bypass), &Connections(n), now, step);
     }
@@ -368,6 +377,11 @@ impl Boundary {
     pub fn expire(&mut self, window: Duration, now: Instant, step: u32) {
         self.enforced.expire(window, now, step);
         self.bypassed.expire(window, now, step);
+    }
+
+    /// Connections that bypassed an expected point and are excluded from the bypasses.
+    pub const fn excluded(&self) -> Excluded {
+        self.excluded
     }
 
     /// Number of pairs that were rejected even from the sums since the last call.

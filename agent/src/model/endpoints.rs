@@ -130,6 +130,7 @@ mod tests {
             kind: "Workload".into(),
             name: name.into(),
             service_account: "default".into(),
+            duty: None,
             principal: String::new(),
         })
     }

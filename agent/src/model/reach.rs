@@ -78,10 +78,7 @@ pub struct Window {
 
 /// The workload that a flow of a point's own sockets counts for, and what counts: `Some(None)` when the workload is unknown.
 fn own_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(Option<&'a Arc<Workload>>, Share)> {
-    let peer = match &binding.peer {
-        Endpoint::Workload(workload) => Some(workload),
-        _ => None,
-    };
+    let peer = binding.peer.named();
     match role {
         // Accepted: the caller.
         Role::Server => Some((peer, Share::of(delta))),
@@ -104,12 +101,12 @@ fn served_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(O
         return None;
     }
     match (&binding.peer, &binding.place) {
-        (Endpoint::Workload(peer), place) => place
+        (Endpoint::Workload(peer) | Endpoint::Network(peer), place) => place
             .as_ref()
             .is_none_or(|place| place == peer)
             .then(|| (Some(peer), Share::of(delta))),
         (Endpoint::Unknown, None) => Some((None, Share::of(delta))),
-        // Another point, the node or an external address is not behind it.
+        // Another point, the node or a nameless external address is not behind it.
         _ => None,
     }
 }

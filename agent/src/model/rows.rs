@@ -1,6 +1,6 @@
 //! What is shown of a model: plain values, as of one moment.
 
-use super::{ByKind, Bypass, Connections, Endpoints, Mode, Model, Pair, PointLoad, Row, Share, Window};
+use super::{ByKind, Bypass, Connections, Endpoints, Excluded, Mode, Model, Pair, PointLoad, Row, Share, Window};
 use crate::{identity::Workload, table::Table};
 use std::{
     collections::BTreeMap,
@@ -52,6 +52,8 @@ pub struct BoundaryRows {
     pub bypassed: Vec<Row<Bypass, Connections>>,
     /// The sums of the pairs that are not in detail.
     pub bypassed_rest: Vec<(&'static str, Connections)>,
+    /// Connections that bypassed an expected point and are excluded from the bypasses.
+    pub excluded: Excluded,
     /// The number of pairs of each kind in detail, and its limit.
     pub pairs: Table,
     /// How each workload of this node takes part in its mesh, by namespace and name.
@@ -108,6 +110,7 @@ pub fn boundary(model: &Model, now: Instant) -> BoundaryRows {
         enforced_rest: boundary.enforced.rest().map(|(name, by)| (name, *by)).into(),
         bypassed: boundary.bypassed.rows(window, now),
         bypassed_rest: boundary.bypassed.rest().map(|(name, n)| (name, *n)).into(),
+        excluded: boundary.excluded(),
         pairs: Table {
             used,
             limit,

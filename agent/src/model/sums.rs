@@ -6,6 +6,7 @@ use super::{
     bounds::Bounds,
     called::{Called, CalledPoint},
     endpoints::{Share, handshake_failures},
+    exclusions::Exclusions,
     known::{Held, Known},
     load::{self, AcceptQueue, PointLoad, Side},
     moment::Moment,
@@ -59,8 +60,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model without any counts.
-    pub fn new(bounds: Bounds) -> Self {
+    /// A model without any counts; bypasses that are excluded do not count as such.
+    pub fn new(bounds: Bounds, exclusions: Exclusions) -> Self {
         Self {
             bounds,
             clock: Clock::new(bounds.window),
@@ -69,7 +70,7 @@ impl Model {
             points: BTreeMap::new(),
             reach: HashMap::new(),
             ways: Ways::default(),
-            boundary: Boundary::new(bounds.pairs),
+            boundary: Boundary::new(bounds.pairs, exclusions),
             workloads: HashMap::new(),
             rejected_endpoints: 0,
             rejected_pairs: 0,
@@ -136,11 +137,7 @@ impl Model {
         if delta.opened + delta.adopted + load::failed_attempts(&delta.failures) == 0 {
             return;
         }
-        let peer = match &binding.peer {
-            Endpoint::Workload(workload) => Some(workload),
-            _ => None,
-        };
-        for who in [binding.workload(), peer].into_iter().flatten() {
+        for who in [binding.workload(), binding.peer.named()].into_iter().flatten() {
             match self.workloads.get_mut(who) {
                 Some(last) => *last = at,
                 None => {

@@ -122,6 +122,7 @@ mod tests {
                 kind: "Workload".into(),
                 name: "checkout".into(),
                 service_account: "checkout".into(),
+                duty: None,
                 principal: String::new(),
             };
             Self {

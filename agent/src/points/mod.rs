@@ -1,7 +1,10 @@
 //! Enforcement points: their kinds, and how they are recognised.
 
+mod exclusion;
+mod pattern;
 mod rules;
 
+pub use exclusion::Exclusion;
 pub use rules::{PodFacts, Process, Rule, Rules};
 
 use serde::{Deserialize, Serialize};

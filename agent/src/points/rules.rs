@@ -1,7 +1,7 @@
 //! Recognition of points by their pods, containers or processes. The rules are data, in `rules.yaml` and in the user's
 //! configuration.
 
-use super::{Kind, Mesh, Point};
+use super::{Kind, Mesh, Point, pattern::fits};
 use crate::yaml::{self, FileError};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
@@ -156,14 +156,6 @@ fn all_there(wanted: &BTreeMap<String, String>, there: &BTreeMap<String, String>
         .all(|(name, value)| there.get(name).is_some_and(|found| fits(value, found)))
 }
 
-/// Whether a text matches a pattern with at most one `*`.
-fn fits(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((begin, end)) => text.len() >= begin.len() + end.len() && text.starts_with(begin) && text.ends_with(end),
-    }
-}
-
 /// Replaces placeholders in braces. A label that the pod lacks is replaced by the name of its workload.
 fn fill_in(template: &str, pod: &PodFacts) -> String {
     let mut text = String::new();
@@ -290,20 +282,6 @@ mod tests {
     fn a_rule_says_whom_it_is_about() {
         assert!(rule("{ kind: waypoint, arguments: [x] }").validate().is_err());
         assert!(rule("{ kind: waypoint, labels: { a: b } }").validate().is_ok());
-    }
-
-    #[test]
-    fn a_star_stands_for_any_letters() {
-        for (pattern, text, expected) in [
-            ("*", "", true),
-            ("a*", "a", true),
-            ("a*c", "abbc", true),
-            ("ab*bc", "abc", false),
-            ("a", "ab", false),
-            ("", "", true),
-        ] {
-            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
-        }
     }
 
     #[test]

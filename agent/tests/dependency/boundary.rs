@@ -22,6 +22,7 @@ use std::{
 
 const ENFORCED: &str = "narrows_enforced_connections_total";
 const BYPASSED: &str = "narrows_bypassed_connections_total";
+const EXCLUDED: &str = "narrows_excluded_bypasses_total";
 const MODE: &str = "narrows_workload_mode";
 
 /// A caller, a server, a waypoint, and cgroups of proxies of theirs.
@@ -31,7 +32,7 @@ struct Shop {
     waypoint: Workload,
     sidecar: Cgroup,
     ztunnel: Cgroup,
-    _world: World,
+    world: World,
 }
 
 impl Shop {
@@ -44,7 +45,7 @@ impl Shop {
             waypoint: world.workload("waypoint", 2),
             sidecar: cgroup("sidecar"),
             ztunnel: cgroup("ztunnel"),
-            _world: world,
+            world,
         }
     }
 
@@ -320,6 +321,39 @@ fn what_a_proxy_leaves_alone_is_enforced_by_nobody() {
             (ENFORCED, &pair("waypoint", "waypoint"), 10.0),
             (ENFORCED, &pair("checkout", "none"), 4.0),
             (BYPASSED, &[], 0.0),
+        ],
+    );
+}
+
+#[test]
+fn a_named_range_is_an_end_of_its_own_and_what_is_excluded_is_no_bypass() {
+    let shop = Shop::new();
+    let stranger = shop.world.workload("stranger", 31);
+    let configuration = "networks: { office: [10.90.0.0/24] }\nbypass: { exclude: [{ namespace: shop, workload: check*, port: 8080 }] }\n";
+    let watched = Watched::start(&shop.inventory(true), configuration);
+    let agent = &watched.agent;
+    let _server = shop.serve();
+    call(&shop.checkout, v4(21, 8080), 3);
+    agent.wait_for("three that are excluded", |m| {
+        m.sum(EXCLUDED, &[("cause", "configured")]) == 3.0
+    });
+    call(&stranger, v4(21, 8080), 2);
+    agent.wait_for("two from the office", |m| m.sum(BYPASSED, &[]) == 2.0);
+    let office = [
+        ("source_workload_namespace", "external"),
+        ("source_workload", "office"),
+        ("destination_workload", "catalog"),
+    ];
+    let attributed = [("end", "remote"), ("result", "external")];
+    expect(
+        &agent.settle(),
+        &[
+            (BYPASSED, &office, 2.0),
+            (BYPASSED, &[], 2.0),
+            (EXCLUDED, &[], 3.0),
+            (ENFORCED, &office, 2.0),
+            (ENFORCED, &pair("checkout", "none"), 3.0),
+            ("narrows_attributed_connections_total", &attributed, 2.0),
         ],
     );
 }

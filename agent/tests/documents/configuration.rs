@@ -15,13 +15,14 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs};
 
 /// The sections of the configuration, whose fields have a dot in their names.
-const SECTIONS: [&str; 5] = ["identity", "kubernetes", "kernel", "limits", "points"];
+const SECTIONS: [&str; 6] = ["identity", "kubernetes", "kernel", "limits", "points", "bypass"];
 
 /// Every field with its default, by its name with dots.
 fn fields() -> BTreeMap<String, Value> {
     fn add(prefix: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
         match value {
-            Value::Object(fields) => {
+            // One without fields is a table of the user's own names.
+            Value::Object(fields) if !fields.is_empty() => {
                 for (name, value) in fields {
                     let dot = if prefix.is_empty() { "" } else { "." };
                     add(&format!("{prefix}{dot}{name}"), value, found);

@@ -4,6 +4,7 @@ use super::{
 };
 use crate::{
     identity::kubernetes::{LocalPod, Meshes, Setup, Shared, Source, objects::Pod},
+    networks::Networks,
     points::Rules,
 };
 use narrows_testbed::kubernetes::manifests::Pod as Manifest;
@@ -42,6 +43,7 @@ fn node(inventory: &str) -> NodeDirectory {
         owners: CgroupOwners::new(1, 100),
         namespaces: Namespaces::new(Some(HOST)),
         entries: Inventory::read(file.path()).expect("valid").into(),
+        networks: KnownNetworks::default(),
         addresses: HashSet::new(),
         generation: 0,
     }
@@ -76,6 +78,53 @@ fn an_address_is_who_holds_it() {
         assert_eq!(name(&directory.bind(&key(0, 1, peer), SPAN).peer), expected, "{peer}");
     }
     assert_eq!(directory.bind(&key(0, HOST, "127.0.0.1"), SPAN).peer, Endpoint::Node);
+}
+
+#[test]
+fn who_is_known_wins_over_a_network_and_a_network_over_nothing() {
+    let mut node = node(
+        "workloads:\n  - { name: a, addresses: [10.20.0.1] }\n  - { name: b, addresses: [10.20.0.2] }\n  - { name: c, addresses: \
+         [10.20.0.2] }\n",
+    );
+    let ranges = ["10.20.0.0/16", "8.8.8.0/24"].map(str::to_owned);
+    let networks = Networks::new(&[("rds".to_owned(), ranges.into())].into()).expect("valid");
+    node.networks = networks.into();
+    node.addresses.insert("10.20.0.4".parse().expect("an address"));
+    let peer = |address: &str| {
+        Directory::new(&node, None, true)
+            .bind(&key(0, HOST, address), SPAN)
+            .peer
+    };
+    for (address, expected) in [
+        ("10.20.0.1", "a"),
+        // Two hold it, so it is neither's, and not the network's.
+        ("10.20.0.2", "Unknown"),
+        ("10.20.0.4", "Node"),
+        ("10.21.0.3", "Unknown"),
+        ("8.8.4.4", "External"),
+    ] {
+        assert_eq!(name(&peer(address)), expected, "{address}");
+    }
+    for address in ["10.20.0.3", "8.8.8.8"] {
+        let Endpoint::Network(network) = peer(address) else {
+            panic!("{address}: {:?}", peer(address))
+        };
+        assert_eq!((network.namespace.as_str(), network.name.as_str()), ("external", "rds"));
+    }
+    // In a cluster, a pod with such an address may become known.
+    let (shared, _) = cluster("deployment", 1);
+    let directory = Directory::new(&node, Some(&shared), false);
+    let unsure = directory.bind(&key(0, HOST, "10.20.0.3"), SPAN);
+    assert!(matches!(unsure.peer, Endpoint::Network(_)) && !unsure.sure);
+    drop(directory);
+    node.networks = Networks::new(&[("pods".to_owned(), vec!["10.0.0.0/8".to_owned()])].into())
+        .expect("valid")
+        .into();
+    let directory = Directory::new(&node, Some(&shared), false);
+    assert!(matches!(
+        directory.bind(&key(0, HOST, "10.0.0.7"), SPAN).peer,
+        Endpoint::Workload(_)
+    ));
 }
 
 #[test]

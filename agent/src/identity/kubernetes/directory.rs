@@ -6,6 +6,7 @@
 mod services;
 
 use super::{
+    duty::duty_of,
     istio::trust_domain_of_mesh_config,
     meshes::{Meshes, is_about_a_mesh},
     objects::{ConfigMap, Meta, Namespace, Node, Pod, Service},
@@ -287,6 +288,7 @@ impl Directory {
             name: facts.workload.clone(),
             service_account: pod.spec.service_account().to_owned(),
             principal,
+            duty: duty_of(&facts.labels),
         };
         let workload = intern(&mut self.workloads, workload);
         (facts, workload)
@@ -520,11 +522,12 @@ impl Directory {
 }
 
 fn intern(workloads: &mut HashSet<Arc<Workload>>, workload: Workload) -> Arc<Workload> {
-    if let Some(known) = workloads.get(&workload) {
+    // Its labels may have changed since: the duty that they tell is that of the newest pod.
+    if let Some(known) = workloads.get(&workload).filter(|known| known.duty == workload.duty) {
         return known.clone();
     }
     let new = Arc::new(workload);
-    workloads.insert(new.clone());
+    workloads.replace(new.clone());
     new
 }
 

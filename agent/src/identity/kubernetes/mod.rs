@@ -9,6 +9,7 @@ mod access;
 mod backoff;
 mod connection;
 pub mod directory;
+mod duty;
 mod istio;
 mod kuma;
 mod linkerd;

@@ -1,10 +1,11 @@
 use super::*;
 use crate::{
     identity::{
-        CgroupOwners, Directory, Entries, Identity, Named, Namespaces, NodeDirectory, Owner, Question, Span,
+        CgroupOwners, Directory, Entries, Identity, KnownNetworks, Named, Namespaces, NodeDirectory, Owner, Question,
+        Span,
         kubernetes::{LocalPod, Meshes, Setup, Shared, Source, objects::Pod},
     },
-    model::{Bounds, End, Found},
+    model::{Bounds, End, Exclusions, Found},
     node::PodUid,
     points::Rules,
 };
@@ -32,7 +33,7 @@ impl Scene {
             settle: 2_000,
         };
         let shared = Arc::new(Shared::new(setup, &[Source::NodePods, Source::ClusterPods]));
-        let model = Model::new(Bounds {
+        let bounds = Bounds {
             dependents: 10,
             points: 10,
             pairs: 10,
@@ -41,13 +42,14 @@ impl Scene {
             settle: Duration::from_secs(settle),
             waiting,
             this_node_only: false,
-        });
+        };
         let mut scene = Self {
-            model,
+            model: Model::new(bounds, Exclusions::default()),
             node: NodeDirectory {
                 owners: CgroupOwners::new(1, 100),
                 namespaces: Namespaces::new(None),
                 entries: Entries::default(),
+                networks: KnownNetworks::default(),
                 addresses: HashSet::new(),
                 generation: 0,
             },
@@ -167,7 +169,7 @@ impl Scene {
     /// Replaces the agent, `seconds` after the beginning; `is_leaving` tells whether the flow was about to be taken out.
     fn next_agent(&mut self, seconds: u64, is_leaving: bool) {
         let flows = self.model.remember(|_| is_leaving).expect("all were read");
-        self.model = Model::new(self.model.bounds);
+        self.model = Model::new(self.model.bounds, Exclusions::default());
         let when = self.when(seconds);
         self.model.recall(flows, when);
     }

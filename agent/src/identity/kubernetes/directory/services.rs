@@ -307,6 +307,7 @@ impl ServiceRecord {
             kind: Cow::Borrowed(SERVICE),
             name: self.name.clone(),
             service_account: String::new(),
+            duty: None,
             principal: String::new(),
         }))
     }

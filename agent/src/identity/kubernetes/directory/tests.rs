@@ -1,4 +1,5 @@
 use super::*;
+use crate::identity::Duty;
 use narrows_testbed::kubernetes::manifests::{self, Pod as Manifest};
 use serde_json::Value;
 
@@ -33,6 +34,33 @@ fn who(directory: &mut Directory, address: &str) -> String {
         Held::One(Identity::Workload(workload)) => workload.to_string(),
         Held::One(Identity::Point(point)) => format!("{} {} {:?}", point.kind.label(), point.name, point.instance),
     }
+}
+
+#[test]
+fn a_workload_has_the_duty_that_its_newest_pod_tells() {
+    let mut directory = directory();
+    let mut put = |n: u32, label: Option<(&str, &str)>| {
+        let manifest = Manifest::of("deployment")
+            .named("monitoring", &format!("pod-{n}"))
+            .uid(&format!("00000000-0000-4000-8000-{n:012}"))
+            .ip(&[&format!("10.0.0.{n}")]);
+        let manifest = match label {
+            Some((name, value)) => manifest.label(name, value),
+            None => manifest,
+        };
+        directory.apply_pod(Source::ClusterPods, &read(manifest.into_value()), NOW);
+        let address = format!("10.0.0.{n}").parse().expect("an address");
+        match directory.address(address, NOW, NOW + 1) {
+            Held::One(Identity::Workload(workload)) => workload.duty,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(put(1, None), None);
+    // The label comes with a rollout, and its pods are there beside the former ones.
+    let label = ("app.kubernetes.io/component", "opentelemetry-collector");
+    assert_eq!(put(2, Some(label)), Some(Duty::Scraper));
+    assert_eq!(put(3, Some(label)), Some(Duty::Scraper));
+    assert_eq!(put(4, Some(("istio", "pilot"))), Some(Duty::ControlPlane));
 }
 
 #[test]
