@@ -1,7 +1,7 @@
 //! The catalogue of metrics: all families, collected from their declarations, and the reference page generated from them.
 
 use crate::{
-    metrics::{Family, Kind, Label, agent, boundary, dependents, failures, load, resources},
+    metrics::{Detail, Family, Kind, Label, agent, boundary, dependents, failures, load, resources},
     program::Need,
     signals,
 };
@@ -83,7 +83,8 @@ pub fn reference(is_wanted: impl Fn(&Family) -> bool) -> String {
          says how connections, failures, shares and saturation are defined.\n\n\
          Counters and histograms go on when another agent takes over on the same node, unless *own* stands beside the type. A series \
          whose number the node or its kernel does not tell is absent, rather than 0: `narrows_program_active` and \
-         `narrows_signal_active` say what is off.\n",
+         `narrows_signal_active` say what is off. *Detail* is the least [detail](configuration.md#detail) at which a metric is \
+         exported; without one it always is.\n",
     );
     for chapter in &CHAPTERS {
         let mut wanted = chapter.families().filter(|family| is_wanted(family)).peekable();
@@ -123,6 +124,19 @@ fn row(page: &mut String, family: &Family) {
     let needs: Vec<_> = family.needs.iter().filter_map(need).collect();
     if !needs.is_empty() {
         let _ = write!(page, " Needs {}.", needs.join(", "));
+    }
+    match (family.detail, family.is_summed) {
+        (Detail::Minimal, _) => {}
+        (detail, false) => {
+            let _ = write!(page, " Detail `{}`.", detail.label());
+        }
+        (detail, true) => {
+            let _ = write!(
+                page,
+                " Below detail `{}` the sum over all pairs, as `_other`.",
+                detail.label()
+            );
+        }
     }
     page.push_str(" |\n");
 }

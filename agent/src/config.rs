@@ -3,8 +3,9 @@
 use crate::{
     duration,
     kernel::{PINS, field_name},
+    metrics::Detail,
     networks::Networks,
-    points::{Exclusion, Rule},
+    points::{Exclusion, Kind, Rule},
     program::LIFE_CYCLE,
     signals,
     yaml::{self, FileError},
@@ -23,8 +24,10 @@ use std::{
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The address and port at which HTTP is served.
+    /// The address and port at which metrics and health are served.
     pub listen: SocketAddr,
+    /// The address and port at which the API is served; if not set, loopback at the port of `listen`.
+    pub api_listen: Option<SocketAddr>,
     /// The time between two ticks.
     #[serde(with = "duration")]
     pub interval: Duration,
@@ -54,6 +57,8 @@ pub struct Config {
     pub networks: BTreeMap<String, Vec<String>>,
     /// What counts as a bypass.
     pub bypass: Bypass,
+    /// How much is exported.
+    pub metrics: Metrics,
 }
 
 /// Settings of identities (`identity`).
@@ -232,6 +237,28 @@ pub struct Bypass {
     pub exclude_infrastructure: bool,
 }
 
+/// How much is exported as metrics (`metrics`).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// How much is exported in general.
+    pub detail: Detail,
+    /// How much is exported for points of these kinds.
+    pub kinds: BTreeMap<Kind, Detail>,
+    /// Sidecars on this node, beyond which they are minimal, unless `kinds` says otherwise.
+    pub sidecars: usize,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            detail: Detail::Full,
+            kinds: BTreeMap::new(),
+            sidecars: 20,
+        }
+    }
+}
+
 impl Default for Bypass {
     fn default() -> Self {
         Self {
@@ -245,6 +272,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9797)),
+            api_listen: None,
             interval: Duration::from_secs(5),
             inventory: None,
             dependency_window: Duration::from_secs(900),
@@ -258,6 +286,7 @@ impl Default for Config {
             points: Points::default(),
             networks: BTreeMap::new(),
             bypass: Bypass::default(),
+            metrics: Metrics::default(),
         }
     }
 }
@@ -328,6 +357,7 @@ impl Config {
         count("limits.pods", self.limits.pods, 10_000_000)?;
         count("limits.waiting", self.limits.waiting, 10_000_000)?;
         count("limits.cgroups", self.limits.cgroups, 10_000_000)?;
+        count("metrics.sidecars", self.metrics.sidecars, 100_000)?;
         self.kernel.validate()?;
         count("limits.failure_events", self.limits.failure_events, 1_000_000)?;
         let mut rules = self.points.rules.iter().enumerate();
@@ -411,6 +441,60 @@ mod tests {
             let error = parse(text).expect_err(text);
             assert_eq!(error.line, Some(2), "{error}");
             assert!(error.what.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn networks_exclusions_and_details_are_read() {
+        let text = "networks: { rds: [10.20.0.0/16, 'fd00::/8'] }\n\
+                    bypass: { exclude: [{ namespace: monitoring, port: 9090 }], exclude_infrastructure: false }\n\
+                    metrics: { detail: points, kinds: { sidecar: minimal, east_west_gateway: full }, sidecars: 5 }\n\
+                    listen: '[::]:9797'\napi_listen: '[::1]:9798'\n";
+        let config = parse(text).expect("valid");
+        config.validate().expect("possible values");
+        assert_eq!(config.networks["rds"].len(), 2);
+        assert_eq!(config.bypass.exclude[0].port, Some(9090));
+        assert!(!config.bypass.exclude_infrastructure);
+        assert_eq!(config.metrics.kinds[&Kind::EastWestGateway], Detail::Full);
+        assert_eq!(config.api_listen.map(|address| address.port()), Some(9798));
+    }
+
+    #[test]
+    fn what_is_wrong_with_networks_exclusions_and_details_is_named_with_file_and_field() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let name = file.path().display().to_string();
+        for (text, line, expected) in [
+            (
+                "networks: { rds: [10.20.0.0/40] }\n",
+                "",
+                "networks.rds: \"10.20.0.0/40\" is not an address range",
+            ),
+            (
+                "networks: { a: [10.0.0.0/8], b: [10.0.0.0/8] }\n",
+                "",
+                "networks.b: 10.0.0.0/8 is a range of networks.a already",
+            ),
+            (
+                "bypass: { exclude: [{ port: 1 }, {}] }\n",
+                "",
+                "bypass.exclude[1] needs namespace, workload or port",
+            ),
+            ("bypass:\n  exclude: [{ prot: 1 }]\n", ":2", "unknown field `prot`"),
+            ("metrics:\n  detail: some\n", ":2", "unknown variant `some`"),
+            ("metrics:\n  kinds: { proxy: full }\n", ":2", "unknown variant `proxy`"),
+            (
+                "metrics: { sidecars: 0 }\n",
+                "",
+                "metrics.sidecars is 0, but must be between 1 and 100000",
+            ),
+            ("\napi_listen: nowhere\n", ":2", "invalid socket address syntax"),
+        ] {
+            std::fs::write(file.path(), text).expect("written");
+            let error = Config::read(Some(file.path())).expect_err(text).to_string();
+            assert!(
+                error.starts_with(&format!("{name}{line}: {expected}")),
+                "{text}: {error}"
+            );
         }
     }
 

@@ -2,11 +2,12 @@
 
 mod common;
 
-use common::{binary, promtool, start, turn};
+use common::{World, binary, promtool, start, start_with, turn, v4, v6};
 use narrows::signals;
-use narrows_testbed::{command, http};
+use narrows_testbed::{agent::Agent, command, http};
 use std::{
     fs,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::process::CommandExt,
     process::{Command, Output, Stdio},
 };
@@ -48,6 +49,110 @@ fn metrics_come_in_both_formats_and_promtool_accepts_them() {
     assert!(prometheus.body.contains("narrows_tick_seconds_bucket{le=\"+Inf\"}"));
 
     assert_eq!(promtool(&prometheus.body), None);
+}
+
+#[test]
+fn metrics_are_compressed_for_those_who_take_gzip() {
+    let _turn = turn();
+    // One tick an hour, so that all requests are for the same one.
+    let agent = start_with("workloads: []\n", &["--interval", "1h"]);
+    for accept in ["*/*", "application/openmetrics-text"] {
+        let plain = http::get(agent.address(), "/metrics", accept).expect("an answer");
+        let gzip = || http::get_gzip(agent.address(), "/metrics", accept).expect("an answer");
+        let (first, second) = (gzip(), gzip());
+        assert_eq!(first.body, second.body, "encoded once");
+        assert_eq!(&first.body[..2], [0x1f, 0x8b], "the mark of gzip");
+        assert!(first.body.len() * 3 < plain.body.len(), "{} bytes", first.body.len());
+        assert_eq!(plain.header("content-encoding"), None);
+        let unpacked = first.text().expect("gzip");
+        assert_eq!(unpacked.header("content-encoding"), Some("gzip"));
+        for answer in [&plain, &unpacked] {
+            assert_eq!(answer.header("vary"), Some("accept, accept-encoding"));
+        }
+        assert_eq!(unpacked.header("content-type"), plain.header("content-type"));
+        assert_eq!(unpacked.body, plain.body, "one encoding serves both");
+    }
+}
+
+#[test]
+fn the_api_is_served_over_loopback_unless_it_has_an_address_of_its_own() {
+    const STATUS: &str = "/api/v1/status";
+    let world = World::new();
+    let node = world.workload("node", 5);
+    let ask = |address: SocketAddr, path: &str| {
+        let answer = node.netns.run(|| http::get(address, path, "*/*")).expect("an answer");
+        (answer.status, answer.body)
+    };
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let local6 = |port| SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    let begin = |arguments: &[&str]| {
+        Agent::start_in_network(binary(), "workloads: []\n", local(9797), &node.netns, arguments).expect("it starts")
+    };
+    // All addresses, as in a pod that has both families, or only IPv6.
+    for (listen, addresses) in [
+        ("0.0.0.0:9797", vec![v4(5, 9797), local(9797)]),
+        ("[::]:9797", vec![v4(5, 9797), v6(5, 9797), local(9797), local6(9797)]),
+    ] {
+        let agent = begin(&["--listen", listen]);
+        for address in addresses {
+            for path in ["/metrics", "/healthz", "/readyz", "/"] {
+                assert_eq!(ask(address, path).0, 200, "{address}{path}");
+            }
+            let (status, body) = ask(address, STATUS);
+            match address.ip().is_loopback() {
+                true => assert_eq!(status, 200, "{address}: {body}"),
+                false => {
+                    assert_eq!(status, 421, "{address}: {body}");
+                    assert!(
+                        body.contains("over loopback only") && body.contains("api_listen"),
+                        "{body}"
+                    );
+                    assert_eq!(ask(address, "/api/v1/failures").0, 421, "{address}");
+                }
+            }
+        }
+        assert_eq!(agent.stop().expect("it ends").code(), Some(0));
+    }
+    // One address that is not loopback: what clients ask by default is served there, too.
+    let agent = begin(&["--listen", &v4(5, 9797).to_string()]);
+    assert_eq!(ask(v4(5, 9797), "/metrics").0, 200);
+    let (status, body) = ask(v4(5, 9797), STATUS);
+    assert!(status == 421 && body.contains("at 127.0.0.1:9797"), "{body}");
+    for path in [STATUS, "/metrics", "/healthz"] {
+        assert_eq!(ask(local(9797), path).0, 200, "{path}");
+    }
+    drop(agent);
+    // An address of its own, and the same for everything.
+    let agent = begin(&["--listen", "0.0.0.0:9797", "--api-listen", "10.90.0.5:9798"]);
+    assert_eq!(ask(v4(5, 9798), STATUS).0, 200);
+    for address in [v4(5, 9797), local(9797)] {
+        let (status, body) = ask(address, STATUS);
+        assert!(status == 421 && body.contains("at 10.90.0.5:9798"), "{body}");
+    }
+    drop(agent);
+    let agent = begin(&["--listen", "0.0.0.0:9797", "--api-listen", "0.0.0.0:9797"]);
+    assert_eq!(ask(v4(5, 9797), STATUS).0, 200);
+    // A client is told, too.
+    drop(agent);
+    let agent = begin(&["--listen", "0.0.0.0:9797"]);
+    let client = |url: &str| {
+        let mut narrows = Command::new(binary());
+        narrows.args(["failures", "--agent", url]);
+        node.netns.run(|| command::output(&mut narrows)).expect("it runs")
+    };
+    assert_eq!(client("http://127.0.0.1:9797").status.code(), Some(0));
+    fails_with(
+        &client("http://10.90.0.5:9797"),
+        "the agent at http://10.90.0.5:9797 rejected the request: the API is served over loopback only",
+    );
+    drop(agent);
+    let mut narrows = Command::new(binary());
+    narrows.args(["agent", "--listen", "127.0.0.1:0", "--api-listen", "10.90.0.99:9798"]);
+    let output = node.netns.run(|| command::output(&mut narrows)).expect("it runs");
+    fails_with(
+        &output,
+        "cannot listen on 10.90.0.99:9798: this machine has no such address (--api-listen",
+    );
 }
 
 #[test]

@@ -40,9 +40,14 @@ pub struct Settings {
     /// Config map of Istio from which to take the trust domain; the agent's role must allow reading it
     #[arg(long, env = "NARROWS_MESH_CONFIG_MAP", value_name = "NAMESPACE/NAME")]
     mesh_config_map: Option<String>,
-    /// Address and port to serve HTTP on, without TLS or authentication [default: 127.0.0.1:9797]
+    /// Address and port to serve metrics and health on, without TLS or authentication: 0.0.0.0:9797 or [::]:9797 for all addresses
+    /// [default: 127.0.0.1:9797]
     #[arg(long, env = "NARROWS_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// Address and port to serve the API on (/api/v1/status, /api/v1/failures), without TLS or authentication; the same as --listen
+    /// serves it wherever metrics are served [default: over loopback only, at the port of --listen]
+    #[arg(long, env = "NARROWS_API_LISTEN", value_name = "ADDRESS:PORT")]
+    api_listen: Option<SocketAddr>,
     /// Time between two ticks, from 50ms to 1h; a number without a unit is in seconds [default: 5s]
     #[arg(long, env = "NARROWS_INTERVAL", value_name = "DURATION", value_parser = duration::parse_or_seconds)]
     interval: Option<Duration>,
@@ -76,6 +81,7 @@ impl Settings {
         if let Some(listen) = self.listen {
             config.listen = listen;
         }
+        config.api_listen = self.api_listen.or(config.api_listen);
         if let Some(interval) = self.interval {
             config.interval = interval;
         }

@@ -2,6 +2,7 @@
 
 mod inside;
 mod inventory_file;
+mod listen;
 mod run;
 mod start;
 mod state;

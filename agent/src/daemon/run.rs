@@ -1,16 +1,21 @@
 //! Runs the agent from its start to SIGTERM.
 
-use super::{start::start, tick::Ticker, tick_loop::run_loop};
+use super::{
+    listen::{Listening, listen},
+    start::start,
+    tick::Ticker,
+    tick_loop::run_loop,
+};
 use crate::{
     clock,
     config::Config,
-    export::{Shared, Snapshot, router},
+    export::{Api, Arrival, Reception, Service, Shared, Snapshot},
     failures::{Log, Ring},
 };
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
-use axum::serve::ListenerExt;
-use std::{io::ErrorKind, net::TcpListener, sync::Arc};
+use futures_util::future::try_join_all;
+use std::sync::Arc;
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
@@ -24,32 +29,17 @@ use tokio::{
 pub fn run(config: &Config) -> anyhow::Result<()> {
     tracing::info!(config = %serde_json::to_string(config)?, "starting");
     // First, as it fails quickly when this is a second instance.
-    let listener = TcpListener::bind(config.listen).map_err(|error| {
-        let hint = match error.kind() {
-            ErrorKind::AddrInUse => ": is another agent running? (--listen chooses another address)",
-            _ => "",
-        };
-        anyhow::anyhow!("cannot listen on {}{hint}: {error}", config.listen)
-    })?;
-    listener
-        .set_nonblocking(true)
-        .context("cannot prepare the HTTP server")?;
+    let listening = listen(config.listen, config.api_listen)?;
     let failures = Arc::new(Ring::new(config.limits.failure_events, clock::now()));
     let ticker = start(config, failures.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start tokio")?;
-    runtime.block_on(serve(config, listener, ticker, failures))
+    runtime.block_on(serve(config, listening, ticker, failures))
 }
 
-async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures: Arc<Ring>) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener).context("cannot prepare the HTTP server")?;
-    let address = listener.local_addr()?;
-    // Events to followers must not wait until the previous one is acknowledged (TCP_NODELAY). A failure to set it only adds delay.
-    let listener = listener.tap_io(|connection| {
-        let _slower = connection.set_nodelay(true);
-    });
+async fn serve(config: &Config, listening: Vec<Listening>, ticker: Ticker, failures: Arc<Ring>) -> anyhow::Result<()> {
     let shared: Shared = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
 
     let end = match ticker.is_lasting() {
@@ -72,9 +62,10 @@ async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures:
 
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-    tracing::info!("metrics at http://{address}/metrics");
+    let service = Service::new(shared, failures);
+    let servers = listening.into_iter().map(|listening| serve_on(listening, &service));
     tokio::select! {
-        served = axum::serve(listener, router(shared, failures)) => served.context("the HTTP server failed")?,
+        served = try_join_all(servers) => drop(served?),
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
@@ -88,4 +79,23 @@ async fn serve(config: &Config, listener: TcpListener, ticker: Ticker, failures:
     }
     tracing::info!("{end}");
     Ok(())
+}
+
+/// Serves on one address until the end.
+async fn serve_on(listening: Listening, service: &Service) -> anyhow::Result<()> {
+    let Listening { socket, api } = listening;
+    let listener = tokio::net::TcpListener::from_std(socket).context("cannot prepare the HTTP server")?;
+    let address = listener.local_addr()?;
+    match api {
+        Api::Open => tracing::info!("metrics at http://{address}/metrics, the API at http://{address}/api/v1/"),
+        Api::Loopback => {
+            let port = address.port();
+            tracing::info!("metrics at http://{address}/metrics, the API at http://127.0.0.1:{port}/api/v1/ only");
+        }
+        Api::At(_) => tracing::info!("metrics at http://{address}/metrics"),
+    }
+    let routes = service.router(api).into_make_service_with_connect_info::<Arrival>();
+    axum::serve(Reception(listener), routes)
+        .await
+        .context("the HTTP server failed")
 }

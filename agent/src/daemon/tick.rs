@@ -11,10 +11,10 @@ use crate::{
     histogram::Histogram,
     identity::{KnownNetworks, Observer, Question, Span, kubernetes::Kubernetes},
     kernel::{self, Kernel, Reading},
-    metrics::Series,
-    model::{self, Bounds, Exclusions, Model, Moment, rows},
+    metrics::{DetailPolicy, Series},
+    model::{self, Bounds, Exclusions, Model, Moment, PointLoad, rows},
     node::{Cgroups, resources::Reader},
-    points::Rules,
+    points::{Kind, Rules},
 };
 use agent_common::{ListenerSample, Loss};
 use std::{
@@ -45,6 +45,7 @@ pub struct Ticker {
     next_state: Instant,
     /// Why the state could not be stored the last time.
     state_error: Option<String>,
+    details: DetailPolicy,
 }
 
 impl Ticker {
@@ -97,6 +98,7 @@ impl Ticker {
             former: None,
             next_state: Instant::now(),
             state_error: None,
+            details: DetailPolicy::new(config.metrics.detail, &config.metrics.kinds, config.metrics.sidecars),
         };
         ticker.recall();
         ticker
@@ -136,12 +138,26 @@ impl Ticker {
                 Arc::make_mut(former).forget(now, window, &points);
             }
         }
+        self.limit_sidecars();
         let mut snapshot = self.snapshot(begin, error);
         // Before it is published: the next agent continues from no less than was published. Otherwise a counter would decrease,
         // which Prometheus takes for a restart at 0.
         let is_shown = self.keep(&snapshot);
         snapshot.signals.push(self.takeover());
         is_shown.then_some(snapshot)
+    }
+
+    /// Exports less about sidecars when there are many on this node, and says so once.
+    fn limit_sidecars(&mut self) {
+        let is_sidecar = |load: &&PointLoad| load.local && load.point.kind == Kind::Sidecar;
+        let sidecars = self.model.points().filter(is_sidecar).count();
+        if self.details.limit_sidecars(sidecars) {
+            tracing::info!(
+                sidecars,
+                "more sidecars than metrics.sidecars on this node: their metrics are minimal until the agent ends \
+                 (metrics.kinds: {{ sidecar: full }} exports all)"
+            );
+        }
     }
 
     /// Processes the failures that the kernel has reported; called between ticks. Identities are brought up to date first: a cgroup
@@ -298,6 +314,7 @@ impl Ticker {
             },
             signals: self.resources.signals().to_vec(),
             before: self.former.clone(),
+            details: self.details.details(),
         }
     }
 

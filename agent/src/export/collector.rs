@@ -4,29 +4,41 @@ use super::{
     boundary, dependency, own,
     rows::{by_reason, local, point_labels},
     saturation,
-    snapshot::{Shared, Snapshot},
+    snapshot::Snapshot,
 };
 use crate::{
     metrics::{
-        Encoder, Family, Labels, Series,
+        Encoder, Family, Format, Labels, Series,
         failures::{CALLER_CONNECT_DURATION, CALLER_FAILURES, CALLER_OPENED, CALLER_SYN_RETRANSMITS, FAILURES},
         load, with,
     },
     model::{CalledPoint, Side},
     signals,
 };
-use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
-use std::fmt;
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Registry};
+use std::{fmt, sync::Arc};
 
-/// Encodes the latest snapshot at each scrape.
+/// Writes a snapshot in a text format.
+///
+/// # Errors
+/// Those of the output.
+pub fn text(snapshot: Arc<Snapshot>, format: Format, out: &mut impl fmt::Write) -> fmt::Result {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(SnapshotCollector(snapshot, format)));
+    match format {
+        Format::OpenMetrics => prometheus_client::encoding::text::encode(out, &registry),
+        Format::Prometheus => prometheus_client::encoding::text::encode_registry(out, &registry),
+    }
+}
+
+/// What the client library asks for the metrics.
 #[derive(Debug)]
-pub struct SnapshotCollector(pub Shared);
+struct SnapshotCollector(Arc<Snapshot>, Format);
 
 impl Collector for SnapshotCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let snapshot = self.0.load();
-        let mut encoder = Encoder::text(encoder, snapshot.before.clone(), snapshot.offer());
-        encode(&snapshot, &mut encoder)
+        let Self(snapshot, format) = self;
+        encode(snapshot, &mut Encoder::text(encoder, *format, snapshot.terms()))
     }
 }
 
@@ -36,8 +48,7 @@ impl Collector for SnapshotCollector {
 /// None in practice: writing to memory does not fail.
 pub fn series(snapshot: &Snapshot, now: i64) -> Result<Series, fmt::Error> {
     let mut series = Series::default();
-    let mut encoder = Encoder::kept(&mut series, now, snapshot.before.clone(), snapshot.offer());
-    encode(snapshot, &mut encoder)?;
+    encode(snapshot, &mut Encoder::kept(&mut series, now, snapshot.terms()))?;
     Ok(series)
 }
 
@@ -145,3 +156,6 @@ fn called(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
         all().map(|(labels, called)| (labels, &called.connect)),
     )
 }
+
+#[cfg(test)]
+mod tests;

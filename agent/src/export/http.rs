@@ -1,46 +1,142 @@
-//! The HTTP server: metrics, health, status.
+//! The HTTP server: metrics, health, status, failures.
 
 use super::{
-    collector::SnapshotCollector,
+    encoded::{Encoded, decompressed},
     failures::{Failures, failures},
+    negotiate::{content_type, format, takes_gzip},
     snapshot::Shared,
-    text,
 };
-use crate::{failures::Ring, node};
+use crate::{failures::Ring, metrics::Details, node, points::Kind};
 use axum::{
     Json, Router,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
+    body::Body,
+    extract::{ConnectInfo, Request, State, connect_info::Connected},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
+    serve::{IncomingStream, Listener},
 };
-use bytes::Bytes;
-use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
-use std::sync::Arc;
+use serde_json::{Map, Value, json};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What is served, on one or two addresses.
+#[derive(Clone)]
+pub struct Service {
+    server: Arc<Server>,
+    failures: Failures,
+}
 
 struct Server {
     snapshot: Shared,
-    registry: Registry,
+    encoded: Encoded,
 }
 
-/// The routes over `snapshot` and the failures in `ring`.
-pub fn router(snapshot: Shared, ring: Arc<Ring>) -> Router {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(SnapshotCollector(snapshot.clone())));
-    let server = Arc::new(Server { snapshot, registry });
-    Router::new()
-        .route("/", get(index))
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/api/v1/status", get(status))
-        .with_state(server)
-        .merge(
-            Router::new()
-                .route("/api/v1/failures", get(failures))
-                .with_state(Failures::new(ring)),
-        )
+/// Who gets the API (`/api/v1/…`) on an address. It names every connection that failed, and has no authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// Everybody who can connect.
+    Open,
+    /// Who connects over the loopback interface: from within the pod, by `kubectl exec` or `kubectl port-forward`.
+    Loopback,
+    /// Nobody: it is served on this other address.
+    At(SocketAddr),
+}
+
+/// How a connection arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    is_local: bool,
+}
+
+impl Arrival {
+    /// Of a connection between these addresses. Both have to be loopback ones: an address of the machine is none.
+    fn between(ends: [io::Result<SocketAddr>; 2]) -> Self {
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        Self {
+            is_local: ends.into_iter().all(|end| end.is_ok_and(|end| is_loopback(end.ip()))),
+        }
+    }
+}
+
+/// Accepts connections, whose [`Arrival`] is then known.
+pub struct Reception(pub TcpListener);
+
+impl Listener for Reception {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (connection, peer) = Listener::accept(&mut self.0).await;
+        // Events to followers must not wait until the previous one is acknowledged (TCP_NODELAY). A failure only adds delay.
+        let _slower = connection.set_nodelay(true);
+        (connection, peer)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Reception>> for Arrival {
+    fn connect_info(stream: IncomingStream<'_, Reception>) -> Self {
+        Self::between([stream.io().local_addr(), stream.io().peer_addr()])
+    }
+}
+
+impl Service {
+    /// Serves the latest snapshot in `snapshot`, and the failures in `ring`.
+    pub fn new(snapshot: Shared, ring: Arc<Ring>) -> Self {
+        Self {
+            server: Arc::new(Server {
+                encoded: Encoded::new(snapshot.clone()),
+                snapshot,
+            }),
+            failures: Failures::new(ring),
+        }
+    }
+
+    /// The routes on one address; connections need [`Arrival`] as their information.
+    pub fn router(&self, api: Api) -> Router {
+        let status = Router::new()
+            .route("/api/v1/status", get(status))
+            .with_state(self.server.clone());
+        let failures = Router::new()
+            .route("/api/v1/failures", get(failures))
+            .with_state(self.failures.clone());
+        let guarded = status
+            .merge(failures)
+            .route_layer(middleware::from_fn_with_state(api, guard));
+        Router::new()
+            .route("/", get(index))
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(ready))
+            .with_state(self.server.clone())
+            .merge(guarded)
+    }
+}
+
+/// Serves the API to those who may have it here, and tells the others where it is.
+async fn guard(
+    State(api): State<Api>,
+    ConnectInfo(arrival): ConnectInfo<Arrival>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let where_else = match api {
+        Api::Open => return next.run(request).await,
+        Api::Loopback if arrival.is_local => return next.run(request).await,
+        Api::Loopback => "over loopback only, e.g. through `kubectl port-forward`".to_owned(),
+        Api::At(address) => format!("at {address}"),
+    };
+    let why = format!("the API is served {where_else}; the agent's setting api_listen decides\n");
+    (StatusCode::MISDIRECTED_REQUEST, why).into_response()
 }
 
 async fn index() -> &'static str {
@@ -50,21 +146,24 @@ async fn index() -> &'static str {
 }
 
 async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
-    let mut out = String::with_capacity(64 * 1024);
-    if let Err(error) = prometheus_client::encoding::text::encode(&mut out, &server.registry) {
-        return (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("cannot encode the metrics: {error}\n"),
-        )
-            .into_response();
-    }
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    let (content_type, body) = if text::wants_openmetrics(accept) {
-        (text::OPENMETRICS, out)
-    } else {
-        (text::PROMETHEUS, text::to_prometheus(&out))
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let format = format(text(header::ACCEPT));
+    let compressed = match server.encoded.gzip(format).await {
+        Ok(compressed) => compressed,
+        Err(error) => {
+            let why = format!("cannot encode the metrics: {error}\n");
+            return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
+        }
     };
-    ([(header::CONTENT_TYPE, content_type)], Bytes::from(body)).into_response()
+    let described = [
+        (header::CONTENT_TYPE, content_type(format)),
+        // A cache in between must keep the two apart.
+        (header::VARY, "accept, accept-encoding"),
+    ];
+    match takes_gzip(text(header::ACCEPT_ENCODING)) {
+        true => (described, [(header::CONTENT_ENCODING, "gzip")], Body::from(compressed)).into_response(),
+        false => (described, decompressed(compressed)).into_response(),
+    }
 }
 
 async fn ready(State(server): State<Arc<Server>>) -> Response {
@@ -95,6 +194,7 @@ async fn status(State(server): State<Arc<Server>>) -> Json<Value> {
         "tick_error": snapshot.tick.error,
         "programs": snapshot.kernel.programs,
         "signals": snapshot.signals,
+        "metrics_detail": details(&snapshot.details),
         "kernel_fields": snapshot.kernel.fields,
         "lost": lost,
         "bounds": {
@@ -109,4 +209,43 @@ async fn status(State(server): State<Arc<Server>>) -> Json<Value> {
         "unknown_cgroup_layout": snapshot.identity.unrecognized_cgroup,
         "inventory": snapshot.identity.inventory,
     }))
+}
+
+/// The detail in which metrics are exported: in general, and for each kind of point that differs.
+fn details(details: &Details) -> Value {
+    let general = details.general();
+    let kinds = Kind::ALL.into_iter().map(|kind| (kind.label(), details.of_kind(kind)));
+    let different = kinds.filter(|(_, detail)| *detail != general);
+    let mut shown = Map::from_iter([("general".to_owned(), general.label().into())]);
+    shown.extend(different.map(|(kind, detail)| (kind.to_owned(), detail.label().into())));
+    shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_at_both_ends_is_local() {
+        let is_local = |one: &str, other: &str| {
+            let end = |text: &str| text.parse::<SocketAddr>().map_err(io::Error::other);
+            Arrival::between([end(one), end(other)]).is_local
+        };
+        for (one, other) in [
+            ("127.0.0.1:9797", "127.0.0.1:40000"),
+            ("[::1]:9797", "[::1]:40000"),
+            ("[::ffff:127.0.0.1]:9797", "[::ffff:127.0.0.1]:40000"),
+        ] {
+            assert!(is_local(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("10.0.0.1:9797", "10.0.0.2:40000"),
+            ("10.0.0.1:9797", "127.0.0.1:40000"),
+            ("127.0.0.1:9797", "10.0.0.2:40000"),
+            ("[fd00::1]:9797", "[fd00::1]:40000"),
+            ("127.0.0.1:9797", "nowhere"),
+        ] {
+            assert!(!is_local(one, other), "{one} {other}");
+        }
+    }
 }

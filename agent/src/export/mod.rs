@@ -3,15 +3,20 @@
 mod boundary;
 mod collector;
 mod dependency;
+mod encoded;
 mod failures;
 mod http;
+mod negotiate;
 mod own;
 mod process;
 mod rows;
 mod saturation;
+#[cfg(test)]
+mod sizing;
 mod snapshot;
-mod text;
+#[cfg(test)]
+mod synthetic;
 
 pub use collector::series;
-pub use http::router;
+pub use http::{Api, Arrival, Reception, Service};
 pub use snapshot::{ClusterStatus, Identity, InventoryStatus, Reported, Shared, Snapshot, Tick};

@@ -2,22 +2,24 @@
 
 use super::{
     process,
+    rows::local,
     snapshot::{InventoryStatus, Snapshot, SourceRow},
 };
 use crate::{
     metrics::{
         Encoder, Family,
         agent::{
-            ADDRESSES, ATTRIBUTED, BUILD_INFO, CGROUPS, FAILURE_EVENTS, FAILURE_RECORDS, FLOWS, INVENTORY_MISSING,
-            INVENTORY_VALID, LIST_AGE, LIST_FAILURES, LIST_OBJECTS, LIST_SYNCED, LISTS, LOST, MENDED, OVERFLOW, PAIRS,
-            PODS, POINTS, PROCESS_CPU, PROCESS_FDS, PROCESS_MAX_FDS, PROCESS_RESIDENT, PROCESS_START, PROCESS_VIRTUAL,
-            PROGRAM_ACTIVE, PROGRAM_RUNS, PROGRAM_SECONDS, SIGNAL_ACTIVE, TICK, UNREADABLE, WAITING, WORKLOADS,
+            ADDRESSES, ATTRIBUTED, BUILD_INFO, CGROUPS, DETAIL, FAILURE_EVENTS, FAILURE_RECORDS, FLOWS,
+            INVENTORY_MISSING, INVENTORY_VALID, LIST_AGE, LIST_FAILURES, LIST_OBJECTS, LIST_SYNCED, LISTS, LOST,
+            MENDED, OVERFLOW, PAIRS, PODS, POINTS, PROCESS_CPU, PROCESS_FDS, PROCESS_MAX_FDS, PROCESS_RESIDENT,
+            PROCESS_START, PROCESS_VIRTUAL, PROGRAM_ACTIVE, PROGRAM_RUNS, PROGRAM_SECONDS, SIGNAL_ACTIVE, TICK,
+            UNREADABLE, WAITING, WORKLOADS,
         },
     },
     model::{End, Found},
     node,
 };
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// Encodes the families of [`crate::metrics::agent`].
 pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
@@ -26,6 +28,15 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
         ("kernel", node::kernel_release().into()),
     ];
     encoder.write(&BUILD_INFO, [(build, true)])?;
+    let kinds: BTreeSet<_> = local(snapshot).map(|row| row.load.point.kind).collect();
+    let details = kinds.into_iter().map(|kind| {
+        let detail = snapshot.details.of_kind(kind);
+        (
+            vec![("kind", kind.label().into()), ("detail", detail.label().into())],
+            true,
+        )
+    });
+    encoder.write(&DETAIL, details)?;
     programs(snapshot, encoder)?;
     bounds(snapshot, encoder)?;
     let losses = losses(snapshot).map(|(what, n)| (vec![("what", what.into())], n));

@@ -6,7 +6,7 @@ use crate::{
     histogram::Histogram,
     identity::kubernetes::{Directory, Kubernetes, Sizes, SourceStatus},
     kernel,
-    metrics::Series,
+    metrics::{Details, Series, Terms},
     model::{
         self, Called, CalledPoint,
         rows::{BoundaryRows, PointRow},
@@ -137,6 +137,8 @@ pub struct Snapshot {
     pub signals: Vec<Signal>,
     /// The cumulative series of previous agents.
     pub before: Option<Arc<Series>>,
+    /// How much of all this is exported.
+    pub details: Details,
 }
 
 impl Snapshot {
@@ -155,6 +157,15 @@ impl Snapshot {
             used: self.model.overflow_flows,
             limit: self.kernel.overflow_limit,
             rejected: 0,
+        }
+    }
+
+    /// What of it is written as metrics.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            before: self.before.clone(),
+            offer: self.offer(),
+            details: self.details,
         }
     }
 

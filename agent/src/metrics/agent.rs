@@ -1,6 +1,9 @@
 //! The agent's own metrics: what it lost, what it could not see, what it costs.
 
-use super::{Family, Label, families, labels::label};
+use super::{
+    Family, Label, families,
+    labels::{KIND, label},
+};
 
 const PROGRAM: &[Label] = &[label("program", "The kernel program")];
 
@@ -54,6 +57,12 @@ families! {
 
     SIGNAL_ACTIVE: gauge("narrows_signal_active", "1 if this node supports the signal; otherwise /api/v1/status gives the reason")
         .by(&[&[label("signal", "The signal")]]);
+
+    DETAIL: gauge(
+        "narrows_metrics_detail",
+        "1 for the detail in which metrics of this kind of point are exported, for each kind on this node"
+    )
+        .by(&[&[KIND, label("detail", "minimal, points or full, as in metrics.detail of the configuration")]]);
 
     PROGRAM_RUNS: own_counter(
         "narrows_program_runs_total",

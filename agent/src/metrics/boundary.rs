@@ -1,7 +1,7 @@
 //! Where policy is enforced, and which connections bypass a point.
 
 use super::{
-    families,
+    Detail, families,
     labels::{EXPECTED_POINT, PAIR, label},
 };
 
@@ -10,14 +10,16 @@ families! {
         "narrows_enforced_connections_total",
         "TCP connections that workloads of this node accepted, by the kind of point that carried them to the workload"
     )
-        .by(&[PAIR, &[label("enforced_by", "The kind of point; none: no point carried the connection")]]);
+        .by(&[PAIR, &[label("enforced_by", "The kind of point; none: no point carried the connection")]])
+        .summed_below(Detail::Full);
 
     BYPASSED: counter(
         "narrows_bypassed_connections_total",
         "TCP connections that bypassed a point that was expected on their way: a waypoint that the called workload, its \
          service or its namespace names, the called workload's sidecar, or the zone's egress"
     )
-        .by(&[EXPECTED_POINT, PAIR]);
+        .by(&[EXPECTED_POINT, PAIR])
+        .summed_below(Detail::Full);
 
     EXCLUDED: counter(
         "narrows_excluded_bypasses_total",

@@ -1,7 +1,7 @@
 //! Dependents, served workloads and the blast radius of points.
 
 use super::{
-    families,
+    Detail, families,
     labels::{DESTINATION, POINT, REASON, SCOPE, SOURCE},
 };
 
@@ -10,87 +10,104 @@ families! {
         "narrows_dependents",
         "Distinct workloads, service accounts or namespaces with traffic through the point in the window, or with open connections"
     )
-        .by(&[POINT, SCOPE]);
+        .by(&[POINT, SCOPE])
+        .at(Detail::Points);
 
     DEPENDENTS_UNTRACKED: gauge(
         "narrows_dependents_untracked",
         "Dependents of the point in the window that have no series of their own, because there are more than limits.dependents"
     )
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     DEPENDENT_ACTIVE: gauge(
         "narrows_dependent_active",
         "1 while the dependent has traffic through the point in the window, or open connections"
     )
-        .by(&[POINT, SOURCE]);
+        .by(&[POINT, SOURCE])
+        .at(Detail::Full);
 
     DEPENDENT_SHARE: gauge(
         "narrows_dependent_share_ratio",
         "Share of the dependent's connections in the window that pass the point; at 1 it has no other way out"
     )
         .by(&[POINT, SOURCE])
-        .caveat("Of connections, not of requests; known on the node where the dependent runs");
+        .caveat("Of connections, not of requests; known on the node where the dependent runs")
+        .at(Detail::Full);
 
     DEPENDENT_CONNECTIONS: counter("narrows_dependent_connections_total", "TCP connections that the point accepted from the dependent")
-        .by(&[POINT, SOURCE]);
+        .by(&[POINT, SOURCE])
+        .at(Detail::Full);
 
     DEPENDENT_OPEN: gauge("narrows_dependent_open_connections", "Open TCP connections from the dependent through the point")
-        .by(&[POINT, SOURCE]);
+        .by(&[POINT, SOURCE])
+        .at(Detail::Full);
 
     DEPENDENT_BYTES: counter("narrows_dependent_bytes_total", "Payload bytes between the dependent and the point, in both directions")
-        .by(&[POINT, SOURCE]);
+        .by(&[POINT, SOURCE])
+        .at(Detail::Full);
 
     DEPENDENT_FAILURES: counter("narrows_dependent_failures_total", "Failed TCP connections of the dependent to the point")
-        .by(&[POINT, SOURCE, REASON]);
+        .by(&[POINT, SOURCE, REASON])
+        .at(Detail::Full);
 
     SERVED: gauge(
         "narrows_served",
         "Distinct workloads, service accounts or namespaces that were reached through the point in the window, or by open \
          connections"
     )
-        .by(&[POINT, SCOPE]);
+        .by(&[POINT, SCOPE])
+        .at(Detail::Points);
 
     SERVED_UNTRACKED: gauge(
         "narrows_served_untracked",
         "Workloads served by the point in the window that have no series of their own, because there are more than \
          limits.dependents"
     )
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     SERVED_ACTIVE: gauge(
         "narrows_served_active",
         "1 while the workload is reached through the point in the window, or by open connections"
     )
-        .by(&[POINT, DESTINATION]);
+        .by(&[POINT, DESTINATION])
+        .at(Detail::Full);
 
     SERVED_CONNECTIONS: counter("narrows_served_connections_total", "TCP connections that the point opened to the workload")
-        .by(&[POINT, DESTINATION]);
+        .by(&[POINT, DESTINATION])
+        .at(Detail::Full);
 
     SERVED_OPEN: gauge("narrows_served_open_connections", "Open TCP connections from the point to the workload")
-        .by(&[POINT, DESTINATION]);
+        .by(&[POINT, DESTINATION])
+        .at(Detail::Full);
 
     SERVED_FAILURES: counter("narrows_served_failures_total", "Failed TCP connections of the point to the workload")
-        .by(&[POINT, DESTINATION, REASON]);
+        .by(&[POINT, DESTINATION, REASON])
+        .at(Detail::Full);
 
     CONCENTRATION: gauge(
         "narrows_dependent_concentration_ratio",
         "How unevenly the point's connections in the window are spread over its dependents: the sum of the squares of their \
          shares (Herfindahl index); at 1 one dependent has all"
     )
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     TRAFFIC_SHARE: gauge(
         "narrows_traffic_share_ratio",
         "The point's share of the connections in the window that points of this node accepted"
     )
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     CHOKE_RISK: gauge(
         "narrows_choke_risk_ratio",
         "Saturation of the point's fullest resource, times the share of the workloads with traffic on this node that depend on \
          the point"
     )
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     ACTIVE_WORKLOADS: gauge(
         "narrows_active_workloads",

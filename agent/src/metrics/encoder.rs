@@ -1,8 +1,9 @@
 //! Encodes families of metrics from rows of labels and values.
 
 use super::{
+    detail::{Details, without_pair},
     family::{Family, Kind},
-    row::Labels,
+    row::{Labels, texts},
     series::{Kept, Series, Value, key, labels},
 };
 use crate::{
@@ -14,7 +15,7 @@ use prometheus_client::{
     metrics::MetricType,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -22,13 +23,32 @@ use std::{
 /// Writes families to an output, and adds what previous agents had counted.
 pub struct Encoder<'a> {
     out: Out<'a>,
-    before: Option<Arc<Series>>,
-    offer: Offer,
+    terms: Terms,
+}
+
+/// What is written, whatever the output.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// The cumulative series of previous agents.
+    pub before: Option<Arc<Series>>,
+    /// What this kernel provides.
+    pub offer: Offer,
+    /// How much is exported.
+    pub details: Details,
+}
+
+/// A text format. Samples have the same syntax in both; the name of a counter's family does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics: a counter's family has the name of its samples without `_total`.
+    OpenMetrics,
+    /// Prometheus text: a counter's family has the name of its samples.
+    Prometheus,
 }
 
 enum Out<'a> {
     /// The text of a response.
-    Text(DescriptorEncoder<'a>),
+    Text(DescriptorEncoder<'a>, Format),
     /// Stored for the next agent, with the time in milliseconds since 1970.
     Kept(&'a mut Series, i64),
 }
@@ -87,20 +107,19 @@ impl Sample for &Histogram {
 
 impl<'a> Encoder<'a> {
     /// Encodes for a response, as text.
-    pub fn text(encoder: DescriptorEncoder<'a>, before: Option<Arc<Series>>, offer: Offer) -> Self {
+    pub const fn text(encoder: DescriptorEncoder<'a>, format: Format, terms: Terms) -> Self {
         Self {
-            out: Out::Text(encoder),
-            before,
-            offer,
+            out: Out::Text(encoder, format),
+            terms,
         }
     }
 
-    /// Stores the cumulative families, as of `now`.
-    pub fn kept(series: &'a mut Series, now: i64, before: Option<Arc<Series>>, offer: Offer) -> Self {
+    /// Stores the cumulative families, as of `now`. The detail does not matter: what is not exported now may be by the next agent,
+    /// and must not begin again at 0 then.
+    pub const fn kept(series: &'a mut Series, now: i64, terms: Terms) -> Self {
         Self {
             out: Out::Kept(series, now),
-            before,
-            offer,
+            terms,
         }
     }
 
@@ -126,6 +145,13 @@ impl<'a> Encoder<'a> {
             );
             (labels, sample.value(family.kind))
         });
+        if self.terms.details.sum(family) {
+            return self.write_rows(family, sums(rows).into_iter());
+        }
+        self.write_rows(family, rows)
+    }
+
+    fn write_rows<'r>(&mut self, family: &Family, rows: impl Iterator<Item = (Labels<'r>, Value)>) -> fmt::Result {
         match family.kind {
             Kind::Counter => self.cumulative(family, MetricType::Counter, rows),
             Kind::Histogram | Kind::FineHistogram => self.cumulative(family, MetricType::Histogram, rows),
@@ -136,7 +162,7 @@ impl<'a> Encoder<'a> {
 
     /// Whether all of these needs are met.
     pub fn has_all(&self, needs: &[Need]) -> bool {
-        self.offer.has_all(needs)
+        self.terms.offer.has_all(needs)
     }
 
     fn cumulative<'r>(
@@ -145,12 +171,10 @@ impl<'a> Encoder<'a> {
         kind: MetricType,
         rows: impl Iterator<Item = (Labels<'r>, Value)>,
     ) -> fmt::Result {
-        let before = self.before.as_ref().and_then(|series| series.families.get(family.name));
+        let Terms { before, details, .. } = &self.terms;
+        let before = before.as_ref().and_then(|series| series.families.get(family.name));
         let (mut text, mut kept) = match &mut self.out {
-            Out::Text(encoder) => (
-                Some(encoder.encode_descriptor(bare(family), family.help, None, kind)?),
-                None,
-            ),
+            Out::Text(encoder, format) => (Some(Text::new(encoder, *format, family, kind)?), None),
             Out::Kept(series, now) => {
                 let family = series.families.entry(family.name.to_owned()).or_default();
                 (None, Some((family, *now)))
@@ -165,10 +189,8 @@ impl<'a> Encoder<'a> {
             let earlier = before.and_then(|before| before.get_key_value(&key));
             met.extend(earlier.map(|(key, _)| key.as_str()));
             let value = value.after(earlier.map(|(_, kept)| &kept.value));
-            if let Some(text) = &mut text {
-                with_labels(text, &labels, labels.is_empty(), |metric| {
-                    encode(metric, family.kind, &value)
-                })?;
+            if let Some(text) = text.as_mut().filter(|_| details.show(family, texts(&labels))) {
+                text.series(&labels, labels.is_empty(), &value)?;
             }
             if let Some((family, now)) = &mut kept {
                 family.insert(key, Kept { value, at: *now });
@@ -182,9 +204,9 @@ impl<'a> Encoder<'a> {
         {
             if let Some(text) = &mut text {
                 let labels: Vec<_> = labels(key).collect();
-                with_labels(text, &labels, labels.is_empty(), |metric| {
-                    encode(metric, family.kind, &former.value)
-                })?;
+                if details.show(family, labels.iter().copied()) {
+                    text.series(&labels, labels.is_empty(), &former.value)?;
+                }
             }
             if let Some((family, _)) = &mut kept {
                 family.insert(key.clone(), former.clone());
@@ -200,45 +222,73 @@ impl<'a> Encoder<'a> {
         kind: MetricType,
         rows: impl Iterator<Item = (Labels<'r>, Value)>,
     ) -> fmt::Result {
-        let Out::Text(encoder) = &mut self.out else {
+        let Out::Text(encoder, format) = &mut self.out else {
             return Ok(());
         };
-        let mut text = encoder.encode_descriptor(bare(family), family.help, None, kind)?;
-        for (labels, value) in rows {
-            with_labels(&mut text, &labels, labels.is_empty(), |metric| {
-                encode(metric, family.kind, &value)
-            })?;
+        let mut text = Text::new(encoder, *format, family, kind)?;
+        for (labels, value) in rows.filter(|(labels, _)| self.terms.details.show(family, texts(labels))) {
+            text.series(&labels, labels.is_empty(), &value)?;
         }
         Ok(())
     }
 }
 
-/// The name that the encoder expects: it adds `_total` itself.
-fn bare(family: &Family) -> &'static str {
-    family.name.strip_suffix("_total").unwrap_or(family.name)
+/// The sum of the rows over all pairs of workloads, by the other labels.
+fn sums<'r>(rows: impl Iterator<Item = (Labels<'r>, Value)>) -> Vec<(Labels<'r>, Value)> {
+    let mut sums: BTreeMap<String, (Labels<'r>, Value)> = BTreeMap::new();
+    for (labels, value) in rows {
+        let labels = without_pair(labels);
+        let key = key(&labels);
+        let value = value.after(sums.get(&key).map(|(_, value)| value));
+        sums.insert(key, (labels, value));
+    }
+    sums.into_values().collect()
+}
+
+/// A family in a text format.
+struct Text<'e> {
+    encoder: MetricEncoder<'e>,
+    format: Format,
+    kind: Kind,
+}
+
+impl<'e> Text<'e> {
+    fn new(
+        encoder: &'e mut DescriptorEncoder<'_>,
+        format: Format,
+        family: &'e Family,
+        kind: MetricType,
+    ) -> Result<Self, fmt::Error> {
+        let name = match format {
+            // The encoder adds `_total` to the samples itself.
+            Format::OpenMetrics => family.name.strip_suffix("_total").unwrap_or(family.name),
+            Format::Prometheus => family.name,
+        };
+        Ok(Self {
+            encoder: encoder.encode_descriptor(name, family.help, None, kind)?,
+            format,
+            kind: family.kind,
+        })
+    }
+
+    /// Writes one series; without labels, braces are omitted.
+    fn series(&mut self, labels: &impl EncodeLabelSet, are_none: bool, value: &Value) -> fmt::Result {
+        let (kind, format) = (self.kind, self.format);
+        if are_none {
+            return encode(&mut self.encoder, format, kind, value);
+        }
+        encode(&mut self.encoder.encode_family(labels)?, format, kind, value)
+    }
 }
 
 /// Encodes the value of a series.
-fn encode(metric: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> fmt::Result {
+fn encode(metric: &mut MetricEncoder<'_>, format: Format, kind: Kind, value: &Value) -> fmt::Result {
     match value {
-        Value::Number(value) if kind == Kind::Gauge => metric.encode_gauge(value),
+        Value::Number(value) if kind == Kind::Gauge || format == Format::Prometheus => metric.encode_gauge(value),
         Value::Number(value) => metric.encode_counter::<NoLabelSet, f64, f64>(value, None),
         Value::Histogram(sum, buckets) => {
             let count = buckets.iter().map(|(_, n)| n).sum();
             metric.encode_histogram::<NoLabelSet>(*sum, count, buckets, None)
         }
     }
-}
-
-/// Encodes one series; without labels, braces are omitted.
-fn with_labels(
-    family: &mut MetricEncoder<'_>,
-    labels: &impl EncodeLabelSet,
-    are_none: bool,
-    encode: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
-) -> fmt::Result {
-    if are_none {
-        return encode(family);
-    }
-    encode(&mut family.encode_family(labels)?)
 }

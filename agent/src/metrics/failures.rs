@@ -1,7 +1,7 @@
 //! Failed connections, as the point's own sockets and its callers see them, and the callers' view as a whole.
 
 use super::{
-    families,
+    Detail, families,
     labels::{CALLED_POINT, POINT, REASON, SIDE},
 };
 
@@ -39,5 +39,6 @@ families! {
         "narrows_client_connect_duration_seconds",
         "Time from the first SYN to the established connection, as seen by the point's callers on this node"
     )
-        .by(&[CALLED_POINT]);
+        .by(&[CALLED_POINT])
+        .at(Detail::Points);
 }

@@ -1,5 +1,6 @@
 //! A family of metrics, declared once with all its properties.
 
+use super::{detail::Detail, labels::MESH};
 use crate::program::Need;
 
 /// A family of metrics. Names, labels and units are a contract with users' dashboards and alerts.
@@ -17,6 +18,10 @@ pub struct Family {
     pub caveat: Option<&'static str>,
     /// What it depends on: where that is missing, it has no series, rather than series of 0.
     pub needs: &'static [Need],
+    /// The least detail at which it is exported.
+    pub detail: Detail,
+    /// Below that detail, the sum over all pairs of workloads is exported.
+    pub is_summed: bool,
 }
 
 /// The kind of a family.
@@ -77,6 +82,8 @@ impl Family {
             labels: &[],
             caveat: None,
             needs: &[],
+            detail: Detail::Minimal,
+            is_summed: false,
         }
     }
 
@@ -99,6 +106,25 @@ impl Family {
     pub const fn needs(mut self, needs: &'static [Need]) -> Self {
         self.needs = needs;
         self
+    }
+
+    /// Sets the least detail at which it is exported.
+    #[must_use]
+    pub const fn at(mut self, detail: Detail) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// Sets the detail below which only the sum over all pairs of workloads is exported.
+    #[must_use]
+    pub const fn summed_below(mut self, detail: Detail) -> Self {
+        self.is_summed = true;
+        self.at(detail)
+    }
+
+    /// Whether its series are about one point each, so that the detail of the point's kind applies: all have the point's mesh.
+    pub fn is_of_point(&self) -> bool {
+        self.labels().any(|label| *label == MESH)
     }
 
     /// Its labels, in the order in which they are exported.

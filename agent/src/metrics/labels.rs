@@ -8,11 +8,13 @@ pub const fn label(name: &'static str, meaning: &'static str) -> Label {
 }
 
 const POINT_NAME: Label = label("point", "The enforcement point: namespace and name of its workload");
-const KIND: Label = label(
+/// The kind of a point.
+pub const KIND: Label = label(
     "kind",
     "ztunnel, waypoint, sidecar, ingress_gateway, egress_gateway, east_west_gateway, zone_ingress, zone_egress or node_proxy",
 );
-const MESH: Label = label(
+/// The label of the mesh, which everything about one point has.
+pub const MESH: Label = label(
     "mesh",
     "The mesh that the point belongs to: istio, kuma, linkerd, consul, cilium or none",
 );

@@ -1,7 +1,7 @@
 //! How much points carry, and how full their accept queues are.
 
 use super::{
-    Label, families,
+    Detail, Label, families,
     labels::{POINT, SIDE, label},
 };
 use crate::program::Need;
@@ -43,27 +43,31 @@ families! {
         "narrows_connect_duration_seconds",
         "Time from the first SYN to the established connection, for connections that the point opened"
     )
-        .by(&[POINT, SIDE]);
+        .by(&[POINT, SIDE])
+        .at(Detail::Points);
 
     ROUND_TRIP: histogram(
         "narrows_round_trip_seconds",
         "Smoothed TCP round-trip time of the point's open connections with traffic, one sample per connection and tick"
     )
         .by(&[POINT, SIDE])
-        .caveat("Sampled: connections that end within a tick are missing");
+        .caveat("Sampled: connections that end within a tick are missing")
+        .at(Detail::Points);
 
     QUEUE: gauge(
         "narrows_accept_queue_connections",
         "Connections whose handshake completed and that wait for the point to accept them, over all listeners of the port"
     )
         .by(&[POINT, PORT])
-        .needs(&[Need::Field(Field::sk_ack_backlog)]);
+        .needs(&[Need::Field(Field::sk_ack_backlog)])
+        .at(Detail::Points);
 
     QUEUE_LIMIT: gauge(
         "narrows_accept_queue_limit_connections",
         "Capacity of the accept queues of the port in connections (the backlog given to listen), over all its listeners"
     )
-        .by(&[POINT, PORT]);
+        .by(&[POINT, PORT])
+        .at(Detail::Points);
 
     QUEUE_UTILIZATION: gauge(
         "narrows_accept_queue_utilization_ratio",

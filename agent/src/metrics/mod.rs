@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod boundary;
 pub mod dependents;
+mod detail;
 mod encoder;
 pub mod failures;
 mod family;
@@ -13,7 +14,8 @@ pub mod resources;
 mod row;
 mod series;
 
-pub use encoder::{Encoder, Sample};
+pub use detail::{Detail, DetailPolicy, Details};
+pub use encoder::{Encoder, Format, Sample, Terms};
 pub(crate) use family::families;
 pub use family::{Family, Kind, Label};
 pub use row::{Labels, with};

@@ -2,7 +2,7 @@
 //! absent.
 
 use super::{
-    families,
+    Detail, families,
     labels::{POINT, label},
 };
 
@@ -17,19 +17,23 @@ families! {
         .by(&[POINT]);
 
     CPU_PERIODS: counter("narrows_cpu_periods_total", "Periods of the point's CFS quota in which it wanted to run")
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     CPU_THROTTLED_PERIODS: counter("narrows_cpu_throttled_periods_total", "Periods of the point's CFS quota in which it was throttled")
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     CPU_LIMIT: gauge("narrows_cpu_limit_cores", "CPUs that the point may use; absent when it may use all")
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     PRESSURE: counter(
         "narrows_pressure_seconds_total",
         "Time in which threads of the point that wanted to run waited for the resource (pressure stall information)"
     )
-        .by(&[POINT, &[label("resource", "cpu or memory"), label("scope", "some: at least one thread waited; full: all did")]]);
+        .by(&[POINT, &[label("resource", "cpu or memory"), label("scope", "some: at least one thread waited; full: all did")]])
+        .at(Detail::Points);
 
     MEMORY: gauge(
         "narrows_memory_bytes",
@@ -41,16 +45,19 @@ families! {
         "narrows_memory_limit_bytes",
         "Memory that the point may use; absent when it may use all of the machine's"
     )
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     OPEN_FILES: gauge("narrows_open_files", "Open file descriptors of the point's process that is closest to its limit")
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     OPEN_FILES_LIMIT: gauge(
         "narrows_open_files_limit",
         "File descriptors that the point's process that is closest to its limit may have open"
     )
-        .by(&[POINT]);
+        .by(&[POINT])
+        .at(Detail::Points);
 
     SATURATION: gauge("narrows_saturation_ratio", "How full a resource of the point is, from 0 (idle) to 1 (full)")
         .by(&[POINT, &[label("resource", "cpu, memory, accept_queue, open_files, backlog or ephemeral_ports")]]);

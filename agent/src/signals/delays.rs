@@ -4,7 +4,7 @@ use super::{processes, sides::by_side};
 use crate::{
     histogram::Histogram,
     metrics::{
-        Encoder, Labels, families,
+        Detail, Encoder, Labels, families,
         labels::{POINT, SIDE},
     },
     program::{Hook, Need, Program},
@@ -45,7 +45,8 @@ families! {
         "Time from data arriving at a socket of the point until the point reads it"
     )
         .by(&[POINT, SIDE])
-        .needs(&[Need::Program(&ARRIVED), Need::Program(&READ)]);
+        .needs(&[Need::Program(&ARRIVED), Need::Program(&READ)])
+        .at(Detail::Points);
 
     FORWARD_DELAY: fine_histogram(
         "narrows_forward_delay_seconds",
@@ -53,7 +54,8 @@ families! {
     )
         .by(&[POINT, SIDE])
         .caveat("Approximate where work moves between threads")
-        .needs(&[Need::Program(&READ), Need::Program(&SENT)]);
+        .needs(&[Need::Program(&READ), Need::Program(&SENT)])
+        .at(Detail::Points);
 }
 
 /// The delays of a point, by side: upstream, downstream.

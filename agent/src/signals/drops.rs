@@ -2,7 +2,7 @@
 
 use crate::{
     metrics::{
-        Encoder, Labels, families,
+        Detail, Encoder, Labels, families,
         labels::{POINT, label},
         with,
     },
@@ -51,7 +51,8 @@ families! {
         ]])
         .caveat("Without packet_rejected (Linux 6.11), most received packets are missing: those dropped before a socket is found are \
                  not attributed")
-        .needs(&[Need::Program(&DROPPED)]);
+        .needs(&[Need::Program(&DROPPED)])
+        .at(Detail::Points);
 }
 
 /// Dropped packets of a point, by reason and direction.

@@ -4,7 +4,7 @@ use super::processes;
 use crate::{
     histogram::Histogram,
     metrics::{
-        Encoder, Labels, families,
+        Detail, Encoder, Labels, families,
         labels::{POINT, label},
         with,
     },
@@ -61,14 +61,16 @@ families! {
         "Time that runnable threads of the point waited for a CPU, one sample per wait"
     )
         .by(&[POINT])
-        .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)]);
+        .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)])
+        .at(Detail::Points);
 
     CPU_WAIT: counter(
         "narrows_cpu_wait_seconds_total",
         "Total time that runnable threads of the point waited for a CPU"
     )
         .by(&[POINT])
-        .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)]);
+        .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)])
+        .at(Detail::Points);
 
     PREEMPTIONS: counter(
         "narrows_preemptions_total",
@@ -77,7 +79,8 @@ families! {
     )
         .by(&[POINT, &[label("by", "Who ran: itself (another thread of the point), workload (another workload) or system")]])
         .caveat("Not counted while the point was throttled by its own CFS quota")
-        .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)]);
+        .needs(&[Need::Program(&SWITCH), Need::Program(&WAKEUP)])
+        .at(Detail::Points);
 }
 
 /// The map of what ran while a thread of a point was runnable: by cgroup; 0 is the kernel.

@@ -4,7 +4,7 @@
 use super::sides::{SIDES, by_side};
 use crate::{
     metrics::{
-        Encoder, Labels, families,
+        Detail, Encoder, Labels, families,
         labels::{POINT, SIDE, label},
         with,
     },
@@ -16,39 +16,45 @@ use std::fmt;
 families! {
     UNREAD: gauge("narrows_unread_bytes", "Bytes that have arrived at sockets of the point and that the point has not read")
         .by(&[POINT, SIDE])
-        .needs(UNREAD_NEEDS);
+        .needs(UNREAD_NEEDS)
+        .at(Detail::Points);
 
     UNACKNOWLEDGED: gauge(
         "narrows_unacknowledged_bytes",
         "Bytes that the point has written and its peers have not acknowledged"
     )
         .by(&[POINT, SIDE])
-        .needs(UNACKNOWLEDGED_NEEDS);
+        .needs(UNACKNOWLEDGED_NEEDS)
+        .at(Detail::Points);
 
     STALLED: gauge("narrows_connections_stalled", "Connections of the point on which waiting data does not move")
         .by(&[POINT, SIDE, &[label(
             "cause",
             "unread: the point has read nothing of the waiting data for a tick; zero_window: the peer has closed its window; \
              unacknowledged: the peer has acknowledged nothing for a tick"
-        )]]);
+        )]])
+        .at(Detail::Points);
 
     SOCKETS: gauge("narrows_sockets", "TCP sockets that the point has open, by state")
         .by(&[POINT, SIDE, &[label("state", "The TCP state, such as established, close_wait or listen")]])
-        .needs(&[Need::Program(&WALK)]);
+        .needs(&[Need::Program(&WALK)])
+        .at(Detail::Points);
 
     PORTS: gauge(
         "narrows_ephemeral_ports",
         "Local ports in use by connections of the point to one destination, for the destination with the most"
     )
         .by(&[POINT])
-        .needs(&[Need::Program(&WALK)]);
+        .needs(&[Need::Program(&WALK)])
+        .at(Detail::Points);
 
     PORTS_LIMIT: gauge(
         "narrows_ephemeral_ports_limit",
         "Local ports for connections in the point's network namespace (net.ipv4.ip_local_port_range)"
     )
         .by(&[POINT])
-        .needs(&[Need::Program(&WALK)]);
+        .needs(&[Need::Program(&WALK)])
+        .at(Detail::Points);
 }
 
 /// What unread bytes depend on.

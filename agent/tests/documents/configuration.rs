@@ -15,7 +15,15 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs};
 
 /// The sections of the configuration, whose fields have a dot in their names.
-const SECTIONS: [&str; 6] = ["identity", "kubernetes", "kernel", "limits", "points", "bypass"];
+const SECTIONS: [&str; 7] = [
+    "identity",
+    "kubernetes",
+    "kernel",
+    "limits",
+    "points",
+    "bypass",
+    "metrics",
+];
 
 /// Every field with its default, by its name with dots.
 fn fields() -> BTreeMap<String, Value> {

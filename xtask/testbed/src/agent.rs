@@ -61,6 +61,29 @@ impl Agent {
         Self::launch(command, address, directory, extra_args)
     }
 
+    /// Starts the agent on this inventory in a network of its own, and returns when it is ready. It listens as `arguments` say; all
+    /// requests to it are sent from within its network, to `address`.
+    pub fn start_in_network(
+        binary: &Path,
+        inventory: &str,
+        address: SocketAddr,
+        netns: &Netns,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let directory = tempdir()?;
+        let inventory_file = directory.path().join("inventory.yaml");
+        fs::write(&inventory_file, inventory)?;
+        let mut command = Command::new(binary);
+        command.arg("agent").arg("--inventory").arg(&inventory_file);
+        command
+            .args(["--kubernetes", "off", "--interval", "0.2", "--no-pin"])
+            .args(arguments);
+        let network = Some(netns.file().try_clone()?);
+        Self::run(&mut command, address, directory, network, |command| {
+            process::spawn(command, Some(netns), None)
+        })
+    }
+
     /// Starts `command`, an agent that listens on `address`, in a container, and returns when it is ready. All requests to
     /// it are sent from within its network.
     pub fn start_in_container(

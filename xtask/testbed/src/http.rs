@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use flate2::read::GzDecoder;
 
 use crate::pace;
 
@@ -32,28 +33,70 @@ impl Response {
     }
 }
 
+/// An HTTP response whose body is not decoded.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    /// The HTTP status code.
+    pub status: u16,
+    /// Header names in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The body as it was sent.
+    pub body: Vec<u8>,
+}
+
+impl Raw {
+    /// The response with its body as text, decompressed if it says that it is gzip.
+    pub fn text(self) -> Result<Response> {
+        let Self { status, headers, body } = self;
+        let is_gzip = headers.contains(&("content-encoding".to_owned(), "gzip".to_owned()));
+        let body = match is_gzip {
+            true => {
+                let mut text = String::new();
+                GzDecoder::new(body.as_slice()).read_to_string(&mut text)?;
+                text
+            }
+            false => String::from_utf8(body)?,
+        };
+        Ok(Response { status, headers, body })
+    }
+}
+
 /// Sends a GET and reads the answer to its end; `accept` is the Accept header.
 pub fn get(address: SocketAddr, path: &str, accept: &str) -> Result<Response> {
     request("GET", address, path, accept)
 }
 
+/// Sends a GET that takes gzip, and reads the answer to its end; `accept` is the Accept header.
+pub fn get_gzip(address: SocketAddr, path: &str, accept: &str) -> Result<Raw> {
+    let accept = format!("{accept}\r\nAccept-Encoding: gzip");
+    send(connect(address)?, "GET", &address.to_string(), path, &accept)
+}
+
 /// Sends a request without a body and reads the answer to its end.
 pub fn request(method: &str, address: SocketAddr, path: &str, accept: &str) -> Result<Response> {
+    exchange(connect(address)?, method, &address.to_string(), path, accept)
+}
+
+fn connect(address: SocketAddr) -> Result<TcpStream> {
     let patience = pace::patience(PATIENCE);
     let stream = TcpStream::connect_timeout(&address, patience).with_context(|| format!("connect to {address}"))?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
-    exchange(stream, method, &address.to_string(), path, accept)
+    Ok(stream)
 }
 
-/// Sends a request over a connection and reads the answer to its end.
+/// Sends a request over a connection and reads the answer, a text, to its end.
 pub(crate) fn exchange(
-    mut stream: impl Read + Write,
+    stream: impl Read + Write,
     method: &str,
     host: &str,
     path: &str,
     accept: &str,
 ) -> Result<Response> {
+    send(stream, method, host, path, accept)?.text()
+}
+
+fn send(mut stream: impl Read + Write, method: &str, host: &str, path: &str, accept: &str) -> Result<Raw> {
     // In one piece: a server that answers early may not wait for the rest.
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -66,7 +109,7 @@ pub(crate) fn exchange(
     parse(&answer).with_context(|| format!("answer of {host} to {path}"))
 }
 
-fn parse(answer: &[u8]) -> Result<Response> {
+fn parse(answer: &[u8]) -> Result<Raw> {
     let end = answer
         .windows(4)
         .position(|four| four == b"\r\n\r\n")
@@ -87,11 +130,7 @@ fn parse(answer: &[u8]) -> Result<Response> {
         .any(|(name, value)| name == "transfer-encoding" && value == "chunked");
     let body = &answer[end + 4..];
     let body = if chunked { unchunk(body)? } else { body.to_vec() };
-    Ok(Response {
-        status,
-        headers,
-        body: String::from_utf8(body)?,
-    })
+    Ok(Raw { status, headers, body })
 }
 
 fn unchunk(mut rest: &[u8]) -> Result<Vec<u8>> {
@@ -120,11 +159,11 @@ mod tests {
 
     #[test]
     fn reads_plain_and_chunked_bodies() -> Result<()> {
-        let plain = parse(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhello")?;
+        let plain = parse(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhello")?.text()?;
         assert_eq!((plain.status, plain.body.as_str()), (200, "hello"));
         assert_eq!(plain.header("content-type"), Some("text/plain"));
         let chunked = b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
-        let chunked = parse(chunked)?;
+        let chunked = parse(chunked)?.text()?;
         assert_eq!((chunked.status, chunked.body.as_str()), (503, "abcde"));
         Ok(())
     }
