@@ -1,14 +1,18 @@
 //! A thousand dependents cost no more series than there may be, and no count.
 
 use super::{
-    Watched,
+    Watched, call,
     common::{World, inventory, v4},
+    proxy, serve,
 };
-use narrows_testbed::scrape::Metrics;
+use narrows_testbed::{cgroup::Cgroup, process::Placement, scrape::Metrics};
 use std::{
     fmt::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
+
+const OPENED: &str = "narrows_connections_opened_total";
+const DETAIL: &str = "narrows_metrics_detail";
 
 #[test]
 fn a_thousand_dependents_are_two_hundred_and_the_others() {
@@ -39,7 +43,7 @@ fn a_thousand_dependents_are_two_hundred_and_the_others() {
     // Places are given to busier ones once in a fifth of the window.
     let watched = Watched::start(&text, "dependency_window: 60\n");
     let agent = &watched.agent;
-    let _server = super::serve(&waypoint, v4(2, 8080));
+    let _server = serve(&waypoint, v4(2, 8080));
     // Each once, and the last ten far more often than anybody.
     crowd.run(|| {
         for n in (0..1000).chain((0..30).flat_map(|_| 990..1000)) {
@@ -97,4 +101,48 @@ fn talk_from(from: IpAddr, to: SocketAddr) {
     let from = SockaddrIn::from(std::net::SocketAddrV4::new(from, 0));
     bind(fd.as_raw_fd(), &from).expect("bound");
     connect(fd.as_raw_fd(), &SockaddrIn::from(to)).expect("connected");
+}
+
+#[test]
+fn beyond_the_limit_sidecars_are_minimal_and_no_counter_goes_back() {
+    let world = World::new();
+    let (checkout, catalog) = (world.workload("checkout", 11), world.workload("catalog", 21));
+    let path = |name: &str| format!("{}/{name}", world.top);
+    let mut text = inventory(&[&checkout, &catalog], &[]);
+    text.push_str("points:\n");
+    for name in ["first", "second"] {
+        text += &format!(
+            "  - {{ name: {name}, namespace: shop, kind: sidecar, mesh: istio, cgroup: /{} }}\n",
+            path(name)
+        );
+    }
+    let first = Cgroup::new(&path("first")).expect("a cgroup");
+    let place = Placement::new(Some(&catalog.netns), Some(&first));
+    let _server = serve(&catalog, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)));
+    let _sidecar = proxy(&place, v4(21, 15006), SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+    let watched = Watched::start(&text, "metrics: { sidecars: 1 }\n");
+    let agent = &watched.agent;
+    let of = [("point", "shop/first"), ("side", "downstream")];
+    let detail = |detail| [("kind", "sidecar"), ("detail", detail)];
+    call(&checkout, v4(21, 15006), 7);
+    let full = agent.wait_for("seven in full", |m| m.sum(OPENED, &of) == 7.0);
+    assert!(full.get("narrows_round_trip_seconds_count", &of).is_some());
+    assert_eq!(full.sum(DETAIL, &detail("full")), 1.0);
+    // The one that is too many: its cgroup is all that is needed.
+    let second = Cgroup::new(&path("second")).expect("a cgroup");
+    let less = agent.wait_for("minimal sidecars", |m| m.sum(DETAIL, &detail("minimal")) == 1.0);
+    assert_eq!(less.sum(OPENED, &of), 7.0);
+    assert_eq!(less.get("narrows_round_trip_seconds_count", &of), None);
+    assert!(
+        less.matching("narrows_dependent_connections_total", &[])
+            .next()
+            .is_none()
+    );
+    assert_eq!(agent.get_json("/api/v1/status")["metrics_detail"]["sidecar"], "minimal");
+    call(&checkout, v4(21, 15006), 5);
+    agent.wait_for("five more", |m| m.sum(OPENED, &of) == 12.0);
+    // It stays so, and is said once.
+    drop(second);
+    assert_eq!(agent.settle().sum(DETAIL, &detail("minimal")), 1.0);
+    assert_eq!(agent.stderr().matches("more sidecars than metrics.sidecars").count(), 1);
 }

@@ -1,6 +1,9 @@
 //! The cost of tracking dependents on a large node: 200 points, 5,000 dependents.
 
-use super::report::Report;
+use super::{
+    measure::{INTERVAL, peak},
+    report::{Report, median},
+};
 use anyhow::{Context as _, Result};
 use narrows_testbed::{agent::Agent, cgroup, cgroup::Cgroup, http, scrape::Metrics, wait};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
@@ -25,7 +28,11 @@ const COUNTED: Duration = Duration::from_secs(60);
 /// The number of ticks that are measured.
 const TICKS: f64 = 5.0;
 
-const INTERVAL: &str = "1";
+/// The number of ticks whose scrapes are measured.
+const SCRAPES: usize = 5;
+
+/// What Prometheus asks for.
+const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3";
 
 fn point(n: u16) -> Ipv4Addr {
     Ipv4Addr::from(0x7f14_0001 + u32::from(n))
@@ -87,25 +94,91 @@ pub(crate) fn measure(report: &mut Report, agent: &Path) -> Result<()> {
         of(busy.tick * 1e3, quiet.tick * 1e3),
     );
     report.add(
-        "dependents: a scrape",
-        busy.scrape * 1e3,
-        "ms",
-        format!("{:.1} MB of text", busy.bytes / 1e6),
-    );
-    report.add(
         "dependents: memory",
         busy.memory / 1e6,
         "MB",
         of(busy.memory / 1e6, quiet.memory / 1e6),
     );
+    scrapes(report, &agent)?;
     agent.stop().context("the agent did not exit")?;
     Ok(())
 }
 
+/// What a scrape costs, for clients that take gzip (as Prometheus does) and for others: the first one after a tick, for which the
+/// agent encodes, and another one of the same tick.
+fn scrapes(report: &mut Report, agent: &Agent) -> Result<()> {
+    let before = peak(agent.pid())?;
+    let gzip = Scrape::measure(agent, || {
+        Ok(http::get_gzip(agent.address(), "/metrics", OPENMETRICS)?.body)
+    })?;
+    let after = peak(agent.pid())?;
+    gzip.tell(report, "gzip");
+    let plain = Scrape::measure(agent, || {
+        Ok(http::get(agent.address(), "/metrics", OPENMETRICS)?.body.into_bytes())
+    })?;
+    plain.tell(report, "plain");
+    report.add("dependents: gzip, of plain", gzip.bytes / plain.bytes, "", "bytes");
+    report.add(
+        "dependents: peak memory, gzip",
+        after / 1e6,
+        "MB",
+        format!("{:.1} MB before", before / 1e6),
+    );
+    let last = peak(agent.pid())?;
+    report.add("dependents: peak memory, plain", last / 1e6, "MB", "then without gzip");
+    Ok(())
+}
+
+/// The cost of a scrape: medians.
+struct Scrape {
+    bytes: f64,
+    first: f64,
+    again: f64,
+}
+
+impl Scrape {
+    fn measure(agent: &Agent, scrape: impl Fn() -> Result<Vec<u8>>) -> Result<Self> {
+        let ticks = || agent.get_json("/api/v1/status")["ticks"].as_u64();
+        let timed = || -> Result<(f64, usize)> {
+            let begin = Instant::now();
+            let bytes = scrape()?.len();
+            Ok((begin.elapsed().as_secs_f64(), bytes))
+        };
+        let (mut bytes, mut first, mut again) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..SCRAPES {
+            let now = ticks();
+            wait::until("the next tick", COUNTED, || (ticks() != now).then_some(()))?;
+            let (one, other) = (timed()?, timed()?);
+            first.push(one.0);
+            again.push(other.0);
+            bytes.push(one.1 as f64);
+        }
+        Ok(Self {
+            bytes: median(bytes),
+            first: median(first),
+            again: median(again),
+        })
+    }
+
+    fn tell(&self, report: &mut Report, form: &str) {
+        report.add(format!("dependents: scrape, {form}"), self.bytes / 1e6, "MB", "median");
+        report.add(
+            format!("dependents: scrape, {form}, first"),
+            self.first * 1e3,
+            "ms",
+            "after a tick: encoded",
+        );
+        report.add(
+            format!("dependents: scrape, {form}, again"),
+            self.again * 1e3,
+            "ms",
+            "in the same tick",
+        );
+    }
+}
+
 struct Figures {
     series: f64,
-    bytes: f64,
-    scrape: f64,
     tick: f64,
     memory: f64,
 }
@@ -115,12 +188,9 @@ fn figures(agent: &Agent) -> Result<Figures> {
     let ticks = |metrics: &Metrics| metrics.sum("narrows_tick_seconds_count", &[]);
     let after = agent.wait_for("some ticks", |m| ticks(m) >= ticks(&before) + TICKS);
     let spent = |metrics: &Metrics| metrics.sum("narrows_tick_seconds_sum", &[]);
-    let begin = Instant::now();
     let text = http::get(agent.address(), "/metrics", "*/*")?.body;
     Ok(Figures {
-        scrape: begin.elapsed().as_secs_f64(),
         series: text.lines().filter(|line| !line.starts_with('#')).count() as f64,
-        bytes: text.len() as f64,
         tick: (spent(&after) - spent(&before)) / (ticks(&after) - ticks(&before)),
         memory: after.sum("process_resident_memory_bytes", &[]),
     })

@@ -2,14 +2,13 @@
 
 use super::{
     cluster::{self, Cluster, PODS, PODS_OF_THE_NODE},
-    measure::INTERVAL,
+    measure::{INTERVAL, peak},
     report::Report,
     rollout,
 };
 use anyhow::{Context as _, Result, bail};
 use narrows_testbed::{agent::Agent, kubernetes::ApiServer, scrape::Metrics, wait};
 use std::{
-    fs,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -221,13 +220,4 @@ fn memory(report: &mut Report, when: &str, metrics: &Metrics, empty: &Empty) {
             metrics.sum("narrows_workloads", &[])
         ),
     );
-}
-
-/// The peak resident memory of a process, in bytes.
-fn peak(pid: u32) -> Result<f64> {
-    let file = format!("/proc/{pid}/status");
-    let status = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(kilobytes.with_context(|| format!("{file} has no VmHWM"))? * 1024.0)
 }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use narrows_testbed::agent::Agent;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::Path,
     time::Duration,
 };
@@ -243,4 +244,13 @@ pub(crate) fn flows(report: &mut Report, agent: &Path) -> Result<()> {
         format!("resident, {:.0} flows", metrics.sum("narrows_flows", &[])),
     );
     Ok(())
+}
+
+/// The peak resident memory of a process, in bytes.
+pub(super) fn peak(pid: u32) -> Result<f64> {
+    let file = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+    Ok(kilobytes.with_context(|| format!("{file} has no VmHWM"))? * 1024.0)
 }
