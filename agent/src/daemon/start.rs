@@ -5,7 +5,10 @@ use crate::{
     clock::Millis,
     config::{Config, Scope},
     failures::Ring,
-    identity::kubernetes::{self, Meshes},
+    identity::{
+        Observer,
+        kubernetes::{self, Meshes},
+    },
     kernel::{self, Kernel, Options},
     networks::Networks,
     node::{self, Cgroups},
@@ -62,16 +65,9 @@ pub fn start(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
             first.name
         );
     }
-    Ok(Ticker::new(
-        config,
-        kernel,
-        cgroups,
-        rules,
-        networks.into(),
-        inventory,
-        cluster,
-        failures,
-    ))
+    let shared = cluster.as_ref().map(|cluster| cluster.shared.clone());
+    let observer = Observer::new(cgroups, rules, shared, networks.into(), config.limits.cgroups);
+    Ok(Ticker::new(config, kernel, observer, inventory, cluster, failures))
 }
 
 /// How the kernel programs are to be loaded.

@@ -9,12 +9,12 @@ use crate::{
     export::{ClusterStatus, Identity, Reported, Snapshot, Tick},
     failures::{Intake, Patience, Ring, Untold},
     histogram::Histogram,
-    identity::{KnownNetworks, Observer, Question, Span, kubernetes::Kubernetes},
+    identity::{Observer, Question, Span, kubernetes::Kubernetes},
     kernel::{self, Kernel, Reading},
     metrics::{DetailPolicy, Series},
     model::{self, Bounds, Exclusions, Model, Moment, PointLoad, rows},
-    node::{Cgroups, resources::Reader},
-    points::{Kind, Rules},
+    node::resources::Reader,
+    points::Kind,
 };
 use agent_common::{ListenerSample, Loss};
 use std::{
@@ -53,9 +53,7 @@ impl Ticker {
     pub fn new(
         config: &Config,
         kernel: Kernel,
-        cgroups: Cgroups,
-        rules: Rules,
-        networks: KnownNetworks,
+        observer: Observer,
         inventory: InventoryFile,
         cluster: Option<Kubernetes>,
         failures: Arc<Ring>,
@@ -63,13 +61,12 @@ impl Ticker {
         let patience = cluster.as_ref().map(|cluster| Patience {
             this_node_only: cluster.scope == Scope::Node,
         });
-        let shared = cluster.as_ref().map(|cluster| cluster.shared.clone());
         // An inventory is complete at once, so there is nothing to wait for.
         let in_a_cluster = |time: Duration| if cluster.is_some() { time } else { Duration::ZERO };
         let mut ticker = Self {
             kernel,
-            resources: Reader::find(cgroups.mount()),
-            observer: Observer::new(cgroups, rules, shared, networks, config.limits.cgroups),
+            resources: Reader::find(observer.cgroups().mount()),
+            observer,
             inventory,
             inside: InsideWatch::new(),
             before: clock::now(),

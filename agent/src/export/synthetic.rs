@@ -195,7 +195,7 @@ fn kernel() -> kernel::Status {
         reason: None,
         signal: program.signal,
     });
-    let fields = Field::ALL.into_iter().map(|place| FieldStatus {
+    let fields = Field::ALL.iter().map(|place| FieldStatus {
         place: *place,
         field: String::new(),
         offset: Some(0),

@@ -1,7 +1,7 @@
 //! Encodes families of metrics from rows of labels and values.
 
 use super::{
-    detail::{Details, without_pair},
+    details::{Details, without_pair},
     family::{Family, Kind},
     row::{Labels, texts},
     series::{Kept, Series, Value, key, labels},

@@ -1,6 +1,6 @@
 //! A family of metrics, declared once with all its properties.
 
-use super::{detail::Detail, labels::MESH};
+use super::detail::Detail;
 use crate::program::Need;
 
 /// A family of metrics. Names, labels and units are a contract with users' dashboards and alerts.
@@ -120,11 +120,6 @@ impl Family {
     pub const fn summed_below(mut self, detail: Detail) -> Self {
         self.is_summed = true;
         self.at(detail)
-    }
-
-    /// Whether its series are about one point each, so that the detail of the point's kind applies: all have the point's mesh.
-    pub fn is_of_point(&self) -> bool {
-        self.labels().any(|label| *label == MESH)
     }
 
     /// Its labels, in the order in which they are exported.

@@ -5,6 +5,7 @@ pub mod agent;
 pub mod boundary;
 pub mod dependents;
 mod detail;
+mod details;
 mod encoder;
 pub mod failures;
 mod family;
@@ -14,7 +15,8 @@ pub mod resources;
 mod row;
 mod series;
 
-pub use detail::{Detail, DetailPolicy, Details};
+pub use detail::Detail;
+pub use details::{DetailPolicy, Details};
 pub use encoder::{Encoder, Format, Sample, Terms};
 pub(crate) use family::families;
 pub use family::{Family, Kind, Label};

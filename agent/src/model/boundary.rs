@@ -7,9 +7,10 @@ use super::{
     bounded::{Bounded, Tally},
     called::CalledPoint,
     exclusions::{Excluded, Exclusions},
+    pair::{Pair, PairEnd},
 };
 use crate::{
-    identity::{Binding, EXTERNAL, Endpoint, Neighbourhood, Workload},
+    identity::{Binding, Endpoint, Neighbourhood},
     points::{Kind, Mesh, Point},
 };
 use agent_common::{Flow, FlowKey, Role};
@@ -24,51 +25,6 @@ const REMEMBERED: Duration = Duration::from_secs(120);
 
 /// Cgroups of points that are remembered.
 const CARRIERS: usize = 10_000;
-
-/// An end of a connection, as it appears in the labels of pairs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PairEnd {
-    /// A workload of the mesh, or a named range of addresses.
-    Workload(Arc<Workload>),
-    /// A point, by name.
-    Point(String),
-    /// An address outside of the cluster.
-    External,
-    /// No identity is known.
-    Unknown,
-}
-
-impl PairEnd {
-    /// The values of the labels for namespace and name.
-    pub fn labels(&self) -> (&str, &str) {
-        match self {
-            Self::Workload(workload) => (&workload.namespace, &workload.name),
-            Self::Point(name) => name.split_once('/').unwrap_or(("", name)),
-            Self::External => (EXTERNAL, EXTERNAL),
-            Self::Unknown => ("unknown", "unknown"),
-        }
-    }
-
-    /// `None` for the node itself: its probes are not traffic of the mesh.
-    fn of(endpoint: &Endpoint) -> Option<Self> {
-        match endpoint {
-            Endpoint::Workload(named) | Endpoint::Network(named) => Some(Self::Workload(named.clone())),
-            Endpoint::Point(point) => Some(Self::Point(point.name.clone())),
-            Endpoint::External => Some(Self::External),
-            Endpoint::Unknown => Some(Self::Unknown),
-            Endpoint::Node => None,
-        }
-    }
-}
-
-/// The two ends of a connection: caller and called.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pair {
-    /// The end that opened the connection.
-    pub source: PairEnd,
-    /// The end that accepted the connection.
-    pub destination: PairEnd,
-}
 
 /// Caller and called, and the point that was expected between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -407,3 +363,6 @@ impl Boundary {
         modes
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use narrows_testbed::kubernetes::{
 use serde_json::json;
 
 const BYPASSED: &str = "narrows_bypassed_connections_total";
+const EXCLUDED: &str = "narrows_excluded_bypasses_total";
 const USE: &str = "istio.io/use-waypoint";
 
 /// A pod of an application, in a namespace that says nothing of waypoints.
@@ -67,6 +68,21 @@ fn labels_say_which_waypoint_is_to_be_passed() {
                 &[("enforced_by", "waypoint"), ("source_workload", "waypoint")],
                 20.0,
             ),
+        ],
+    );
+    // A scraper is meant to pass it by, and is known by its label.
+    let scraper = application(&cluster, "scraper", 12, |pod| {
+        pod.label("app.kubernetes.io/name", "prometheus")
+    });
+    connect(&scraper, &scraper.first(), 21, 4);
+    agent.wait_for("scrapes", |m| m.sum(EXCLUDED, &[("cause", "scraper")]) == 4.0);
+    let scrapes = [("source_workload", "scraper"), ("enforced_by", "none")];
+    expect(
+        &agent.settle(),
+        &[
+            (BYPASSED, &[], 6.0),
+            (EXCLUDED, &[], 4.0),
+            ("narrows_enforced_connections_total", &scrapes, 4.0),
         ],
     );
     // From now on, the namespace says it for all that say nothing themselves.
