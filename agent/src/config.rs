@@ -3,6 +3,7 @@
 use crate::{
     duration,
     kernel::{PINS, field_name},
+    label::LabelCondition,
     metrics::Detail,
     networks::Networks,
     points::{Exclusion, Kind, Rule},
@@ -59,6 +60,8 @@ pub struct Config {
     pub bypass: Bypass,
     /// How much is exported.
     pub metrics: Metrics,
+    /// Which nodes of the cluster are to have an agent.
+    pub coverage: Coverage,
 }
 
 /// Settings of identities (`identity`).
@@ -249,6 +252,29 @@ pub struct Metrics {
     pub sidecars: usize,
 }
 
+/// Which nodes of the cluster are to have an agent (`coverage`).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Coverage {
+    /// Labels of nodes that cannot run one.
+    pub except: Vec<LabelCondition>,
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        // Nodes without a Linux kernel of their own: virtual kubelets, AWS Fargate
+        // (https://docs.aws.amazon.com/eks/latest/userguide/fargate-pod-configuration.html), Windows.
+        let except = [
+            "type=virtual-kubelet",
+            "eks.amazonaws.com/compute-type=fargate",
+            "kubernetes.io/os=windows",
+        ];
+        Self {
+            except: except.into_iter().filter_map(|text| text.parse().ok()).collect(),
+        }
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -287,6 +313,7 @@ impl Default for Config {
             networks: BTreeMap::new(),
             bypass: Bypass::default(),
             metrics: Metrics::default(),
+            coverage: Coverage::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod failures;
 pub mod histogram;
 pub mod identity;
 pub mod kernel;
+pub mod label;
 mod memory;
 pub mod metrics;
 pub mod model;

@@ -150,6 +150,7 @@ fn setup(config: &Config, rules: &Rules) -> kubernetes::Setup {
             trust_domain: config.identity.trust_domain.clone(),
             kuma_zone: config.identity.kuma_zone.clone(),
         },
+        uncovered: config.coverage.except.clone(),
         pods: config.limits.pods,
         settle: config.identity.settle.as_millis() as Millis,
     }

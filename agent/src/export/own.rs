@@ -9,7 +9,7 @@ use crate::{
     metrics::{
         Encoder, Family,
         agent::{
-            ADDRESSES, ATTRIBUTED, BUILD_INFO, CGROUPS, DETAIL, FAILURE_EVENTS, FAILURE_RECORDS, FLOWS,
+            ADDRESSES, ATTRIBUTED, BUILD_INFO, CGROUPS, CLUSTER_NODES, DETAIL, FAILURE_EVENTS, FAILURE_RECORDS, FLOWS,
             INVENTORY_MISSING, INVENTORY_VALID, LIST_AGE, LIST_FAILURES, LIST_OBJECTS, LIST_SYNCED, LISTS, LOST,
             MENDED, OVERFLOW, PAIRS, PODS, POINTS, PROCESS_CPU, PROCESS_FDS, PROCESS_MAX_FDS, PROCESS_RESIDENT,
             PROCESS_START, PROCESS_VIRTUAL, PROGRAM_ACTIVE, PROGRAM_RUNS, PROGRAM_SECONDS, SIGNAL_ACTIVE, TICK,
@@ -130,6 +130,12 @@ fn cluster(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let labels = |row: &SourceRow| vec![("source", row.label.into())];
     encoder.write(&LIST_AGE, sources().map(|row| (labels(row), row.age_seconds)))?;
     encoder.write(&LIST_SYNCED, sources().map(|row| (labels(row), row.status.synced)))?;
+    let covered = snapshot
+        .identity
+        .cluster
+        .as_ref()
+        .and_then(|cluster| cluster.covered_nodes);
+    encoder.write(&CLUSTER_NODES, covered.map(|nodes| (vec![], nodes)))?;
     encoder.write(&LIST_OBJECTS, sources().map(|row| (labels(row), row.objects)))?;
     encoder.write(&LISTS, sources().map(|row| (labels(row), row.status.lists)))?;
     encoder.write(&LIST_FAILURES, sources().map(|row| (labels(row), row.status.failures)))?;

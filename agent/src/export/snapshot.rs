@@ -4,7 +4,7 @@ use crate::{
     clock::Millis,
     config::Scope,
     histogram::Histogram,
-    identity::kubernetes::{Directory, Kubernetes, Sizes, SourceStatus},
+    identity::kubernetes::{Directory, Kubernetes, Sizes, Source, SourceStatus},
     kernel,
     metrics::{Details, Series, Terms},
     model::{
@@ -46,6 +46,8 @@ pub struct ClusterStatus {
     /// How full the tables are.
     #[serde(flatten)]
     pub sizes: Sizes,
+    /// Number of nodes that are to have an agent; `None` until they are listed.
+    pub covered_nodes: Option<usize>,
 }
 
 /// The state of one list.
@@ -72,11 +74,17 @@ impl ClusterStatus {
             age_seconds: (now - status.contact).max(0) as f64 / 1000.0,
             status: status.clone(),
         };
+        let nodes = directory
+            .statuses()
+            .iter()
+            .find(|status| status.source == Source::Nodes);
+        let listed = nodes.is_some_and(|status| status.synced);
         Self {
             node: cluster.node.clone(),
             scope: cluster.scope,
             sources: directory.statuses().iter().map(row).collect(),
             sizes: directory.sizes(),
+            covered_nodes: listed.then(|| directory.covered_nodes()),
         }
     }
 }

@@ -230,6 +230,7 @@ fn cluster() -> ClusterStatus {
                 age_seconds: 0.0,
             })
             .into(),
+        covered_nodes: Some(500),
         sizes: Sizes::default(),
     }
 }

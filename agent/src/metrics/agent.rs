@@ -108,6 +108,11 @@ families! {
     LIST_OBJECTS: gauge("narrows_identity_objects", "Known objects of the list")
         .by(&[LIST]);
 
+    CLUSTER_NODES: gauge(
+        "narrows_cluster_nodes",
+        "Nodes of the cluster that are to have an agent: all that the API server knows, without those of coverage.except"
+    );
+
     LISTS: counter("narrows_identity_lists_total", "Number of times the list was read from beginning to end")
         .by(&[LIST]);
 

@@ -1,9 +1,9 @@
 //! What changed since an earlier report.
 
 use super::{
-    evidence::{Evidence, Name, Point},
+    block::{Block, names},
+    evidence::{Evidence, Name, Point, VERSION},
     findings::Findings,
-    page::{Block, names},
     percent::percent,
 };
 use anyhow::{Context as _, ensure};
@@ -73,10 +73,10 @@ impl Changes {
             format!("{name} is not a report: write it with `narrows report --format json --output {name}`")
         })?;
         ensure!(
-            before.version == super::json::VERSION,
+            before.version == VERSION,
             "{name} has version {} of the format, and this program writes and compares version {}",
             before.version,
-            super::json::VERSION
+            VERSION
         );
         let written = if before.written.is_empty() {
             "an unknown time"

@@ -5,6 +5,9 @@ use crate::points::{FailureDomain, Kind};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The version of evidence and findings as JSON.
+pub const VERSION: u32 = 1;
+
 /// A workload or a point, as reports name it: `<namespace>/<name>`, after `<cluster>:` where there are several clusters.
 pub type Name = String;
 
@@ -111,6 +114,9 @@ pub struct Evidence {
     pub attributed: BTreeMap<String, f64>,
     /// Connections that bypassed points.
     pub bypasses: Vec<Bypass>,
+    /// The number of nodes that are to have an agent; `None` where no agent reads it from an API server.
+    #[serde(default)]
+    pub nodes: Option<u64>,
     /// Agents by scrape target; one without a name if the source is a single agent.
     pub agents: BTreeMap<String, Agent>,
 }
@@ -198,6 +204,8 @@ impl Evidence {
             facts::BUILD_INFO => {
                 self.agent(sample);
             }
+            // Of several clusters, the sum.
+            facts::NODES => *self.nodes.get_or_insert(0) += value as u64,
             facts::PROGRAM_ACTIVE if value == 0.0 => {
                 let program = sample.label("program").to_owned();
                 self.agent(sample).inactive.insert(program);

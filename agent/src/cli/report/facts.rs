@@ -61,6 +61,7 @@ macro_rules! facts {
 
 facts! {
     BUILD_INFO: agent::BUILD_INFO, Last, "cluster, instance, node";
+    NODES: agent::CLUSTER_NODES, Last, "cluster";
     ACTIVE: load::ACTIVE, Most, "cluster, instance, node, point, kind, mesh, side, instance_pod";
     PROCESSES: load::PROCESSES, Last, "cluster, instance, node, point, kind, mesh, instance_pod";
     OPENED: load::OPENED, Growth, "cluster, instance, node, point, kind, mesh, side";

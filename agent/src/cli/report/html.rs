@@ -1,6 +1,6 @@
 //! The page for a browser or a printer: one file, nothing loaded from elsewhere.
 
-use super::page::Block;
+use super::block::Block;
 use std::fmt::Write as _;
 
 const STYLE: &str = "\

@@ -1,10 +1,13 @@
 //! The report for programs. `version` changes when the meaning of a field changes, or when a field is removed.
 
-use super::{compare::Changes, controls, evidence::Evidence, findings::Findings, source::About};
+use super::{
+    compare::Changes,
+    controls,
+    evidence::{Evidence, VERSION},
+    findings::Findings,
+    source::About,
+};
 use serde_json::json;
-
-/// The version of the format.
-pub const VERSION: u32 = 1;
 
 /// Renders the report as JSON.
 ///

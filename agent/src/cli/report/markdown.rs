@@ -1,6 +1,6 @@
 //! The page as Markdown that is also readable as plain text.
 
-use super::page::Block;
+use super::block::Block;
 use std::fmt::Write as _;
 
 /// Renders the page as Markdown.

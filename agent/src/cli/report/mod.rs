@@ -3,6 +3,7 @@
 //! `source` gets samples of a fixed list of `facts`; `evidence` merges them into one model; `findings` draws conclusions;
 //! `page` writes them as text, and `controls` lists the controls that they are evidence for. Only `source` does I/O.
 
+mod block;
 mod compare;
 mod controls;
 mod evidence;
@@ -38,10 +39,8 @@ Examples:
   narrows report --prometheus http://127.0.0.1:9090
   # The last week as a page for the browser, from a Prometheus that requires a token
   narrows report --prometheus https://mimir --token-file token --window 7d --format html --output a.html
-  # What changed since the report of last week
-  narrows report --prometheus http://127.0.0.1:9090 --window 7d --compare last-week.json
-  # For programs
-  narrows report --format json | jq '.findings.ranking[0]'
+  # For programs, and to compare the next report with
+  narrows report --format json --output today.json --compare yesterday.json
 
 Sections: where policy is enforced (workloads, modes, points); where traffic is observed (attribution, blind spots); where failures will \
 concentrate (points by dependents without another way out, saturation and missing redundancy); what happens if one of them fails; \

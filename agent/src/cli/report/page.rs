@@ -1,6 +1,7 @@
 //! The report as one page of headings, sentences and tables.
 
 use super::{
+    block::{Block, names},
     compare::Changes,
     controls,
     evidence::{Evidence, Name},
@@ -12,22 +13,6 @@ use super::{
 /// The number of rows that are shown of a long table; a sentence states how many are left out.
 const ROWS: usize = 25;
 
-/// The number of names that are listed in a sentence.
-const NAMES: usize = 12;
-
-/// A block of the page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
-    /// A heading; 1 is the page's own.
-    Heading(u8, String),
-    /// A sentence or two.
-    Text(String),
-    /// The items of a list.
-    List(Vec<String>),
-    /// A table: its head, and its rows.
-    Table(Vec<&'static str>, Vec<Vec<String>>),
-}
-
 /// The text for a number that is not known.
 pub const NOT_KNOWN: &str = "not known";
 
@@ -37,15 +22,6 @@ fn or_not_known<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
 
 fn count(n: usize, one: &str, several: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { several })
-}
-
-/// Some names in a sentence.
-pub fn names(names: &[Name]) -> String {
-    let shown = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMES) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 /// Adds a table of at most [`ROWS`] rows, and a sentence about the others.
@@ -78,7 +54,7 @@ pub fn page(about: &About, evidence: &Evidence, findings: &Findings, changes: Op
     summary(&mut page, evidence, findings);
     page.extend(changes.map(Changes::blocks).into_iter().flatten());
     policy(&mut page, findings);
-    observation(&mut page, evidence, findings);
+    observation(&mut page, about, evidence, findings);
     concentration(&mut page, findings);
     consequences(&mut page, findings);
     boundary(&mut page, evidence, findings);
@@ -138,7 +114,7 @@ fn policy(page: &mut Vec<Block>, findings: &Findings) {
     );
 }
 
-fn observation(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
+fn observation(page: &mut Vec<Block>, about: &About, evidence: &Evidence, findings: &Findings) {
     page.push(Block::Heading(2, "Where traffic is observed".into()));
     page.push(Block::Text(format!(
         "Connection ends that were attributed to a workload, a point, a node or an external address: {}.",
@@ -171,7 +147,21 @@ fn observation(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) 
             format!("{name}: {}", parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
         })
         .collect();
-    let agents = count(evidence.agents.len(), "agent", "agents");
+    let agents = match evidence.nodes {
+        Some(nodes) => format!(
+            "{} on {}",
+            count(evidence.agents.len(), "agent", "agents"),
+            count(nodes as usize, "node", "nodes")
+        ),
+        None => count(evidence.agents.len(), "agent", "agents"),
+    };
+    let uncovered = evidence.nodes.unwrap_or(0).saturating_sub(evidence.agents.len() as u64);
+    // A report from one agent knows the nodes, and not their agents.
+    if uncovered > 0 && about.queries.is_some() {
+        page.push(Block::Text(format!(
+            "Nodes without an agent: {uncovered}. What happens there is not observed."
+        )));
+    }
     if blind.is_empty() {
         page.push(Block::Text(format!(
             "Blind spots: none, as far as is known ({agents})."

@@ -149,6 +149,7 @@ fn cluster(manifest: &str, n: u8) -> (Shared, Arc<LocalPod>) {
     let setup = Setup {
         rules: Rules::new(Vec::new()).expect("the built-in rules"),
         meshes: Meshes::default(),
+        uncovered: Vec::new(),
         pods: 100,
         settle: 2_000,
     };

@@ -21,6 +21,7 @@ use crate::{
         Identity, Workload,
         history::{End, Held, History},
     },
+    label::LabelCondition,
     node::{ContainerId, PodUid},
     points::{Kind, PodFacts, Point, Rules},
 };
@@ -88,10 +89,20 @@ pub struct Setup {
     pub rules: Rules,
     /// Settings of the meshes in this cluster.
     pub meshes: Meshes,
+    /// Labels of nodes that are to have no agent.
+    pub uncovered: Vec<LabelCondition>,
     /// The upper bound for pods, and for objects of each other kind.
     pub pods: usize,
     /// Answers about a time are final once this much time has passed.
     pub settle: Millis,
+}
+
+/// What is kept of a node.
+#[derive(Debug, PartialEq, Eq)]
+struct KnownNode {
+    addresses: Vec<IpAddr>,
+    /// Whether it is to have an agent.
+    is_covered: bool,
 }
 
 /// What is known of the cluster.
@@ -109,7 +120,7 @@ pub struct Directory {
     services: Services,
     /// Kuma's zone egresses among the pods.
     egresses: HashMap<u128, Arc<Point>>,
-    nodes: HashMap<u128, Vec<IpAddr>>,
+    nodes: HashMap<u128, KnownNode>,
     node_addresses: HashSet<IpAddr>,
     workloads: HashSet<Arc<Workload>>,
     rejected: u64,
@@ -419,16 +430,20 @@ impl Directory {
             .iter()
             .filter_map(|address| address.address.parse().ok())
             .collect();
+        let known = KnownNode {
+            addresses,
+            is_covered: !(self.setup.uncovered.iter()).any(|label| label.holds(&node.metadata.labels)),
+        };
         // Kubelets update their nodes often, mostly without a change.
-        if self.nodes.get(&key) != Some(&addresses) {
-            self.nodes.insert(key, addresses);
+        if self.nodes.get(&key) != Some(&known) {
+            self.nodes.insert(key, known);
             self.count_node_addresses();
         }
         key
     }
 
     fn count_node_addresses(&mut self) {
-        self.node_addresses = self.nodes.values().flatten().copied().collect();
+        self.node_addresses = self.nodes.values().flat_map(|node| &node.addresses).copied().collect();
         self.generation += 1;
     }
 
@@ -501,6 +516,11 @@ impl Directory {
             Source::Nodes => self.nodes.len(),
             Source::MeshConfig => usize::from(self.setup.meshes.trust_domain.is_some()),
         }
+    }
+
+    /// Number of nodes that are to have an agent.
+    pub fn covered_nodes(&self) -> usize {
+        self.nodes.values().filter(|node| node.is_covered).count()
     }
 
     /// Forgets what was deleted long ago, and what is no longer referenced.

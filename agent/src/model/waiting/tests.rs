@@ -29,6 +29,7 @@ impl Scene {
         let setup = Setup {
             rules: rules.clone(),
             meshes: Meshes::default(),
+            uncovered: Vec::new(),
             pods: 100,
             settle: 2_000,
         };

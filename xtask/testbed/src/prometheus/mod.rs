@@ -133,7 +133,7 @@ impl Prometheus {
 
     /// How long the last evaluation of each rule took, in seconds, by its name; the slowest first.
     pub fn evaluation_times(&self) -> Result<Vec<(String, f64)>> {
-        let data = self.ask("/api/v1/rules")?;
+        let data = self.api().ask("/api/v1/rules")?;
         let groups = data["groups"].as_array().context("no groups")?;
         let rules = groups.iter().filter_map(|group| group["rules"].as_array()).flatten();
         let time = |rule: &Value| {

@@ -9,6 +9,7 @@ fn directory() -> Directory {
     let setup = Setup {
         rules: Rules::new(Vec::new()).expect("the built-in rules"),
         meshes: Meshes::default(),
+        uncovered: Vec::new(),
         pods: 100,
         settle: 2_000,
     };
@@ -366,4 +367,26 @@ fn a_zone_egress_is_known_while_there_is_one() {
     assert_eq!(directory.zone_egress().map(|point| point.kind), Some(Kind::ZoneEgress));
     directory.delete_pod(Source::ClusterPods, key_of(&egress.metadata), None, NOW);
     assert_eq!(directory.zone_egress(), None);
+}
+
+#[test]
+fn nodes_that_cannot_run_an_agent_are_known_and_not_covered() {
+    let setup = Setup {
+        uncovered: vec!["type=virtual-kubelet".parse().expect("a condition")],
+        ..directory().setup
+    };
+    let mut directory = Directory::new(setup, Vec::new());
+    let mut put = |n: u32, labels: Value| {
+        let node = serde_json::json!({
+            "metadata": { "name": format!("n{n}"), "uid": format!("00000000-0000-4000-8000-{n:012}"), "labels": labels },
+            "status": { "addresses": [{ "type": "InternalIP", "address": format!("192.168.0.{n}") }] },
+        });
+        directory.apply_node(&read(node));
+        (directory.count(Source::Nodes), directory.covered_nodes())
+    };
+    assert_eq!(put(1, serde_json::json!({})), (1, 1));
+    assert_eq!(put(2, serde_json::json!({ "type": "virtual-kubelet" })), (2, 1));
+    // Labels of a node can change.
+    assert_eq!(put(1, serde_json::json!({ "type": "virtual-kubelet" })), (2, 0));
+    assert_eq!(put(1, serde_json::json!({ "type": "metal" })), (2, 1));
 }

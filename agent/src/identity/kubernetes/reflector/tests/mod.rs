@@ -49,6 +49,7 @@ impl Scene {
         let setup = Setup {
             rules: Rules::new(Vec::new()).expect("rules"),
             meshes: crate::identity::kubernetes::Meshes::default(),
+            uncovered: Vec::new(),
             pods: 100_000,
             settle: 0,
         };
