@@ -462,7 +462,7 @@ fn instances() -> Vec<Case> {
                     "ztunnel-24",
                     &[],
                     0.2,
-                )
+                );
             },
         ),
         case(
