@@ -84,8 +84,10 @@ pub(crate) const SUITE: [Entry; 14] = [
         // These tests are about numbers of workloads, labels, and rules.
         pick: Pick::But(&[
             "bounds::a_thousand_dependents_are_two_hundred_and_the_others",
+            "bounds::beyond_the_limit_sidecars_are_minimal_and_no_counter_goes_back",
             "cluster::labels_say_which_waypoint_is_to_be_passed",
             "prometheus::rules_make_one_point_of_instances_on_several_nodes",
+            "ztunnels::a_ztunnel_that_ends_is_missed_on_its_node_by_its_workloads",
         ]),
         programs: &["haproxy"],
     },

@@ -100,16 +100,25 @@ impl Fact {
             let whole_seconds = Duration::from_secs(step.as_secs());
             format!("[{}:{}]", duration::format(window), duration::format(whole_seconds))
         };
+        // The steps of a subquery are at multiples of its step: what began after the last one is only in the series itself.
         match self.what {
-            // Scraped this often at least, unless it is gone.
-            What::Last => format!("max by ({by}) (last_over_time({series}{}))", span(GAUGE_PARTS)),
-            What::Least => format!("min by ({by}) (last_over_time({series}{}))", span(GAUGE_PARTS)),
-            What::Most => format!("max by ({by}) (max_over_time({series}{}))", span(GAUGE_PARTS)),
+            What::Last => format!(
+                "max by ({by}) ({series} or last_over_time({series}{}))",
+                span(GAUGE_PARTS)
+            ),
+            What::Least => format!(
+                "min by ({by}) ({series} or last_over_time({series}{}))",
+                span(GAUGE_PARTS)
+            ),
+            What::Most => format!(
+                "max by ({by}) (max_over_time({series}{}) or {series})",
+                span(GAUGE_PARTS)
+            ),
             // A counter that did not exist at the start of the window has grown from 0, also before its first scrape.
             What::Growth => {
                 let (span, window) = (span(COUNTER_PARTS), duration::format(window));
                 format!(
-                    "sum by ({by}) ((increase({series}{span}) and {series} offset {window}) or last_over_time({series}{span}))"
+                    "sum by ({by}) ((increase({series}{span}) and {series} offset {window}) or {series} or last_over_time({series}{span}))"
                 )
             }
         }

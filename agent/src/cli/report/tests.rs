@@ -278,15 +278,15 @@ fn prometheus_merges_what_a_report_does_not_tell_apart() {
     let week = Duration::from_secs(7 * 86_400);
     assert_eq!(
         of(facts::MODE).query(week),
-        "max by (cluster, workload_namespace, workload, mode) (last_over_time(narrows_workload_mode[7d:1h]))"
+        "max by (cluster, workload_namespace, workload, mode) (narrows_workload_mode or last_over_time(narrows_workload_mode[7d:1h]))"
     );
     assert_eq!(
         of(facts::ATTRIBUTED).query(week),
         "sum by (cluster, result) ((increase(narrows_attributed_connections_total[7d:7h]) and narrows_attributed_connections_total \
-         offset 7d) or last_over_time(narrows_attributed_connections_total[7d:7h]))"
+         offset 7d) or narrows_attributed_connections_total or last_over_time(narrows_attributed_connections_total[7d:7h]))"
     );
     assert_eq!(
         of(facts::LIST_SYNCED).query(Duration::from_secs(60)),
-        "min by (cluster, instance, node, source) (last_over_time(narrows_identity_synced[1m:15s]))"
+        "min by (cluster, instance, node, source) (narrows_identity_synced or last_over_time(narrows_identity_synced[1m:15s]))"
     );
 }
