@@ -33,8 +33,8 @@ const CALLERS: u16 = 3;
 /// Time between two scrapes, and between two evaluations.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// After so long all ranges but those of an hour and a day are filled.
-const WARM: Duration = Duration::from_secs(15 * 60 + 60);
+/// After so long all ranges of up to ten minutes are filled.
+const WARM: Duration = Duration::from_secs(11 * 60);
 
 /// So many rules are named.
 const SLOWEST: usize = 8;
