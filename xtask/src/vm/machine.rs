@@ -29,10 +29,10 @@ const MEMORY: &str = "2048";
 const COMMAND_LINE: &str = "psi=1 oops=panic panic=-1 mitigations=off";
 
 /// How long a guest may send no report: longer than booting, and than the limit of a test.
-const SILENCE: Duration = Duration::from_secs(200);
+const SILENCE: Duration = Duration::from_secs(330);
 
 /// The time limit of a guest. One with the lowest priority takes longer.
-const LIMIT: Duration = Duration::from_secs(25 * 60);
+const LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// How long a machine may take to switch off after its last report.
 const OFF: Duration = Duration::from_secs(20);
