@@ -85,3 +85,24 @@ fn a_prometheus_that_knows_nothing_gives_no_report() {
         "{first}"
     );
 }
+
+#[test]
+fn a_file_that_is_no_report_is_refused_before_anything_is_asked() {
+    let (_taken, url) = nobody();
+    for (text, why) in [
+        ("{}", "is not a report: write it with `narrows report --format json --output"),
+        (
+            r#"{"version":9,"source":"x","evidence":{"points":{},"modes":{},"enforced":{},"unenforced":{},"attributed":{},"bypasses":[],"agents":{}}}"#,
+            "has version 9 of the format, and this program writes and compares version 1",
+        ),
+    ] {
+        let earlier = file(text);
+        let said = failure(&["report", "--agent", &url, "--compare", path(&earlier)]);
+        assert!(said.contains(why), "{said}");
+    }
+    let said = failure(&["report", "--agent", &url, "--compare", "/no/such.json"]);
+    assert!(
+        said.contains("cannot read /no/such.json, the report to compare with"),
+        "{said}"
+    );
+}

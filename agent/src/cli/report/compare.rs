@@ -13,7 +13,13 @@ use std::{collections::BTreeSet, fs, path::Path};
 /// A share, a saturation or a failure rate that changed by less than this is not worth a line.
 const NOTABLE: f64 = 0.05;
 
-/// The part of a report in JSON that another is compared with.
+/// An earlier report in JSON, as far as another is compared with it.
+pub struct Earlier {
+    /// Its file, its source, and when it was written.
+    name: String,
+    evidence: Evidence,
+}
+
 #[derive(Deserialize)]
 struct Report {
     version: u32,
@@ -21,6 +27,34 @@ struct Report {
     #[serde(default)]
     written: String,
     evidence: Evidence,
+}
+
+impl Earlier {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not a report in JSON of this version.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
+        let name = file.display();
+        let text = fs::read(file).with_context(|| format!("cannot read {name}, the report to compare with"))?;
+        let report: Report = serde_json::from_slice(&text).with_context(|| {
+            format!("{name} is not a report: write it with `narrows report --format json --output {name}`")
+        })?;
+        ensure!(
+            report.version == VERSION,
+            "{name} has version {} of the format, and this program writes and compares version {VERSION}",
+            report.version
+        );
+        let written = if report.written.is_empty() {
+            "an unknown time"
+        } else {
+            &report.written
+        };
+        Ok(Self {
+            name: format!("{name} ({}), written at {written}", report.source),
+            evidence: report.evidence,
+        })
+    }
 }
 
 /// What changed of a point.
@@ -62,32 +96,9 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Compares with the report in a file.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or is not a report in JSON of this version.
-    pub fn since(file: &Path, evidence: &Evidence, findings: &Findings) -> anyhow::Result<Self> {
-        let name = file.display();
-        let text = fs::read(file).with_context(|| format!("cannot read {name}"))?;
-        let before: Report = serde_json::from_slice(&text).with_context(|| {
-            format!("{name} is not a report: write it with `narrows report --format json --output {name}`")
-        })?;
-        ensure!(
-            before.version == VERSION,
-            "{name} has version {} of the format, and this program writes and compares version {}",
-            before.version,
-            VERSION
-        );
-        let written = if before.written.is_empty() {
-            "an unknown time"
-        } else {
-            &before.written
-        };
-        let since = format!("{} ({}), written at {written}", name, before.source);
-        Ok(Self::between(since, &before.evidence, evidence, findings))
-    }
-
-    fn between(since: String, before: &Evidence, now: &Evidence, findings: &Findings) -> Self {
+    /// What is in this report and was not in the other, and the reverse.
+    pub fn since(earlier: &Earlier, now: &Evidence, findings: &Findings) -> Self {
+        let Earlier { name, evidence: before } = earlier;
         let earlier = Findings::of(before);
         let missing = |of: &Evidence, other: &Evidence| -> Vec<Name> {
             let names = of.points.keys().filter(|name| !other.points.contains_key(*name));
@@ -102,7 +113,7 @@ impl Changes {
         };
         let mixed = findings.mixed.iter().filter(|name| !earlier.mixed.contains(name));
         Self {
-            since,
+            since: name.clone(),
             new_points: missing(now, before),
             former_points: missing(before, now),
             points: points.filter_map(|name| change(name, before, now)).collect(),

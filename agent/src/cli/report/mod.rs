@@ -24,7 +24,7 @@ use super::{
 use crate::duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
-use compare::Changes;
+use compare::{Changes, Earlier};
 use evidence::Evidence;
 use findings::Findings;
 use source::Source;
@@ -124,6 +124,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             client: Client::new(Service::Agent, &options.agent, &options.access)?,
         },
     };
+    // Before the queries, which take a while, and before the output, which may be the same file.
+    let earlier = options.compare.as_deref().map(Earlier::read).transpose()?;
     let samples = http::block_on(source.samples())?;
     let evidence = Evidence::of(&samples);
     anyhow::ensure!(
@@ -138,10 +140,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     );
     let findings = Findings::of(&evidence);
     let about = source.about();
-    // Before the output is written, which may be the same file.
-    let changes = (options.compare.as_deref())
-        .map(|file| Changes::since(file, &evidence, &findings))
-        .transpose()?;
+    let changes = earlier.map(|earlier| Changes::since(&earlier, &evidence, &findings));
     let page = || page::page(&about, &evidence, &findings, changes.as_ref());
     let text = match options.format {
         Format::Markdown => markdown::render(&page()),

@@ -1,5 +1,5 @@
 use super::{
-    compare::Changes,
+    compare::{Changes, Earlier},
     evidence::Evidence,
     facts::{self, FACTS},
     findings::Findings,
@@ -245,14 +245,15 @@ fn a_report_tells_what_changed_since_another() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let json = json::render(&about, &before, &findings, None).expect("JSON");
     std::fs::write(file.path(), json).expect("it can be written");
-    let same = Changes::since(file.path(), &before, &findings).expect("a report");
+    let earlier = Earlier::read(file.path()).expect("a report");
+    let same = Changes::since(&earlier, &before, &findings);
     assert!(markdown::render(&same.blocks()).contains("Nothing that is worth a line."));
 
     let now = SCRAPE.replace("source_workload=\"b\"", "source_workload=\"new\"")
         + TWO_NODES
         + "narrows_saturation_ratio{point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",resource=\"cpu\"} 0.9\n";
     let now = Evidence::of(&text::parse(&now));
-    let changes = Changes::since(file.path(), &now, &Findings::of(&now)).expect("a report");
+    let changes = Changes::since(&earlier, &now, &Findings::of(&now));
     let text = markdown::render(&changes.blocks());
     for part in [
         "written at 2026-11-25T12:00:00Z",
@@ -263,7 +264,7 @@ fn a_report_tells_what_changed_since_another() {
     }
 
     std::fs::write(file.path(), "{}").expect("it can be written");
-    let error = Changes::since(file.path(), &now, &Findings::of(&now)).expect_err("no report");
+    let error = Earlier::read(file.path()).err().expect("no report");
     assert!(
         error
             .to_string()
