@@ -90,7 +90,10 @@ fn a_prometheus_that_knows_nothing_gives_no_report() {
 fn a_file_that_is_no_report_is_refused_before_anything_is_asked() {
     let (_taken, url) = nobody();
     for (text, why) in [
-        ("{}", "is not a report: write it with `narrows report --format json --output"),
+        (
+            "{}",
+            "is not a report: write it with `narrows report --format json --output",
+        ),
         (
             r#"{"version":9,"source":"x","evidence":{"points":{},"modes":{},"enforced":{},"unenforced":{},"attributed":{},"bypasses":[],"agents":{}}}"#,
             "has version 9 of the format, and this program writes and compares version 1",

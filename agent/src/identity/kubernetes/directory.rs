@@ -3,6 +3,7 @@
 //! Pods of this node are kept in full, since their containers must be told apart. Of other pods only the identity and the addresses
 //! are kept; identities and labels that many pods share are stored once.
 
+mod nodes;
 mod services;
 
 use super::{
@@ -25,6 +26,7 @@ use crate::{
     node::{ContainerId, PodUid},
     points::{Kind, PodFacts, Point, Rules},
 };
+use nodes::Nodes;
 use serde::Serialize;
 use services::{Group, Services};
 use std::{
@@ -97,14 +99,6 @@ pub struct Setup {
     pub settle: Millis,
 }
 
-/// What is kept of a node.
-#[derive(Debug, PartialEq, Eq)]
-struct KnownNode {
-    addresses: Vec<IpAddr>,
-    /// Whether it is to have an agent.
-    is_covered: bool,
-}
-
 /// What is known of the cluster.
 #[derive(Debug)]
 pub struct Directory {
@@ -120,8 +114,7 @@ pub struct Directory {
     services: Services,
     /// Kuma's zone egresses among the pods.
     egresses: HashMap<u128, Arc<Point>>,
-    nodes: HashMap<u128, KnownNode>,
-    node_addresses: HashSet<IpAddr>,
+    nodes: Nodes,
     workloads: HashSet<Arc<Workload>>,
     rejected: u64,
     late: u64,
@@ -165,8 +158,7 @@ impl Directory {
             namespace_keys: HashMap::new(),
             services: Services::default(),
             egresses: HashMap::new(),
-            nodes: HashMap::new(),
-            node_addresses: HashSet::new(),
+            nodes: Nodes::default(),
             workloads: HashSet::new(),
             rejected: 0,
             late: 0,
@@ -234,7 +226,7 @@ impl Directory {
 
     /// Whether an address is a node's.
     pub fn is_node(&self, address: IpAddr) -> bool {
-        self.node_addresses.contains(&address)
+        self.nodes.have(address)
     }
 
     /// Adds or updates a pod. Returns its key.
@@ -421,30 +413,12 @@ impl Directory {
     /// Adds or updates a node.
     pub fn apply_node(&mut self, node: &Node) -> u128 {
         let key = key_of(&node.metadata);
-        if self.is_full(self.nodes.len(), self.nodes.contains_key(&key)) {
+        if self.is_full(self.nodes.len(), self.nodes.contains(key)) {
             return key;
         }
-        let addresses = node
-            .status
-            .addresses
-            .iter()
-            .filter_map(|address| address.address.parse().ok())
-            .collect();
-        let known = KnownNode {
-            addresses,
-            is_covered: !(self.setup.uncovered.iter()).any(|label| label.holds(&node.metadata.labels)),
-        };
-        // Kubelets update their nodes often, mostly without a change.
-        if self.nodes.get(&key) != Some(&known) {
-            self.nodes.insert(key, known);
-            self.count_node_addresses();
-        }
+        let is_covered = !(self.setup.uncovered.iter()).any(|label| label.holds(&node.metadata.labels));
+        self.generation += u64::from(self.nodes.apply(key, node, is_covered));
         key
-    }
-
-    fn count_node_addresses(&mut self) {
-        self.node_addresses = self.nodes.values().flat_map(|node| &node.addresses).copied().collect();
-        self.generation += 1;
     }
 
     /// Reads the mesh's config map.
@@ -477,9 +451,7 @@ impl Directory {
                 }
             }
             Source::Nodes => {
-                if self.nodes.remove(&key).is_some() {
-                    self.count_node_addresses();
-                }
+                self.generation += u64::from(self.nodes.remove(key));
             }
             // Its settings stay in use until another config map replaces them.
             Source::MeshConfig => {}
@@ -497,7 +469,7 @@ impl Directory {
                 .collect(),
             Source::Services => self.services.keys().collect(),
             Source::Namespaces => self.namespaces.keys().copied().collect(),
-            Source::Nodes => self.nodes.keys().copied().collect(),
+            Source::Nodes => self.nodes.keys().collect(),
             Source::MeshConfig => Vec::new(),
         };
         for key in known.into_iter().filter(|key| !listed.contains(key)) {
@@ -520,7 +492,7 @@ impl Directory {
 
     /// Number of nodes that are to have an agent.
     pub fn covered_nodes(&self) -> usize {
-        self.nodes.values().filter(|node| node.is_covered).count()
+        self.nodes.covered()
     }
 
     /// Forgets what was deleted long ago, and what is no longer referenced.
