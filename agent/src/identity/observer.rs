@@ -230,19 +230,19 @@ impl Observer {
 mod tests {
     use super::*;
 
+    /// One that knows nothing yet.
+    fn observer() -> Observer {
+        let rules = Rules::new(vec![]).expect("valid");
+        let cgroups = Cgroups::find().expect("cgroup2");
+        Observer::new(cgroups, rules, None, KnownNetworks::default(), 1_000)
+    }
+
     #[test]
     fn what_is_missing_is_said_with_its_line() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let inventory = "workloads:\n  - { name: a, cgroup: /no/such, netns: /run/netns/no-such }\n";
         std::fs::write(file.path(), inventory).expect("written");
-        let rules = Rules::new(vec![]).expect("valid");
-        let mut observer = Observer::new(
-            Cgroups::find().expect("cgroup2"),
-            rules,
-            None,
-            KnownNetworks::default(),
-            1_000,
-        );
+        let mut observer = observer();
         observer.set_inventory(Inventory::read(file.path()).expect("valid"));
         observer.refresh(0, false);
         let [cgroup, netns] = observer.missing() else {
@@ -254,14 +254,7 @@ mod tests {
 
     #[test]
     fn a_cgroup_that_was_asked_about_in_vain_is_not_asked_about_again() {
-        let rules = Rules::new(vec![]).expect("valid");
-        let mut observer = Observer::new(
-            Cgroups::find().expect("cgroup2"),
-            rules,
-            None,
-            KnownNetworks::default(),
-            1_000,
-        );
+        let mut observer = observer();
         let (own, gone) = (1, u64::MAX);
         for cgroup in [own, gone] {
             let question = Question { cgroup, netns: 7 };

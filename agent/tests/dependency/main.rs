@@ -15,10 +15,11 @@ use narrows_testbed::{
     haproxy::{self, Frontend, Haproxy},
     load::{Behaviour, Plan, Server},
     process::Placement,
+    prometheus::{Options, Prometheus, Target},
     scrape::Metrics,
     workload::Workload,
 };
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
 
 /// An agent with an inventory and a configuration of its own.
@@ -56,6 +57,23 @@ fn proxy(place: &Placement<'_>, address: SocketAddr, upstream: SocketAddr) -> Ha
         upstreams: vec![upstream],
     };
     Haproxy::start(place, &[front], &haproxy::Options::default()).expect("a real proxy")
+}
+
+/// A real Prometheus with the rules and alerts, which scrapes the agents of these nodes. Scrapes are half a second apart, and all times
+/// in the rules a thirtieth of what they are.
+fn watch<'a>(agents: impl IntoIterator<Item = (&'a str, &'a Agent)>) -> Prometheus {
+    let target = |(node, agent): (&'a str, &'a Agent)| Target {
+        node,
+        address: agent.address(),
+    };
+    let targets: Vec<_> = agents.into_iter().map(target).collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus");
+    let [rules, alerts] = ["rules.yaml", "alerts.yaml"].map(|file| directory.join(file));
+    let options = Options {
+        interval: Duration::from_millis(500),
+        hurry: 30,
+    };
+    Prometheus::start(&targets, &[&rules, &alerts], options).expect("a real Prometheus")
 }
 
 /// One series, as text that is easy to compare: `None` when it is not there.

@@ -3,7 +3,7 @@
 
 use super::{
     common::{World, binary, v4},
-    proxy, serve,
+    proxy, serve, watch,
 };
 use narrows_testbed::{
     actor::Actor,
@@ -11,13 +11,10 @@ use narrows_testbed::{
     command,
     load::Plan,
     process::Placement,
-    prometheus::{Options, Prometheus, Sample, Target},
+    prometheus::{Prometheus, Sample},
     workload::Workload,
 };
-use std::{fmt::Write as _, path::Path, process::Command, time::Duration};
-
-/// Scrapes are so far apart, and rates need several of them.
-const INTERVAL: Duration = Duration::from_millis(500);
+use std::{fmt::Write as _, process::Command, time::Duration};
 
 /// Every rule has its value by then, or something is wrong.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -99,24 +96,7 @@ fn rules_make_one_point_of_instances_on_several_nodes() {
     let _server = serve(catalog, v4(21, 8080));
     let _first = proxy(&Placement::from(&first), v4(2, 8080), v4(21, 8080));
     let _second = proxy(&Placement::from(&second), v4(3, 8080), v4(21, 8080));
-    let targets: Vec<Target<'_>> = nodes
-        .iter()
-        .zip(&agents)
-        .map(|(node, agent)| Target {
-            node: node.name,
-            address: agent.address(),
-        })
-        .collect();
-    let rules = ["rules.yaml", "alerts.yaml"].map(|file| {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../deploy/prometheus")
-            .join(file)
-    });
-    let options = Options {
-        interval: INTERVAL,
-        hurry: 30,
-    };
-    let prometheus = Prometheus::start(&targets, &[&rules[0], &rules[1]], options).expect("a real Prometheus");
+    let prometheus = watch(nodes.iter().map(|node| node.name).zip(&agents));
     // All of them are there before the traffic that is to be counted.
     assert_eq!(value(&prometheus, "count(narrows_build_info) == 3"), 3.0);
     // Who calls both instances is one dependent; b has another way, too. All the time, as rates need it.

@@ -2,24 +2,17 @@
 
 use super::{
     common::{World, binary, v4},
-    serve,
+    serve, watch,
 };
 use narrows_testbed::{
     actor::Actor,
     agent::Agent,
     cgroup::Cgroup,
     load::Plan,
-    prometheus::{Options, Prometheus, Target},
     workload::Workload,
     ztunnel::{Config, Ztunnel},
 };
-use std::{fmt::Write as _, net::SocketAddr, path::Path, time::Duration};
-
-/// As in `prometheus.rs`: scrapes are so far apart, and ranges are this much shorter.
-const OPTIONS: Options = Options {
-    interval: Duration::from_millis(500),
-    hurry: 30,
-};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 /// `for: 5m` is ten seconds.
 const LONGEST: Duration = Duration::from_secs(90);
@@ -85,18 +78,7 @@ fn a_ztunnel_that_ends_is_missed_on_its_node_by_its_workloads() {
     let agents = nodes
         .each_ref()
         .map(|node| Agent::start(binary(), &node.inventory(), &[]).expect("an agent"));
-    let targets: Vec<Target<'_>> = (nodes.iter().zip(&agents))
-        .map(|(node, agent)| Target {
-            node: node.name,
-            address: agent.address(),
-        })
-        .collect();
-    let rules = ["rules.yaml", "alerts.yaml"].map(|file| {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../deploy/prometheus")
-            .join(file)
-    });
-    let prometheus = Prometheus::start(&targets, &[&rules[0], &rules[1]], OPTIONS).expect("a real Prometheus");
+    let prometheus = watch(nodes.iter().map(|node| node.name).zip(&agents));
     let plan = Plan {
         rate: 4.0,
         count: None,

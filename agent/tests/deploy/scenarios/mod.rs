@@ -19,7 +19,7 @@ use world::World;
 
 /// The labels that say what an alert is about.
 const ABOUT: &str = "alertname, severity, scope, cause, namespace, point, node, instance_pod, port, resource, program, what, \
-                     destination_workload, workload, value";
+                     destination_workload, workload";
 
 /// A scenario, and the alerts that fire at its end.
 struct Scenario {

@@ -1,0 +1,80 @@
+//! What is not about the load of points: the boundary, the agents themselves.
+
+use super::{
+    super::{
+        cluster::{SHOP, at, node},
+        world::THEN,
+    },
+    Case, case, of_waypoint,
+};
+
+/// All of them.
+pub fn all() -> Vec<Case> {
+    vec![
+        case(
+            "one of many workloads is reached past its waypoint",
+            &[of_waypoint("NarrowsPolicyBypassed", "warning", "shop", ",destination_workload=\"catalog\"")],
+            |world| {
+                for (target, growth) in [("catalog", 2.0), ("orders", 0.1)] {
+                    let pair = [
+                        ("source_workload_namespace", "shop"),
+                        ("source_workload", "app-05a"),
+                        ("destination_workload_namespace", "shop"),
+                        ("destination_workload", target),
+                    ];
+                    world.counter("narrows_bypassed_connections_total", &at(&node(5), &[&SHOP[..2], &pair]), 0.., growth);
+                }
+            },
+        ),
+        case(
+            "one of many workloads takes part in two ways",
+            &["alertname=\"NarrowsMixedMode\",severity=\"warning\",namespace=\"shop\",workload=\"app-05a\"".to_owned()],
+            |world| {
+                let who = [("workload_namespace", "shop"), ("workload", "app-05a"), ("mode", "sidecar")];
+                world.gauge("narrows_workload_mode", &at(&node(6), &[&who]), THEN.., 1.0);
+            },
+        ),
+        case(
+            "a program is not attached on one of forty nodes",
+            &["alertname=\"NarrowsAgentBlind\",severity=\"warning\",cause=\"program\",node=\"node-10\",program=\"reset\"".to_owned()],
+            |world| world.gauge("narrows_program_active", &at(&node(10), &[&[("program", "reset")]]), THEN.., 0.0),
+        ),
+        case(
+            "a program is not attached on thirty of forty nodes",
+            &["alertname=\"NarrowsAgentBlind\",severity=\"warning\",cause=\"program\",program=\"connection_state\",scope=\"cluster\"".to_owned()],
+            |world| {
+                for n in 1..=30 {
+                    world.gauge("narrows_program_active", &at(&node(n), &[&[("program", "connection_state")]]), THEN.., 0.0);
+                }
+            },
+        ),
+        case(
+            "one of forty agents does not answer",
+            &["alertname=\"NarrowsAgentDown\",severity=\"warning\",cause=\"down\",node=\"node-20\"".to_owned()],
+            |world| {
+                world.end(THEN.., &["narrows_", "instance=\"node-20\""]);
+                world.gauge("up", &at(&node(20), &[&[("job", "narrows/narrows")]]), THEN.., 0.0);
+            },
+        ),
+        case(
+            "three of forty nodes have no agent",
+            &["alertname=\"NarrowsNodeWithoutAgent\",severity=\"warning\"".to_owned()],
+            |world| {
+                for n in 38..=40 {
+                    let instance = format!("instance={:?}", node(n));
+                    world.end(THEN.., &["narrows_", &instance]);
+                    world.end(THEN.., &["up{", &instance]);
+                }
+            },
+        ),
+        case(
+            "one of forty agents knows nobody",
+            &["alertname=\"NarrowsIdentityUnknown\",severity=\"warning\",cause=\"unknown\",node=\"node-15\"".to_owned()],
+            |world| {
+                let name = node(15);
+                let labels = at(&name, &[&[("end", "remote"), ("result", "unknown")]]);
+                world.counter("narrows_attributed_connections_total", &labels, THEN.., 400.0);
+            },
+        ),
+    ]
+}
