@@ -21,6 +21,9 @@ while [ "$1" != --output ]; do shift; done
 echo '{}' > "$2"
 "#;
 
+/// A report of nothing, as the agent's program writes it.
+const EARLIER: &str = r#"{"version":1,"source":"a test","evidence":{"points":{},"modes":{},"enforced":{},"unenforced":{},"attributed":{},"bypasses":[],"agents":{}}}"#;
+
 struct Volume(tempfile::TempDir);
 
 impl Volume {
@@ -76,7 +79,7 @@ fn text(value: &Value) -> String {
 }
 
 fn make_old(file: &Path, days: u64) {
-    fs::write(file, "{}").expect("written");
+    fs::write(file, EARLIER).expect("written");
     let then = SystemTime::now() - Duration::from_secs(days * 86_400);
     File::options()
         .write(true)
