@@ -8,6 +8,7 @@ mod cgroup;
 mod declare;
 mod failure;
 mod flow;
+mod lifetime;
 mod listener;
 mod loss;
 mod offsets;
@@ -26,6 +27,7 @@ pub use cgroup::{CGROUP_PATH, CgroupEvent};
 pub use declare::Count;
 pub use failure::FailureEvent;
 pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket, one_more_seen};
+pub use lifetime::{AGE_BOUNDS, AGES, FlowAges, Lifetimes, age_class};
 pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Field, Offsets};
@@ -53,6 +55,7 @@ plain_old_data!(
     ControlBlock,
     FailureEvent,
     Flow,
+    FlowAges,
     FlowKey,
     ListenerSample,
     Offsets,

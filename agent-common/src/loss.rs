@@ -33,5 +33,7 @@ labels! {
         SocketBound = "socket_bound",
         /// Dropped packets of points that were not counted, because the table had no room for another pair of point and reason.
         DroppedPackets = "dropped_packet",
+        /// Open connections of points that a walk found and whose ages are not known by dependent, because the table was full.
+        Ages = "connection_age",
     }
 }

@@ -1,5 +1,5 @@
 use crate::{
-    BUCKETS,
+    AGES, BUCKETS, Lifetimes,
     declare::{counters, labels},
 };
 
@@ -113,6 +113,8 @@ counters! {
         processes: Processes<L>,
         /// Failed calls of `accept`.
         accepts: Accepts<L>,
+        /// Lifetimes of connections.
+        lifetimes: Lifetimes<L, W>,
     }
 }
 
@@ -134,6 +136,8 @@ counters! {
         stalled_unacknowledged: [W; 2],
         /// Sockets by TCP state.
         states: [[W; STATES]; 2],
+        /// Established connections by [`crate::age_class`].
+        ages: [[W; AGES]; 2],
     }
 }
 

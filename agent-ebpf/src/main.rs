@@ -19,6 +19,7 @@ mod failures;
 mod flows;
 mod hooks;
 mod ledger;
+mod lifetimes;
 mod maps;
 mod outcome;
 mod points;

@@ -258,6 +258,17 @@ fn carried(flow: &Flow, by: u64) {
 }
 
 impl Sock {
+    /// Since when this connection of a point has been there, in nanoseconds of `CLOCK_MONOTONIC`: since its first data, or since its
+    /// record was made at `record_ns`, a tick later at most. 0: not known.
+    #[inline(always)]
+    pub(crate) fn since(self, record_ns: u64) -> u64 {
+        let first = self.exchange().map_or(0, |exchange| exchange.since_ns.get());
+        match (first, record_ns) {
+            (0, since) | (since, 0) => since,
+            (first, record) => first.min(record),
+        }
+    }
+
     /// The exchange of this socket, if it has one.
     #[inline(always)]
     pub(crate) fn exchange(self) -> Option<&'static Exchange> {

@@ -4,6 +4,7 @@ use crate::{
     failures::{fail, outcome},
     flows::{account_listener, count_opened, flow, fold, fold_all, no_record},
     ledger::{self, Change, Found},
+    lifetimes,
     maps::{Flow, control, is_counting, is_on_duty, record_at_once, stop_when_orphaned},
     outcome::{self, Ending},
     points,
@@ -251,5 +252,6 @@ fn ended(ending: &Ending, flow: &Flow) -> Option<agent_common::Reason> {
         return Some(outcome::of_handshake(ending.sk.error(), ending.tcp.own_port()));
     }
     flow.closed.add(1);
+    lifetimes::ended(ending);
     outcome::of_connection(ending)
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     flows::{account, account_listener, flow, fold},
+    lifetimes,
     maps::{control, offset, record_at_once, walk_met_one, walk_number},
     points::{self, side},
     record::Socket,
@@ -81,7 +82,7 @@ fn visit(ctx: *const Context, sk: Sock) -> Result<(), ()> {
     if points::are_here()
         && let Some(backlog) = points::backlog(socket.key.get().cgroup)
     {
-        inspect(sk, tcp, socket, backlog);
+        inspect(sk, tcp, socket, number, backlog);
     }
     // Its connection may have been closing while its record was created, and was then counted as one without a record: its state,
     // which changes after that, shows it at the next walk. Sockets that are adopted at the start are counted now.
@@ -186,9 +187,9 @@ fn connection(sk: Sock, tcp: Tcp, socket: &Socket, number: u32) -> Result<(), ()
     Ok(())
 }
 
-/// Adds the waiting bytes of a point's socket. A connection without progress since the last walk is stalled.
+/// Adds the waiting bytes and the age of a point's socket. A connection without progress since the last walk is stalled.
 #[inline(always)]
-fn inspect(sk: Sock, tcp: Tcp, socket: &Socket, backlog: &Backlog) {
+fn inspect(sk: Sock, tcp: Tcp, socket: &Socket, number: u32, backlog: &Backlog) {
     let side = side(u32::from(socket.role()));
     let state = sk.state();
     backlog.states[side][state as usize & (STATES - 1)].add(1);
@@ -214,6 +215,7 @@ fn inspect(sk: Sock, tcp: Tcp, socket: &Socket, backlog: &Backlog) {
         }
     }
     socket.acknowledged_to.set(acknowledged_to);
+    lifetimes::met(sk, socket, number, backlog);
 }
 
 /// 1 + the sequence number that was reached, while bytes wait; 0 while none do.

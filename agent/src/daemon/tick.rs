@@ -239,6 +239,7 @@ impl Ticker {
         let points = self.observer.owners().points().map(|(_, _, point)| point);
         self.model.local_points(points, now);
         self.settle(when)?;
+        self.model.ages(&self.kernel.ages()?);
         self.drain();
         // After the failures: how many are missing is known once they are read.
         let lost = |which| {

@@ -11,8 +11,9 @@ use crate::{
         Encoder, Label, Labels,
         dependents::{
             ACTIVE_WORKLOADS, CHOKE_RISK, CONCENTRATION, DEPENDENT_ACTIVE, DEPENDENT_BYTES, DEPENDENT_CONNECTIONS,
-            DEPENDENT_FAILURES, DEPENDENT_OPEN, DEPENDENT_SHARE, DEPENDENTS, DEPENDENTS_UNTRACKED, SERVED,
-            SERVED_ACTIVE, SERVED_CONNECTIONS, SERVED_FAILURES, SERVED_OPEN, SERVED_UNTRACKED, TRAFFIC_SHARE,
+            DEPENDENT_FAILURES, DEPENDENT_OPEN, DEPENDENT_OPEN_BY_AGE, DEPENDENT_SHARE, DEPENDENTS,
+            DEPENDENTS_UNTRACKED, SERVED, SERVED_ACTIVE, SERVED_CONNECTIONS, SERVED_FAILURES, SERVED_OPEN,
+            SERVED_UNTRACKED, TRAFFIC_SHARE,
         },
         labels::{DESTINATION, SOURCE},
         with,
@@ -22,6 +23,7 @@ use crate::{
         rows::{EndpointRows, PointRow},
         saturation,
     },
+    signals::lifetimes,
 };
 use std::fmt;
 
@@ -99,6 +101,7 @@ fn dependents(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
         &DEPENDENT_OPEN,
         shares(snapshot, OF, SOURCE).map(|(labels, share)| (labels, share.active)),
     )?;
+    encoder.write(&DEPENDENT_OPEN_BY_AGE, ages(snapshot))?;
     encoder.write(
         &DEPENDENT_BYTES,
         shares(snapshot, OF, SOURCE).map(|(labels, share)| (labels, share.bytes)),
@@ -152,6 +155,20 @@ fn active<'a>(snapshot: &'a Snapshot, of: Of, labels: Names) -> impl Iterator<It
             let endpoint = &endpoint.row;
             (with(point_labels(row), names(labels, &endpoint.key)), endpoint.active)
         })
+    })
+}
+
+/// The ages of open connections: of the dependents with the most, and the sums of the others under their label values.
+fn ages(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, u64)> {
+    local(snapshot).flat_map(|row| {
+        let detail = (row.ages.iter()).map(move |(who, ages)| (with(point_labels(row), names(SOURCE, who)), ages));
+        let rest = row.ages_rest.iter().map(move |(name, ages)| {
+            let all = SOURCE.iter().map(|label| (label.name, *name));
+            (with(point_labels(row), all), ages)
+        });
+        detail
+            .chain(rest)
+            .flat_map(|(labels, ages)| lifetimes::by_age(labels, ages))
     })
 }
 

@@ -113,6 +113,12 @@ impl Shape {
         })
     }
 
+    /// The dependents with the most open connections, of which the ages are shown.
+    fn ages(&self) -> impl Iterator<Item = usize> {
+        let is_shown = self.local && self.kind.is_shared();
+        (0..self.dependents.min(10)).filter(move |_| is_shown)
+    }
+
     fn row(&self) -> PointRow {
         let mut load = PointLoad::new(self.point(), Instant::now());
         load.local = self.local;
@@ -128,6 +134,8 @@ impl Shape {
             },
             dependents: endpoints(self.dependents, Some(1.0)),
             served: endpoints(self.served, None),
+            ages: self.ages().map(|n| (workload(n), Default::default())).collect(),
+            ages_rest: self.ages().skip(9).map(|_| ("_other", Default::default())).collect(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The kernel boundary: loads and attaches the programs, reads their counters, and reports what is missing.
 
+mod ages;
 mod bpf;
 mod btf;
 mod bytes;
@@ -44,7 +45,8 @@ use crate::{
     program::{AMEND, CGROUP_MKDIR, CGROUP_RMDIR, Hook, LIFE_CYCLE, Program, WALK},
     signals::{self, accepts},
 };
-use agent_common::{CgroupEvent, Control, FailureEvent, ListenerSample, Loss};
+use agent_common::{AGES, CgroupEvent, Control, FailureEvent, FlowKey, ListenerSample, Loss};
+use ages::AgeTable;
 use anyhow::Context;
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use control::Controls;
@@ -77,6 +79,7 @@ pub struct Kernel {
     failures: RingBuf<MapData>,
     cgroups: RingBuf<MapData>,
     points: PointMaps,
+    ages: AgeTable,
     controls: Controls,
     probes: Probes,
     /// The program that modifies single flows.
@@ -167,7 +170,7 @@ impl Kernel {
     }
 
     /// Flows that are about to be taken out of the kernel's table.
-    pub fn leaving(&self) -> impl Iterator<Item = &agent_common::FlowKey> {
+    pub fn leaving(&self) -> impl Iterator<Item = &FlowKey> {
         self.tables.leaving()
     }
 
@@ -281,12 +284,23 @@ impl Kernel {
         Ok(walked.listeners)
     }
 
+    /// The ages of the connections that points have accepted, by flow, as the last walk found them.
+    ///
+    /// # Errors
+    /// The system call's error.
+    pub fn ages(&mut self) -> anyhow::Result<Vec<(FlowKey, [u32; AGES])>> {
+        match &self.walker {
+            Some(walker) => self.ages.read(walker.number(), self.points.are_there()),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Passes every flow to `each`, which returns whether it has changed since the last time, and takes out flows that have been
     /// idle for long.
     ///
     /// # Errors
     /// The tables cannot be read. What was read before the error has been passed on.
-    pub fn collect(&mut self, each: impl FnMut(&agent_common::FlowKey, Reading<'_>) -> bool) -> anyhow::Result<()> {
+    pub fn collect(&mut self, each: impl FnMut(&FlowKey, Reading<'_>) -> bool) -> anyhow::Result<()> {
         let runs = self.skipped_changes();
         let missing = Missing {
             runs,

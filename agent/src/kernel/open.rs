@@ -3,6 +3,7 @@
 
 use super::{
     Kernel,
+    ages::AgeTable,
     btf::{Btf as KernelTypes, VMLINUX},
     control::Controls,
     handover,
@@ -94,6 +95,7 @@ impl Kernel {
             failures: RingBuf::try_from(take(&mut ebpf, "FAILURES")?)?,
             cgroups: RingBuf::try_from(take(&mut ebpf, "CGROUPS")?)?,
             points: PointMaps::take(&mut ebpf)?,
+            ages: AgeTable::take(&mut ebpf)?,
             controls,
             probes: loaded.probes,
             amend: loaded.amend,

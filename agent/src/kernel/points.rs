@@ -152,6 +152,11 @@ impl PointMaps {
         Ok(counters.transpose().context("a point's counters cannot be set")? == Some(true))
     }
 
+    /// Whether there are points on this node.
+    pub(super) fn are_there(&self) -> bool {
+        !self.cgroups.is_empty()
+    }
+
     /// Number of cgroups and processes rejected so far.
     pub(super) fn rejected(&self) -> (u64, u64) {
         self.rejected

@@ -66,6 +66,11 @@ impl Walker {
         self.program.as_fd()
     }
 
+    /// The number of the last walk.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Walks over the files of the whole node, or, while that would take more than a hundredth of a CPU's time, over those of
     /// `processes` alone.
     ///

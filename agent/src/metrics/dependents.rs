@@ -2,8 +2,9 @@
 
 use super::{
     Detail, families,
-    labels::{DESTINATION, POINT, REASON, SCOPE, SOURCE},
+    labels::{DESTINATION, MIN_AGE, POINT, REASON, SCOPE, SOURCE},
 };
+use crate::program::{Need, WALK};
 
 families! {
     DEPENDENTS: gauge(
@@ -41,6 +42,16 @@ families! {
 
     DEPENDENT_OPEN: gauge("narrows_dependent_open_connections", "Open TCP connections from the dependent through the point")
         .by(&[POINT, SOURCE])
+        .at(Detail::Full);
+
+    DEPENDENT_OPEN_BY_AGE: gauge(
+        "narrows_dependent_open_connections_by_age",
+        "Open TCP connections from the dependent through the shared point that are at least so old; for the 10 dependents with the \
+         most, the others in sum"
+    )
+        .by(&[POINT, SOURCE, MIN_AGE])
+        .caveat("Connections from before the agent's start count from then; those whose caller is not yet known are left out")
+        .needs(&[Need::Program(&WALK)])
         .at(Detail::Full);
 
     DEPENDENT_BYTES: counter("narrows_dependent_bytes_total", "Payload bytes between the dependent and the point, in both directions")

@@ -33,7 +33,8 @@ pub enum Kind {
     OwnCounter,
     /// A value that can go up and down.
     Gauge,
-    /// A histogram of seconds that continues when another agent takes over; its buckets begin at 16 µs.
+    /// A histogram of seconds that continues when another agent takes over; its buckets begin at 16 µs, unless the values bring
+    /// bounds of their own.
     Histogram,
     /// A [`Kind::Histogram`] with buckets that begin at 2 µs.
     FineHistogram,

@@ -99,3 +99,10 @@ pub const SCOPE: &[Label] = &[label(
     "scope",
     "What is counted: distinct workloads, service accounts or namespaces",
 )];
+
+/// The least age of the open connections that are counted.
+pub const MIN_AGE: &[Label] = &[label(
+    "min_age_seconds",
+    "The age, in seconds, that the counted connections have reached: 1, 5, 30, 60, 120, 300, 600, 3600, 14400 or 86400; those \
+     counted at 60 are among those counted at 30",
+)];

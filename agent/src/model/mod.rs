@@ -16,6 +16,7 @@
 //! point's own load only until its cgroup is known, and counts that concern the other end until both ends are known and late
 //! updates about them would have arrived; at most for a bounded time, after which they count as unknown.
 
+mod ages;
 mod attribution;
 mod boundary;
 mod bounded;
@@ -40,6 +41,7 @@ mod sums;
 mod waiting;
 mod ways;
 
+pub use ages::Ages;
 pub use attribution::{End, Found};
 pub use boundary::{Boundary, ByKind, Bypass, Connections, Mode};
 pub use bounded::{Bounded, Row};

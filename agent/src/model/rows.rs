@@ -1,6 +1,6 @@
 //! What is shown of a model: plain values, as of one moment.
 
-use super::{ByKind, Bypass, Connections, Endpoints, Excluded, Mode, Model, Pair, PointLoad, Row, Share, Window};
+use super::{Ages, ByKind, Bypass, Connections, Endpoints, Excluded, Mode, Model, Pair, PointLoad, Row, Share, Window};
 use crate::{identity::Workload, table::Table};
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,10 @@ pub struct PointRow {
     pub dependents: EndpointRows,
     /// The workloads reached through it.
     pub served: EndpointRows,
+    /// The ages of open connections of the dependents with the most of them.
+    pub ages: Vec<(Arc<Workload>, Ages)>,
+    /// The sums of the others, by the value of their label.
+    pub ages_rest: Vec<(&'static str, Ages)>,
 }
 
 /// The workloads on one side of a point.
@@ -68,7 +72,10 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
         let share = |who: &Arc<Workload>| model.share(who, &load.point, now);
         let rows =
             |all: &Endpoints, share: &dyn Fn(&Arc<Workload>) -> Option<f64>| endpoints(all, model.window(), now, share);
+        let (ages, ages_rest) = model.ages_of(&load.point);
         PointRow {
+            ages,
+            ages_rest,
             load: load.clone(),
             window: windows.get(&load.point).cloned().unwrap_or_default(),
             dependents: reach.map(|reach| rows(&reach.dependents, &share)).unwrap_or_default(),

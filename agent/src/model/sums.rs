@@ -1,6 +1,7 @@
 //! The sums so far: per point, per caller, per dependent.
 
 use super::{
+    ages::OpenAges,
     attribution::{End, Found},
     boundary::Boundary,
     bounds::Bounds,
@@ -36,6 +37,7 @@ pub struct Model {
     pub(super) recall: Option<Recall>,
     points: BTreeMap<Arc<Point>, PointLoad>,
     reach: HashMap<Arc<Point>, Reach>,
+    pub(super) ages: OpenAges,
     pub(super) ways: Ways,
     boundary: Boundary,
     /// Workloads that are known by their traffic, with the time of the last.
@@ -69,6 +71,7 @@ impl Model {
             recall: None,
             points: BTreeMap::new(),
             reach: HashMap::new(),
+            ages: OpenAges::default(),
             ways: Ways::default(),
             boundary: Boundary::new(bounds.pairs, exclusions),
             workloads: HashMap::new(),

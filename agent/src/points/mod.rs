@@ -67,6 +67,11 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.label() == label)
     }
 
+    /// Whether it serves several workloads, rather than one.
+    pub const fn is_shared(self) -> bool {
+        !matches!(self, Self::Sidecar)
+    }
+
     /// What fails together.
     pub const fn failure_domain(self) -> FailureDomain {
         match self {

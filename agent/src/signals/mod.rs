@@ -5,6 +5,7 @@
 pub mod accepts;
 pub mod delays;
 pub mod drops;
+pub mod lifetimes;
 pub mod processes;
 pub mod scheduling;
 mod sides;
@@ -21,6 +22,7 @@ use crate::{
 use agent_common::{Accepts, Count, PointCounters, Processes};
 use delays::Delays;
 use drops::Drops;
+use lifetimes::Lifetimes;
 use scheduling::Scheduling;
 use sockets::Sockets;
 use std::fmt;
@@ -41,6 +43,7 @@ pub const FAMILIES: &[&[&Family]] = &[
     processes::FAMILIES,
     accepts::FAMILIES,
     drops::FAMILIES,
+    lifetimes::FAMILIES,
     sockets::FAMILIES,
 ];
 
@@ -80,6 +83,8 @@ pub struct Inside {
     pub accepts: Accepts,
     /// Packets dropped by the kernel.
     pub drops: Drops,
+    /// How long connections live.
+    pub lifetimes: Lifetimes,
     /// State of the open sockets.
     pub sockets: Sockets,
 }
@@ -92,6 +97,7 @@ impl Default for Inside {
             processes: Processes::ZERO,
             accepts: Accepts::ZERO,
             drops: Drops::default(),
+            lifetimes: Lifetimes::default(),
             sockets: Sockets::default(),
         }
     }
@@ -104,6 +110,7 @@ impl Inside {
         self.scheduling.add(&new.scheduling);
         self.processes = self.processes.plus(new.processes);
         self.accepts = self.accepts.plus(new.accepts);
+        self.lifetimes.add(&new.lifetimes);
     }
 
     /// Starts a new pass over sockets and threads.
@@ -143,6 +150,11 @@ pub fn encode<'a>(points: &'a [(Labels<'a>, &'a Inside)], encoder: &mut Encoder<
     processes::encode(all.clone().map(|(labels, inside)| (labels, &inside.processes)), encoder)?;
     drops::encode(all.clone().map(|(labels, inside)| (labels, &inside.drops)), encoder)?;
     accepts::encode(all.clone().map(|(labels, inside)| (labels, &inside.accepts)), encoder)?;
+    lifetimes::encode(
+        all.clone()
+            .map(|(labels, inside)| (labels, (&inside.lifetimes, &inside.sockets))),
+        encoder,
+    )?;
     sockets::encode(all.map(|(labels, inside)| (labels, &inside.sockets)), encoder)
 }
 

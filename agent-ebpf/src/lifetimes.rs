@@ -1,0 +1,86 @@
+//! How long connections of points live: at their end, and at each walk over open files.
+
+use crate::{
+    cell::Cell,
+    maps::lost,
+    outcome::Ending,
+    points::{self, Backlog, side},
+    record::Socket,
+    sock::Sock,
+};
+use agent_common::{AGES, FlowKey, Loss, Role, age_class};
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    helpers::bpf_ktime_get_ns,
+    macros::map,
+    maps::HashMap,
+};
+
+type FlowAges = agent_common::FlowAges<Cell<u32>>;
+
+/// The ages of the connections that points have accepted, by flow. The agent removes what its last walk has not met.
+#[map]
+static FLOW_AGES: HashMap<FlowKey, FlowAges> = HashMap::with_max_entries(8_192, BPF_F_NO_PREALLOC);
+
+/// A connection has ended: counts how long it lived if it was a point's. One that carried no data, and that no walk has met, counts
+/// as 0: when it began is not known, but it was less than a tick ago.
+#[inline(always)]
+pub(crate) fn ended(ending: &Ending) {
+    if !points::are_here() {
+        return;
+    }
+    let Some(counters) = ending.sk.point() else { return };
+    let side = side(u32::from(ending.role));
+    let lived = elapsed(ending.sk.since(ending.since_ns));
+    counters.lifetimes.sum_ms[side].add(lived / 1_000_000);
+    counters.lifetimes.ended[side][age_class(lived) % AGES].add(1);
+}
+
+/// A walk has met an open connection of a point.
+#[inline(always)]
+pub(crate) fn met(sk: Sock, socket: &Socket, number: u32, backlog: &Backlog) {
+    let class = age_class(elapsed(sk.since(socket.since_ns.get()))) % AGES;
+    let key = socket.key.get();
+    backlog.ages[side(u32::from(key.role))][class].add(1);
+    if key.role == Role::Server as u8 {
+        match of_flow(&key) {
+            Some(ages) => count(ages, number, class),
+            None => lost(Loss::Ages),
+        }
+    }
+}
+
+/// The time since then, in nanoseconds; 0 if that is not known.
+#[inline(always)]
+fn elapsed(since: u64) -> u64 {
+    if since == 0 {
+        return 0;
+    }
+    // SAFETY: no arguments.
+    unsafe { bpf_ktime_get_ns() }.saturating_sub(since)
+}
+
+#[inline(always)]
+fn of_flow(key: &FlowKey) -> Option<&'static FlowAges> {
+    if FLOW_AGES.get_ptr(key).is_none() {
+        let none = FlowAges {
+            walk: Cell::new(0),
+            open: [const { Cell::new(0) }; AGES],
+        };
+        let _ = FLOW_AGES.insert(key, &none, u64::from(BPF_NOEXIST));
+    }
+    // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
+    FLOW_AGES.get_ptr(key).map(|ages| unsafe { &*ages })
+}
+
+/// Adds a connection that this walk has met. There is one walk at a time, so its first one may reset what the last walk found.
+#[inline(always)]
+fn count(ages: &FlowAges, walk: u32, class: usize) {
+    if ages.walk.get() != walk {
+        for class in &ages.open {
+            class.set(0);
+        }
+        ages.walk.set(walk);
+    }
+    ages.open[class].add(1);
+}

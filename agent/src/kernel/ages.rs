@@ -1,0 +1,66 @@
+//! The ages of the connections that points have accepted, by flow.
+
+use super::{bpf::BatchReader, object::take};
+use agent_common::{AGES, FlowAges, FlowKey};
+use anyhow::{Context, bail};
+use aya::{
+    Ebpf,
+    maps::{HashMap, Map, MapData, MapError},
+};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The table in which walks over open files count by age.
+pub struct AgeTable {
+    table: HashMap<MapData, FlowKey, FlowAges>,
+    fd: OwnedFd,
+    reader: BatchReader<FlowKey, FlowAges>,
+    /// Whether it may have entries.
+    is_used: bool,
+}
+
+impl AgeTable {
+    /// Takes the map out of the object.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub(super) fn take(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
+        let map = take(ebpf, "FLOW_AGES")?;
+        let fd = match &map {
+            Map::HashMap(data) => data.fd().as_fd().try_clone_to_owned()?,
+            _ => bail!("the table of ages is not a hash map"),
+        };
+        Ok(Self {
+            table: HashMap::try_from(map)?,
+            fd,
+            reader: BatchReader::new(FlowAges::default()),
+            // The previous agent may have left some.
+            is_used: true,
+        })
+    }
+
+    /// What the walk of this number has found, and removes flows that it has not met. `there_are_points`: without points nothing is
+    /// added to the table.
+    ///
+    /// # Errors
+    /// The system call's error.
+    pub(super) fn read(&mut self, walk: u32, there_are_points: bool) -> anyhow::Result<Vec<(FlowKey, [u32; AGES])>> {
+        if !self.is_used && !there_are_points {
+            return Ok(Vec::new());
+        }
+        let (mut found, mut old) = (Vec::new(), Vec::new());
+        self.reader
+            .read(self.fd.as_fd(), |key, ages| match ages.walk == walk {
+                true => found.push((*key, ages.open)),
+                false => old.push(*key),
+            })
+            .context("the ages of open connections cannot be read")?;
+        for key in old {
+            match self.table.remove(&key) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error).context("the age of connections that have ended cannot be removed"),
+            }
+        }
+        self.is_used = !found.is_empty();
+        Ok(found)
+    }
+}
