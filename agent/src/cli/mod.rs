@@ -7,6 +7,8 @@ mod failures;
 mod http;
 mod metrics;
 mod output;
+mod prometheus;
+mod rehearse;
 mod report;
 mod settings;
 mod uninstall;
@@ -44,6 +46,7 @@ enum Command {
     Check(check::Options),
     Failures(failures::Options),
     Report(report::Options),
+    Rehearse(rehearse::Options),
     Metrics(metrics::Options),
     Uninstall(uninstall::Options),
     Completions(completions::Options),
@@ -60,6 +63,7 @@ impl Cli {
             Command::Check(options) => check::run(&options),
             Command::Failures(options) => failures::run(&options),
             Command::Report(options) => report::run(&options),
+            Command::Rehearse(options) => rehearse::run(&options),
             Command::Metrics(options) => metrics::run(&options),
             Command::Uninstall(options) => uninstall::run(&options),
             Command::Completions(options) => completions::run(&options, &mut Self::command()),

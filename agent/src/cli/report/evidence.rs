@@ -1,7 +1,10 @@
 //! Merges all samples into one model of points, workloads and agents. What several agents report about the same is merged.
 
-use super::{facts, text::Sample};
-use crate::points::{FailureDomain, Kind};
+use super::{facts, restarts::GRACES};
+use crate::{
+    cli::prometheus::Sample,
+    points::{FailureDomain, Kind},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +43,9 @@ pub struct Point {
     pub callers: Tally,
     /// How often the OOM killer killed it.
     pub oom_kills: f64,
+    /// The most open connections that it had accepted and that were at least so old, by `min_age_seconds`: a sum over its instances.
+    #[serde(default)]
+    pub restart: BTreeMap<String, f64>,
 }
 
 /// Attempts, and how many of them failed.
@@ -315,6 +321,12 @@ impl Evidence {
             facts::SERVED_ACTIVE if value > 0.0 => {
                 let name = workload(sample, "destination_workload_namespace", "destination_workload");
                 point.served.insert(name);
+            }
+            facts::OPEN_BY_AGE if sample.label("side") == "downstream" => {
+                let age = sample.label("min_age_seconds");
+                if GRACES.iter().any(|(shown, _)| *shown == age) {
+                    *point.restart.entry(age.to_owned()).or_default() += value;
+                }
             }
             facts::EXITS if sample.label("reason") == "oom_killed" => point.oom_kills += value,
             _ => {}

@@ -3,7 +3,7 @@
 use crate::{
     duration,
     metrics::{agent, boundary, dependents, failures, load, resources},
-    signals::processes,
+    signals::{lifetimes, processes},
 };
 use std::time::Duration;
 
@@ -38,14 +38,16 @@ pub struct Fact {
     pub what: What,
     /// The labels that matter; Prometheus merges series that differ in others.
     pub by: &'static str,
+    /// The only series that matter, as label matchers; empty for all.
+    pub only: &'static str,
 }
 
-/// A series of every scrape target: whether it can be scraped.
+/// A series of every scrape target: whether it can be scraped. Those of agents are told by the name of their job.
 pub const UP: &str = "up";
 
 /// Declares the facts, each by its metric family, with a constant for its name that can be used in patterns.
 macro_rules! facts {
-    ($($name:ident: $family:path, $what:ident, $by:expr;)*) => {
+    ($($name:ident: $family:path, $what:ident, $by:expr $(, only $only:literal)?;)*) => {
         $(
             #[doc = concat!("The name of [`", stringify!($family), "`].")]
             pub const $name: &str = $family.name;
@@ -53,8 +55,8 @@ macro_rules! facts {
 
         /// All facts that a report needs.
         pub const FACTS: &[Fact] = &[
-            Fact { series: UP, what: What::Last, by: "cluster, instance, node" },
-            $(Fact { series: $name, what: What::$what, by: $by },)*
+            Fact { series: UP, what: What::Last, by: "cluster, instance, node", only: "job=~\"narrows|.*/narrows\"" },
+            $(Fact { series: $name, what: What::$what, by: $by, only: concat!("" $(, $only)?) },)*
         ];
     };
 }
@@ -73,6 +75,7 @@ facts! {
     DEPENDENT_SHARE: dependents::DEPENDENT_SHARE, Least, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload";
     DEPENDENTS_UNTRACKED: dependents::DEPENDENTS_UNTRACKED, Most, "cluster, instance, node, point, kind, mesh";
     SERVED_ACTIVE: dependents::SERVED_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";
+    OPEN_BY_AGE: lifetimes::OPEN_BY_AGE, Most, "cluster, instance, node, point, kind, mesh, side, instance_pod, min_age_seconds", only "side=\"downstream\",min_age_seconds=~\"30|300\"";
     EXITS: processes::EXITS, Growth, "cluster, instance, node, point, kind, mesh, reason";
     MODE: boundary::MODE, Last, "cluster, workload_namespace, workload, mode";
     ENFORCED: boundary::ENFORCED, Growth, "cluster, destination_workload_namespace, destination_workload, enforced_by";
@@ -89,10 +92,9 @@ impl Fact {
     /// The query for a window. Prometheus looks at samples that are a part of the window apart, and merges series, so that it reads and
     /// sends no more than it has to: a week of all samples of a large cluster is beyond its limits.
     pub fn query(&self, window: Duration) -> String {
-        let series = match self.series {
-            // Every target has this series: restrict it to agents by the name of their job.
-            UP => "up{job=~\"narrows|.*/narrows\"}",
-            series => series,
+        let series = match self.only {
+            "" => self.series.to_owned(),
+            only => format!("{}{{{only}}}", self.series),
         };
         let by = self.by;
         let span = |parts: u32| {

@@ -14,14 +14,14 @@ mod json;
 mod markdown;
 mod page;
 mod percent;
+mod restarts;
 mod source;
-mod text;
 
 use super::{
-    http::{self, Access, Client, Service, Url},
+    http,
     output::print,
+    prometheus::{Origin, window},
 };
-use crate::duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
 use compare::{Changes, Earlier};
@@ -56,19 +56,8 @@ NARROWS_PROMETHEUS_TOKEN can hold the bearer token for Prometheus itself; --bear
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
-    /// URL of a Prometheus (or Thanos, or Mimir) that scrapes the agents: the report covers all agents. Takes precedence over
-    /// --agent
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    prometheus: Option<Url>,
-    /// URL of one agent: the report covers its node, and the time since the agent's start
-    #[arg(
-        long,
-        env = "NARROWS_AGENT",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:9797",
-        value_hint = ValueHint::Url
-    )]
-    agent: Url,
+    #[command(flatten)]
+    origin: Origin,
     /// Format of the report
     #[arg(long, value_enum, default_value = "markdown", value_name = "FORMAT")]
     format: Format,
@@ -81,8 +70,6 @@ pub struct Options {
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
-    #[command(flatten)]
-    access: Access,
 }
 
 /// How a report is written.
@@ -96,33 +83,18 @@ enum Format {
     Json,
 }
 
-/// Parses and checks the window of the queries.
-fn window(text: &str) -> Result<Duration, String> {
-    let window = duration::parse(text)?;
-    let (least, most) = (Duration::from_secs(60), Duration::from_secs(365 * 86_400));
-    let is_possible = (least..=most).contains(&window) && window.subsec_nanos() == 0;
-    is_possible.then_some(window).ok_or_else(|| {
-        format!(
-            "{text:?} is out of range, expected whole seconds between {} and {}",
-            duration::format(least),
-            duration::format(most)
-        )
-    })
-}
-
 /// Writes the report.
 ///
 /// # Errors
 /// When the source does not answer, or has no data: a report without data would look like one without findings.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let source = match &options.prometheus {
-        Some(url) => Source::Prometheus {
-            client: Client::new(Service::Prometheus, url, &options.access)?,
+    let client = options.origin.client()?;
+    let source = match options.origin.is_prometheus() {
+        true => Source::Prometheus {
+            client,
             window: options.window,
         },
-        None => Source::Agent {
-            client: Client::new(Service::Agent, &options.agent, &options.access)?,
-        },
+        false => Source::Agent { client },
     };
     // Before the queries, which take a while, and before the output, which may be the same file.
     let earlier = options.compare.as_deref().map(Earlier::read).transpose()?;

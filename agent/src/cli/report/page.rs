@@ -7,6 +7,7 @@ use super::{
     evidence::{Evidence, Name},
     findings::{Findings, Rank, WhatIf},
     percent::percent,
+    restarts,
     source::About,
 };
 
@@ -25,7 +26,7 @@ fn count(n: usize, one: &str, several: &str) -> String {
 }
 
 /// Adds a table of at most [`ROWS`] rows, and a sentence about the others.
-fn table(page: &mut Vec<Block>, head: Vec<&'static str>, mut rows: Vec<Vec<String>>) {
+pub fn table(page: &mut Vec<Block>, head: Vec<&'static str>, mut rows: Vec<Vec<String>>) {
     let more = rows.len().saturating_sub(ROWS);
     rows.truncate(ROWS);
     page.push(Block::Table(head, rows));
@@ -57,6 +58,7 @@ pub fn page(about: &About, evidence: &Evidence, findings: &Findings, changes: Op
     observation(&mut page, about, evidence, findings);
     concentration(&mut page, findings);
     consequences(&mut page, findings);
+    restarts::section(&mut page, evidence, findings);
     boundary(&mut page, evidence, findings);
     appendix(&mut page, about, evidence, findings);
     page

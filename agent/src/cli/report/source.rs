@@ -1,17 +1,15 @@
 //! The source of the facts: a Prometheus, or one agent.
 
-use super::{
-    facts::FACTS,
-    text::{self, Sample},
-};
+use super::facts::FACTS;
 use crate::{
-    cli::{http::Client, output::remark},
+    cli::{
+        http::Client,
+        output::remark,
+        prometheus::{self, Sample},
+    },
     clock, duration,
 };
-use anyhow::bail;
-use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
     fmt,
     time::{Duration, Instant},
 };
@@ -66,9 +64,7 @@ impl Source {
     pub async fn samples(&self) -> anyhow::Result<Vec<Sample>> {
         match self {
             Self::Agent { client } => {
-                let body = client.get("/metrics", &[]).await?.ok().await?.whole().await?;
-                let text = std::str::from_utf8(&body).map_err(|_| client.asked().unexpected("not text in UTF-8"))?;
-                let samples = text::parse(text);
+                let samples = prometheus::scrape(client).await?;
                 Ok(samples
                     .into_iter()
                     .filter(|sample| FACTS.iter().any(|fact| fact.series == sample.series))
@@ -81,7 +77,7 @@ impl Source {
                     if begin.elapsed() > QUIET {
                         remark(format_args!("querying {} ({} of {})", fact.series, n + 1, FACTS.len()));
                     }
-                    all.extend(query(client, fact.series, &fact.query(*window)).await?);
+                    all.extend(prometheus::query(client, fact.series, &fact.query(*window)).await?);
                 }
                 Ok(all)
             }
@@ -114,56 +110,4 @@ impl Source {
             },
         }
     }
-}
-
-/// An answer of Prometheus (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    status: String,
-    #[serde(default)]
-    error: String,
-    data: Option<Data>,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    #[serde(default)]
-    result: Vec<Series>,
-}
-
-#[derive(Deserialize)]
-struct Series {
-    metric: BTreeMap<String, String>,
-    value: (f64, String),
-}
-
-async fn query(client: &Client, series: &str, query: &str) -> anyhow::Result<Vec<Sample>> {
-    let parameters = form_urlencoded::Serializer::new(String::new())
-        .append_pair("query", query)
-        .finish();
-    let answer = client.get(&format!("/api/v1/query?{parameters}"), &[]).await?;
-    let status = answer.status();
-    let body = answer.whole().await?;
-    // Prometheus reports errors of a query in the same form.
-    let answer: Answer = serde_json::from_slice(&body).map_err(|_| {
-        client.asked().unexpected(format!(
-            "{status}, and not in the form of Prometheus' API (a path prefix belongs to the URL: https://HOST/prometheus)"
-        ))
-    })?;
-    if answer.status != "success" {
-        bail!("{client} rejected the query {query}: {} ({status})", answer.error);
-    }
-    let found = answer.data.map(|data| data.result).unwrap_or_default();
-    let sample = |found: Series| {
-        let mut labels = found.metric;
-        labels.remove("__name__");
-        let value: f64 = found.value.1.parse().ok()?;
-        value.is_finite().then(|| Sample {
-            series: series.to_owned(),
-            labels,
-            value,
-        })
-    };
-    Ok(found.into_iter().filter_map(sample).collect())
 }

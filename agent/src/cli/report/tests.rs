@@ -6,8 +6,9 @@ use super::{
     html, json, markdown,
     page::page,
     source::About,
-    text, window,
+    window,
 };
+use crate::cli::prometheus::parse;
 use std::time::Duration;
 
 const SCRAPE: &str = r#"
@@ -53,7 +54,7 @@ fn about() -> About {
 }
 
 fn evidence() -> Evidence {
-    Evidence::of(&text::parse(SCRAPE))
+    Evidence::of(&parse(SCRAPE))
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn what_is_not_known_is_not_a_number() {
 narrows_dependent_active{point="shop/w",kind="waypoint",source_workload_namespace="s",source_workload="a"} 1
 narrows_dependent_active{point="shop/w",kind="waypoint",source_workload_namespace="s",source_workload="b"} 1
 "#;
-    let evidence = Evidence::of(&text::parse(only_callers));
+    let evidence = Evidence::of(&parse(only_callers));
     let findings = Findings::of(&evidence);
     let rank = &findings.ranking[0];
     assert_eq!((rank.score, rank.without_another_way, rank.nodes), (None, None, None));
@@ -145,9 +146,30 @@ fn more_dependents_more_saturation_or_less_redundancy_come_first() {
         point("x/idle", 4, 0.0, 1),
         point("x/dedicated", 1, 0.9, 1),
     ];
-    let findings = Findings::of(&Evidence::of(&text::parse(&all.concat())));
+    let findings = Findings::of(&Evidence::of(&parse(&all.concat())));
     let order: Vec<_> = findings.ranking.iter().map(|rank| rank.point.as_str()).collect();
     assert_eq!(order, ["x/many", "x/full", "x/usual", "x/redundant", "x/idle"]);
+}
+
+#[test]
+fn what_a_restart_cuts_is_the_sum_over_instances() {
+    let mut scrape = SCRAPE.to_owned();
+    for (instance, age, n) in [("w-1", "30", 20), ("w-2", "30", 5), ("w-1", "300", 2), ("w-1", "60", 9)] {
+        scrape += &format!(
+            "narrows_open_connections_by_age{{instance=\"one\",point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",instance_pod=\"{instance}\",\
+             side=\"downstream\",min_age_seconds=\"{age}\"}} {n}\n"
+        );
+    }
+    let evidence = Evidence::of(&parse(&scrape));
+    let text = markdown::render(&page(&about(), &evidence, &Findings::of(&evidence), None));
+    assert!(text.contains("| with 30 s of grace | with 5 min of grace |"), "{text}");
+    assert!(text.contains("| waypoint shop/w | 25                 | 2 |"), "{text}");
+    let without = Evidence::of(&parse(SCRAPE));
+    let text = markdown::render(&page(&about(), &without, &Findings::of(&without), None));
+    assert!(
+        !text.contains("What a restart cuts"),
+        "an older agent does not count ages: {text}"
+    );
 }
 
 #[test]
@@ -216,7 +238,7 @@ narrows_served_active{instance="b",node="node-b",point="istio-system/ztunnel",ki
 
 #[test]
 fn the_proxy_of_a_node_fails_for_the_workloads_of_that_node() {
-    let evidence = Evidence::of(&text::parse(TWO_NODES));
+    let evidence = Evidence::of(&parse(TWO_NODES));
     let findings = Findings::of(&evidence);
     let ranked: Vec<_> = (findings.ranking.iter())
         .map(|rank| (rank.point.as_str(), rank.dependents, rank.instances, rank.score))
@@ -252,7 +274,7 @@ fn a_report_tells_what_changed_since_another() {
     let now = SCRAPE.replace("source_workload=\"b\"", "source_workload=\"new\"")
         + TWO_NODES
         + "narrows_saturation_ratio{point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",resource=\"cpu\"} 0.9\n";
-    let now = Evidence::of(&text::parse(&now));
+    let now = Evidence::of(&parse(&now));
     let changes = Changes::since(&earlier, &now, &Findings::of(&now));
     let text = markdown::render(&changes.blocks());
     for part in [

@@ -71,6 +71,17 @@ impl Envoy {
         })
     }
 
+    /// Makes it close its listening sockets; open connections stay.
+    pub fn drain(&self) -> Result<()> {
+        let answer = ask(self.directory(), "POST", "/drain_listeners")?;
+        ensure!(
+            answer.status == 200,
+            "Envoy's /drain_listeners answered {}",
+            answer.status
+        );
+        Ok(())
+    }
+
     /// Kills it (SIGKILL); the kernel closes its connections.
     pub fn kill(self) -> Result<()> {
         self.0.kill()
@@ -91,11 +102,10 @@ impl Deref for Envoy {
 }
 
 fn admin(directory: &Path, path: &str) -> Result<http::Response> {
-    http::exchange(
-        UnixStream::connect(directory.join("admin"))?,
-        "GET",
-        "envoy",
-        path,
-        "*/*",
-    )
+    ask(directory, "GET", path)
+}
+
+fn ask(directory: &Path, method: &str, path: &str) -> Result<http::Response> {
+    let stream = UnixStream::connect(directory.join("admin"))?;
+    http::exchange(stream, method, "envoy", path, "*/*")
 }

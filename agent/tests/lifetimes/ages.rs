@@ -1,15 +1,16 @@
-//! How long connections of a real proxy live, and how old the open ones are.
+//! Ages and lifetimes are those of the connections.
 
-mod common;
-
-use common::{World, expect, inventory, start, v4};
+use super::{
+    callers,
+    common::{World, expect, inventory, start, v4},
+};
 use narrows_testbed::{
     envoy::{Envoy, Listener, Route},
     load::{Behaviour, Plan, Server},
     workload::Workload,
 };
 use std::{
-    io::{Read as _, Write as _},
+    io::Read as _,
     net::{Shutdown, TcpStream},
     thread,
     time::{Duration, Instant},
@@ -24,12 +25,7 @@ struct Call {
 impl Call {
     fn new(from: &Workload) -> Self {
         let before = Instant::now();
-        let mut stream = from.run(|| TcpStream::connect(v4(2, 15008))).expect("connected");
-        // A request of the testbed's server: the lengths of request and reply, and nothing else.
-        stream
-            .write_all(&[8_u32.to_be_bytes(), 8_u32.to_be_bytes()].concat())
-            .expect("sent");
-        stream.read_exact(&mut [0; 8]).expect("answered");
+        let stream = from.run(|| callers::call(v4(2, 15008))).expect("answered");
         Self {
             stream,
             began: (before, Instant::now()),

@@ -1,0 +1,272 @@
+//! The queries of a rehearsal, and what is made of the answers.
+
+use super::estimate::{Ages, Lifetimes};
+use crate::{
+    cli::{
+        http::Client,
+        prometheus::{self, Sample},
+    },
+    clock, duration,
+    metrics::{Family, dependents::DEPENDENT_OPEN_BY_AGE},
+    signals::lifetimes::{DURATION, MIN_AGES, OPEN_BY_AGE},
+};
+use anyhow::bail;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// Which connections of which point are meant.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The point, as `<namespace>/<name>`.
+    pub point: String,
+    /// Only its instances on this node.
+    pub node: Option<String>,
+    /// Only those of this cluster.
+    pub cluster: Option<String>,
+}
+
+/// What is known at present.
+#[derive(Debug, Default)]
+pub struct Present {
+    /// The kind of the point.
+    pub kind: String,
+    /// Its instances, by node and pod.
+    pub instances: BTreeSet<String>,
+    /// The clusters in which it is.
+    pub clusters: BTreeSet<String>,
+    /// Its open connections.
+    pub ages: Ages,
+    /// Those of its dependents.
+    pub dependents: BTreeMap<String, Ages>,
+}
+
+/// What is known of the window.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// The ages of open connections at times that are `step` seconds apart, in seconds since 1970.
+    pub course: Vec<(f64, Ages)>,
+    /// The time between them, in seconds.
+    pub step: f64,
+    /// Means of the dependents.
+    pub dependents: BTreeMap<String, Ages>,
+    /// Lifetimes of the connections that have ended.
+    pub lifetimes: Lifetimes,
+}
+
+/// The number of times in the window at which Prometheus looks at the samples: every ten minutes of a week.
+const STEPS: u32 = 1_008;
+
+/// Queries have steps of whole seconds.
+const LEAST_STEP: Duration = Duration::from_secs(1);
+
+impl Scope {
+    /// Whether a series is about it.
+    fn has(&self, sample: &Sample) -> bool {
+        let is_on = |node: &str| [sample.label("node"), sample.label("instance")].contains(&node);
+        sample.label("point") == self.point
+            && self.node.as_deref().is_none_or(is_on)
+            && self
+                .cluster
+                .as_deref()
+                .is_none_or(|cluster| sample.label("cluster") == cluster)
+    }
+
+    /// The series of a family that it accepted, in PromQL. An agent's node is the label `node`, or else its target.
+    fn series(&self, name: &str, more: &str) -> String {
+        let quoted = |text: &str| format!("{text:?}");
+        let mut labels = format!("point={}{more}", quoted(&self.point));
+        if let Some(cluster) = &self.cluster {
+            labels.push_str(&format!(",cluster={}", quoted(cluster)));
+        }
+        match &self.node {
+            None => format!("{name}{{{labels}}}"),
+            Some(node) => {
+                let node = quoted(node);
+                format!("({name}{{{labels},node={node}}} or {name}{{{labels},node=\"\",instance={node}}})")
+            }
+        }
+    }
+}
+
+const DOWNSTREAM: &str = ",side=\"downstream\"";
+
+/// What is known at present: from an agent, or from a Prometheus.
+///
+/// # Errors
+/// When there is no answer, or the point is not there, or in several clusters.
+pub async fn present(client: &Client, scope: &Scope, is_prometheus: bool) -> anyhow::Result<Present> {
+    let samples = match is_prometheus {
+        false => prometheus::scrape(client).await?,
+        true => {
+            let mut all = Vec::new();
+            for (family, more) in [(&OPEN_BY_AGE, DOWNSTREAM), (&DEPENDENT_OPEN_BY_AGE, "")] {
+                all.extend(prometheus::query(client, family.name, &scope.series(family.name, more)).await?);
+            }
+            all
+        }
+    };
+    let mut present = Present::default();
+    let of = |family: &'static Family| {
+        let samples = samples.iter().filter(move |sample| sample.series == family.name);
+        samples.filter(|sample| scope.has(sample))
+    };
+    for sample in of(&OPEN_BY_AGE).filter(|sample| sample.label("side") == "downstream") {
+        sample.label("kind").clone_into(&mut present.kind);
+        let node = [sample.label("node"), sample.label("instance")];
+        let node = node.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        present
+            .instances
+            .insert(format!("{node} {}", sample.label("instance_pod")));
+        present.clusters.insert(sample.label("cluster").to_owned());
+        add(&mut present.ages, sample);
+    }
+    for sample in of(&DEPENDENT_OPEN_BY_AGE) {
+        add(present.dependents.entry(dependent(sample)).or_default(), sample);
+    }
+    if present.instances.is_empty() {
+        let known: BTreeSet<String> = match is_prometheus {
+            false => samples
+                .iter()
+                .filter(|sample| sample.series == OPEN_BY_AGE.name)
+                .map(|sample| sample.label("point").to_owned())
+                .collect(),
+            true => points(client).await?,
+        };
+        bail!("{}", unknown(client, scope, &known));
+    }
+    if present.clusters.len() > 1 {
+        let clusters: Vec<_> = present.clusters.iter().map(String::as_str).collect();
+        bail!(
+            "{client} knows a point {} in each of the clusters {}: choose one with --cluster",
+            scope.point,
+            clusters.join(", ")
+        );
+    }
+    Ok(present)
+}
+
+async fn points(client: &Client) -> anyhow::Result<BTreeSet<String>> {
+    let query = format!("count by (point) ({})", OPEN_BY_AGE.name);
+    let found = prometheus::query(client, OPEN_BY_AGE.name, &query).await?;
+    Ok(found.iter().map(|sample| sample.label("point").to_owned()).collect())
+}
+
+fn unknown(client: &Client, scope: &Scope, known: &BTreeSet<String>) -> String {
+    let place = match (&scope.node, &scope.cluster) {
+        (Some(node), _) => format!(" on node {node}"),
+        (None, Some(cluster)) => format!(" in cluster {cluster}"),
+        (None, None) => String::new(),
+    };
+    if known.contains(&scope.point) {
+        return format!(
+            "{client} has no series of {}{place} now: it does not run there",
+            scope.point
+        );
+    }
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    match known.is_empty() {
+        true => format!(
+            "{client} has no series {}: no point runs where there is an agent, or the agents are older than this program, or \
+             export less (metrics.detail)",
+            OPEN_BY_AGE.name
+        ),
+        false => format!(
+            "{client} knows no point {}{place}; it knows {}",
+            scope.point,
+            known.join(", ")
+        ),
+    }
+}
+
+/// What is known of the window.
+///
+/// # Errors
+/// When there is no answer, or Prometheus rejects a query.
+pub async fn past(client: &Client, scope: &Scope, window: Duration) -> anyhow::Result<Past> {
+    let step = Duration::from_secs((window / STEPS).max(LEAST_STEP).as_secs());
+    let span = format!("[{}:{}]", duration::format(window), duration::format(step));
+    let to = clock::now() as f64 / 1e3;
+    let times = ((to - window.as_secs_f64()).floor(), to.floor());
+    let open = scope.series(OPEN_BY_AGE.name, DOWNSTREAM);
+    let query = format!("sum by (min_age_seconds) ({open})");
+    let mut course: BTreeMap<u64, Ages> = BTreeMap::new();
+    for series in prometheus::range(client, &query, times, step).await? {
+        let place = series.labels.get("min_age_seconds").and_then(|age| place(age));
+        for (time, n) in series.values {
+            if let Some(place) = place {
+                course.entry(time as u64).or_default().0[place] = n;
+            }
+        }
+    }
+    let observed = course.len() as f64;
+    let query = format!(
+        "sum by (source_workload_namespace, source_workload, min_age_seconds) (sum_over_time({}{span}))",
+        scope.series(DEPENDENT_OPEN_BY_AGE.name, "")
+    );
+    let mut dependents: BTreeMap<String, Ages> = BTreeMap::new();
+    for mut sample in prometheus::query(client, DEPENDENT_OPEN_BY_AGE.name, &query).await? {
+        // The mean over the times at which the point was there: a dependent may have been there at fewer.
+        sample.value /= observed.max(1.0);
+        add(dependents.entry(dependent(&sample)).or_default(), &sample);
+    }
+    let step = step.as_secs_f64();
+    Ok(Past {
+        course: course.into_iter().map(|(time, ages)| (time as f64, ages)).collect(),
+        step,
+        dependents,
+        lifetimes: lifetimes(client, scope, window, observed * step).await?,
+    })
+}
+
+/// The lifetimes of the connections that ended in the window; the point was observed for `time` seconds of it.
+async fn lifetimes(client: &Client, scope: &Scope, window: Duration, time: f64) -> anyhow::Result<Lifetimes> {
+    let window = duration::format(window);
+    let bucket = format!("{}_bucket", DURATION.name);
+    let sum = format!("{}_sum", DURATION.name);
+    let increase = |name: &str, by| {
+        let series = scope.series(name, DOWNSTREAM);
+        // A selector with `or` has no range of its own.
+        let range = match scope.node {
+            Some(_) => format!("[{window}:]"),
+            None => format!("[{window}]"),
+        };
+        format!("sum{by} (increase({series}{range}))")
+    };
+    let mut buckets: Vec<_> = prometheus::query(client, &bucket, &increase(&bucket, " by (le)"))
+        .await?
+        .iter()
+        .filter_map(|sample| Some((sample.label("le").parse::<f64>().ok()?, sample.value)))
+        .collect();
+    buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let sum = prometheus::query(client, &sum, &increase(&sum, "")).await?;
+    Ok(Lifetimes {
+        buckets,
+        sum: sum.first().map_or(0.0, |sample| sample.value),
+        time: time.max(1.0),
+    })
+}
+
+/// The place of a value of `min_age_seconds` in [`Ages`].
+fn place(age: &str) -> Option<usize> {
+    MIN_AGES.iter().position(|known| *known == age)
+}
+
+fn add(ages: &mut Ages, sample: &Sample) {
+    if let Some(place) = place(sample.label("min_age_seconds")) {
+        ages.0[place] += sample.value;
+    }
+}
+
+/// A dependent, as `<namespace>/<name>`; sums and unknown callers have no namespace of their own.
+fn dependent(sample: &Sample) -> String {
+    let (namespace, name) = (
+        sample.label("source_workload_namespace"),
+        sample.label("source_workload"),
+    );
+    match namespace == name {
+        true => name.to_owned(),
+        false => format!("{namespace}/{name}"),
+    }
+}

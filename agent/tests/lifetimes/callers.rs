@@ -1,0 +1,133 @@
+//! Callers whose connections have known lifetimes.
+
+use narrows_testbed::workload::Workload;
+use std::{
+    io::{self, ErrorKind, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// How long a handshake or a reply may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens a connection that carries a request and its reply, which are nothing but their lengths.
+pub fn call(to: SocketAddr) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&[8_u32.to_be_bytes(), 8_u32.to_be_bytes()].concat())?;
+    stream.read_exact(&mut [0; 8])?;
+    Ok(stream)
+}
+
+/// An open connection.
+pub struct Held {
+    stream: TcpStream,
+    pub began: Instant,
+    ends: Instant,
+}
+
+impl Held {
+    /// Whether the other end is gone.
+    fn is_cut(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("set");
+        let read = (&self.stream).read(&mut [0; 8]);
+        !matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+/// What callers have done.
+#[derive(Default)]
+pub struct Book {
+    pub open: Vec<Held>,
+    /// Lifetimes of the connections that have ended, whoever ended them.
+    pub ended: Vec<Duration>,
+}
+
+impl Book {
+    /// Ends what is due.
+    fn close(&mut self) {
+        let now = Instant::now();
+        let (due, open) = self.open.drain(..).partition(|held| held.ends <= now);
+        self.open = open;
+        let due: Vec<Held> = due;
+        self.ended.extend(due.iter().map(|held| held.began.elapsed()));
+    }
+
+    /// Takes out the connections from before `begin` that the other end has closed; waits until `expected` of them are.
+    pub fn take_cut(&mut self, begin: Instant, expected: usize) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        let mut cut = 0;
+        while cut < expected && Instant::now() < deadline {
+            let (gone, open): (Vec<Held>, _) =
+                (self.open.drain(..)).partition(|held| held.began < begin && held.is_cut());
+            self.open = open;
+            self.ended.extend(gone.iter().map(|held| held.began.elapsed()));
+            cut += gone.len();
+            thread::sleep(Duration::from_millis(1));
+        }
+        cut
+    }
+}
+
+/// Callers that open connections at a steady rate; they stop when the guard is dropped.
+pub struct Callers {
+    book: Arc<Mutex<Book>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Callers {
+    /// Opens a connection every `interval`, with each of these lifetimes in turn. Attempts that fail are not repeated.
+    pub fn start(from: &Workload, to: SocketAddr, interval: Duration, lifetimes: Vec<Duration>) -> Self {
+        let (book, stop) = <(Arc<Mutex<Book>>, Arc<AtomicBool>)>::default();
+        let thread = from.run(|| {
+            let (book, stop) = (book.clone(), stop.clone());
+            thread::spawn(move || {
+                let mut due = Instant::now();
+                for lifetime in lifetimes.iter().cycle() {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    due += interval;
+                    while let Some(left) = due.checked_duration_since(Instant::now()) {
+                        thread::sleep(left.min(Duration::from_millis(5)));
+                        lock(&book).close();
+                    }
+                    let began = Instant::now();
+                    if let Ok(stream) = call(to) {
+                        let ends = began + *lifetime;
+                        lock(&book).open.push(Held { stream, began, ends });
+                    }
+                }
+            })
+        });
+        Self {
+            book,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    /// What they have done; they do nothing while it is held.
+    pub fn book(&self) -> MutexGuard<'_, Book> {
+        lock(&self.book)
+    }
+}
+
+fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Callers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
