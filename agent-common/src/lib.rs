@@ -27,7 +27,7 @@ pub use cgroup::{CGROUP_PATH, CgroupEvent};
 pub use declare::Count;
 pub use failure::FailureEvent;
 pub use flow::{BUCKETS, Flow, FlowKey, Role, bucket, one_more_seen};
-pub use lifetime::{AGE_BOUNDS, AGES, FlowAges, Lifetimes, age_class};
+pub use lifetime::{AGE_BOUNDS, AGES, AgeKey, FlowAges, Lifetimes, age_class};
 pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Field, Offsets};
@@ -50,6 +50,7 @@ macro_rules! plain_old_data {
 }
 
 plain_old_data!(
+    AgeKey,
     Backlog,
     CgroupEvent,
     ControlBlock,

@@ -1,6 +1,6 @@
 //! How long connections of points live, and how old the open ones are.
 
-use crate::declare::counters;
+use crate::{FlowKey, declare::counters};
 
 /// The ages, in seconds, by which connections of points are counted. Those of Kubernetes' default grace (30 s) and of common longer
 /// ones are among them, so that what a restart with such a grace cuts is counted rather than estimated.
@@ -31,7 +31,19 @@ counters! {
     }
 }
 
-/// The ages of the open connections of one flow of a point, as one walk over open files found them.
+/// What the ages of open connections are counted by.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AgeKey {
+    /// Their flow.
+    pub flow: FlowKey,
+    /// The id of the process (`tgid`) that has them open; 0 when it is not known.
+    pub process: u32,
+    /// Zero, so that the structure has no implicit padding.
+    pub reserved: u32,
+}
+
+/// The ages of the open connections of one flow in one process of a point, as one walk over open files found them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowAges<W = u32> {

@@ -21,6 +21,10 @@ pub struct ListenerSample {
     pub last_port: u16,
     /// Zero, so that the structure has no implicit padding.
     pub reserved: u16,
+    /// The id of the process (`tgid`) that has it open; 0 when it is not known.
+    pub process: u32,
+    /// 1 when the walk has met the socket before, in another process; only for points.
+    pub again: u32,
 }
 
 impl ListenerSample {

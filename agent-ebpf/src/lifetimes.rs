@@ -8,7 +8,7 @@ use crate::{
     record::Socket,
     sock::Sock,
 };
-use agent_common::{AGES, FlowKey, Loss, Role, age_class};
+use agent_common::{AGES, AgeKey, Loss, Role, age_class};
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     helpers::bpf_ktime_get_ns,
@@ -18,9 +18,9 @@ use aya_ebpf::{
 
 type FlowAges = agent_common::FlowAges<Cell<u32>>;
 
-/// The ages of the connections that points have accepted, by flow. The agent removes what its last walk has not met.
+/// The ages of the connections that points have accepted, by flow and process. The agent removes what its last walk has not met.
 #[map]
-static FLOW_AGES: HashMap<FlowKey, FlowAges> = HashMap::with_max_entries(8_192, BPF_F_NO_PREALLOC);
+static FLOW_AGES: HashMap<AgeKey, FlowAges> = HashMap::with_max_entries(8_192, BPF_F_NO_PREALLOC);
 
 /// A connection has ended: counts how long it lived if it was a point's. One that carried no data, and that no walk has met, counts
 /// as 0: when it began is not known, but it was less than a tick ago.
@@ -36,14 +36,19 @@ pub(crate) fn ended(ending: &Ending) {
     counters.lifetimes.ended[side][age_class(lived) % AGES].add(1);
 }
 
-/// A walk has met an open connection of a point.
+/// A walk, by its number, has met an open connection of a point in a process.
 #[inline(always)]
-pub(crate) fn met(sk: Sock, socket: &Socket, number: u32, backlog: &Backlog) {
+pub(crate) fn met(sk: Sock, socket: &Socket, (number, process): (u32, u32), backlog: &Backlog) {
     let class = age_class(elapsed(sk.since(socket.since_ns.get()))) % AGES;
     let key = socket.key.get();
     backlog.ages[side(u32::from(key.role))][class].add(1);
     if key.role == Role::Server as u8 {
-        match of_flow(&key) {
+        let key = AgeKey {
+            flow: key,
+            process,
+            reserved: 0,
+        };
+        match ages_of(&key) {
             Some(ages) => count(ages, number, class),
             None => lost(Loss::Ages),
         }
@@ -61,7 +66,7 @@ fn elapsed(since: u64) -> u64 {
 }
 
 #[inline(always)]
-fn of_flow(key: &FlowKey) -> Option<&'static FlowAges> {
+fn ages_of(key: &AgeKey) -> Option<&'static FlowAges> {
     if FLOW_AGES.get_ptr(key).is_none() {
         let none = FlowAges {
             walk: Cell::new(0),

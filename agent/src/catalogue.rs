@@ -1,7 +1,7 @@
 //! The catalogue of metrics: all families, collected from their declarations, and the reference page generated from them.
 
 use crate::{
-    metrics::{Detail, Family, Kind, Label, agent, boundary, dependents, failures, load, resources},
+    metrics::{Detail, Family, Kind, Label, agent, boundary, dependents, drains, failures, load, resources},
     program::Need,
     signals,
 };
@@ -32,7 +32,7 @@ const CHAPTERS: [Chapter; 7] = [
     },
     Chapter {
         title: "Dependents, served workloads and blast radius",
-        families: &[dependents::FAMILIES],
+        families: &[dependents::FAMILIES, drains::FAMILIES],
     },
     Chapter {
         title: "Where policy is enforced",

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod draining;
 pub mod duration;
 pub mod export;
 pub mod failures;

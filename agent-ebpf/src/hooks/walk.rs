@@ -8,6 +8,7 @@ use crate::{
     points::{self, side},
     record::Socket,
     sock::{Sock, Tcp, is_established, load, state},
+    task::Thread,
 };
 use agent_common::{ABSENT, BUCKETS, Control, ListenerSample, Role, STATES, bucket, one_more_seen};
 use aya_ebpf::{
@@ -67,7 +68,11 @@ fn visit(ctx: *const Context, sk: Sock) -> Result<(), ()> {
     };
     let number = walk_number();
     // Visited before in this walk: another process has it open, too.
+    let process = process(ctx);
     if socket.walk.exchange(number) == number {
+        if socket.role() == Role::Listener as u8 && sk.state() == state::LISTEN && is_a_points(socket) {
+            report(ctx, sk, socket, (process, true));
+        }
         return Ok(());
     }
     if !socket.is_live() || sk.state() == state::CLOSE {
@@ -75,14 +80,18 @@ fn visit(ctx: *const Context, sk: Sock) -> Result<(), ()> {
     }
     walk_met_one();
     if socket.role() == Role::Listener as u8 {
-        listener(ctx, sk, socket);
+        let _ = account_listener(socket, sk);
+        if !report(ctx, sk, socket, (process, false)) {
+            // The kernel runs the program for the same file again, which must not treat the socket as visited.
+            socket.walk.set(0);
+        }
         return Ok(());
     }
     let tcp = sk.tcp().ok_or(())?;
     if points::are_here()
         && let Some(backlog) = points::backlog(socket.key.get().cgroup)
     {
-        inspect(sk, tcp, socket, number, backlog);
+        inspect(sk, tcp, socket, (number, process), backlog);
     }
     // Its connection may have been closing while its record was created, and was then counted as one without a record: its state,
     // which changes after that, shows it at the next walk. Sockets that are adopted at the start are counted now.
@@ -129,9 +138,26 @@ fn register(sk: Sock) -> Option<&'static Socket> {
     Some(socket)
 }
 
+/// The process whose files are walked over; 0 where the kernel's types do not tell.
 #[inline(always)]
-fn listener(ctx: *const Context, sk: Sock, socket: &Socket) {
-    let _ = account_listener(socket, sk);
+fn process(ctx: *const Context) -> u32 {
+    // SAFETY: the kernel passes this structure; the verifier checks its size.
+    let task = unsafe { (*ctx).task };
+    if task.is_null() || offset!(task_tgid) == ABSENT {
+        return 0;
+    }
+    // SAFETY: the kernel holds a reference to the task while the program runs.
+    unsafe { Thread::new(task) }.process()
+}
+
+#[inline(always)]
+fn is_a_points(socket: &Socket) -> bool {
+    points::are_here() && points::backlog(socket.key.get().cgroup).is_some()
+}
+
+/// Reports a listening socket; `false` when the buffer is full, and the kernel flushes it.
+#[inline(always)]
+fn report(ctx: *const Context, sk: Sock, socket: &Socket, (process, again): (u32, bool)) -> bool {
     let (first_port, last_port) = sk.port_range();
     let key = socket.key.get();
     let sample = ListenerSample {
@@ -144,9 +170,10 @@ fn listener(ctx: *const Context, sk: Sock, socket: &Socket) {
         oldest_us: sk.oldest_waiting(),
         last_port,
         reserved: 0,
+        process,
+        again: again as u32,
     };
-    // SAFETY: the kernel passes both pointers, and `sample` has the given size. When the buffer is full, the kernel flushes it and
-    // runs the program for the same file again, which must not treat the socket as visited.
+    // SAFETY: the kernel passes both pointers, and `sample` has the given size.
     let written = unsafe {
         bpf_seq_write(
             (*(*ctx).meta).seq,
@@ -154,9 +181,7 @@ fn listener(ctx: *const Context, sk: Sock, socket: &Socket) {
             size_of::<ListenerSample>() as u32,
         )
     };
-    if written != 0 {
-        socket.walk.set(0);
-    }
+    written == 0
 }
 
 #[inline(always)]
@@ -189,7 +214,7 @@ fn connection(sk: Sock, tcp: Tcp, socket: &Socket, number: u32) -> Result<(), ()
 
 /// Adds the waiting bytes and the age of a point's socket. A connection without progress since the last walk is stalled.
 #[inline(always)]
-fn inspect(sk: Sock, tcp: Tcp, socket: &Socket, number: u32, backlog: &Backlog) {
+fn inspect(sk: Sock, tcp: Tcp, socket: &Socket, visit: (u32, u32), backlog: &Backlog) {
     let side = side(u32::from(socket.role()));
     let state = sk.state();
     backlog.states[side][state as usize & (STATES - 1)].add(1);
@@ -215,7 +240,7 @@ fn inspect(sk: Sock, tcp: Tcp, socket: &Socket, number: u32, backlog: &Backlog) 
         }
     }
     socket.acknowledged_to.set(acknowledged_to);
-    lifetimes::met(sk, socket, number, backlog);
+    lifetimes::met(sk, socket, visit, backlog);
 }
 
 /// 1 + the sequence number that was reached, while bytes wait; 0 while none do.

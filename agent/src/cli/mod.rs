@@ -3,6 +3,7 @@
 mod agent;
 mod check;
 mod completions;
+mod drain;
 mod failures;
 mod http;
 mod metrics;
@@ -47,6 +48,7 @@ enum Command {
     Failures(failures::Options),
     Report(report::Options),
     Rehearse(rehearse::Options),
+    Drain(drain::Options),
     Metrics(metrics::Options),
     Uninstall(uninstall::Options),
     Completions(completions::Options),
@@ -64,6 +66,7 @@ impl Cli {
             Command::Failures(options) => failures::run(&options),
             Command::Report(options) => report::run(&options),
             Command::Rehearse(options) => rehearse::run(&options),
+            Command::Drain(options) => drain::run(&options),
             Command::Metrics(options) => metrics::run(&options),
             Command::Uninstall(options) => uninstall::run(&options),
             Command::Completions(options) => completions::run(&options, &mut Self::command()),

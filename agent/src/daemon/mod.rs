@@ -1,5 +1,6 @@
 //! The running agent: one thread runs the tick loop, and a server shows what it found.
 
+mod drains;
 mod inside;
 mod inventory_file;
 mod listen;

@@ -2,7 +2,7 @@
 
 mod succession;
 
-use super::{inside::InsideWatch, inventory_file::InventoryFile};
+use super::{drains, inside::InsideWatch, inventory_file::InventoryFile};
 use crate::{
     clock::{self, BootClock},
     config::{Config, Scope},
@@ -239,7 +239,7 @@ impl Ticker {
         let points = self.observer.owners().points().map(|(_, _, point)| point);
         self.model.local_points(points, now);
         self.settle(when)?;
-        self.model.ages(&self.kernel.ages()?);
+        drains::look(&mut self.kernel, &self.observer, &mut self.model, span.to)?;
         self.drain();
         // After the failures: how many are missing is known once they are read.
         let lost = |which| {
@@ -301,6 +301,7 @@ impl Ticker {
                 error,
             },
             points: rows::points(&self.model, now),
+            drains: self.model.draining().to_vec(),
             called: self.model.called().clone().into_iter().collect(),
             boundary: rows::boundary(&self.model, now),
             model: model::Status::of(&self.model),

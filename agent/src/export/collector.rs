@@ -1,7 +1,7 @@
 //! Encodes a snapshot as metrics.
 
 use super::{
-    boundary, dependency, own,
+    boundary, dependency, drains, own,
     rows::{by_reason, local, point_labels},
     saturation,
     snapshot::Snapshot,
@@ -62,6 +62,7 @@ fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     called(snapshot, encoder)?;
     saturation::encode(snapshot, encoder)?;
     dependency::encode(snapshot, encoder)?;
+    drains::encode(snapshot, encoder)?;
     boundary::encode(snapshot, encoder)?;
     own::encode(snapshot, encoder)
 }

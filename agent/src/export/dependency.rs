@@ -143,7 +143,7 @@ fn counts(row: &PointRow, counts: Counts) -> [(Labels<'_>, usize); 3] {
     .map(|(scope, n)| (with(point_labels(row), [("scope", scope)]), n))
 }
 
-fn names(labels: Names, who: &Workload) -> impl Iterator<Item = (&'static str, &str)> {
+pub(super) fn names(labels: Names, who: &Workload) -> impl Iterator<Item = (&'static str, &str)> {
     let values = [who.namespace.as_str(), who.name.as_str(), who.principal.as_str()];
     labels.iter().map(|label| label.name).zip(values)
 }

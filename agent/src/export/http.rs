@@ -1,6 +1,7 @@
 //! The HTTP server: metrics, health, status, failures.
 
 use super::{
+    drains::drains,
     encoded::{Encoded, decompressed},
     failures::{Failures, failures},
     negotiate::{content_type, format, takes_gzip},
@@ -109,8 +110,12 @@ impl Service {
         let failures = Router::new()
             .route("/api/v1/failures", get(failures))
             .with_state(self.failures.clone());
+        let drains = Router::new()
+            .route("/api/v1/drains", get(drains))
+            .with_state(self.server.snapshot.clone());
         let guarded = status
             .merge(failures)
+            .merge(drains)
             .route_layer(middleware::from_fn_with_state(api, guard));
         Router::new()
             .route("/", get(index))
@@ -142,6 +147,7 @@ async fn guard(
 async fn index() -> &'static str {
     "Narrows\n\n/metrics          Prometheus or OpenMetrics text\n/healthz          the process is alive\n\
      /readyz           it has counted for at least one tick\n/api/v1/status    programs, signals, kernel fields, losses, bounds\n\
+     /api/v1/drains    instances of points that are to go, and the connections that hang on them\n\
      /api/v1/failures  failed connections, one by one; also as they come (Accept: text/event-stream)\n"
 }
 

@@ -3,6 +3,7 @@
 mod boundary;
 mod collector;
 mod dependency;
+mod drains;
 mod encoded;
 mod failures;
 mod http;

@@ -4,12 +4,17 @@ use super::snapshot::Snapshot;
 use crate::{
     metrics::{Labels, with},
     model::rows::PointRow,
+    points::Point,
 };
 use agent_common::Reason;
 
 /// The labels of every series of a point.
 pub(super) fn point_labels(row: &PointRow) -> Labels<'_> {
-    let point = &row.load.point;
+    labels_of(&row.load.point)
+}
+
+/// The labels of a point's instance.
+pub(super) fn labels_of(point: &Point) -> Labels<'_> {
     vec![
         ("point", point.name.as_str().into()),
         ("kind", point.kind.label().into()),

@@ -8,7 +8,7 @@ use crate::{
     kernel,
     metrics::{Details, Series, Terms},
     model::{
-        self, Called, CalledPoint,
+        self, Called, CalledPoint, Drain,
         rows::{BoundaryRows, PointRow},
     },
     program::Offer,
@@ -131,6 +131,8 @@ pub struct Snapshot {
     pub points: Vec<PointRow>,
     /// The callers' view, on this node, of each point.
     pub called: Vec<(CalledPoint, Called)>,
+    /// Instances of points that are to go.
+    pub drains: Vec<Drain>,
     /// Where policy is enforced, and which connections bypass a point.
     pub boundary: BoundaryRows,
     /// The model's tables, and what it could not count.

@@ -165,6 +165,15 @@ impl CgroupOwners {
         here.filter_map(|(id, cgroup)| Some((id, cgroup.path.as_str(), cgroup.owner.point()?)))
     }
 
+    /// The pods of points that exist, each with its point; one for each container that is a point.
+    pub fn point_pods(&self) -> impl Iterator<Item = (&Arc<Point>, &LocalPod)> {
+        let here = self.iter().filter(|(_, cgroup)| cgroup.gone.is_none());
+        here.filter_map(|(_, cgroup)| match &cgroup.owner {
+            Owner::Container(named) => Some((cgroup.owner.point()?, &*named.pod)),
+            _ => None,
+        })
+    }
+
     /// The endpoint that a cgroup is, when it is known.
     pub fn endpoint(&self, id: u64) -> Option<Endpoint> {
         match &self.known.get(&id)?.owner {

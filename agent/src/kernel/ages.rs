@@ -1,7 +1,7 @@
-//! The ages of the connections that points have accepted, by flow.
+//! The ages of the connections that points have accepted, by flow and process.
 
 use super::{bpf::BatchReader, object::take};
-use agent_common::{AGES, FlowAges, FlowKey};
+use agent_common::{AGES, AgeKey, FlowAges};
 use anyhow::{Context, bail};
 use aya::{
     Ebpf,
@@ -11,9 +11,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// The table in which walks over open files count by age.
 pub struct AgeTable {
-    table: HashMap<MapData, FlowKey, FlowAges>,
+    table: HashMap<MapData, AgeKey, FlowAges>,
     fd: OwnedFd,
-    reader: BatchReader<FlowKey, FlowAges>,
+    reader: BatchReader<AgeKey, FlowAges>,
     /// Whether it may have entries.
     is_used: bool,
 }
@@ -43,7 +43,7 @@ impl AgeTable {
     ///
     /// # Errors
     /// The system call's error.
-    pub(super) fn read(&mut self, walk: u32, there_are_points: bool) -> anyhow::Result<Vec<(FlowKey, [u32; AGES])>> {
+    pub(super) fn read(&mut self, walk: u32, there_are_points: bool) -> anyhow::Result<Vec<(AgeKey, [u32; AGES])>> {
         if !self.is_used && !there_are_points {
             return Ok(Vec::new());
         }

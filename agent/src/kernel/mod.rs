@@ -39,13 +39,14 @@ pub use restrictions::{LOCKDOWN, Lockdown, is_real_time, lockdown};
 pub use status::Status;
 pub use tables::Reading;
 pub use takeover::Start;
+pub use walk::Listening;
 pub(crate) use walk::next_walk;
 
 use crate::{
     program::{AMEND, CGROUP_MKDIR, CGROUP_RMDIR, Hook, LIFE_CYCLE, Program, WALK},
     signals::{self, accepts},
 };
-use agent_common::{AGES, CgroupEvent, Control, FailureEvent, FlowKey, ListenerSample, Loss};
+use agent_common::{AGES, AgeKey, CgroupEvent, Control, FailureEvent, FlowKey, ListenerSample, Loss};
 use ages::AgeTable;
 use anyhow::Context;
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
@@ -85,6 +86,8 @@ pub struct Kernel {
     /// The program that modifies single flows.
     amend: Option<OwnedFd>,
     walker: Option<Walker>,
+    /// Who listens, as the last walk found it.
+    listening: HashSet<Listening>,
     /// The number of records of open sockets, as maintained by the programs.
     records: Array<MapData, u64>,
     /// State changes that the twin of the life-cycle program has handled.
@@ -271,7 +274,8 @@ impl Kernel {
         let Some(walker) = &mut self.walker else {
             return Ok(Vec::new());
         };
-        let walked = walker.walk(processes)?;
+        let mut walked = walker.walk(processes)?;
+        self.listening = std::mem::take(&mut walked.listening);
         let is_counted = self.controls.has(Control::OpenSocketsAreCounted);
         self.counted_walk = walked.whole.filter(|_| is_counted);
         if walked.whole.is_some() {
@@ -284,15 +288,20 @@ impl Kernel {
         Ok(walked.listeners)
     }
 
-    /// The ages of the connections that points have accepted, by flow, as the last walk found them.
+    /// The ages of the connections that points have accepted, by flow and process, as the last walk found them.
     ///
     /// # Errors
     /// The system call's error.
-    pub fn ages(&mut self) -> anyhow::Result<Vec<(FlowKey, [u32; AGES])>> {
+    pub fn ages(&mut self) -> anyhow::Result<Vec<(AgeKey, [u32; AGES])>> {
         match &self.walker {
             Some(walker) => self.ages.read(walker.number(), self.points.are_there()),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The processes that listen, as the last walk found them.
+    pub const fn listening(&self) -> &HashSet<Listening> {
+        &self.listening
     }
 
     /// Passes every flow to `each`, which returns whether it has changed since the last time, and takes out flows that have been

@@ -100,6 +100,7 @@ impl Kernel {
             probes: loaded.probes,
             amend: loaded.amend,
             walker,
+            listening: HashSet::new(),
             records: Array::try_from(take(&mut ebpf, "RECORDS")?)?,
             caught,
             counted_walk: None,

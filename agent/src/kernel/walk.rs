@@ -5,6 +5,7 @@ use agent_common::ListenerSample;
 use anyhow::Context;
 use aya::maps::{Array, MapData};
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, Read},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -30,10 +31,23 @@ pub struct Walker {
     next: Instant,
 }
 
+/// A process that listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listening {
+    /// Its id.
+    pub process: u32,
+    /// Inode number of the network namespace of the socket.
+    pub netns: u32,
+    /// The port.
+    pub port: u16,
+}
+
 /// The result of a walk.
 pub struct Walked {
-    /// The listening sockets that were visited.
+    /// The listening sockets that were visited, each once.
     pub listeners: Vec<ListenerSample>,
+    /// The processes that have listening sockets.
+    pub listening: HashSet<Listening>,
     /// Its number, if it has visited all files of the node; `None` if only those of some processes.
     pub whole: Option<u32>,
     /// Number of visited open sockets with a record.
@@ -89,6 +103,7 @@ impl Walker {
             run(&self.whole, &mut listeners).context("walking over all open files failed")?;
             self.next = next_walk(begin, begin.elapsed());
             return Ok(Walked {
+                listening: take_listening(&mut listeners),
                 listeners,
                 whole: Some(self.number),
                 sockets: self
@@ -106,11 +121,24 @@ impl Walker {
                 .with_context(|| format!("walking over the files of process {process} failed"))?;
         }
         Ok(Walked {
+            listening: take_listening(&mut listeners),
             listeners,
             whole: None,
             sockets: 0,
         })
     }
+}
+
+/// Who listens; leaves each socket once.
+fn take_listening(found: &mut Vec<ListenerSample>) -> HashSet<Listening> {
+    let listening = found.iter().map(|sample| Listening {
+        process: sample.process,
+        netns: sample.netns,
+        port: sample.port,
+    });
+    let listening = listening.collect();
+    found.retain(|sample| sample.again == 0);
+    listening
 }
 
 /// When all open files are walked again, after a walk that began at `begin` and took `took`: at the next tick, unless there are so

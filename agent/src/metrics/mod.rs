@@ -6,6 +6,7 @@ pub mod boundary;
 pub mod dependents;
 mod detail;
 mod details;
+pub mod drains;
 mod encoder;
 pub mod failures;
 mod family;

@@ -15,46 +15,46 @@ const SHOWN: usize = 10;
 pub type Ages = [u64; AGES];
 
 /// The ages of one point's connections by dependent; `None` stands for those whose caller is unknown.
-type ByDependent = HashMap<Option<Arc<Workload>>, Ages>;
+#[derive(Clone, Debug, Default)]
+pub struct ByDependent(HashMap<Option<Arc<Workload>>, Ages>);
+
+/// Open connections of one flow, as the last walk over open files found them.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowAges {
+    /// The flow.
+    pub flow: FlowKey,
+    /// Its connections.
+    pub open: [u32; AGES],
+    /// They are those of a process that another one has replaced.
+    pub is_replaced: bool,
+}
 
 /// The ages of the open connections from dependents, as the last walk over open files found them.
 #[derive(Default)]
-pub(super) struct OpenAges(HashMap<Arc<Point>, ByDependent>);
+pub(super) struct OpenAges(HashMap<Arc<Point>, PointAges>);
 
-impl OpenAges {
-    fn add(&mut self, binding: &Binding, class: usize, connections: u64) {
-        let Some(point) = binding.point().filter(|point| point.kind.is_shared()) else {
-            return;
-        };
-        let by = self.0.entry(point.clone()).or_default();
-        by.entry(binding.peer.named().cloned()).or_insert([0; AGES])[class] += connections;
-    }
+/// Those of one point.
+#[derive(Default)]
+struct PointAges {
+    all: ByDependent,
+    /// Of these, the ones of replaced processes.
+    replaced: ByDependent,
 }
 
-impl Model {
-    /// Sets the ages of the connections that shared points have accepted, by flow. To be called after the flows of a tick. Connections whose
-    /// flow still waits for an identity are left out.
-    pub fn ages(&mut self, found: &[(FlowKey, [u32; AGES])]) {
-        let mut ages = OpenAges::default();
-        for (key, open) in found {
-            let other = FlowKey {
-                generation: key.generation ^ 1,
-                ..*key
-            };
-            let known = [key, &other].into_iter().filter_map(|key| self.flows.get(key));
-            if let Some(known) = known.max_by_key(|known| known.open()) {
-                of_flow(known, open, &mut ages);
-            }
-        }
-        self.ages = ages;
+impl ByDependent {
+    fn add(&mut self, who: Option<&Arc<Workload>>, class: usize, connections: u64) {
+        self.0.entry(who.cloned()).or_insert([0; AGES])[class] += connections;
     }
 
-    /// The ages of a point's open connections: of the dependents with the most, and the sums of the others and of unknown callers.
-    pub fn ages_of(&self, point: &Point) -> (Vec<(Arc<Workload>, Ages)>, Vec<(&'static str, Ages)>) {
-        let none = ByDependent::new();
-        let mut named: Vec<_> = (self.ages.0.get(point).unwrap_or(&none).iter())
-            .filter_map(|(who, ages)| Some((who.clone()?, *ages)))
-            .collect();
+    /// The sum over all dependents.
+    pub fn sum(&self) -> Ages {
+        self.0.values().copied().fold([0; AGES], plus)
+    }
+
+    /// Of the dependents with the most connections, and the sums of the others and of unknown callers.
+    pub fn shown(&self) -> (Vec<(Arc<Workload>, Ages)>, Vec<(&'static str, Ages)>) {
+        let named = self.0.iter().filter_map(|(who, ages)| Some((who.clone()?, *ages)));
+        let mut named: Vec<_> = named.collect();
         named.sort_by_cached_key(|(who, ages)| {
             (
                 Reverse(ages.iter().sum::<u64>()),
@@ -63,8 +63,8 @@ impl Model {
             )
         });
         let others = named.split_off(named.len().min(SHOWN));
-        let other = others.iter().map(|(_, ages)| ages).copied().reduce(plus);
-        let unknown = self.ages.0.get(point).and_then(|by| by.get(&None)).copied();
+        let other = others.into_iter().map(|(_, ages)| ages).reduce(plus);
+        let unknown = self.0.get(&None).copied();
         let rest = [("_other", other), ("unknown", unknown)].into_iter();
         (named, rest.filter_map(|(name, ages)| Some((name, ages?))).collect())
     }
@@ -74,11 +74,59 @@ fn plus(one: Ages, other: Ages) -> Ages {
     std::array::from_fn(|class| one[class] + other[class])
 }
 
+impl OpenAges {
+    fn add(&mut self, binding: &Binding, is_replaced: bool, class: usize, connections: u64) {
+        let Some(point) = binding.point().filter(|point| point.kind.is_shared()) else {
+            return;
+        };
+        let ages = self.0.entry(point.clone()).or_default();
+        ages.all.add(binding.peer.named(), class, connections);
+        if is_replaced {
+            ages.replaced.add(binding.peer.named(), class, connections);
+        }
+    }
+
+    /// Points of which a process was replaced that still has connections.
+    pub(super) fn replaced(&self) -> impl Iterator<Item = (&Arc<Point>, &ByDependent)> {
+        let points = self.0.iter().filter(|(_, ages)| !ages.replaced.0.is_empty());
+        points.map(|(point, ages)| (point, &ages.replaced))
+    }
+
+    /// Those of a point.
+    pub(super) fn of(&self, point: &Point) -> ByDependent {
+        self.0.get(point).map(|ages| ages.all.clone()).unwrap_or_default()
+    }
+}
+
+impl Model {
+    /// Sets the ages of the connections that shared points have accepted, by flow. To be called after the flows of a tick. Connections whose
+    /// flow still waits for an identity are left out.
+    pub fn ages(&mut self, found: &[FlowAges]) {
+        let mut ages = OpenAges::default();
+        for found in found {
+            let other = FlowKey {
+                generation: found.flow.generation ^ 1,
+                ..found.flow
+            };
+            let known = [&found.flow, &other].into_iter().filter_map(|key| self.flows.get(key));
+            if let Some(known) = known.max_by_key(|known| known.open()) {
+                of_flow(known, found, &mut ages);
+            }
+        }
+        self.ages = ages;
+    }
+
+    /// The ages of a point's open connections.
+    pub fn ages_of(&self, point: &Point) -> ByDependent {
+        self.ages.of(point)
+    }
+}
+
 /// Adds the connections of a flow. If its other end was reassigned, the oldest connections are those of the former holder.
-fn of_flow(known: &Known, open: &[u32; AGES], ages: &mut OpenAges) {
+fn of_flow(known: &Known, found: &FlowAges, ages: &mut OpenAges) {
     let mut ends = known.open.iter().peekable();
     let mut left = ends.peek().map_or(0, |end| end.connections);
-    for (class, connections) in open.iter().enumerate().rev() {
+    for (class, connections) in found.open.iter().enumerate().rev() {
         let mut connections = u64::from(*connections);
         while connections > 0
             && let Some(end) = ends.peek()
@@ -86,7 +134,7 @@ fn of_flow(known: &Known, open: &[u32; AGES], ages: &mut OpenAges) {
             // What is more than was counted belongs to the present holder: it has begun since the flows were read.
             let is_last = std::ptr::eq(*end, known.open.back().unwrap_or(end));
             let n = if is_last { connections } else { connections.min(left) };
-            ages.add(&end.binding, class, n);
+            ages.add(&end.binding, found.is_replaced, class, n);
             connections -= n;
             left = left.saturating_sub(n);
             if left == 0 && !is_last {

@@ -72,7 +72,7 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
         let share = |who: &Arc<Workload>| model.share(who, &load.point, now);
         let rows =
             |all: &Endpoints, share: &dyn Fn(&Arc<Workload>) -> Option<f64>| endpoints(all, model.window(), now, share);
-        let (ages, ages_rest) = model.ages_of(&load.point);
+        let (ages, ages_rest) = model.ages_of(&load.point).shown();
         PointRow {
             ages,
             ages_rest,

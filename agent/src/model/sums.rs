@@ -6,6 +6,7 @@ use super::{
     boundary::Boundary,
     bounds::Bounds,
     called::{Called, CalledPoint},
+    drains::Drains,
     endpoints::{Share, handshake_failures},
     exclusions::Exclusions,
     known::{Held, Known},
@@ -38,6 +39,7 @@ pub struct Model {
     points: BTreeMap<Arc<Point>, PointLoad>,
     reach: HashMap<Arc<Point>, Reach>,
     pub(super) ages: OpenAges,
+    pub(super) drains: Drains,
     pub(super) ways: Ways,
     boundary: Boundary,
     /// Workloads that are known by their traffic, with the time of the last.
@@ -72,6 +74,7 @@ impl Model {
             points: BTreeMap::new(),
             reach: HashMap::new(),
             ages: OpenAges::default(),
+            drains: Drains::default(),
             ways: Ways::default(),
             boundary: Boundary::new(bounds.pairs, exclusions),
             workloads: HashMap::new(),

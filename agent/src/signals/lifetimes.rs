@@ -13,7 +13,7 @@ use crate::{
     program::{Need, WALK},
 };
 use agent_common::{AGE_BOUNDS, AGES};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 families! {
     DURATION: histogram("narrows_connection_duration_seconds", "Lifetimes of the point's TCP connections that have ended")
@@ -67,13 +67,19 @@ impl Sample for &Lifetime {
     }
 }
 
+/// The number of connections that have reached each of [`AGE_BOUNDS`].
+pub fn reached(ages: &[u64; AGES]) -> BTreeMap<u32, u64> {
+    let bounds = AGE_BOUNDS.into_iter().enumerate();
+    bounds.map(|(at, bound)| (bound, ages[at + 1..].iter().sum())).collect()
+}
+
 /// A row for each of [`AGE_BOUNDS`], with the number of connections that have reached it.
 pub fn by_age<'a>(labels: Labels<'a>, ages: &[u64; AGES]) -> impl Iterator<Item = (Labels<'a>, u64)> + use<'a> {
-    let ages = *ages;
-    MIN_AGES.into_iter().enumerate().map(move |(bound, age)| {
-        let older = ages[bound + 1..].iter().sum();
-        (with(labels.clone(), [("min_age_seconds", age)]), older)
-    })
+    let reached = reached(ages).into_values();
+    MIN_AGES
+        .into_iter()
+        .zip(reached)
+        .map(move |(age, n)| (with(labels.clone(), [("min_age_seconds", age)]), n))
 }
 
 /// Writes the families.

@@ -5,4 +5,5 @@ mod common;
 
 mod ages;
 mod callers;
+mod drains;
 mod restarts;

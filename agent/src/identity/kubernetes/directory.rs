@@ -11,7 +11,7 @@ use super::{
     istio::trust_domain_of_mesh_config,
     meshes::{Meshes, is_about_a_mesh},
     objects::{ConfigMap, Meta, Namespace, Node, Pod, Service},
-    pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid},
+    pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid, time},
     principal::principal_of,
     source::Source,
     status::SourceStatus,
@@ -61,8 +61,22 @@ pub struct LocalPod {
     pub begin: Millis,
     /// Names of its containers.
     pub containers: HashMap<ContainerId, String>,
+    /// Its deletion was requested: when its grace ends, and what runs then is killed.
+    pub deletion: Option<Millis>,
     /// When its deletion was noticed.
     pub gone: Option<Millis>,
+}
+
+impl LocalPod {
+    /// What distinguishes the pod from those that its workload made from another template: labels that the controllers of
+    /// Deployments, DaemonSets and StatefulSets add.
+    pub fn revision(&self) -> Option<&str> {
+        const LABELS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
+        LABELS
+            .iter()
+            .find_map(|label| self.facts.labels.get(*label))
+            .map(String::as_str)
+    }
 }
 
 /// What is kept of every pod.
@@ -270,6 +284,7 @@ impl Directory {
                 addresses: addresses.into(),
                 begin,
                 containers: containers_of(pod),
+                deletion: pod.metadata.deletion_timestamp.as_deref().and_then(time),
                 gone: None,
             };
             self.keep_in_full(local, static_uid(&pod.metadata));

@@ -44,6 +44,8 @@ objects! {
         owner_references: Vec<Owner>,
         /// When the object was created (RFC 3339).
         creation_timestamp: Option<String>,
+        /// Set when its deletion was requested: when its grace ends (RFC 3339).
+        deletion_timestamp: Option<String>,
     }
     /// Just the fields that identify an object.
     Reference {

@@ -1,0 +1,150 @@
+//! One line for an instance that is to go.
+
+use crate::{
+    clock,
+    draining::{Dependent, Draining},
+    duration,
+};
+use std::time::Duration;
+
+/// How many dependents are named.
+const NAMED: usize = 3;
+
+const COLUMNS: [(&str, usize); 7] = [
+    ("TIME", 8),
+    ("POINT", 28),
+    ("INSTANCE", 30),
+    ("CAUSE", 11),
+    ("LEFT", 5),
+    ("OPEN", 11),
+    ("OLDEST", 6),
+];
+
+/// The names of the columns.
+pub fn header() -> String {
+    padded(&COLUMNS.map(|(name, _)| name.to_owned())) + "CUT    WHOSE\n"
+}
+
+/// A line of the table.
+pub fn row(drain: &Draining) -> String {
+    let cut = drain.cut.map_or_else(|| "-".into(), |cut| format!("~{cut:.0}"));
+    let left = drain.seconds_left.map_or_else(
+        || "-".into(),
+        |left| match left > 0.0 {
+            true => format!("{left:.0}s"),
+            false => "over".into(),
+        },
+    );
+    let cells = [
+        time(),
+        drain.point.clone(),
+        drain.instance.clone(),
+        drain.cause.label().into(),
+        left,
+        format!("{} of {}", drain.connections, drain.first.max(drain.connections)),
+        oldest(drain),
+    ];
+    padded(&cells) + &format!("{cut:<6} {}\n", whose(&drain.dependents))
+}
+
+/// The line for an instance that no longer is.
+pub fn gone(last: &Draining) -> String {
+    let cells = [time(), last.point.clone(), last.instance.clone(), "gone".into()];
+    let end = match last.connections {
+        0 => "nothing hung on it any more".to_owned(),
+        n => format!(
+            "{n} connections hung on it when it was last looked at: {}",
+            whose(&last.dependents)
+        ),
+    };
+    padded(&cells) + &end + "\n"
+}
+
+fn time() -> String {
+    clock::rfc3339(clock::now()).get(11..19).unwrap_or_default().to_owned()
+}
+
+/// The age that the oldest connection has reached.
+fn oldest(drain: &Draining) -> String {
+    let reached = drain.min_age_seconds.iter().rev().find(|(_, n)| **n > 0);
+    match (reached, drain.connections) {
+        (Some((age, _)), _) => format!("≥ {}", duration::format(Duration::from_secs((*age).into()))),
+        (None, 0) => "-".into(),
+        (None, _) => "< 1s".into(),
+    }
+}
+
+fn whose(dependents: &[Dependent]) -> String {
+    let name = |dependent: &Dependent| match dependent.namespace.as_str() {
+        "" => dependent.name.clone(),
+        namespace => format!("{namespace}/{}", dependent.name),
+    };
+    let with_any = || dependents.iter().filter(|dependent| dependent.connections > 0);
+    let named = with_any()
+        .take(NAMED)
+        .map(|dependent| format!("{} {}", name(dependent), dependent.connections));
+    let named: Vec<_> = named.collect();
+    match with_any().count().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+fn padded(cells: &[String]) -> String {
+    let cells = cells.iter().zip(COLUMNS);
+    cells.map(|(cell, (_, width))| format!("{cell:<width$} ")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::DrainCause,
+        points::{Kind, Mesh},
+    };
+
+    fn drain(connections: u64) -> Draining {
+        let dependent = |name: &str, connections| Dependent {
+            namespace: "shop".into(),
+            name: name.into(),
+            principal: String::new(),
+            connections,
+            min_age_seconds: [(1, connections)].into(),
+        };
+        Draining {
+            point: "shop/waypoint".into(),
+            kind: Kind::Waypoint,
+            mesh: Mesh::Istio,
+            instance: "waypoint-1".into(),
+            cause: DrainCause::Terminating,
+            since: "2026-11-26T12:00:00.000Z".into(),
+            deadline: Some("2026-11-26T12:05:00.000Z".into()),
+            seconds_left: Some(119.6),
+            first: 40,
+            connections,
+            cut: Some(11.7),
+            min_age_seconds: [(1, 20), (5, 3), (30, 0)].into(),
+            dependents: vec![
+                dependent("a", 9),
+                dependent("b", 8),
+                dependent("c", 2),
+                dependent("d", 1),
+                dependent("e", 0),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_line_has_what_an_operator_asks() {
+        let row = row(&drain(20));
+        let words: Vec<_> = row.split_whitespace().skip(1).collect();
+        assert_eq!(
+            words.join(" "),
+            "shop/waypoint waypoint-1 terminating 120s 20 of 40 ≥ 5s ~12 shop/a 9, shop/b 8, shop/c 2 and 1 more"
+        );
+        let column = header().find("CUT").expect("a column");
+        assert_eq!(row.chars().skip(column).take(3).collect::<String>(), "~12");
+        assert!(gone(&drain(0)).ends_with("gone        nothing hung on it any more\n"));
+        assert!(gone(&drain(20)).contains("20 connections hung on it"));
+    }
+}

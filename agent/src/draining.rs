@@ -1,0 +1,63 @@
+//! What the API tells of instances that are to go (`/api/v1/drains`): written by the agent, read by `narrows drain`.
+
+use crate::{
+    model::DrainCause,
+    points::{Kind, Mesh},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The answer.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Drains {
+    /// The number of the agent's tick that it is as of.
+    pub tick: u64,
+    /// The drains under way on the agent's node.
+    pub drains: Vec<Draining>,
+}
+
+/// An instance of a point that is to go.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Draining {
+    /// The point.
+    pub point: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its mesh.
+    pub mesh: Mesh,
+    /// The instance: a pod, or an entry of the inventory.
+    pub instance: String,
+    /// Why it is to go.
+    pub cause: DrainCause,
+    /// When the agent noticed it, in UTC.
+    pub since: String,
+    /// When its grace ends, in UTC; `None` where that is not known.
+    pub deadline: Option<String>,
+    /// The time until then, in seconds; negative when it is past.
+    pub seconds_left: Option<f64>,
+    /// How many connections hung on it when it was noticed.
+    pub first: u64,
+    /// How many do now.
+    pub connections: u64,
+    /// How many the end of its grace would cut if connections went on to end as they have until now: an estimate.
+    pub cut: Option<f64>,
+    /// The number of connections that have reached an age, by the age in seconds.
+    pub min_age_seconds: BTreeMap<u32, u64>,
+    /// Whose connections these are, those with the most first.
+    pub dependents: Vec<Dependent>,
+}
+
+/// A dependent of the instance.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Dependent {
+    /// Its namespace; empty for a sum of several dependents, and for unknown callers.
+    pub namespace: String,
+    /// Its name; `_other` stands for all but the ten with the most connections, `unknown` for unknown callers.
+    pub name: String,
+    /// Its identity in its mesh.
+    pub principal: String,
+    /// Its open connections.
+    pub connections: u64,
+    /// The number of these that have reached an age, by the age in seconds.
+    pub min_age_seconds: BTreeMap<u32, u64>,
+}

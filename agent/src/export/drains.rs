@@ -1,0 +1,95 @@
+//! Instances of points that are to go: their metrics, and what the API tells of them.
+
+use super::{
+    dependency::names,
+    rows::labels_of,
+    snapshot::{Shared, Snapshot},
+};
+use crate::{
+    clock,
+    draining::{Dependent, Draining, Drains},
+    metrics::{
+        Encoder, Labels,
+        drains::{CONNECTIONS, CUT, DEADLINE, DEPENDENT_CONNECTIONS, START},
+        labels::SOURCE,
+        with,
+    },
+    model::Drain,
+    signals::lifetimes::reached,
+};
+use axum::{Json, extract::State};
+use std::fmt;
+
+/// Encodes the families of [`crate::metrics::drains`].
+pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
+    let all = || snapshot.drains.iter().map(|drain| (labels(drain), drain));
+    let seconds = |millis: i64| millis as f64 / 1e3;
+    encoder.write(&CONNECTIONS, all().map(|(labels, drain)| (labels, drain.connections())))?;
+    encoder.write(&START, all().map(|(labels, drain)| (labels, seconds(drain.since))))?;
+    let deadlines = all().filter_map(|(labels, drain)| Some((labels, seconds(drain.deadline?))));
+    encoder.write(&DEADLINE, deadlines)?;
+    encoder.write(&CUT, all().filter_map(|(labels, drain)| Some((labels, drain.cut?))))?;
+    let shown: Vec<_> = snapshot
+        .drains
+        .iter()
+        .map(|drain| (drain, drain.dependents()))
+        .collect();
+    let rows = shown.iter().flat_map(|(drain, (named, rest))| {
+        let named = named
+            .iter()
+            .map(|(who, ages)| (with(labels(drain), names(SOURCE, who)), ages));
+        let rest = rest.iter().map(|(name, ages)| {
+            let all = SOURCE.iter().map(|label| (label.name, *name));
+            (with(labels(drain), all), ages)
+        });
+        named
+            .chain(rest)
+            .map(|(labels, ages)| (labels, ages.iter().sum::<u64>()))
+    });
+    encoder.write(&DEPENDENT_CONNECTIONS, rows)
+}
+
+fn labels(drain: &Drain) -> Labels<'_> {
+    with(labels_of(&drain.point), [("cause", drain.cause.label())])
+}
+
+/// Answers `/api/v1/drains`.
+pub async fn drains(State(snapshot): State<Shared>) -> Json<Drains> {
+    let (snapshot, now) = (snapshot.load(), clock::now());
+    let drains = snapshot.drains.iter().map(|drain| {
+        let (named, rest) = drain.dependents();
+        let named = named.into_iter().map(|(who, ages)| Dependent {
+            namespace: who.namespace.clone(),
+            name: who.name.clone(),
+            principal: who.principal.clone(),
+            connections: ages.iter().sum(),
+            min_age_seconds: reached(&ages),
+        });
+        let rest = rest.into_iter().map(|(name, ages)| Dependent {
+            namespace: String::new(),
+            name: name.to_owned(),
+            principal: String::new(),
+            connections: ages.iter().sum(),
+            min_age_seconds: reached(&ages),
+        });
+        Draining {
+            point: drain.point.name.clone(),
+            kind: drain.point.kind,
+            mesh: drain.point.mesh,
+            instance: drain.point.instance.clone(),
+            cause: drain.cause,
+            since: clock::rfc3339(drain.since),
+            deadline: drain.deadline.map(clock::rfc3339),
+            seconds_left: drain.deadline.map(|deadline| (deadline - now) as f64 / 1e3),
+            first: drain.first,
+            connections: drain.connections(),
+            cut: drain.cut,
+            min_age_seconds: reached(&drain.open.sum()),
+            dependents: named.chain(rest).collect(),
+        }
+    });
+    Json(Drains {
+        tick: snapshot.tick.number,
+        drains: drains.collect(),
+    })
+}

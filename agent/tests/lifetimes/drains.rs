@@ -1,0 +1,203 @@
+//! Instances that are to go: who hangs on them, and whether it will end in time.
+
+use super::{
+    callers::call,
+    common::{
+        World, binary,
+        cluster::{Cluster, serve},
+        inventory, start, v4,
+    },
+};
+use narrows_testbed::{
+    agent::Agent,
+    command,
+    envoy::{Envoy, Listener, Route},
+    kubernetes::manifests::Pod,
+    load::{Behaviour, Server},
+    workload::Workload,
+    ztunnel::{Config, Ztunnel},
+};
+use serde_json::Value;
+use std::{net::TcpStream, process::Command, time::Duration};
+
+fn drains(agent: &Agent) -> Vec<Value> {
+    let answer = agent.get_json("/api/v1/drains");
+    answer["drains"].as_array().expect("a list").clone()
+}
+
+/// Waits for a tick after which the only drain is so.
+#[track_caller]
+fn wait_for(agent: &Agent, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    agent.wait_for(what, |_| matches!(&drains(agent)[..], [drain] if holds(drain)));
+    drains(agent).swap_remove(0)
+}
+
+/// Numbers of connections by dependent, in the order in which they are told.
+fn dependents(drain: &Value) -> Vec<(String, u64)> {
+    let all = drain["dependents"].as_array().expect("a list").iter();
+    all.map(|it| {
+        let (name, n) = (it["name"].as_str().expect("a name"), it["connections"].as_u64());
+        (name.to_owned(), n.expect("a number"))
+    })
+    .collect()
+}
+
+fn open(from: &Workload, n: usize) -> Vec<TcpStream> {
+    (0..n)
+        .map(|_| from.run(|| call(v4(2, 15008))).expect("answered"))
+        .collect()
+}
+
+fn said(agent: &Agent, arguments: &[&str]) -> (String, String) {
+    let mut program = Command::new(binary());
+    program.args(["drain", "--agent", &format!("http://{}", agent.address())]);
+    let output = command::output(program.args(arguments)).expect("it starts");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_process_that_another_one_has_replaced_is_followed_until_nothing_hangs_on_it() {
+    let world = World::new();
+    let (checkout, billing) = (world.workload("checkout", 11), world.workload("billing", 12));
+    let (catalog, waypoint) = (world.workload("catalog", 21), world.workload("waypoint", 2));
+    let agent = start(&inventory(&[&checkout, &billing, &catalog], &[&waypoint]));
+    let _server = catalog
+        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
+        .expect("it listens");
+    let envoy = || {
+        let listener = Listener {
+            address: v4(2, 15008),
+            route: Route::To(vec![v4(21, 8080)]),
+        };
+        Envoy::start(&waypoint, &[listener], 1).expect("a real Envoy")
+    };
+    let old = envoy();
+    let mut held = open(&checkout, 5);
+    held.extend(open(&billing, 2));
+    let new = envoy();
+    // Both listen on the port, as two replicas on a node might.
+    agent.settle();
+    assert_eq!(drains(&agent), Vec::<Value>::new());
+    assert!(said(&agent, &[]).1.contains("knows of no instance that is to go"));
+
+    old.drain().expect("it closes its listeners");
+    let drain = wait_for(&agent, "the drain", |drain| drain["connections"] == 7);
+    assert_eq!(
+        (&drain["point"], &drain["cause"]),
+        (&"shop/waypoint".into(), &"replaced".into())
+    );
+    assert_eq!(
+        (&drain["deadline"], &drain["cut"], &drain["first"]),
+        (&Value::Null, &Value::Null, &7.into())
+    );
+    assert_eq!(dependents(&drain), [("checkout".into(), 5), ("billing".into(), 2)]);
+    // What the new process accepts is none of it.
+    let _more = open(&billing, 4);
+    held.truncate(6);
+    let drain = wait_for(&agent, "one less", |drain| drain["connections"] == 6);
+    assert_eq!(dependents(&drain), [("checkout".into(), 5), ("billing".into(), 1)]);
+    let metrics = agent.metrics();
+    let labels = [("point", "shop/waypoint"), ("cause", "replaced")];
+    assert_eq!(metrics.get("narrows_draining_connections", &labels), Some(6.0));
+    let of = |who| metrics.sum("narrows_draining_dependent_connections", &[("source_workload", who)]);
+    assert_eq!((of("checkout"), of("billing")), (5.0, 1.0));
+    let (table, _) = said(&agent, &["--point", "shop/waypoint"]);
+    assert!(table.contains("replaced") && table.contains("6 of 7"), "{table}");
+    assert!(table.contains("shop/checkout 5, shop/billing 1"), "{table}");
+
+    drop(held);
+    agent.wait_for("the end", |_| drains(&agent).is_empty());
+    assert_eq!(agent.metrics().series("narrows_draining_connections").count(), 0);
+    old.kill().expect("it is killed");
+    drop(new);
+}
+
+#[test]
+fn a_ztunnel_whose_pod_goes_is_told_with_the_time_that_is_left() {
+    let cluster = Cluster::new();
+    let application = cluster.pod("istio-ambient-app", "catalog-aaaaa", 11);
+    let waypoint = cluster.pod("istio-waypoint", "waypoint-6f7d9c8b5d-bbbbb", 2);
+    let revision = |name: &str, n, revision: &str, started: &str| {
+        let pod = Pod::of("istio-ztunnel")
+            .label("controller-revision-hash", revision)
+            .started(started);
+        let pod = cluster.prepare(pod, name, n);
+        cluster.announce(&pod);
+        pod
+    };
+    let at = |seconds| {
+        (jiff::Timestamp::now() + Duration::from_secs(seconds))
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string()
+    };
+    let old = revision("ztunnel-old", 3, "1", "2026-01-01T00:00:00Z");
+    let agent = cluster.start(&[]);
+    let _server = serve(&waypoint, "istio-proxy", 2);
+    let inside = application.sim.netns().expect("a network of its own");
+    let config = Config {
+        netns: vec![inside.path().to_owned()],
+        waypoint: v4(2, 8080),
+        raw: true,
+    };
+    let cgroup = old.sim.cgroup(&old.first());
+    let ztunnel = Ztunnel::start_with(cgroup, &[inside], &config).expect("a stand-in for ztunnel");
+    let open = || {
+        application
+            .run(&application.first(), || call(v4(200, 80)))
+            .expect("answered")
+    };
+    let mut held: Vec<_> = (0..10).map(|_| open()).collect();
+    agent.wait_for("the connections", |m| {
+        m.sum(
+            "narrows_dependent_open_connections",
+            &[("point", "istio-system/ztunnel")],
+        ) == 10.0
+    });
+    agent.settle();
+    assert_eq!(drains(&agent), Vec::<Value>::new());
+
+    // A pod of the next revision beside it.
+    let _new = revision("ztunnel-new", 4, "2", "2026-01-01T00:01:00Z");
+    let drain = wait_for(&agent, "the older one to be known as such", |drain| {
+        drain["cause"] == "superseded"
+    });
+    assert_eq!(
+        (&drain["instance"], &drain["connections"]),
+        (&"ztunnel-old".into(), &10.into())
+    );
+
+    // Its deletion: the rest will not end in time, as nothing ends.
+    let deleted = old.object.clone().deleting(&at(40));
+    cluster
+        .api
+        .put(narrows_testbed::kubernetes::Resource::Pods, deleted.into_value());
+    let drain = wait_for(&agent, "its deletion", |drain| drain["cause"] == "terminating");
+    let left = drain["seconds_left"].as_f64().expect("a time");
+    assert!((0.0..=40.0).contains(&left), "{drain}");
+    assert_eq!(drain["cut"], 10.0, "{drain}");
+    assert_eq!(dependents(&drain), [(application.workload(), 10)]);
+    let labels = [
+        ("point", "istio-system/ztunnel"),
+        ("instance_pod", "ztunnel-old"),
+        ("cause", "terminating"),
+    ];
+    let metrics = agent.settle();
+    assert_eq!(metrics.get("narrows_drain_cut_connections", &labels), Some(10.0));
+    let deadline = metrics
+        .get("narrows_drain_deadline_timestamp_seconds", &labels)
+        .expect("known");
+    let start = metrics
+        .get("narrows_drain_start_timestamp_seconds", &labels)
+        .expect("known");
+    assert!((0.0..=40.0).contains(&(deadline - start)), "{start} to {deadline}");
+
+    // Six of ten end at once: at that rate the rest does, too.
+    held.truncate(4);
+    wait_for(&agent, "an end in time", |drain| {
+        drain["connections"] == 4 && drain["cut"] == 0.0
+    });
+    held.clear();
+    wait_for(&agent, "nothing that hangs on it", |drain| drain["connections"] == 0);
+    drop(ztunnel);
+}
