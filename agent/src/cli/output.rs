@@ -8,10 +8,18 @@ use std::io::{self, ErrorKind, Write as _};
 /// # Errors
 /// When it cannot be written, such as to a full disk.
 pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    is_read(text).map(|_| ())
+}
+
+/// Writes to stdout; `false` when the reader has closed the pipe, and nobody reads what else is written.
+///
+/// # Errors
+/// When it cannot be written, such as to a full disk.
+pub fn is_read(text: impl AsRef<[u8]>) -> anyhow::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.context("cannot write to stdout").map(|()| true),
     }
 }
 

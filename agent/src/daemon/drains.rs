@@ -36,7 +36,6 @@ pub fn look(kernel: &mut Kernel, observer: &Observer, model: &mut Model, now: Mi
         open,
     });
     let ages: Vec<_> = ages.collect();
-    model.ages(&ages);
     let instances = observer.owners().point_pods().map(|(point, pod)| Instance {
         point: point.clone(),
         begin: pod.begin,
@@ -44,6 +43,6 @@ pub fn look(kernel: &mut Kernel, observer: &Observer, model: &mut Model, now: Mi
         deletion: pod.deletion,
     });
     let instances: Vec<_> = instances.collect();
-    model.drains(&instances, now);
+    model.depart(&ages, &instances, now);
     Ok(())
 }

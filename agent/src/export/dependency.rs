@@ -161,8 +161,9 @@ fn active<'a>(snapshot: &'a Snapshot, of: Of, labels: Names) -> impl Iterator<It
 /// The ages of open connections: of the dependents with the most, and the sums of the others under their label values.
 fn ages(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, u64)> {
     local(snapshot).flat_map(|row| {
-        let detail = (row.ages.iter()).map(move |(who, ages)| (with(point_labels(row), names(SOURCE, who)), ages));
-        let rest = row.ages_rest.iter().map(move |(name, ages)| {
+        let detail =
+            (row.ages.named.iter()).map(move |(who, ages)| (with(point_labels(row), names(SOURCE, who)), ages));
+        let rest = row.ages.rest.iter().map(move |(name, ages)| {
             let all = SOURCE.iter().map(|label| (label.name, *name));
             (with(point_labels(row), all), ages)
         });

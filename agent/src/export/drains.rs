@@ -14,7 +14,7 @@ use crate::{
         labels::SOURCE,
         with,
     },
-    model::Drain,
+    model::{Busiest, Drain},
     signals::lifetimes::reached,
 };
 use axum::{Json, extract::State};
@@ -32,9 +32,9 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     let shown: Vec<_> = snapshot
         .drains
         .iter()
-        .map(|drain| (drain, drain.dependents()))
+        .map(|drain| (drain, drain.open.busiest()))
         .collect();
-    let rows = shown.iter().flat_map(|(drain, (named, rest))| {
+    let rows = shown.iter().flat_map(|(drain, Busiest { named, rest })| {
         let named = named
             .iter()
             .map(|(who, ages)| (with(labels(drain), names(SOURCE, who)), ages));
@@ -57,7 +57,7 @@ fn labels(drain: &Drain) -> Labels<'_> {
 pub async fn drains(State(snapshot): State<Shared>) -> Json<Drains> {
     let (snapshot, now) = (snapshot.load(), clock::now());
     let drains = snapshot.drains.iter().map(|drain| {
-        let (named, rest) = drain.dependents();
+        let Busiest { named, rest } = drain.open.busiest();
         let named = named.into_iter().map(|(who, ages)| Dependent {
             namespace: who.namespace.clone(),
             name: who.name.clone(),

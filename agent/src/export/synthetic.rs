@@ -13,7 +13,7 @@ use crate::{
     kernel::{self, FieldStatus, ProgramStatus},
     metrics::Details,
     model::{
-        self, AcceptQueue, ByKind, Called, CalledPoint, Pair, PairEnd, PointLoad, Row, Share, Window,
+        self, AcceptQueue, Busiest, ByKind, Called, CalledPoint, Pair, PairEnd, PointLoad, Row, Share, Window,
         rows::{BoundaryRows, EndpointRow, EndpointRows, PointRow},
     },
     node::resources::{Bandwidth, Files, Pressure},
@@ -134,8 +134,10 @@ impl Shape {
             },
             dependents: endpoints(self.dependents, Some(1.0)),
             served: endpoints(self.served, None),
-            ages: self.ages().map(|n| (workload(n), Default::default())).collect(),
-            ages_rest: self.ages().skip(9).map(|_| ("_other", Default::default())).collect(),
+            ages: Busiest {
+                named: self.ages().map(|n| (workload(n), Default::default())).collect(),
+                rest: self.ages().skip(9).map(|_| ("_other", Default::default())).collect(),
+            },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How old the open connections of points are, by dependent.
 
-use super::{known::Known, sums::Model};
+use super::known::Known;
 use crate::{
     identity::{Binding, Workload},
     points::Point,
@@ -17,6 +17,15 @@ pub type Ages = [u64; AGES];
 /// The ages of one point's connections by dependent; `None` stands for those whose caller is unknown.
 #[derive(Clone, Debug, Default)]
 pub struct ByDependent(HashMap<Option<Arc<Workload>>, Ages>);
+
+/// What is shown of [`ByDependent`].
+#[derive(Clone, Debug, Default)]
+pub struct Busiest {
+    /// The dependents with the most connections.
+    pub named: Vec<(Arc<Workload>, Ages)>,
+    /// The sums of the others and of unknown callers, by the value of their label.
+    pub rest: Vec<(&'static str, Ages)>,
+}
 
 /// Open connections of one flow, as the last walk over open files found them.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +61,7 @@ impl ByDependent {
     }
 
     /// Of the dependents with the most connections, and the sums of the others and of unknown callers.
-    pub fn shown(&self) -> (Vec<(Arc<Workload>, Ages)>, Vec<(&'static str, Ages)>) {
+    pub fn busiest(&self) -> Busiest {
         let named = self.0.iter().filter_map(|(who, ages)| Some((who.clone()?, *ages)));
         let mut named: Vec<_> = named.collect();
         named.sort_by_cached_key(|(who, ages)| {
@@ -66,7 +75,8 @@ impl ByDependent {
         let other = others.into_iter().map(|(_, ages)| ages).reduce(plus);
         let unknown = self.0.get(&None).copied();
         let rest = [("_other", other), ("unknown", unknown)].into_iter();
-        (named, rest.filter_map(|(name, ages)| Some((name, ages?))).collect())
+        let rest = rest.filter_map(|(name, ages)| Some((name, ages?))).collect();
+        Busiest { named, rest }
     }
 }
 
@@ -86,6 +96,29 @@ impl OpenAges {
         }
     }
 
+    /// Adds the connections of a flow. If its other end was reassigned, the oldest connections are those of the former holder.
+    pub(super) fn add_flow(&mut self, known: &Known, found: &FlowAges) {
+        let mut ends = known.open.iter().peekable();
+        let mut left = ends.peek().map_or(0, |end| end.connections);
+        for (class, connections) in found.open.iter().enumerate().rev() {
+            let mut connections = u64::from(*connections);
+            while connections > 0
+                && let Some(end) = ends.peek()
+            {
+                // What is more than was counted belongs to the present holder: it has begun since the flows were read.
+                let is_last = std::ptr::eq(*end, known.open.back().unwrap_or(end));
+                let n = if is_last { connections } else { connections.min(left) };
+                self.add(&end.binding, found.is_replaced, class, n);
+                connections -= n;
+                left = left.saturating_sub(n);
+                if left == 0 && !is_last {
+                    ends.next();
+                    left = ends.peek().map_or(0, |end| end.connections);
+                }
+            }
+        }
+    }
+
     /// Points of which a process was replaced that still has connections.
     pub(super) fn replaced(&self) -> impl Iterator<Item = (&Arc<Point>, &ByDependent)> {
         let points = self.0.iter().filter(|(_, ages)| !ages.replaced.0.is_empty());
@@ -95,52 +128,5 @@ impl OpenAges {
     /// Those of a point.
     pub(super) fn of(&self, point: &Point) -> ByDependent {
         self.0.get(point).map(|ages| ages.all.clone()).unwrap_or_default()
-    }
-}
-
-impl Model {
-    /// Sets the ages of the connections that shared points have accepted, by flow. To be called after the flows of a tick. Connections whose
-    /// flow still waits for an identity are left out.
-    pub fn ages(&mut self, found: &[FlowAges]) {
-        let mut ages = OpenAges::default();
-        for found in found {
-            let other = FlowKey {
-                generation: found.flow.generation ^ 1,
-                ..found.flow
-            };
-            let known = [&found.flow, &other].into_iter().filter_map(|key| self.flows.get(key));
-            if let Some(known) = known.max_by_key(|known| known.open()) {
-                of_flow(known, found, &mut ages);
-            }
-        }
-        self.ages = ages;
-    }
-
-    /// The ages of a point's open connections.
-    pub fn ages_of(&self, point: &Point) -> ByDependent {
-        self.ages.of(point)
-    }
-}
-
-/// Adds the connections of a flow. If its other end was reassigned, the oldest connections are those of the former holder.
-fn of_flow(known: &Known, found: &FlowAges, ages: &mut OpenAges) {
-    let mut ends = known.open.iter().peekable();
-    let mut left = ends.peek().map_or(0, |end| end.connections);
-    for (class, connections) in found.open.iter().enumerate().rev() {
-        let mut connections = u64::from(*connections);
-        while connections > 0
-            && let Some(end) = ends.peek()
-        {
-            // What is more than was counted belongs to the present holder: it has begun since the flows were read.
-            let is_last = std::ptr::eq(*end, known.open.back().unwrap_or(end));
-            let n = if is_last { connections } else { connections.min(left) };
-            ages.add(&end.binding, found.is_replaced, class, n);
-            connections -= n;
-            left = left.saturating_sub(n);
-            if left == 0 && !is_last {
-                ends.next();
-                left = ends.peek().map_or(0, |end| end.connections);
-            }
-        }
     }
 }

@@ -1,10 +1,7 @@
 //! Instances of points that are to go, and the connections that hang on them.
 
-use super::{
-    ages::{Ages, ByDependent},
-    sums::Model,
-};
-use crate::{clock::Millis, identity::Workload, points::Point};
+use super::ages::{ByDependent, OpenAges};
+use crate::{clock::Millis, points::Point};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -71,11 +68,6 @@ impl Drain {
     pub fn connections(&self) -> u64 {
         self.open.sum().iter().sum()
     }
-
-    /// Of dependents, and the sums of the others.
-    pub fn dependents(&self) -> (Vec<(Arc<Workload>, Ages)>, Vec<(&'static str, Ages)>) {
-        self.open.shown()
-    }
 }
 
 /// The drains that are under way: when each was noticed, and how many connections hung on it then.
@@ -83,6 +75,46 @@ impl Drain {
 pub(super) struct Drains {
     began: HashMap<(Arc<Point>, Cause), (Millis, u64)>,
     now: Vec<Drain>,
+}
+
+impl Drains {
+    /// Finds out which instances are to go.
+    pub(super) fn update(&mut self, ages: &OpenAges, instances: &[Instance], now: Millis) {
+        let leaving = leaving(instances);
+        let replaced = ages.replaced().filter(|(point, _)| !leaving.contains_key(*point));
+        let replaced = replaced.map(|(point, open)| (point.clone(), Cause::Replaced, None, open.clone()));
+        let mut found: Vec<_> = replaced.collect();
+        for (point, (cause, deadline)) in leaving {
+            let open = ages.of(&point);
+            found.push((point, cause, deadline, open));
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        let began = std::mem::take(&mut self.began);
+        let drain = |(point, cause, deadline, open): (Arc<Point>, Cause, Option<Millis>, ByDependent)| {
+            let connections = open.sum().iter().sum();
+            let (since, first) = (began.get(&(point.clone(), cause)).copied()).unwrap_or((now, connections));
+            Drain {
+                cut: deadline.map(|deadline| forecast(first, connections, now - since, deadline - now)),
+                point,
+                cause,
+                since,
+                deadline,
+                first,
+                open,
+            }
+        };
+        self.now = found.into_iter().map(drain).collect();
+        let began = self.now.iter().map(|drain| {
+            let key = (drain.point.clone(), drain.cause);
+            (key, (drain.since, drain.first))
+        });
+        self.began = began.collect();
+    }
+
+    /// The drains, in the order of their points.
+    pub(super) fn now(&self) -> &[Drain] {
+        &self.now
+    }
 }
 
 /// The instances that are to go, by what their pods tell: with the cause, and when they end.
@@ -113,46 +145,6 @@ fn forecast(first: u64, open: u64, elapsed: Millis, left: Millis) -> f64 {
     }
     let ended = (first - open).max(0.0) / elapsed as f64;
     (open - ended * left.max(0) as f64).max(0.0)
-}
-
-impl Model {
-    /// Updates the drains. To be called after [`Model::ages`].
-    pub fn drains(&mut self, instances: &[Instance], now: Millis) {
-        let leaving = leaving(instances);
-        let replaced = self.ages.replaced().filter(|(point, _)| !leaving.contains_key(*point));
-        let replaced = replaced.map(|(point, open)| (point.clone(), Cause::Replaced, None, open.clone()));
-        let mut found: Vec<_> = replaced.collect();
-        for (point, (cause, deadline)) in leaving {
-            let open = self.ages.of(&point);
-            found.push((point, cause, deadline, open));
-        }
-        found.sort_by(|one, other| one.0.cmp(&other.0));
-        let began = std::mem::take(&mut self.drains.began);
-        let drain = |(point, cause, deadline, open): (Arc<Point>, Cause, Option<Millis>, ByDependent)| {
-            let connections = open.sum().iter().sum();
-            let (since, first) = (began.get(&(point.clone(), cause)).copied()).unwrap_or((now, connections));
-            Drain {
-                cut: deadline.map(|deadline| forecast(first, connections, now - since, deadline - now)),
-                point,
-                cause,
-                since,
-                deadline,
-                first,
-                open,
-            }
-        };
-        self.drains.now = found.into_iter().map(drain).collect();
-        let began = self.drains.now.iter().map(|drain| {
-            let key = (drain.point.clone(), drain.cause);
-            (key, (drain.since, drain.first))
-        });
-        self.drains.began = began.collect();
-    }
-
-    /// The instances that are to go, in the order of their points.
-    pub fn draining(&self) -> &[Drain] {
-        &self.drains.now
-    }
 }
 
 /// Whether a process has been replaced at a port: it has connections that it accepted there, and no longer listens, but a later process

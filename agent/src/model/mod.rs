@@ -23,6 +23,7 @@ mod bounded;
 mod bounds;
 mod called;
 mod delta;
+mod departures;
 mod drains;
 mod endpoints;
 mod exclusions;
@@ -42,7 +43,7 @@ mod sums;
 mod waiting;
 mod ways;
 
-pub use ages::{Ages, ByDependent, FlowAges};
+pub use ages::{Ages, Busiest, ByDependent, FlowAges};
 pub use attribution::{End, Found};
 pub use boundary::{Boundary, ByKind, Bypass, Connections, Mode};
 pub use bounded::{Bounded, Row};

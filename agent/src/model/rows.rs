@@ -1,6 +1,8 @@
 //! What is shown of a model: plain values, as of one moment.
 
-use super::{Ages, ByKind, Bypass, Connections, Endpoints, Excluded, Mode, Model, Pair, PointLoad, Row, Share, Window};
+use super::{
+    Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, Mode, Model, Pair, PointLoad, Row, Share, Window,
+};
 use crate::{identity::Workload, table::Table};
 use std::{
     collections::BTreeMap,
@@ -20,9 +22,7 @@ pub struct PointRow {
     /// The workloads reached through it.
     pub served: EndpointRows,
     /// The ages of open connections of the dependents with the most of them.
-    pub ages: Vec<(Arc<Workload>, Ages)>,
-    /// The sums of the others, by the value of their label.
-    pub ages_rest: Vec<(&'static str, Ages)>,
+    pub ages: Busiest,
 }
 
 /// The workloads on one side of a point.
@@ -72,10 +72,8 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
         let share = |who: &Arc<Workload>| model.share(who, &load.point, now);
         let rows =
             |all: &Endpoints, share: &dyn Fn(&Arc<Workload>) -> Option<f64>| endpoints(all, model.window(), now, share);
-        let (ages, ages_rest) = model.ages_of(&load.point).shown();
         PointRow {
-            ages,
-            ages_rest,
+            ages: model.ages_of(&load.point).busiest(),
             load: load.clone(),
             window: windows.get(&load.point).cloned().unwrap_or_default(),
             dependents: reach.map(|reach| rows(&reach.dependents, &share)).unwrap_or_default(),

@@ -14,11 +14,15 @@ use narrows_testbed::{
     envoy::{Envoy, Listener, Route},
     kubernetes::manifests::Pod,
     load::{Behaviour, Server},
+    process, wait,
     workload::Workload,
     ztunnel::{Config, Ztunnel},
 };
 use serde_json::Value;
-use std::{net::TcpStream, process::Command, time::Duration};
+use std::{fs, net::TcpStream, process::Command, time::Duration};
+
+/// `narrows drain --follow` asks once a second.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn drains(agent: &Agent) -> Vec<Value> {
     let answer = agent.get_json("/api/v1/drains");
@@ -80,6 +84,16 @@ fn a_process_that_another_one_has_replaced_is_followed_until_nothing_hangs_on_it
     agent.settle();
     assert_eq!(drains(&agent), Vec::<Value>::new());
     assert!(said(&agent, &[]).1.contains("knows of no instance that is to go"));
+    let output = tempfile::NamedTempFile::new().expect("a file");
+    let mut follow = Command::new(binary());
+    follow.args(["drain", "--follow", "--agent", &format!("http://{}", agent.address())]);
+    follow.stdout(output.reopen().expect("the file"));
+    let mut follow = process::spawn(&mut follow, None, None).expect("it starts");
+    let followed = |what: &str| {
+        let read = || fs::read_to_string(output.path()).expect("UTF-8");
+        wait::until(what, PATIENCE, || read().contains(what).then_some(()))
+            .unwrap_or_else(|error| panic!("{error}: {}", read()));
+    };
 
     old.drain().expect("it closes its listeners");
     let drain = wait_for(&agent, "the drain", |drain| drain["connections"] == 7);
@@ -94,6 +108,7 @@ fn a_process_that_another_one_has_replaced_is_followed_until_nothing_hangs_on_it
     assert_eq!(dependents(&drain), [("checkout".into(), 5), ("billing".into(), 2)]);
     // What the new process accepts is none of it.
     let _more = open(&billing, 4);
+    followed("7 of 7");
     held.truncate(6);
     let drain = wait_for(&agent, "one less", |drain| drain["connections"] == 6);
     assert_eq!(dependents(&drain), [("checkout".into(), 5), ("billing".into(), 1)]);
@@ -106,8 +121,11 @@ fn a_process_that_another_one_has_replaced_is_followed_until_nothing_hangs_on_it
     assert!(table.contains("replaced") && table.contains("6 of 7"), "{table}");
     assert!(table.contains("shop/checkout 5, shop/billing 1"), "{table}");
 
+    followed("6 of 7");
     drop(held);
     agent.wait_for("the end", |_| drains(&agent).is_empty());
+    followed("gone");
+    follow.kill_now().expect("it is killed");
     assert_eq!(agent.metrics().series("narrows_draining_connections").count(), 0);
     old.kill().expect("it is killed");
     drop(new);

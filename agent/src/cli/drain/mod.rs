@@ -4,7 +4,7 @@ mod line;
 
 use super::{
     http::{self, Access, Client, Error, Service, Url},
-    output::{print, remark},
+    output::{is_read, remark},
 };
 use crate::draining::{Draining, Drains};
 use anyhow::Context as _;
@@ -89,10 +89,12 @@ async fn show(client: &Client, options: &Options) -> anyhow::Result<()> {
         let then = if options.follow { "; waiting for one" } else { "" };
         remark(format_args!("{client} knows of no instance{of} that is to go{then}"));
     }
-    shown.update(options, first)?;
+    if !shown.update(options, first)? || !options.follow {
+        return Ok(());
+    }
     let mut is_unreachable = false;
-    // Ends by SIGINT only, or when the output is closed.
-    while options.follow {
+    // Ends by SIGINT, or when nobody reads.
+    loop {
         tokio::time::sleep(INTERVAL).await;
         let drains = match ask(client).await {
             Ok(drains) => drains,
@@ -113,9 +115,10 @@ async fn show(client: &Client, options: &Options) -> anyhow::Result<()> {
         if std::mem::take(&mut is_unreachable) {
             remark(format_args!("{client} is back"));
         }
-        shown.update(options, drains)?;
+        if !shown.update(options, drains)? {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 async fn ask(client: &Client) -> anyhow::Result<Drains> {
@@ -140,8 +143,8 @@ struct Shown {
 }
 
 impl Shown {
-    /// Shows what is new, changed or gone.
-    fn update(&mut self, options: &Options, now: Drains) -> anyhow::Result<()> {
+    /// Shows what is new, changed or gone; `false` when nobody reads it.
+    fn update(&mut self, options: &Options, now: Drains) -> anyhow::Result<bool> {
         let mut before = std::mem::take(&mut self.last);
         let mut text = String::new();
         for drain in now.drains.into_iter().filter(|drain| is_meant(options, drain)) {
@@ -159,12 +162,12 @@ impl Shown {
             text += &line::gone(&gone);
         }
         if text.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         if !options.json && !std::mem::replace(&mut self.has_header, true) {
             text = line::header() + &text;
         }
-        print(text)
+        is_read(text)
     }
 }
 

@@ -26,3 +26,19 @@ pub fn names(names: &[Name]) -> String {
         more => format!("{shown} and {more} more"),
     }
 }
+
+/// The number of rows that are shown of a long table; a sentence states how many are left out.
+pub const ROWS: usize = 25;
+
+/// The text for a number that is not known.
+pub const NOT_KNOWN: &str = "not known";
+
+/// Adds a table of at most [`ROWS`] rows, and a sentence about the others.
+pub fn table(page: &mut Vec<Block>, head: Vec<&'static str>, mut rows: Vec<Vec<String>>) {
+    let more = rows.len().saturating_sub(ROWS);
+    rows.truncate(ROWS);
+    page.push(Block::Table(head, rows));
+    if more > 0 {
+        page.push(Block::Text(format!("… and {more} more; `--format json` has all.")));
+    }
+}

@@ -1,6 +1,6 @@
 //! Merges all samples into one model of points, workloads and agents. What several agents report about the same is merged.
 
-use super::{facts, restarts::GRACES};
+use super::facts::{self, GRACES};
 use crate::{
     cli::prometheus::Sample,
     points::{FailureDomain, Kind},

@@ -29,6 +29,9 @@ pub enum What {
     Growth,
 }
 
+/// The graces for which it is shown what a restart cuts, as values of the label `min_age_seconds`, and as they are written.
+pub const GRACES: [(&str, &str); 2] = [("30", "with 30 s of grace"), ("300", "with 5 min of grace")];
+
 /// A series, and which of its values is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Fact {

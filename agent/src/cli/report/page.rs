@@ -1,7 +1,7 @@
 //! The report as one page of headings, sentences and tables.
 
 use super::{
-    block::{Block, names},
+    block::{Block, NOT_KNOWN, ROWS, names, table},
     compare::Changes,
     controls,
     evidence::{Evidence, Name},
@@ -11,28 +11,12 @@ use super::{
     source::About,
 };
 
-/// The number of rows that are shown of a long table; a sentence states how many are left out.
-const ROWS: usize = 25;
-
-/// The text for a number that is not known.
-pub const NOT_KNOWN: &str = "not known";
-
 fn or_not_known<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| NOT_KNOWN.to_owned(), text)
 }
 
 fn count(n: usize, one: &str, several: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { several })
-}
-
-/// Adds a table of at most [`ROWS`] rows, and a sentence about the others.
-pub fn table(page: &mut Vec<Block>, head: Vec<&'static str>, mut rows: Vec<Vec<String>>) {
-    let more = rows.len().saturating_sub(ROWS);
-    rows.truncate(ROWS);
-    page.push(Block::Table(head, rows));
-    if more > 0 {
-        page.push(Block::Text(format!("… and {more} more; `--format json` has all.")));
-    }
 }
 
 /// Builds the page from evidence and findings.

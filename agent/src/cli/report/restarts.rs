@@ -1,14 +1,11 @@
 //! What a restart of each shared point would cut.
 
 use super::{
-    block::Block,
+    block::{Block, NOT_KNOWN, table},
     evidence::{Evidence, Point},
+    facts::GRACES,
     findings::{Findings, Rank},
-    page::{NOT_KNOWN, table},
 };
-
-/// The graces for which it is shown, as values of the label `min_age_seconds`, and as they are written.
-pub const GRACES: [(&str, &str); 2] = [("30", "with 30 s of grace"), ("300", "with 5 min of grace")];
 
 /// The section; nothing where no agent counts connections by age.
 pub fn section(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {

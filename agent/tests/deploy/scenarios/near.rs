@@ -29,7 +29,7 @@ pub fn scenario() -> Scenario {
 }
 
 /// All of them.
-pub const ALL: [Near; 7] = [
+pub const ALL: [Near; 8] = [
     Near {
         alert: "NarrowsPointUnreachableFromNode",
         name: "a third of the attempts of one node fail",
@@ -53,6 +53,19 @@ pub const ALL: [Near; 7] = [
                 &[port],
                 8.0,
             );
+        },
+    },
+    Near {
+        alert: "NarrowsDrainTooSlow",
+        name: "a few connections stay on an instance that is deleted",
+        change: |world| {
+            let deadline = 6_000.0;
+            for (name, value) in [
+                ("narrows_drain_cut_connections", 9.0),
+                ("narrows_drain_deadline_timestamp_seconds", deadline),
+            ] {
+                set(world, name, 6, &SHOP, "waypoint-06", &[("cause", "terminating")], value);
+            }
         },
     },
     Near {

@@ -3,7 +3,7 @@
 use super::{
     Scenario,
     cluster::{NODES, SHOP, ZTUNNEL, at, healthy, node, waypoint, workload, ztunnel},
-    world::{THEN, World},
+    world::{Labels, THEN, World},
 };
 
 type Change = fn(&mut World);
@@ -35,6 +35,23 @@ pub fn all() -> [Scenario; ALL.len()] {
 
 fn nothing(_: &mut World) {}
 
+/// From a minute on it has the usual grace, and nothing has ended yet.
+fn terminating(world: &mut World, n: usize, point: Labels<'_>, pod: &str, minute: usize) {
+    let name = node(n);
+    let drain = [("instance_pod", pod), ("cause", "terminating")];
+    let labels = at(&name, &[point, &drain]);
+    let seconds = minute as f64 * 60.0;
+    world.gauge("narrows_draining_connections", &labels, minute.., 20.0);
+    world.gauge("narrows_drain_cut_connections", &labels, minute.., 20.0);
+    world.gauge("narrows_drain_start_timestamp_seconds", &labels, minute.., seconds);
+    world.gauge(
+        "narrows_drain_deadline_timestamp_seconds",
+        &labels,
+        minute..,
+        seconds + 30.0,
+    );
+}
+
 /// Each is away for a minute. Callers are refused meanwhile, long connections are reset, and the new one has series of its own.
 fn ztunnels(world: &mut World) {
     for n in 1..=NODES {
@@ -43,6 +60,8 @@ fn ztunnels(world: &mut World) {
         let name = node(n);
         let labels = at(&name, &[&ZTUNNEL, &pod]);
         world.gauge("narrows_point_processes", &labels, minute.., 0.0);
+        terminating(world, n, &ZTUNNEL, &old, minute - 1);
+        world.end(minute.., &["drain", &format!("instance_pod={old:?}")]);
         for which in ['a', 'b', 'c'] {
             let name = workload(n, which);
             let mut failures = labels.clone();
@@ -76,6 +95,7 @@ fn ztunnels(world: &mut World) {
 fn instances(world: &mut World) {
     for n in 1..=30 {
         let (minute, old, new) = (THEN + n / 2, format!("waypoint-{n:02}"), format!("waypoint-{n:02}-new"));
+        terminating(world, n, &SHOP, &old, minute - 1);
         world.end(minute.., &[&format!("instance_pod={old:?}")]);
         waypoint(world, n, &SHOP, &new, minute);
         for caller in [n, n + 10] {

@@ -3,7 +3,7 @@
 use super::{
     super::{
         cluster::{NODES, PAY, SHOP, ZTUNNEL, at, node},
-        world::MINUTES,
+        world::{MINUTES, THEN, World},
     },
     Case, case, grow, of_waypoint, of_ztunnel, set, unreachable_from,
 };
@@ -195,6 +195,21 @@ pub fn all() -> Vec<Case> {
             },
         ),
         case(
+            "one of thirty instances is deleted, and its connections stay",
+            &[of_instance(
+                "NarrowsDrainTooSlow",
+                "warning",
+                20,
+                ",cause=\"terminating\"",
+            )],
+            |world| draining(world, 20, "terminating", 60.0),
+        ),
+        case(
+            "one of thirty instances has an old process",
+            &[of_instance("NarrowsDrainTooSlow", "warning", 21, ",cause=\"replaced\"")],
+            |world| draining(world, 21, "replaced", 3.0),
+        ),
+        case(
             "one of thirty instances was killed",
             &[of_instance("NarrowsPointKilled", "critical", 19, ",cause=\"memory\"")],
             |world| {
@@ -207,4 +222,22 @@ pub fn all() -> Vec<Case> {
             },
         ),
     ]
+}
+
+/// An instance of the waypoint that is to go, and on which connections hang until the end.
+fn draining(world: &mut World, n: usize, cause: &'static str, connections: f64) {
+    let pod = format!("waypoint-{n}");
+    let mut all = vec![
+        ("narrows_draining_connections", connections),
+        ("narrows_drain_start_timestamp_seconds", THEN as f64 * 60.0),
+    ];
+    if cause == "terminating" {
+        all.extend([
+            ("narrows_drain_cut_connections", connections),
+            ("narrows_drain_deadline_timestamp_seconds", MINUTES as f64 * 60.0),
+        ]);
+    }
+    for (name, value) in all {
+        set(world, name, n, &SHOP, &pod, &[("cause", cause)], value);
+    }
 }
