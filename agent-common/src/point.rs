@@ -157,6 +157,10 @@ pub struct Task<L = u64, W = u32> {
     pub process: W,
     /// Bits: [`Task::MAIN`] and others.
     pub flags: W,
+    /// The number of the last walk over open files that met a connection of it.
+    pub walk: W,
+    /// The connections that walk met which the point had accepted and from which this thread was the last one to read.
+    pub connections: W,
 }
 
 impl Task {

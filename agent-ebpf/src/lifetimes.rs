@@ -1,4 +1,4 @@
-//! How long connections of points live: at their end, and at each walk over open files.
+//! How long connections of points live, at their end and at each walk over open files, and which thread serves them.
 
 use crate::{
     cell::Cell,
@@ -39,10 +39,14 @@ pub(crate) fn ended(ending: &Ending) {
 /// A walk, by its number, has met an open connection of a point in a process.
 #[inline(always)]
 pub(crate) fn met(sk: Sock, socket: &Socket, (number, process): (u32, u32), backlog: &Backlog) {
-    let class = age_class(elapsed(sk.since(socket.since_ns.get()))) % AGES;
+    let exchange = sk.exchange();
+    let class = age_class(elapsed(points::since(exchange, socket.since_ns.get()))) % AGES;
     let key = socket.key.get();
     backlog.ages[side(u32::from(key.role))][class].add(1);
     if key.role == Role::Server as u8 {
+        if let Some(exchange) = exchange {
+            read_by(exchange.reader.get(), number);
+        }
         let key = AgeKey {
             flow: key,
             process,
@@ -53,6 +57,20 @@ pub(crate) fn met(sk: Sock, socket: &Socket, (number, process): (u32, u32), back
             None => lost(Loss::Ages),
         }
     }
+}
+
+/// A walk has met a connection that the point had accepted, and from which this thread has read last.
+#[inline(always)]
+fn read_by(thread: u32, walk: u32) {
+    if thread == 0 {
+        return;
+    }
+    let Some(task) = points::task(thread) else { return };
+    if task.walk.get() != walk {
+        task.connections.set(0);
+        task.walk.set(walk);
+    }
+    task.connections.add(1);
 }
 
 /// The time since then, in nanoseconds; 0 if that is not known.

@@ -65,7 +65,8 @@ pub(crate) struct Exchange {
     pub(crate) arrived_ns: Cell<u64>,
     /// The end of the received data at that time (`tcp_sock.rcv_nxt`).
     pub(crate) arrived_to: Cell<u32>,
-    pub(crate) reserved: u32,
+    /// The thread that has read from it last; 0 if that is not known.
+    pub(crate) reader: Cell<u32>,
     /// When the connection was first seen, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(crate) since_ns: Cell<u64>,
     /// Bytes of the first flights; a flight is what one side sends before the other one answers.
@@ -257,16 +258,22 @@ fn carried(flow: &Flow, by: u64) {
     flow.carried.add(1);
 }
 
+/// Since when a connection of a point has been there, in nanoseconds of `CLOCK_MONOTONIC`: since its first data, or since its record was
+/// made at `record_ns`, a tick later at most. 0: not known.
+#[inline(always)]
+pub(crate) fn since(exchange: Option<&Exchange>, record_ns: u64) -> u64 {
+    let first = exchange.map_or(0, |exchange| exchange.since_ns.get());
+    match (first, record_ns) {
+        (0, since) | (since, 0) => since,
+        (first, record) => first.min(record),
+    }
+}
+
 impl Sock {
-    /// Since when this connection of a point has been there, in nanoseconds of `CLOCK_MONOTONIC`: since its first data, or since its
-    /// record was made at `record_ns`, a tick later at most. 0: not known.
+    /// [`since`] for this connection of a point, whose record was made at `record_ns`.
     #[inline(always)]
     pub(crate) fn since(self, record_ns: u64) -> u64 {
-        let first = self.exchange().map_or(0, |exchange| exchange.since_ns.get());
-        match (first, record_ns) {
-            (0, since) | (since, 0) => since,
-            (first, record) => first.min(record),
-        }
+        since(self.exchange(), record_ns)
     }
 
     /// The exchange of this socket, if it has one.

@@ -76,7 +76,9 @@ fn read(sk: Sock, bytes: u32) -> Result<(), ()> {
             now.saturating_sub(arrived),
         );
     }
-    if let Some(task) = points::task(bpf_get_current_pid_tgid() as u32) {
+    let thread = bpf_get_current_pid_tgid() as u32;
+    if let Some(task) = points::task(thread) {
+        exchange.reader.set(thread);
         task.read_from.set(sk.as_ptr() as u64);
         task.read_ns.set(now);
     }

@@ -61,6 +61,8 @@ fn insert(number: u32, cgroup: u64, process: u32, flags: u32) -> Result<(), ()> 
         read_from: Cell::new(0),
         process: Cell::new(process),
         flags: Cell::new(flags),
+        walk: Cell::new(0),
+        connections: Cell::new(0),
     };
     points::mark(number);
     if TASKS.insert(&number, &task, 0).is_err() {

@@ -1,5 +1,6 @@
 //! Measures inside points: tells the kernel which cgroups and threads are theirs, and reads what it has counted for them.
 
+use super::threads::ThreadWatch;
 use crate::{
     identity::{Endpoint, Observer},
     kernel::{Kernel, PointProcess},
@@ -38,6 +39,7 @@ pub struct InsideWatch {
     running: HashMap<Arc<Point>, usize>,
     /// Ticks since something was last stuck; `None` while failed accepts are not watched.
     calm: Option<u32>,
+    threads: ThreadWatch,
     /// Time since boot, in clock ticks, when the agent started: only processes started later count as starts.
     began: Option<u64>,
 }
@@ -52,6 +54,7 @@ impl InsideWatch {
             processes: Vec::new(),
             running: HashMap::new(),
             calm: None,
+            threads: ThreadWatch::default(),
             began: node::facts(std::process::id()).map(|facts| facts.began),
         }
     }
@@ -201,7 +204,9 @@ impl InsideWatch {
             }
         }
         self.count_tallies(kernel, observer, model);
-        Ok(())
+        let points = &self.points;
+        self.threads
+            .look(kernel, model, |cgroup| points.get(&cgroup).map(|(point, _)| point))
     }
 
     /// After flows and listeners were processed: counts ports in use, and watches failed accepts while connections are stuck.

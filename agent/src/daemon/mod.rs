@@ -7,6 +7,7 @@ mod listen;
 mod run;
 mod start;
 mod state;
+mod threads;
 mod tick;
 mod tick_loop;
 mod wake;

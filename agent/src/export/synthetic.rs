@@ -18,7 +18,7 @@ use crate::{
     },
     node::resources::{Bandwidth, Files, Pressure},
     points::{Kind, Mesh, Point},
-    signals::{self, Signal},
+    signals::{self, Signal, skew::Skew},
 };
 use agent_common::{Field, Loss};
 use std::{sync::Arc, time::Instant};
@@ -170,6 +170,10 @@ fn everything(load: &mut PointLoad, ports: u16) {
         load.queues.insert(15_000 + port, queue);
     }
     load.inside.sockets.ports = 28_232;
+    load.inside.skew = Skew {
+        cpu: Some((0.5, Some(0.5))),
+        connections: Some((1, 2, 2)),
+    };
     let resources = &mut load.resources;
     resources.cpu = Some(Default::default());
     resources.throttling = Some(Bandwidth::default());

@@ -1,11 +1,14 @@
 //! The ages of the connections that points have accepted, by flow and process.
 
-use super::{bpf::BatchReader, object::take};
+use super::{
+    bpf::BatchReader,
+    object::{descriptor, take},
+};
 use agent_common::{AGES, AgeKey, FlowAges};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use aya::{
     Ebpf,
-    maps::{HashMap, Map, MapData, MapError},
+    maps::{HashMap, MapData, MapError},
 };
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -25,13 +28,9 @@ impl AgeTable {
     /// When it is missing.
     pub(super) fn take(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
         let map = take(ebpf, "FLOW_AGES")?;
-        let fd = match &map {
-            Map::HashMap(data) => data.fd().as_fd().try_clone_to_owned()?,
-            _ => bail!("the table of ages is not a hash map"),
-        };
         Ok(Self {
+            fd: descriptor(&map)?,
             table: HashMap::try_from(map)?,
-            fd,
             reader: BatchReader::new(FlowAges::default()),
             // The previous agent may have left some.
             is_used: true,

@@ -299,6 +299,11 @@ impl Kernel {
         }
     }
 
+    /// The number of the last walk over open files; `None` where there is none.
+    pub fn walk_number(&self) -> Option<u32> {
+        self.walker.as_ref().map(Walker::number)
+    }
+
     /// The processes that listen, as the last walk found them.
     pub const fn listening(&self) -> &HashSet<Listening> {
         &self.listening

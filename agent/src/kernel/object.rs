@@ -1,7 +1,8 @@
 //! The kernel object: the compiled programs, which are part of the agent's binary, and the maps that they use.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use aya::{Ebpf, maps::Map};
+use std::os::fd::{AsFd, OwnedFd};
 
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NARROWS_EBPF_OBJECT"));
 
@@ -12,6 +13,17 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NARROWS_EBPF_OBJECT
 pub fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Map> {
     ebpf.take_map(name)
         .with_context(|| format!("the kernel object has no map {name}"))
+}
+
+/// The descriptor of a hash map: aya's own type does not expose one.
+///
+/// # Errors
+/// It is another kind of map.
+pub fn descriptor(map: &Map) -> anyhow::Result<OwnedFd> {
+    match map {
+        Map::HashMap(data) => Ok(data.fd().as_fd().try_clone_to_owned()?),
+        _ => bail!("a table of the kernel object is not a hash map"),
+    }
 }
 
 /// Number of CPUs that per-CPU maps have values for.

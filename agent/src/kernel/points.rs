@@ -1,8 +1,9 @@
 //! Kernel counters that are kept for points only: the agent sets the cgroups and threads of points.
 
 use super::{
+    bpf::BatchReader,
     control::Controls,
-    object::{processors, take},
+    object::{descriptor, processors, take},
 };
 use crate::signals;
 use agent_common::{Backlog, Control, Count, PointCounters, Tally, Task};
@@ -11,7 +12,12 @@ use aya::{
     Ebpf,
     maps::{HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues},
 };
-use std::{collections::HashSet, thread, time::Duration};
+use std::{
+    collections::HashSet,
+    os::fd::{AsFd, OwnedFd},
+    thread,
+    time::Duration,
+};
 
 /// Upper bound for cgroups of points in the maps.
 const MOST_CGROUPS: usize = 4_096;
@@ -36,6 +42,8 @@ pub struct PointMaps {
     backlog: HashMap<MapData, u64, Backlog>,
     mains: HashMap<MapData, u64, u64>,
     tasks: HashMap<MapData, u32, Task>,
+    tasks_fd: OwnedFd,
+    reader: BatchReader<u32, Task>,
     /// The counters of signals with many label values, in the order of [`signals::TALLIES`].
     tallies: Vec<HashMap<MapData, Tally, u64>>,
     cgroups: HashSet<u64>,
@@ -87,11 +95,14 @@ impl PointMaps {
             .keys()
             .collect::<Result<_, _>>()
             .context("the points' counters cannot be read")?;
+        let tasks = take(ebpf, "TASKS")?;
         Ok(Self {
             counters,
             backlog: HashMap::try_from(take(ebpf, "BACKLOG")?)?,
             mains: HashMap::try_from(take(ebpf, "MAINS")?)?,
-            tasks: HashMap::try_from(take(ebpf, "TASKS")?)?,
+            tasks_fd: descriptor(&tasks)?,
+            tasks: HashMap::try_from(tasks)?,
+            reader: BatchReader::new(Task::default()),
             tallies: (signals::TALLIES.iter())
                 .map(|table| Ok(HashMap::try_from(take(ebpf, table.map)?)?))
                 .collect::<anyhow::Result<_>>()?,
@@ -185,6 +196,18 @@ impl PointMaps {
     /// Whether a thread is known as a point's.
     pub fn knows(&self, thread: u32) -> bool {
         self.tasks.get(&thread, 0).is_ok()
+    }
+
+    /// The threads that are known as points', by their ids.
+    ///
+    /// # Errors
+    /// The system call's error.
+    pub fn tasks(&mut self) -> anyhow::Result<Vec<(u32, Task)>> {
+        let mut all = Vec::new();
+        self.reader
+            .read(self.tasks_fd.as_fd(), |thread, task| all.push((*thread, *task)))
+            .context("the points' threads cannot be read")?;
+        Ok(all)
     }
 
     /// The ids of all threads that are known as points'.

@@ -3,13 +3,13 @@
 use super::{
     bpf::{self, BatchReader},
     mend::{Mend, Missing},
-    object::take,
+    object::{descriptor, take},
 };
 use agent_common::{Amendment, Flow, FlowKey, Role};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, Map, MapData},
+    maps::{Array, HashMap, MapData},
 };
 use std::{
     collections::{HashMap as Table, HashSet},
@@ -85,14 +85,6 @@ fn words(key: &FlowKey) -> [u64; 4] {
         pair(key.peer[2], key.peer[3]),
         pair(key.netns, last),
     ]
-}
-
-/// The descriptor of a hash map: aya's own type does not expose one.
-fn descriptor(map: &Map) -> anyhow::Result<OwnedFd> {
-    match map {
-        Map::HashMap(data) => Ok(data.fd().as_fd().try_clone_to_owned()?),
-        _ => bail!("a table of flows is not a hash map"),
-    }
 }
 
 impl FlowTables {

@@ -4,10 +4,12 @@ mod cgroups;
 mod container;
 mod process;
 pub mod resources;
+mod thread;
 
 pub use cgroups::Cgroups;
 pub use container::{Container, ContainerId, PodUid, container_of, looks_like_a_pod};
 pub use process::{Facts, facts, has_the_kernels_numbers};
+pub use thread::cpu_time;
 
 use std::{
     collections::HashSet,

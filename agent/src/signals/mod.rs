@@ -9,6 +9,7 @@ pub mod lifetimes;
 pub mod processes;
 pub mod scheduling;
 mod sides;
+pub mod skew;
 pub mod sockets;
 mod status;
 
@@ -24,6 +25,7 @@ use delays::Delays;
 use drops::Drops;
 use lifetimes::Lifetimes;
 use scheduling::Scheduling;
+use skew::Skew;
 use sockets::Sockets;
 use std::fmt;
 
@@ -44,6 +46,7 @@ pub const FAMILIES: &[&[&Family]] = &[
     accepts::FAMILIES,
     drops::FAMILIES,
     lifetimes::FAMILIES,
+    skew::FAMILIES,
     sockets::FAMILIES,
 ];
 
@@ -85,6 +88,8 @@ pub struct Inside {
     pub drops: Drops,
     /// How long connections live.
     pub lifetimes: Lifetimes,
+    /// How evenly the threads share the work.
+    pub skew: Skew,
     /// State of the open sockets.
     pub sockets: Sockets,
 }
@@ -98,6 +103,7 @@ impl Default for Inside {
             accepts: Accepts::ZERO,
             drops: Drops::default(),
             lifetimes: Lifetimes::default(),
+            skew: Skew::NONE,
             sockets: Sockets::default(),
         }
     }
@@ -116,6 +122,7 @@ impl Inside {
     /// Starts a new pass over sockets and threads.
     pub const fn begin(&mut self) {
         self.sockets.begin();
+        self.skew = Skew::NONE;
         self.scheduling.begin();
     }
 }
@@ -155,6 +162,7 @@ pub fn encode<'a>(points: &'a [(Labels<'a>, &'a Inside)], encoder: &mut Encoder<
             .map(|(labels, inside)| (labels, (&inside.lifetimes, &inside.sockets))),
         encoder,
     )?;
+    skew::encode(all.clone().map(|(labels, inside)| (labels, &inside.skew)), encoder)?;
     sockets::encode(all.map(|(labels, inside)| (labels, &inside.sockets)), encoder)
 }
 

@@ -29,7 +29,7 @@ pub fn scenario() -> Scenario {
 }
 
 /// All of them.
-pub const ALL: [Near; 8] = [
+pub const ALL: [Near; 9] = [
     Near {
         alert: "NarrowsPointUnreachableFromNode",
         name: "a third of the attempts of one node fail",
@@ -66,6 +66,14 @@ pub const ALL: [Near; 8] = [
             ] {
                 set(world, name, 6, &SHOP, "waypoint-06", &[("cause", "terminating")], value);
             }
+        },
+    },
+    Near {
+        alert: "NarrowsThreadFull",
+        name: "a thread that sleeps now and then",
+        change: |world| {
+            let name = "narrows_busiest_thread_cpu_ratio";
+            set(world, name, 7, &SHOP, "waypoint-07", &[], 0.88);
         },
     },
     Near {

@@ -210,6 +210,14 @@ pub fn all() -> Vec<Case> {
             |world| draining(world, 21, "replaced", 3.0),
         ),
         case(
+            "one of thirty instances has one busy thread",
+            &[of_instance("NarrowsThreadFull", "warning", 22, "")],
+            |world| {
+                let name = "narrows_busiest_thread_cpu_ratio";
+                set(world, name, 22, &SHOP, "waypoint-22", &[], 0.97);
+            },
+        ),
+        case(
             "one of thirty instances was killed",
             &[of_instance("NarrowsPointKilled", "critical", 19, ",cause=\"memory\"")],
             |world| {
