@@ -51,6 +51,9 @@ pub struct FlowAges<W = u32> {
     pub walk: W,
     /// Open connections by [`age_class`].
     pub open: [W; AGES],
+    /// Those of them of which one end has sent its FIN and the other one has not: first by the peer (CLOSE-WAIT), then by the point
+    /// (FIN-WAIT-2).
+    pub half_closed: [W; 2],
 }
 
 #[cfg(test)]

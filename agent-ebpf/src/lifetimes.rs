@@ -6,9 +6,9 @@ use crate::{
     outcome::Ending,
     points::{self, Backlog, side},
     record::Socket,
-    sock::Sock,
+    sock::{Sock, state},
 };
-use agent_common::{AGES, AgeKey, Loss, Role, age_class};
+use agent_common::{AGES, AgeKey, Loss, Role, STATES, age_class};
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     helpers::bpf_ktime_get_ns,
@@ -18,7 +18,7 @@ use aya_ebpf::{
 
 type FlowAges = agent_common::FlowAges<Cell<u32>>;
 
-/// The ages of the connections that points have accepted, by flow and process. The agent removes what its last walk has not met.
+/// The ages of the connections of points, by flow and process. The agent removes what its last walk has not met.
 #[map]
 static FLOW_AGES: HashMap<AgeKey, FlowAges> = HashMap::with_max_entries(8_192, BPF_F_NO_PREALLOC);
 
@@ -43,20 +43,34 @@ pub(crate) fn met(sk: Sock, socket: &Socket, (number, process): (u32, u32), back
     let class = age_class(elapsed(points::since(exchange, socket.since_ns.get()))) % AGES;
     let key = socket.key.get();
     backlog.ages[side(u32::from(key.role))][class].add(1);
-    if key.role == Role::Server as u8 {
-        if let Some(exchange) = exchange {
-            read_by(exchange.reader.get(), number);
-        }
-        let key = AgeKey {
-            flow: key,
-            process,
-            reserved: 0,
-        };
-        match ages_of(&key) {
-            Some(ages) => count(ages, number, class),
-            None => lost(Loss::Ages),
-        }
+    if key.role == Role::Server as u8
+        && let Some(exchange) = exchange
+    {
+        read_by(exchange.reader.get(), number);
     }
+    let key = AgeKey {
+        flow: key,
+        process,
+        reserved: 0,
+    };
+    let Some(ages) = ages_of(&key) else {
+        lost(Loss::Ages);
+        return;
+    };
+    start(ages, number);
+    ages.open[class].add(1);
+    match sk.state() {
+        state::CLOSE_WAIT => ages.half_closed[0].add(1),
+        state::FIN_WAIT2 => ages.half_closed[1].add(1),
+        _ => {}
+    }
+}
+
+/// A walk has met a socket of a point that was reset or has ended, and that its process has not closed.
+#[inline(always)]
+pub(crate) fn met_closed(socket: &Socket, backlog: &Backlog) {
+    let side = side(u32::from(socket.role()));
+    backlog.states[side][state::CLOSE as usize & (STATES - 1)].add(1);
 }
 
 /// A walk has met a connection that the point had accepted, and from which this thread has read last.
@@ -89,6 +103,7 @@ fn ages_of(key: &AgeKey) -> Option<&'static FlowAges> {
         let none = FlowAges {
             walk: Cell::new(0),
             open: [const { Cell::new(0) }; AGES],
+            half_closed: [const { Cell::new(0) }; 2],
         };
         let _ = FLOW_AGES.insert(key, &none, u64::from(BPF_NOEXIST));
     }
@@ -96,14 +111,17 @@ fn ages_of(key: &AgeKey) -> Option<&'static FlowAges> {
     FLOW_AGES.get_ptr(key).map(|ages| unsafe { &*ages })
 }
 
-/// Adds a connection that this walk has met. There is one walk at a time, so its first one may reset what the last walk found.
+/// There is one walk at a time, so the first connection that it meets may reset what the last walk found.
 #[inline(always)]
-fn count(ages: &FlowAges, walk: u32, class: usize) {
+fn start(ages: &FlowAges, walk: u32) {
     if ages.walk.get() != walk {
-        for class in &ages.open {
-            class.set(0);
+        // A loop over both would compare pointers, which the verifier does not follow.
+        for count in &ages.open {
+            count.set(0);
+        }
+        for count in &ages.half_closed {
+            count.set(0);
         }
         ages.walk.set(walk);
     }
-    ages.open[class].add(1);
 }

@@ -62,6 +62,9 @@ extern "C" fn walk(ctx: *const Context) -> i32 {
 
 #[inline(always)]
 fn visit(ctx: *const Context, sk: Sock) -> Result<(), ()> {
+    if sk.state() == state::CLOSE {
+        return closed(sk);
+    }
     let (socket, is_new) = match sk.record().filter(|socket| socket.is_live()) {
         Some(socket) => (socket, false),
         None => (register(sk).ok_or(())?, true),
@@ -99,6 +102,22 @@ fn visit(ctx: *const Context, sk: Sock) -> Result<(), ()> {
         return Ok(());
     }
     connection(sk, tcp, socket, number)
+}
+
+/// A socket that has never been connected, or that is closed for the kernel and not for its process.
+#[inline(always)]
+fn closed(sk: Sock) -> Result<(), ()> {
+    let socket = sk.record().filter(|socket| socket.is_ready()).ok_or(())?;
+    let number = walk_number();
+    if socket.closed.get() != 0
+        && socket.role() != Role::Listener as u8
+        && socket.walk.exchange(number) != number
+        && points::are_here()
+        && let Some(backlog) = points::backlog(socket.key.get().cgroup)
+    {
+        lifetimes::met_closed(socket, backlog);
+    }
+    Ok(())
 }
 
 /// Creates the record of a socket.

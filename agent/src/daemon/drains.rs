@@ -7,6 +7,7 @@ use crate::{
     model::{FlowAges, Instance, Model, is_replaced},
     node,
 };
+use agent_common::Role;
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
@@ -30,10 +31,12 @@ pub fn look(kernel: &mut Kernel, observer: &Observer, model: &mut Model, now: Mi
             .entry(process)
             .or_insert_with(|| node::facts(process).map(|facts| facts.began))
     };
-    let ages = found.into_iter().map(|(key, open)| FlowAges {
-        is_replaced: is_replaced(key.process, listening.get(&(key.flow.netns, key.flow.port)), began),
+    let ages = found.into_iter().map(|(key, found)| FlowAges {
+        is_replaced: key.flow.role == Role::Server as u8
+            && is_replaced(key.process, listening.get(&(key.flow.netns, key.flow.port)), began),
         flow: key.flow,
-        open,
+        open: found.open,
+        half_closed: found.half_closed,
     });
     let ages: Vec<_> = ages.collect();
     let instances = observer.owners().point_pods().map(|(point, pod)| Instance {

@@ -1,7 +1,7 @@
 //! Encodes a snapshot as metrics.
 
 use super::{
-    boundary, dependency, drains, own,
+    boundary, dependency, drains, half_closed, own,
     rows::{by_reason, local, point_labels},
     saturation,
     snapshot::Snapshot,
@@ -63,6 +63,7 @@ fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     saturation::encode(snapshot, encoder)?;
     dependency::encode(snapshot, encoder)?;
     drains::encode(snapshot, encoder)?;
+    half_closed::encode(snapshot, encoder)?;
     boundary::encode(snapshot, encoder)?;
     own::encode(snapshot, encoder)
 }

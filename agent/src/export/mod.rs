@@ -6,6 +6,7 @@ mod dependency;
 mod drains;
 mod encoded;
 mod failures;
+mod half_closed;
 mod http;
 mod negotiate;
 mod own;

@@ -134,6 +134,7 @@ impl Shape {
             },
             dependents: endpoints(self.dependents, Some(1.0)),
             served: endpoints(self.served, None),
+            half_closed: Default::default(),
             ages: Busiest {
                 named: self.ages().map(|n| (workload(n), Default::default())).collect(),
                 rest: self.ages().skip(9).map(|_| ("_other", Default::default())).collect(),

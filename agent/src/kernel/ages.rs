@@ -1,10 +1,10 @@
-//! The ages of the connections that points have accepted, by flow and process.
+//! The ages of the open connections of points, by flow and process.
 
 use super::{
     bpf::BatchReader,
     object::{descriptor, take},
 };
-use agent_common::{AGES, AgeKey, FlowAges};
+use agent_common::{AgeKey, FlowAges};
 use anyhow::Context;
 use aya::{
     Ebpf,
@@ -42,14 +42,14 @@ impl AgeTable {
     ///
     /// # Errors
     /// The system call's error.
-    pub(super) fn read(&mut self, walk: u32, there_are_points: bool) -> anyhow::Result<Vec<(AgeKey, [u32; AGES])>> {
+    pub(super) fn read(&mut self, walk: u32, there_are_points: bool) -> anyhow::Result<Vec<(AgeKey, FlowAges)>> {
         if !self.is_used && !there_are_points {
             return Ok(Vec::new());
         }
         let (mut found, mut old) = (Vec::new(), Vec::new());
         self.reader
             .read(self.fd.as_fd(), |key, ages| match ages.walk == walk {
-                true => found.push((*key, ages.open)),
+                true => found.push((*key, *ages)),
                 false => old.push(*key),
             })
             .context("the ages of open connections cannot be read")?;

@@ -46,7 +46,7 @@ use crate::{
     program::{AMEND, CGROUP_MKDIR, CGROUP_RMDIR, Hook, LIFE_CYCLE, Program, WALK},
     signals::{self, accepts},
 };
-use agent_common::{AGES, AgeKey, CgroupEvent, Control, FailureEvent, FlowKey, ListenerSample, Loss};
+use agent_common::{AgeKey, CgroupEvent, Control, FailureEvent, FlowAges, FlowKey, ListenerSample, Loss};
 use ages::AgeTable;
 use anyhow::Context;
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
@@ -288,11 +288,11 @@ impl Kernel {
         Ok(walked.listeners)
     }
 
-    /// The ages of the connections that points have accepted, by flow and process, as the last walk found them.
+    /// The ages of the open connections of points, by flow and process, as the last walk found them.
     ///
     /// # Errors
     /// The system call's error.
-    pub fn ages(&mut self) -> anyhow::Result<Vec<(AgeKey, [u32; AGES])>> {
+    pub fn ages(&mut self) -> anyhow::Result<Vec<(AgeKey, FlowAges)>> {
         match &self.walker {
             Some(walker) => self.ages.read(walker.number(), self.points.are_there()),
             None => Ok(Vec::new()),

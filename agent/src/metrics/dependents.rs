@@ -2,7 +2,7 @@
 
 use super::{
     Detail, families,
-    labels::{DESTINATION, MIN_AGE, POINT, REASON, SCOPE, SOURCE},
+    labels::{DESTINATION, FIRST_FIN, MIN_AGE, POINT, REASON, SCOPE, SOURCE},
 };
 use crate::program::{Need, WALK};
 
@@ -51,6 +51,24 @@ families! {
     )
         .by(&[POINT, SOURCE, MIN_AGE])
         .caveat("Connections from before the agent's start count from then; those whose caller is not yet known are left out")
+        .needs(&[Need::Program(&WALK)])
+        .at(Detail::Full);
+
+    DEPENDENT_HALF_CLOSED: gauge(
+        "narrows_dependent_half_closed_connections",
+        "Open TCP connections between the dependent and the point that one end has closed and the other one has not; for the 10 dependents \
+         with the most, the others in sum"
+    )
+        .by(&[POINT, SOURCE, FIRST_FIN])
+        .needs(&[Need::Program(&WALK)])
+        .at(Detail::Full);
+
+    SERVED_HALF_CLOSED: gauge(
+        "narrows_served_half_closed_connections",
+        "Open TCP connections between the point and the called workload that one end has closed and the other one has not; for the 10 \
+         workloads with the most, the others in sum"
+    )
+        .by(&[POINT, DESTINATION, FIRST_FIN])
         .needs(&[Need::Program(&WALK)])
         .at(Detail::Full);
 

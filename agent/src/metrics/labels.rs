@@ -106,3 +106,9 @@ pub const MIN_AGE: &[Label] = &[label(
     "The age, in seconds, that the counted connections have reached: 1, 5, 30, 60, 120, 300, 600, 3600, 14400 or 86400; those \
      counted at 60 are among those counted at 30",
 )];
+
+/// Who closed first.
+pub const FIRST_FIN: &[Label] = &[label(
+    "first_fin",
+    "Who closed its end first: peer (CLOSE-WAIT: it is the point's turn) or point (FIN-WAIT-2: it is the peer's turn)",
+)];

@@ -5,7 +5,7 @@ use crate::{
     identity::{Binding, Workload},
     points::Point,
 };
-use agent_common::{AGES, FlowKey};
+use agent_common::{AGES, FlowKey, Role};
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 /// The number of dependents of a point whose ages are shown: those with the most open connections.
@@ -34,6 +34,8 @@ pub struct FlowAges {
     pub flow: FlowKey,
     /// Its connections.
     pub open: [u32; AGES],
+    /// Those of them that one end has closed: the peer first, the point first.
+    pub half_closed: [u32; 2],
     /// They are those of a process that another one has replaced.
     pub is_replaced: bool,
 }
@@ -48,7 +50,22 @@ struct PointAges {
     all: ByDependent,
     /// Of these, the ones of replaced processes.
     replaced: ByDependent,
+    /// Connections that one end has closed, with either side.
+    half_closed: HalfClosed,
 }
+
+/// Connections that one end has closed and the other one has not, by the workload at the other end; `None` stands for those of whom it is
+/// not known.
+#[derive(Clone, Debug, Default)]
+pub struct HalfClosed {
+    /// Those that the point had accepted.
+    pub downstream: HalfClosedBy,
+    /// Those that it had opened.
+    pub upstream: HalfClosedBy,
+}
+
+/// By workload: closed first by the peer, closed first by the point.
+pub type HalfClosedBy = HashMap<Option<Arc<Workload>>, [u64; 2]>;
 
 impl ByDependent {
     fn add(&mut self, who: Option<&Arc<Workload>>, class: usize, connections: u64) {
@@ -94,6 +111,33 @@ impl OpenAges {
         if is_replaced {
             ages.replaced.add(binding.peer.named(), class, connections);
         }
+    }
+
+    /// Adds the half-closed connections of a flow, to whoever holds the other end now.
+    pub(super) fn add_half_closed(&mut self, known: &Known, found: &FlowAges) {
+        let Some(binding) = known.open.back().map(|end| &end.binding) else {
+            return;
+        };
+        let Some(point) = binding.point().filter(|_| found.half_closed != [0; 2]) else {
+            return;
+        };
+        let half_closed = &mut self.0.entry(point.clone()).or_default().half_closed;
+        let side = match Role::from_u8(found.flow.role) {
+            Some(Role::Server) => &mut half_closed.downstream,
+            _ => &mut half_closed.upstream,
+        };
+        let all = side.entry(binding.peer.named().cloned()).or_default();
+        for (total, new) in all.iter_mut().zip(found.half_closed) {
+            *total += u64::from(new);
+        }
+    }
+
+    /// Half-closed connections of a point.
+    pub(super) fn half_closed(&self, point: &Point) -> HalfClosed {
+        self.0
+            .get(point)
+            .map(|ages| ages.half_closed.clone())
+            .unwrap_or_default()
     }
 
     /// Adds the connections of a flow. If its other end was reassigned, the oldest connections are those of the former holder.

@@ -1,15 +1,15 @@
 //! How old the open connections of points are, and which of their instances are to go.
 
 use super::{
-    ages::{ByDependent, FlowAges, OpenAges},
+    ages::{ByDependent, FlowAges, HalfClosed, OpenAges},
     drains::{Drain, Instance},
     sums::Model,
 };
 use crate::{clock::Millis, points::Point};
-use agent_common::FlowKey;
+use agent_common::{FlowKey, Role};
 
 impl Model {
-    /// Sets the ages of the connections that shared points have accepted, by flow, and the instances that are there. To be called after
+    /// Sets the ages of the open connections of points, by flow, and the instances that are there. To be called after
     /// the flows of a tick. Connections whose flow still waits for an identity are left out.
     pub fn depart(&mut self, found: &[FlowAges], instances: &[Instance], now: Millis) {
         self.ages = OpenAges::default();
@@ -20,7 +20,10 @@ impl Model {
             };
             let known = [&found.flow, &other].into_iter().filter_map(|key| self.flows.get(key));
             if let Some(known) = known.max_by_key(|known| known.open()) {
-                self.ages.add_flow(known, found);
+                if found.flow.role == Role::Server as u8 {
+                    self.ages.add_flow(known, found);
+                }
+                self.ages.add_half_closed(known, found);
             }
         }
         self.drains.update(&self.ages, instances, now);
@@ -29,6 +32,11 @@ impl Model {
     /// The ages of a point's open connections.
     pub fn ages_of(&self, point: &Point) -> ByDependent {
         self.ages.of(point)
+    }
+
+    /// A point's connections that one end has closed.
+    pub fn half_closed_of(&self, point: &Point) -> HalfClosed {
+        self.ages.half_closed(point)
     }
 
     /// The instances that are to go, in the order of their points.

@@ -43,7 +43,7 @@ mod sums;
 mod waiting;
 mod ways;
 
-pub use ages::{Ages, Busiest, ByDependent, FlowAges};
+pub use ages::{Ages, Busiest, ByDependent, FlowAges, HalfClosed, HalfClosedBy};
 pub use attribution::{End, Found};
 pub use boundary::{Boundary, ByKind, Bypass, Connections, Mode};
 pub use bounded::{Bounded, Row};

@@ -1,7 +1,8 @@
 //! What is shown of a model: plain values, as of one moment.
 
 use super::{
-    Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, Mode, Model, Pair, PointLoad, Row, Share, Window,
+    Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, HalfClosed, Mode, Model, Pair, PointLoad, Row, Share,
+    Window,
 };
 use crate::{identity::Workload, table::Table};
 use std::{
@@ -23,6 +24,8 @@ pub struct PointRow {
     pub served: EndpointRows,
     /// The ages of open connections of the dependents with the most of them.
     pub ages: Busiest,
+    /// Connections that one end has closed.
+    pub half_closed: HalfClosed,
 }
 
 /// The workloads on one side of a point.
@@ -73,6 +76,7 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
         let rows =
             |all: &Endpoints, share: &dyn Fn(&Arc<Workload>) -> Option<f64>| endpoints(all, model.window(), now, share);
         PointRow {
+            half_closed: model.half_closed_of(&load.point),
             ages: model.ages_of(&load.point).busiest(),
             load: load.clone(),
             window: windows.get(&load.point).cloned().unwrap_or_default(),

@@ -6,4 +6,5 @@ mod common;
 mod ages;
 mod callers;
 mod drains;
+mod leaks;
 mod restarts;
