@@ -1,10 +1,13 @@
 //! The inventory file: identities on a node without Kubernetes.
 
+mod control_planes;
+
 use super::{Identity, Workload, spiffe};
 use crate::{
     points::{Kind, Mesh, Point},
     yaml::{self, FileError},
 };
+use control_planes::{ControlPlanes, FileControlPlane};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use std::{
@@ -24,6 +27,8 @@ struct File {
     workloads: Vec<FileWorkload>,
     #[serde(default)]
     points: Vec<FilePoint>,
+    #[serde(default)]
+    control_planes: Vec<FileControlPlane>,
 }
 
 #[derive(Deserialize)]
@@ -102,10 +107,14 @@ impl Inventory {
 
     fn build(file: &Path, contents: File) -> Result<Self, FileError> {
         let mut entries = Vec::new();
-        let mut seen: HashMap<(bool, String, String), u64> = HashMap::new();
+        let mut seen = Seen::new();
         let mut cgroups: HashMap<String, u64> = HashMap::new();
+        let mut control_planes = ControlPlanes::read(file, &mut seen, contents.control_planes)?;
         for workload in contents.workloads {
-            let line = once(file, &mut seen, false, &workload.namespace, &workload.name)?;
+            let line = once(file, &mut seen, "workloads", &workload.namespace, &workload.name)?;
+            let control_plane = control_planes.take(&workload.namespace, &workload.name.value);
+            let mut addresses = addresses(file, &workload.addresses)?;
+            addresses.extend(control_plane.iter().flat_map(|named| &named.addresses));
             let principal = workload
                 .principal
                 .unwrap_or_else(|| spiffe(&contents.trust_domain, &workload.namespace, &workload.service_account));
@@ -124,16 +133,17 @@ impl Inventory {
                     name: workload.name.value,
                     service_account: workload.service_account,
                     principal,
-                    duty: None,
+                    duty: control_plane.map(|named| named.duty()),
                 })),
-                addresses: addresses(file, &workload.addresses)?,
+                addresses,
                 netns: netns(file, workload.netns)?,
                 cgroup: cgroup(file, &mut cgroups, workload.cgroup)?,
                 line,
             });
         }
+        entries.extend(control_planes.into_entries(file)?);
         for point in contents.points {
-            let line = once(file, &mut seen, true, &point.namespace, &point.name)?;
+            let line = once(file, &mut seen, "points", &point.namespace, &point.name)?;
             entries.push(Entry {
                 waypoint: None,
                 identity: Identity::Point(Arc::new(Point {
@@ -152,16 +162,18 @@ impl Inventory {
     }
 }
 
-/// Checks a name, and that no other entry of the same kind has it. Returns its line.
+/// The lines of entries by list, namespace and name.
+type Seen = HashMap<(&'static str, String, String), u64>;
+
+/// Checks a name, and that no other entry of the same list has it. Returns its line.
 fn once(
     file: &Path,
-    seen: &mut HashMap<(bool, String, String), u64>,
-    point: bool,
+    seen: &mut Seen,
+    list: &'static str,
     namespace: &str,
     name: &Spanned<String>,
 ) -> Result<u64, FileError> {
     let line = name.referenced.line();
-    let list = if point { "points" } else { "workloads" };
     if name.value.is_empty() || namespace.is_empty() {
         return Err(FileError::at(
             file,
@@ -169,7 +181,7 @@ fn once(
             format!("{list}: name and namespace must not be empty"),
         ));
     }
-    match seen.insert((point, namespace.to_owned(), name.value.clone()), line) {
+    match seen.insert((list, namespace.to_owned(), name.value.clone()), line) {
         Some(first) => Err(FileError::at(
             file,
             line,
@@ -236,6 +248,7 @@ fn cgroup(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Duty;
 
     fn parse(text: &str) -> Result<Inventory, String> {
         let file = Path::new("inventory.yaml");
@@ -272,8 +285,50 @@ points:
     }
 
     #[test]
+    fn a_control_plane_is_a_workload_of_the_file_or_has_addresses() {
+        let inventory = parse(
+            "workloads:
+  - { name: istiod, namespace: istio-system, addresses: [10.90.0.5] }
+  - { name: checkout }
+control_planes:
+  - { name: istiod, namespace: istio-system, mesh: istio, addresses: [10.90.0.6] }
+  - { name: far-away, addresses: [192.0.2.10] }
+",
+        )
+        .expect("valid");
+        let found = inventory.entries.iter().map(|entry| match &entry.identity {
+            Identity::Workload(workload) => (workload.name.as_str(), workload.duty, entry.addresses.len()),
+            Identity::Point(point) => panic!("{point:?}"),
+        });
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [
+                ("istiod", Some(Duty::ControlPlane(Some(Mesh::Istio))), 2),
+                ("checkout", None, 0),
+                ("far-away", Some(Duty::ControlPlane(None)), 1),
+            ]
+        );
+    }
+
+    #[test]
     fn errors_name_file_line_and_field() {
         for (text, expected) in [
+            (
+                "workloads:\n  - { name: a }\ncontrol_planes:\n  - { name: b }\n",
+                "inventory.yaml:4: control_planes: name: default/b is not one of the workloads; give it addresses",
+            ),
+            (
+                "control_planes:\n  - { name: a, addresses: [a.example] }\n",
+                "inventory.yaml:2: addresses: \"a.example\" is not an IPv4 or IPv6 address",
+            ),
+            (
+                "control_planes:\n  - { name: a, addresses: [10.0.0.1] }\n  - { name: a }\n",
+                "inventory.yaml:3: control_planes: name: default/a is defined twice, first in line 2",
+            ),
+            (
+                "control_planes:\n  - { name: a, mesh: isto, addresses: [10.0.0.1] }\n",
+                "inventory.yaml:2: unknown variant `isto`",
+            ),
             (
                 "workloads:\n  - { name: a }\n  - { name: a }\n",
                 "inventory.yaml:3: workloads: name: default/a is defined twice",

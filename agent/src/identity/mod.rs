@@ -37,7 +37,7 @@ pub use observer::Observer;
 pub use owners::{Cgroup, CgroupOwners, Named, Owner};
 pub use waiting::{Lane, Queue, Waiting};
 
-use crate::points::Point;
+use crate::points::{Mesh, Point};
 use serde::Serialize;
 use std::{
     borrow::Cow,
@@ -63,7 +63,7 @@ pub struct Workload {
     pub service_account: String,
     /// Its identity in the form of its mesh, such as a SPIFFE ID; empty when it is in none.
     pub principal: String,
-    /// What it does for the mesh or the cluster, as its labels tell; `None` for an application.
+    /// What it does for the mesh or the cluster, as its labels or the inventory tell; `None` for an application.
     #[serde(skip)]
     pub duty: Option<Duty>,
 }
@@ -73,8 +73,8 @@ pub struct Workload {
 pub enum Duty {
     /// It collects metrics from the pods themselves.
     Scraper,
-    /// It is a part of a mesh's control plane.
-    ControlPlane,
+    /// It is a part of the control plane of this mesh; of which one, `None` leaves open.
+    ControlPlane(Option<Mesh>),
 }
 
 impl Workload {

@@ -49,7 +49,7 @@ impl Exclusions {
         };
         duty.map(|duty| match duty {
             Duty::Scraper => Cause::Scraper,
-            Duty::ControlPlane => Cause::ControlPlane,
+            Duty::ControlPlane(_) => Cause::ControlPlane,
         })
     }
 }

@@ -306,7 +306,7 @@ impl Directory {
             name: facts.workload.clone(),
             service_account: pod.spec.service_account().to_owned(),
             principal,
-            duty: duty_of(&facts.labels),
+            duty: duty_of(|name| facts.labels.get(name).map(String::as_str)),
         };
         let workload = intern(&mut self.workloads, workload);
         (facts, workload)

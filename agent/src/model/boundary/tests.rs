@@ -1,5 +1,8 @@
 use super::*;
-use crate::identity::{Duty, Workload};
+use crate::{
+    identity::{Duty, Workload},
+    points::Mesh,
+};
 
 fn workload(namespace: &str, name: &str, duty: Option<Duty>) -> Arc<Workload> {
     Arc::new(Workload {
@@ -50,7 +53,7 @@ fn callers() -> [Endpoint; 4] {
     [
         Endpoint::Workload(workload("shop", "checkout", None)),
         Endpoint::Workload(workload("monitoring", "prometheus", Some(Duty::Scraper))),
-        Endpoint::Workload(workload("istio-system", "istiod", Some(Duty::ControlPlane))),
+        Endpoint::Workload(workload("istio-system", "istiod", Some(Duty::ControlPlane(Some(Mesh::Istio))))),
         Endpoint::Network(workload("external", "office", None)),
     ]
 }

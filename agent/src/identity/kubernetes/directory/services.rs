@@ -3,8 +3,9 @@
 
 use crate::{
     identity::{
-        Identity, Workload,
+        Duty, Identity, Workload,
         kubernetes::{
+            duty::duty_of,
             istio::WaypointChoice,
             objects::{Meta, Service},
         },
@@ -39,6 +40,8 @@ struct ServiceRecord {
     port: u16,
     /// The waypoint that its labels name.
     waypoint: WaypointChoice,
+    /// What the workloads behind it do, where no pod tells.
+    duty: Option<Duty>,
     addresses: Vec<IpAddr>,
     /// What is behind it, once it has been looked up; reset when a group of its namespace is added or removed.
     behind: OnceLock<Identity>,
@@ -198,6 +201,9 @@ impl Services {
                 .collect(),
             port: spec.ports.first().map_or(0, |port| port.port),
             waypoint: WaypointChoice::of(&service.metadata),
+            // What it selects by are labels of its pods. One without a selector stands for a control plane elsewhere.
+            duty: duty_of(|name| spec.selector.get(name).map(String::as_str))
+                .or_else(|| duty_of(|name| service.metadata.label(name))),
             addresses: addresses.into_iter().collect(),
             behind: OnceLock::new(),
         };
@@ -307,7 +313,7 @@ impl ServiceRecord {
             kind: Cow::Borrowed(SERVICE),
             name: self.name.clone(),
             service_account: String::new(),
-            duty: None,
+            duty: self.duty,
             principal: String::new(),
         }))
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::identity::Duty;
+use crate::{identity::Duty, points::Mesh};
 use narrows_testbed::kubernetes::manifests::{self, Pod as Manifest};
 use serde_json::Value;
 
@@ -61,7 +61,7 @@ fn a_workload_has_the_duty_that_its_newest_pod_tells() {
     let label = ("app.kubernetes.io/component", "opentelemetry-collector");
     assert_eq!(put(2, Some(label)), Some(Duty::Scraper));
     assert_eq!(put(3, Some(label)), Some(Duty::Scraper));
-    assert_eq!(put(4, Some(("istio", "pilot"))), Some(Duty::ControlPlane));
+    assert_eq!(put(4, Some(("istio", "pilot"))), Some(Duty::ControlPlane(Some(Mesh::Istio))));
 }
 
 #[test]
@@ -108,6 +108,29 @@ fn a_service_is_who_is_behind_it() {
     foreign.metadata.labels.insert("tier".into(), "both".into());
     directory.apply_pod(Source::ClusterPods, &foreign, NOW);
     assert_eq!(who(&mut directory, "10.96.0.4"), "Deployment shop/inventory");
+}
+
+#[test]
+fn the_service_of_a_control_plane_is_one_without_its_pods() {
+    let mut directory = directory();
+    let mut elsewhere: Service = read(manifests::service("istio-system", "istiod-remote", &[], &["10.96.0.2"]));
+    let name = ("app.kubernetes.io/name".to_owned(), "istiod".to_owned());
+    elsewhere.metadata.labels.extend([name]);
+    directory.apply_service(&elsewhere);
+    for (name, selector, address) in [
+        ("istiod", &[("app", "istiod")][..], "10.96.0.1"),
+        ("api", &[], "10.96.0.3"),
+    ] {
+        directory.apply_service(&read(manifests::service("istio-system", name, selector, &[address])));
+    }
+    for (address, expected) in [("10.96.0.1", true), ("10.96.0.2", true), ("10.96.0.3", false)] {
+        let Held::One(Identity::Workload(who)) = directory.address(address.parse().expect("an address"), NOW, NOW)
+        else {
+            panic!("{address} is a service's")
+        };
+        let is_control_plane = who.duty == Some(Duty::ControlPlane(Some(Mesh::Istio)));
+        assert_eq!(is_control_plane, expected, "{address} {who}");
+    }
 }
 
 #[test]
