@@ -1,7 +1,9 @@
 //! The catalogue of metrics: all families, collected from their declarations, and the reference page generated from them.
 
 use crate::{
-    metrics::{Detail, Family, Kind, Label, agent, boundary, dependents, drains, failures, load, resources},
+    metrics::{
+        Detail, Family, Kind, Label, agent, boundary, control_plane, dependents, drains, failures, load, resources,
+    },
     program::Need,
     signals,
 };
@@ -13,7 +15,7 @@ struct Chapter {
     families: &'static [&'static [&'static Family]],
 }
 
-const CHAPTERS: [Chapter; 7] = [
+const CHAPTERS: [Chapter; 8] = [
     Chapter {
         title: "Load and accept queues of points",
         families: &[load::FAMILIES],
@@ -33,6 +35,10 @@ const CHAPTERS: [Chapter; 7] = [
     Chapter {
         title: "Dependents, served workloads and blast radius",
         families: &[dependents::FAMILIES, drains::FAMILIES],
+    },
+    Chapter {
+        title: "Links to control planes",
+        families: &[control_plane::FAMILIES],
     },
     Chapter {
         title: "Where policy is enforced",

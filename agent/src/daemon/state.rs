@@ -4,7 +4,8 @@
 use crate::{
     kernel::{bytes_of, split},
     metrics::{Kept, Series, Value},
-    model::Remembered,
+    model::{Remembered, RememberedLink},
+    points::{Kind, Mesh, Point},
 };
 use agent_common::{Flow, FlowKey, PointCounters, Tally};
 use anyhow::{Context, bail};
@@ -12,7 +13,7 @@ use bytes::{Buf, BufMut};
 use std::collections::HashMap;
 
 /// The first bytes of a stored state. The last digit is the version of the format.
-const MAGIC: &[u8; 8] = b"NARROWS2";
+const MAGIC: &[u8; 8] = b"NARROWS3";
 
 /// The state that an agent stores for the next one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +24,8 @@ pub struct State {
     pub series: Series,
     /// How far each flow had been counted.
     pub flows: Vec<Remembered>,
+    /// The links of points to their control planes.
+    pub links: Vec<RememberedLink>,
     /// The kernel's counters for the cgroups of points.
     pub points: Vec<(u64, PointCounters)>,
     /// The counters of signals with many label values, in the order of [`crate::signals::TALLIES`].
@@ -54,6 +57,7 @@ impl State {
                 body.put_u8(u8::from(*point_has_it));
             });
         });
+        list(&mut body, self.links.iter(), put_link);
         list(&mut body, self.points.iter(), |body, (cgroup, counters)| {
             body.put_u64_le(*cgroup);
             body.put_slice(bytes_of(counters));
@@ -107,6 +111,7 @@ impl State {
                     held: items(body, |body| Ok((plain::<Flow>(body)?, body.try_get_u8()? != 0)))?,
                 })
             })?,
+            links: items(&mut body, get_link)?,
             points: items(&mut body, |body| Ok((body.try_get_u64_le()?, plain(body)?)))?,
             tallies: items(&mut body, |body| {
                 items(body, |body| Ok((plain(body)?, body.try_get_u64_le()?)))
@@ -155,6 +160,37 @@ fn get_value(body: &mut &[u8]) -> anyhow::Result<Value> {
             body.try_get_f64_le()?,
             items(body, |body| Ok((body.try_get_f64_le()?, body.try_get_u64_le()?)))?,
         ),
+    })
+}
+
+fn put_link(body: &mut Vec<u8>, link: &RememberedLink) {
+    let Point {
+        name,
+        kind,
+        mesh,
+        instance,
+    } = &link.point;
+    for part in [name, kind.label(), mesh.label(), instance, &link.namespace, &link.name] {
+        text(body, part);
+    }
+    body.put_u64_le(link.connections);
+    body.put_i64_le(link.changed);
+    list(body, link.received.iter(), |body, at| body.put_i64_le(*at));
+}
+
+fn get_link(body: &mut &[u8]) -> anyhow::Result<RememberedLink> {
+    Ok(RememberedLink {
+        point: Point {
+            name: string(body)?,
+            kind: Kind::of_label(&string(body)?).context("it is damaged: a kind of point is unknown")?,
+            mesh: Mesh::of_label(&string(body)?).context("it is damaged: a mesh is unknown")?,
+            instance: string(body)?,
+        },
+        namespace: string(body)?,
+        name: string(body)?,
+        connections: body.try_get_u64_le()?,
+        changed: body.try_get_i64_le()?,
+        received: items(body, |body| Ok(body.try_get_i64_le()?))?.pop(),
     })
 }
 
@@ -215,6 +251,21 @@ mod tests {
             unseen: 1,
             held: vec![(flow, true), (Flow::ZERO, false)],
         });
+        for received in [Some(6), None] {
+            state.links.push(RememberedLink {
+                point: Point {
+                    name: "istio-system/ztunnel".to_owned(),
+                    kind: Kind::Ztunnel,
+                    mesh: Mesh::Istio,
+                    instance: "ztunnel-x".to_owned(),
+                },
+                namespace: "istio-system".to_owned(),
+                name: "istiod".to_owned(),
+                connections: 1,
+                changed: 4,
+                received,
+            });
+        }
         state.points.push((8, PointCounters::ZERO));
         state.tallies.push(vec![(Tally { point: 8, what: 9 }, 10)]);
         state

@@ -1,7 +1,7 @@
 //! Encodes a snapshot as metrics.
 
 use super::{
-    boundary, dependency, drains, half_closed, own,
+    boundary, control_plane, dependency, drains, half_closed, own,
     rows::{by_reason, local, point_labels},
     saturation,
     snapshot::Snapshot,
@@ -64,6 +64,7 @@ fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     dependency::encode(snapshot, encoder)?;
     drains::encode(snapshot, encoder)?;
     half_closed::encode(snapshot, encoder)?;
+    control_plane::encode(snapshot, encoder)?;
     boundary::encode(snapshot, encoder)?;
     own::encode(snapshot, encoder)
 }

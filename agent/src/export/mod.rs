@@ -2,6 +2,7 @@
 
 mod boundary;
 mod collector;
+mod control_plane;
 mod dependency;
 mod drains;
 mod encoded;

@@ -139,6 +139,7 @@ impl Shape {
                 named: self.ages().map(|n| (workload(n), Default::default())).collect(),
                 rest: self.ages().skip(9).map(|_| ("_other", Default::default())).collect(),
             },
+            links: Vec::new(),
         }
     }
 }

@@ -83,6 +83,9 @@ pub const PAIR: &[Label] = &[
     DESTINATION_WORKLOAD,
 ];
 
+/// The control plane that a point is connected to.
+pub const CONTROL_PLANE: &[Label] = &[DESTINATION_NAMESPACE, DESTINATION_WORKLOAD];
+
 const SOURCE_NAMESPACE: Label = label("source_workload_namespace", "The namespace of the calling workload");
 const SOURCE_WORKLOAD: Label = label(
     "source_workload",

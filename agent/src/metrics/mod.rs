@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod boundary;
+pub mod control_plane;
 pub mod dependents;
 mod detail;
 mod details;

@@ -10,7 +10,8 @@
 //!   a failed handshake shows only at the caller, and is taken from there. No failure is counted twice;
 //! - a flow that a point opened belongs to the workload at its other end, which is reached through the point (*served*). For a
 //!   proxy that listens inside a workload's network namespace, only its deliveries to that workload count: others have ways of
-//!   their own.
+//!   their own;
+//! - a flow that a point opened to a workload that is its mesh's control plane is its link to it, beside what else it counts as.
 //!
 //! In a cluster, an identity may become known late, and an address may have been reassigned. So the counts of a flow wait: a
 //! point's own load only until its cgroup is known, and counts that concern the other end until both ends are known and late
@@ -22,6 +23,7 @@ mod boundary;
 mod bounded;
 mod bounds;
 mod called;
+mod control_plane;
 mod delta;
 mod departures;
 mod drains;
@@ -49,6 +51,7 @@ pub use boundary::{Boundary, ByKind, Bypass, Connections, Mode};
 pub use bounded::{Bounded, Row};
 pub use bounds::Bounds;
 pub use called::{Called, CalledPoint};
+pub use control_plane::{Link, RememberedLink};
 pub use drains::{Cause as DrainCause, Drain, Instance, is_replaced};
 pub use endpoints::{Counts, Endpoints, Share};
 pub use exclusions::{Cause, Excluded, Exclusions};

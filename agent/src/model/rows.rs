@@ -1,8 +1,8 @@
 //! What is shown of a model: plain values, as of one moment.
 
 use super::{
-    Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, HalfClosed, Mode, Model, Pair, PointLoad, Row, Share,
-    Window,
+    Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, HalfClosed, Link, Mode, Model, Pair, PointLoad, Row,
+    Share, Window,
 };
 use crate::{identity::Workload, table::Table};
 use std::{
@@ -26,6 +26,8 @@ pub struct PointRow {
     pub ages: Busiest,
     /// Connections that one end has closed.
     pub half_closed: HalfClosed,
+    /// Its links to its control planes.
+    pub links: Vec<Link>,
 }
 
 /// The workloads on one side of a point.
@@ -82,6 +84,7 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
             window: windows.get(&load.point).cloned().unwrap_or_default(),
             dependents: reach.map(|reach| rows(&reach.dependents, &share)).unwrap_or_default(),
             served: reach.map(|reach| rows(&reach.served, &|_| None)).unwrap_or_default(),
+            links: model.links_of(&load.point).to_vec(),
         }
     };
     model.points().map(row).collect()

@@ -1,6 +1,7 @@
 //! The part of the model that the next agent needs to continue the counts, and how it is restored.
 
 use super::{
+    control_plane::RememberedLink,
     known::PointHas,
     moment::Moment,
     recall::{Recall, Remembered},
@@ -34,9 +35,17 @@ impl Model {
         Some(remembered.collect())
     }
 
-    /// To be called before the first reading: flows have been counted this far, the last time at `when`.
-    pub fn recall(&mut self, flows: Vec<Remembered>, when: Moment) {
+    /// The links of points to their control planes.
+    pub fn remember_links(&self) -> Vec<RememberedLink> {
+        self.links.remember()
+    }
+
+    /// To be called before the first reading: flows have been counted this far, and links were these, the last time at `when`.
+    pub fn recall(&mut self, flows: Vec<Remembered>, links: Vec<RememberedLink>, when: Moment) {
         self.recall = Some(Recall::of(flows, when));
+        // Identities are waited for no longer than this; twice, for the ticks in between.
+        let patience = (self.bounds.wait + self.bounds.settle) * 2;
+        self.links.recall(links, when, patience);
     }
 
     /// To be called before the first reading: it is unknown how far flows have been counted, so none of their current counts are

@@ -6,6 +6,7 @@ use super::{
     boundary::Boundary,
     bounds::Bounds,
     called::{Called, CalledPoint},
+    control_plane::{Link, Links, control_plane},
     drains::Drains,
     endpoints::{Share, handshake_failures},
     exclusions::Exclusions,
@@ -40,6 +41,7 @@ pub struct Model {
     reach: HashMap<Arc<Point>, Reach>,
     pub(super) ages: OpenAges,
     pub(super) drains: Drains,
+    pub(super) links: Links,
     pub(super) ways: Ways,
     boundary: Boundary,
     /// Workloads that are known by their traffic, with the time of the last.
@@ -75,6 +77,7 @@ impl Model {
             reach: HashMap::new(),
             ages: OpenAges::default(),
             drains: Drains::default(),
+            links: Links::new(bounds.dependents),
             ways: Ways::default(),
             boundary: Boundary::new(bounds.pairs, exclusions),
             workloads: HashMap::new(),
@@ -106,13 +109,19 @@ impl Model {
     }
 
     /// Adds the change of a flow's counters to what is at its ends.
-    pub(super) fn add(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, at: Instant) {
+    pub(super) fn add(&mut self, key: &FlowKey, delta: &Flow, binding: &Binding, when: Moment) {
         let Some(role) = Role::from_u8(key.role) else { return };
+        let at = when.at;
         self.attribute(delta, binding);
         let step = self.clock.step(at);
         self.ways.add(role, delta, binding, step);
         self.boundary.add(key, role, delta, binding, at, step);
         self.notice(delta, binding, at);
+        if let Some((point, control_plane)) = control_plane(role, binding)
+            && self.load(point).is_some()
+        {
+            self.links.add(point, control_plane, delta, when);
+        }
         if let Some(point) = binding.point().cloned()
             && let Some(reach) = self.reach(&point)
         {
@@ -314,6 +323,8 @@ impl Model {
         self.points
             .retain(|point, load| now.saturating_duration_since(load.seen) <= window || !idle.contains(point));
         self.reach.retain(|point, _| self.points.contains_key(point));
+        self.links.expire(|point| self.points.contains_key(point), window, now);
+        self.rejected_endpoints += self.links.take_rejected();
         self.ways.expire(step);
         self.boundary.expire(window, now, step);
         self.rejected_pairs += self.boundary.take_rejected();
@@ -332,6 +343,11 @@ impl Model {
     /// The reach of a point.
     pub fn reach_of(&self, point: &Arc<Point>) -> Option<&Reach> {
         self.reach.get(point)
+    }
+
+    /// The links of a point to its control planes.
+    pub fn links_of(&self, point: &Arc<Point>) -> &[Link] {
+        self.links.of(point)
     }
 
     /// The reach of each point in the window.

@@ -131,6 +131,7 @@ impl Model {
                 self.settle_flow(&key, identities, at, true);
             }
         }
+        self.links.conclude(at);
     }
 
     fn settle_flow(&mut self, key: &FlowKey, identities: &dyn Identities, at: Instant, at_once: bool) {
@@ -247,13 +248,13 @@ impl Model {
                     carrier: delta.carrier,
                     ..Flow::ZERO
                 };
-                self.add(key, &ended, &earlier, when.at);
+                self.add(key, &ended, &earlier, when);
             }
             if known.open.front().is_some_and(|open| open.connections == 0) {
                 known.open.pop_front();
             }
         }
-        self.add(key, &delta, binding, when.at);
+        self.add(key, &delta, binding, when);
     }
 
     /// The identity of a flow's ends became known after it was counted: moves its open connections to the new identity.
@@ -277,8 +278,9 @@ impl Model {
                     carrier,
                     ..Flow::ZERO
                 };
-                self.add(key, &one(open.connections, 0), binding, at);
-                self.add(key, &one(0, open.connections), &better, at);
+                let when = Moment { at, span: open.span };
+                self.add(key, &one(open.connections, 0), binding, when);
+                self.add(key, &one(0, open.connections), &better, when);
                 // For the point, the connections neither ended nor began.
                 let n = i64::try_from(open.connections).unwrap_or(i64::MAX);
                 for (who, change) in [(binding.point(), -n), (better.point(), n)] {

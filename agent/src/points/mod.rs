@@ -110,6 +110,21 @@ pub enum Mesh {
 }
 
 impl Mesh {
+    /// All meshes, in the order of their declaration.
+    pub const ALL: [Self; 6] = [
+        Self::Istio,
+        Self::Kuma,
+        Self::Linkerd,
+        Self::Consul,
+        Self::Cilium,
+        Self::None,
+    ];
+
+    /// The mesh with this value of the label.
+    pub fn of_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mesh| mesh.label() == label)
+    }
+
     /// The value of the `mesh` label.
     pub const fn label(self) -> &'static str {
         match self {

@@ -80,7 +80,7 @@ impl Ticker {
                     },
                 };
                 self.before = state.at;
-                self.model.recall(state.flows, when);
+                self.model.recall(state.flows, state.links, when);
                 self.inside.recall(state.points, state.tallies);
                 if *self.kernel.start() == Start::Resumed {
                     self.kernel.recall_mended(state.explained);
@@ -115,6 +115,7 @@ impl Ticker {
                     at,
                     series,
                     flows,
+                    links: self.model.remember_links(),
                     points,
                     tallies,
                     explained: self.kernel.explained(),

@@ -22,12 +22,24 @@ const LABELS: [(&[Label], Duty); 19] = [
     // (https://github.com/VictoriaMetrics/helm-charts). A single node scrapes by itself.
     (&[("app.kubernetes.io/name", Some("vmagent"))], Duty::Scraper),
     (&[("app.kubernetes.io/name", Some("vmsingle"))], Duty::Scraper),
-    (&[("app.kubernetes.io/name", Some("victoria-metrics-agent"))], Duty::Scraper),
-    (&[("app.kubernetes.io/name", Some("victoria-metrics-single"))], Duty::Scraper),
+    (
+        &[("app.kubernetes.io/name", Some("victoria-metrics-agent"))],
+        Duty::Scraper,
+    ),
+    (
+        &[("app.kubernetes.io/name", Some("victoria-metrics-single"))],
+        Duty::Scraper,
+    ),
     // OpenTelemetry: its operator (https://github.com/open-telemetry/opentelemetry-operator, manifestutils.SelectorLabels), and its
     // chart (https://github.com/open-telemetry/opentelemetry-helm-charts).
-    (&[("app.kubernetes.io/component", Some("opentelemetry-collector"))], Duty::Scraper),
-    (&[("app.kubernetes.io/name", Some("opentelemetry-collector"))], Duty::Scraper),
+    (
+        &[("app.kubernetes.io/component", Some("opentelemetry-collector"))],
+        Duty::Scraper,
+    ),
+    (
+        &[("app.kubernetes.io/name", Some("opentelemetry-collector"))],
+        Duty::Scraper,
+    ),
     // Grafana Alloy and its predecessor (https://github.com/grafana/alloy, operations/helm).
     (&[("app.kubernetes.io/name", Some("alloy"))], Duty::Scraper),
     (&[("app.kubernetes.io/name", Some("grafana-agent"))], Duty::Scraper),

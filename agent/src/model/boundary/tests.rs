@@ -53,7 +53,11 @@ fn callers() -> [Endpoint; 4] {
     [
         Endpoint::Workload(workload("shop", "checkout", None)),
         Endpoint::Workload(workload("monitoring", "prometheus", Some(Duty::Scraper))),
-        Endpoint::Workload(workload("istio-system", "istiod", Some(Duty::ControlPlane(Some(Mesh::Istio))))),
+        Endpoint::Workload(workload(
+            "istio-system",
+            "istiod",
+            Some(Duty::ControlPlane(Some(Mesh::Istio))),
+        )),
         Endpoint::Network(workload("external", "office", None)),
     ]
 }

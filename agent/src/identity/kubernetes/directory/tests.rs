@@ -61,7 +61,10 @@ fn a_workload_has_the_duty_that_its_newest_pod_tells() {
     let label = ("app.kubernetes.io/component", "opentelemetry-collector");
     assert_eq!(put(2, Some(label)), Some(Duty::Scraper));
     assert_eq!(put(3, Some(label)), Some(Duty::Scraper));
-    assert_eq!(put(4, Some(("istio", "pilot"))), Some(Duty::ControlPlane(Some(Mesh::Istio))));
+    assert_eq!(
+        put(4, Some(("istio", "pilot"))),
+        Some(Duty::ControlPlane(Some(Mesh::Istio)))
+    );
 }
 
 #[test]
