@@ -106,6 +106,7 @@ fn instance(world: &mut World, node: &str, point: Labels<'_>, pod: &str, from: u
         labels
     };
     world.gauge("narrows_point_processes", &own(&[]), from.., 1.0);
+    control_plane(world, node, point, pod[0].1, from, 1.0);
     world.gauge("narrows_dependent_concentration_ratio", &own(&[]), from.., 0.3);
     world.gauge("narrows_dependents", &own(&[("scope", "workload")]), from.., 3.0);
     for side in ["downstream", "upstream"] {
@@ -164,6 +165,24 @@ fn instance(world: &mut World, node: &str, point: Labels<'_>, pod: &str, from: u
     for reason in ["exited", "killed", "oom_killed"] {
         world.counter("narrows_point_exits_total", &own(&[("reason", reason)]), from.., 0.0);
     }
+}
+
+/// From a minute on, an instance has so many connections to its control plane.
+pub fn control_plane(world: &mut World, node: &str, point: Labels<'_>, pod: &str, from: usize, connections: f64) {
+    let istiod = [
+        ("destination_workload_namespace", "istio-system"),
+        ("destination_workload", "istiod"),
+    ];
+    let pod = [("instance_pod", pod)];
+    let link = at(node, &[point, &pod, &istiod]);
+    world.gauge("narrows_control_plane_connections", &link, from.., connections);
+    let changed = 60.0 * from as f64;
+    world.gauge(
+        "narrows_control_plane_changed_timestamp_seconds",
+        &link,
+        from..,
+        changed,
+    );
 }
 
 /// The ztunnel of a node, on which the three workloads of the node depend and through which they are reached.

@@ -51,13 +51,17 @@ impl Said {
             .get("node")
             .map(|node| format!("&var-node={node}"))
             .unwrap_or_default();
+        let dashboard = match labels.get("point") {
+            Some(point) => format!("narrows-point?var-point={point}{node}"),
+            None => "narrows-overview?var-datasource=default".to_owned(),
+        };
         json!({
             "exp_labels": labels,
             "exp_annotations": {
                 "summary": self.summary,
                 "description": self.description,
                 "runbook_url": format!("https://narrows.example/runbooks/{}.md", self.alert),
-                "dashboard": format!("https://narrows.example/grafana/d/narrows-point?var-point={}{node}", labels["point"]),
+                "dashboard": format!("https://narrows.example/grafana/d/{dashboard}"),
             },
         })
     }

@@ -3,7 +3,7 @@
 use super::{
     Scenario,
     cases::{grow, set},
-    cluster::{SHOP, ZTUNNEL, at, healthy, node, workload},
+    cluster::{SHOP, ZTUNNEL, at, control_plane, healthy, node, workload},
     world::{THEN, World},
 };
 
@@ -29,7 +29,7 @@ pub fn scenario() -> Scenario {
 }
 
 /// All of them.
-pub const ALL: [Near; 9] = [
+pub const ALL: [Near; 10] = [
     Near {
         alert: "NarrowsPointUnreachableFromNode",
         name: "a third of the attempts of one node fail",
@@ -127,6 +127,17 @@ pub const ALL: [Near; 9] = [
             let name = node(13);
             let labels = at(&name, &[&ZTUNNEL, &[("instance_pod", "ztunnel-13")]]);
             world.gauge("narrows_point_processes", &labels, THEN + 3.., 1.0);
+        },
+    },
+    Near {
+        alert: "NarrowsPointsWithoutControlPlane",
+        name: "a ztunnel is without its control plane for four minutes, twice",
+        change: |world| {
+            for minute in [THEN, THEN + 6] {
+                for (minute, connections) in [(minute, 0.0), (minute + 4, 1.0)] {
+                    control_plane(world, &node(14), &ZTUNNEL, "ztunnel-14", minute, connections);
+                }
+            }
         },
     },
     Near {

@@ -2,22 +2,26 @@
 
 use super::{
     Scenario,
-    cluster::{NODES, SHOP, ZTUNNEL, at, healthy, node, waypoint, workload, ztunnel},
+    cluster::{NODES, SHOP, ZTUNNEL, at, control_plane, healthy, node, waypoint, workload, ztunnel},
     world::{Labels, THEN, World},
 };
 
 type Change = fn(&mut World);
 
-const ALL: [(&str, Change); 5] = [
+const ALL: [(&str, Change); 6] = [
     ("nothing happens", nothing),
     ("the DaemonSet of the ztunnels is upgraded, node by node", ztunnels),
     ("the instances of a waypoint are replaced, two a minute", instances),
     ("a node is drained and removed", drain),
     ("the agents are upgraded, node by node", agents),
+    (
+        "the control plane is replaced, and points are without it for four minutes",
+        control_planes,
+    ),
 ];
 
 /// What happens in them.
-pub const NAMES: [&str; ALL.len()] = [ALL[0].0, ALL[1].0, ALL[2].0, ALL[3].0, ALL[4].0];
+pub const NAMES: [&str; ALL.len()] = [ALL[0].0, ALL[1].0, ALL[2].0, ALL[3].0, ALL[4].0, ALL[5].0];
 
 /// All of them.
 pub fn all() -> [Scenario; ALL.len()] {
@@ -62,6 +66,7 @@ fn ztunnels(world: &mut World) {
         world.gauge("narrows_point_processes", &labels, minute.., 0.0);
         terminating(world, n, &ZTUNNEL, &old, minute - 1);
         world.end(minute.., &["drain", &format!("instance_pod={old:?}")]);
+        control_plane(world, &name, &ZTUNNEL, &old, minute, 0.0);
         for which in ['a', 'b', 'c'] {
             let name = workload(n, which);
             let mut failures = labels.clone();
@@ -137,5 +142,18 @@ fn agents(world: &mut World) {
         let up = at(&name, &[&[("job", "narrows/narrows")]]);
         world.gauge("up", &up, minute.., 0.0);
         world.gauge("up", &up, minute + 2.., 1.0);
+    }
+}
+
+/// All points lose their connections in the same minute, and have others four minutes later.
+fn control_planes(world: &mut World) {
+    for n in 1..=NODES {
+        let node = node(n);
+        for (minute, connections) in [(THEN, 0.0), (THEN + 4, 1.0)] {
+            control_plane(world, &node, &ZTUNNEL, &format!("ztunnel-{n:02}"), minute, connections);
+            if n <= 30 {
+                control_plane(world, &node, &SHOP, &format!("waypoint-{n:02}"), minute, connections);
+            }
+        }
     }
 }

@@ -2,11 +2,27 @@
 
 use super::{
     super::{
-        cluster::{SHOP, at, node},
+        Said,
+        cluster::{SHOP, ZTUNNEL, at, control_plane, node},
         world::THEN,
     },
     Case, case, of_waypoint,
 };
+
+/// What is told of two ztunnels of forty. With the waypoints there are 73 instances, five of them where no agent answers.
+fn without_control_plane() -> Said {
+    Said {
+        alert: "NarrowsPointsWithoutControlPlane",
+        labels: [("severity", "critical"), ("mesh", "istio")]
+            .map(|(name, value)| (name, value.to_owned()))
+            .into(),
+        summary: "2 instances of points of istio have no control plane".to_owned(),
+        description:
+            "2 of ztunnel istio-system/ztunnel, for up to 1h 19m 0s, of 68 instances with a link. Nodes (2): node-30, \
+                      node-31. Workloads behind them: 6."
+                .to_owned(),
+    }
+}
 
 /// All of them.
 pub fn all() -> Vec<Case> {
@@ -34,6 +50,16 @@ pub fn all() -> Vec<Case> {
                 world.gauge("narrows_workload_mode", &at(&node(6), &[&who]), THEN.., 1.0);
             },
         ),
+        case(
+            "two of forty ztunnels have lost their control plane",
+            &["alertname=\"NarrowsPointsWithoutControlPlane\",severity=\"critical\"".to_owned()],
+            |world| {
+                for n in [30, 31] {
+                    control_plane(world, &node(n), &ZTUNNEL, &format!("ztunnel-{n:02}"), THEN, 0.0);
+                }
+            },
+        )
+        .says([without_control_plane()]),
         case(
             "a program is not attached on one of forty nodes",
             &["alertname=\"NarrowsAgentBlind\",severity=\"warning\",cause=\"program\",node=\"node-10\",program=\"reset\"".to_owned()],
