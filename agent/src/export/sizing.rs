@@ -2,13 +2,16 @@
 
 use super::{
     collector::text,
-    synthetic::{Shape, snapshot},
+    snapshot::Snapshot,
+    synthetic::{Shape, snapshot, workload},
 };
 use crate::{
+    identity::Span,
     metrics::{Detail, DetailPolicy, Details, Format},
+    model::{Link, Moment},
     points::{Kind, Mesh},
 };
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Instant};
 
 /// The number of sidecars beyond which they are minimal, by default.
 const SIDECARS: usize = 20;
@@ -17,13 +20,12 @@ const SIDECARS: usize = 20;
 const CALLS: usize = 5;
 
 fn series(shapes: &[Shape], pairs: usize, details: Details) -> usize {
+    count(snapshot(shapes, pairs, details))
+}
+
+fn count(snapshot: Snapshot) -> usize {
     let mut out = String::new();
-    text(
-        Arc::new(snapshot(shapes, pairs, details)),
-        Format::OpenMetrics,
-        &mut out,
-    )
-    .expect("a text");
+    text(Arc::new(snapshot), Format::OpenMetrics, &mut out).expect("a text");
     out.lines().filter(|line| !line.starts_with('#')).count()
 }
 
@@ -170,6 +172,18 @@ fn by_point() -> String {
     };
     row("dependent of a point", &|details| more((2, 0), (1, 0), details));
     row("workload served by a point", &|details| more((0, 2), (0, 1), details));
+    row("link of a point to its control plane", &|details| {
+        let alone = snapshot(&waypoint(none()), 0, details);
+        let mut linked = alone.clone();
+        let when = Moment {
+            at: Instant::now(),
+            span: Span { from: 0, to: 0 },
+        };
+        let mut link = Link::new(&workload(0), when);
+        link.received = Some(0);
+        linked.points[0].links.push(link);
+        count(linked) - count(alone)
+    });
     row("pair of caller and target", &|details| {
         series(&[], 2, details) - series(&[], 1, details)
     });

@@ -57,7 +57,8 @@ pub struct RememberedLink {
 }
 
 impl Link {
-    fn new(who: &Workload, when: Moment) -> Self {
+    /// A link of which nothing is counted yet.
+    pub fn new(who: &Workload, when: Moment) -> Self {
         Self {
             namespace: who.namespace.clone(),
             name: who.name.clone(),
