@@ -31,7 +31,7 @@ const OPENED: &str = "narrows_control_plane_connections_opened_total";
 const FAILURES: &str = "narrows_control_plane_failures_total";
 
 /// The link of one point. All of its series have these labels.
-fn link<'a>(point: &'a str) -> [(&'a str, &'a str); 3] {
+fn link(point: &str) -> [(&str, &str); 3] {
     [
         ("point", point),
         ("destination_workload_namespace", "istio-system"),

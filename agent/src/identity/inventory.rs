@@ -1,6 +1,10 @@
 //! The inventory file: identities on a node without Kubernetes.
 
 mod control_planes;
+mod entry;
+mod fields;
+
+pub use entry::Entry;
 
 use super::{Identity, Workload, spiffe};
 use crate::{
@@ -8,12 +12,12 @@ use crate::{
     yaml::{self, FileError},
 };
 use control_planes::{ControlPlanes, FileControlPlane};
+use fields::{Seen, addresses, cgroup, default_name, netns, once};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use std::{
     borrow::Cow,
     collections::HashMap,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -66,27 +70,6 @@ struct FilePoint {
 
 fn default_trust_domain() -> String {
     "cluster.local".to_owned()
-}
-
-fn default_name() -> String {
-    "default".to_owned()
-}
-
-/// One workload or point, and where it is found.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The workload or point that the entry describes.
-    pub identity: Identity,
-    /// IP addresses at which it is reached.
-    pub addresses: Vec<IpAddr>,
-    /// File of its network namespace; may appear later.
-    pub netns: Option<PathBuf>,
-    /// Its cgroup below the cgroup2 root, with a leading slash; may appear later.
-    pub cgroup: Option<String>,
-    /// The waypoint (`<namespace>/<name>`) that connections to it should pass.
-    pub waypoint: Option<String>,
-    /// Its line in the file.
-    pub line: u64,
 }
 
 /// The contents of an inventory file.
@@ -162,93 +145,11 @@ impl Inventory {
     }
 }
 
-/// The lines of entries by list, namespace and name.
-type Seen = HashMap<(&'static str, String, String), u64>;
-
-/// Checks a name, and that no other entry of the same list has it. Returns its line.
-fn once(
-    file: &Path,
-    seen: &mut Seen,
-    list: &'static str,
-    namespace: &str,
-    name: &Spanned<String>,
-) -> Result<u64, FileError> {
-    let line = name.referenced.line();
-    if name.value.is_empty() || namespace.is_empty() {
-        return Err(FileError::at(
-            file,
-            line,
-            format!("{list}: name and namespace must not be empty"),
-        ));
-    }
-    match seen.insert((list, namespace.to_owned(), name.value.clone()), line) {
-        Some(first) => Err(FileError::at(
-            file,
-            line,
-            format!(
-                "{list}: name: {namespace}/{} is defined twice, first in line {first}",
-                name.value
-            ),
-        )),
-        None => Ok(line),
-    }
-}
-
-fn addresses(file: &Path, addresses: &[Spanned<String>]) -> Result<Vec<IpAddr>, FileError> {
-    addresses
-        .iter()
-        .map(|address| {
-            let parsed: Result<IpAddr, _> = address.value.parse();
-            parsed.map(|parsed| parsed.to_canonical()).map_err(|_| {
-                let what = format!("addresses: {:?} is not an IPv4 or IPv6 address", address.value);
-                FileError::at(file, address.referenced.line(), what)
-            })
-        })
-        .collect()
-}
-
-fn netns(file: &Path, netns: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, FileError> {
-    match netns {
-        Some(netns) if !netns.value.is_absolute() => Err(FileError::at(
-            file,
-            netns.referenced.line(),
-            format!(
-                "netns: {:?} is not an absolute path, such as /run/netns/checkout",
-                netns.value
-            ),
-        )),
-        netns => Ok(netns.map(|netns| netns.value)),
-    }
-}
-
-fn cgroup(
-    file: &Path,
-    seen: &mut HashMap<String, u64>,
-    cgroup: Option<Spanned<String>>,
-) -> Result<Option<String>, FileError> {
-    let Some(cgroup) = cgroup else { return Ok(None) };
-    let line = cgroup.referenced.line();
-    let path = cgroup.value.trim_end_matches('/').to_owned();
-    if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
-        let what = format!(
-            "cgroup: {:?} is not a path below the cgroup2 root, such as /system.slice/envoy.service",
-            cgroup.value
-        );
-        return Err(FileError::at(file, line, what));
-    }
-    match seen.insert(path.clone(), line) {
-        Some(first) => {
-            let what = format!("cgroup: {path} belongs to another entry already, in line {first}");
-            Err(FileError::at(file, line, what))
-        }
-        None => Ok(Some(path)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::identity::Duty;
+    use std::net::IpAddr;
 
     fn parse(text: &str) -> Result<Inventory, String> {
         let file = Path::new("inventory.yaml");

@@ -1,6 +1,9 @@
 //! The entries of the inventory that say who is a control plane.
 
-use super::{Entry, Seen, addresses, default_name, once};
+use super::{
+    entry::Entry,
+    fields::{Seen, addresses, default_name, once},
+};
 use crate::{
     identity::{Duty, Identity, Workload},
     points::Mesh,
