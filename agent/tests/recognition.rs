@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Manifest, its proxy's container, and what it is: kind, mesh, point.
-const ROWS: [[&str; 5]; 25] = [
+const ROWS: [[&str; 5]; 28] = [
     [
         "istio-ztunnel",
         "istio-proxy",
@@ -33,6 +33,8 @@ const ROWS: [[&str; 5]; 25] = [
         "istio",
         "{label}",
     ],
+    ["kgateway-waypoint", "kgateway-proxy", "waypoint", "istio", "{label}"],
+    ["agentgateway-waypoint", "agentgateway", "waypoint", "istio", "{label}"],
     [
         "istio-east-west-gateway",
         "istio-proxy",
@@ -84,6 +86,14 @@ const ROWS: [[&str; 5]; 25] = [
         "{workload}",
     ],
     ["cilium-envoy", "cilium-envoy", "node_proxy", "cilium", "{workload}"],
+    // The container's name and arguments are those of Istio's.
+    [
+        "cilium-ztunnel",
+        "istio-proxy",
+        "ztunnel",
+        "cilium",
+        "kube-system/ztunnel-cilium",
+    ],
     ["consul-sidecar", "consul-dataplane", "sidecar", "consul", "{workload}"],
     [
         "consul-mesh-gateway",
@@ -174,11 +184,11 @@ impl Row {
         !matches!(self.kind, "sidecar" | "")
     }
 
-    /// Where it can be reached: pods on the host's network have no address of their own here.
+    /// Where it can be reached: pods on the host's network have no address of their own here, but a port each.
     fn target(&self) -> SocketAddr {
         match self.pod.sim.netns() {
             Some(_) => v4(self.address, 8080),
-            None => SocketAddr::from((Ipv4Addr::LOCALHOST, 18080)),
+            None => SocketAddr::from((Ipv4Addr::LOCALHOST, 18000 + u16::from(self.address))),
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Istio ambient's node proxy.
+    /// The node proxy of Istio's ambient mode, which Cilium deploys as well.
     Ztunnel,
     /// Istio ambient's proxy for a service, a namespace or a service account.
     Waypoint,
@@ -102,7 +102,7 @@ pub enum Mesh {
     Linkerd,
     /// Consul service mesh (Connect).
     Consul,
-    /// Cilium, with Envoy as node proxy.
+    /// Cilium, with Envoy or its own ztunnel as node proxy.
     Cilium,
     /// No mesh: a plain proxy.
     #[default]

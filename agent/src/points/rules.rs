@@ -16,6 +16,9 @@ pub struct Rule {
     /// Name of its container; `*` stands for any characters.
     #[serde(default)]
     pub container: Option<String>,
+    /// Name of its pod's workload; `*` as above.
+    #[serde(default)]
+    pub workload: Option<String>,
     /// Labels of its pod, with the value that each must have; `*` as above.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -79,6 +82,7 @@ impl Rules {
     pub fn host(&self, cgroup: &str, processes: &[Process]) -> Option<Point> {
         let rule = self.0.iter().find(|rule| {
             rule.container.is_none()
+                && rule.workload.is_none()
                 && rule.labels.is_empty()
                 && rule.annotations.is_empty()
                 && rule.process_matches(processes).unwrap_or(false)
@@ -125,14 +129,16 @@ impl Rule {
     /// # Errors
     /// A sentence that names the fields.
     pub fn validate(&self) -> Result<(), String> {
-        if self.process.is_none() && self.container.is_none() && self.labels.is_empty() && self.annotations.is_empty() {
-            return Err("needs process, container, labels or annotations".to_owned());
+        let names = [&self.process, &self.container, &self.workload];
+        if names.into_iter().all(Option::is_none) && self.labels.is_empty() && self.annotations.is_empty() {
+            return Err("needs process, container, workload, labels or annotations".to_owned());
         }
         Ok(())
     }
 
     fn matches(&self, pod: &PodFacts, container: &str, processes: &[Process]) -> bool {
         self.container.as_deref().is_none_or(|name| fits(name, container))
+            && self.workload.as_deref().is_none_or(|name| fits(name, &pod.workload))
             && all_there(&self.labels, &pod.labels)
             && all_there(&self.annotations, &pod.annotations)
             && self.process_matches(processes).unwrap_or_else(|| {
@@ -278,10 +284,85 @@ mod tests {
         assert_eq!(rules.pod(&pod), None, "another container");
     }
 
+    /// A pod with one container that has the name and the arguments of Istio's ztunnel.
+    fn ztunnel(namespace: &str, workload: &str, labels: &[(&str, &str)]) -> PodFacts {
+        PodFacts {
+            namespace: namespace.into(),
+            name: format!("{workload}-x"),
+            workload: workload.into(),
+            labels: map(labels),
+            containers: [("istio-proxy".to_owned(), vec!["proxy".to_owned(), "ztunnel".to_owned()])].into(),
+            ..PodFacts::default()
+        }
+    }
+
+    #[test]
+    fn two_meshes_ztunnels_are_told_apart_by_their_daemon_set() {
+        for (pod, mesh, name) in [
+            (
+                ztunnel("istio-system", "ztunnel", &[("app", "ztunnel")]),
+                Mesh::Istio,
+                "istio-system/ztunnel",
+            ),
+            (
+                ztunnel("kube-system", "ztunnel-cilium", &[("app", "ztunnel-cilium")]),
+                Mesh::Cilium,
+                "kube-system/ztunnel-cilium",
+            ),
+            // The labels of the first version.
+            (
+                ztunnel("cilium", "ztunnel-cilium", &[("app", "ztunnel")]),
+                Mesh::Cilium,
+                "cilium/ztunnel-cilium",
+            ),
+        ] {
+            let point = built_in().pod(&pod).expect("recognised");
+            assert_eq!(
+                (point.kind, point.mesh, point.name.as_str()),
+                (Kind::Ztunnel, mesh, name)
+            );
+        }
+    }
+
+    #[test]
+    fn istios_proxies_are_known_under_another_name_of_their_class() {
+        for (managed, kind) in [
+            ("istio.io-mesh-controller", Kind::Waypoint),
+            ("istio.io-eastwest-controller", Kind::EastWestGateway),
+            ("istio.io-gateway-controller", Kind::IngressGateway),
+        ] {
+            let arguments = [
+                "proxy",
+                if kind == Kind::IngressGateway {
+                    "router"
+                } else {
+                    "waypoint"
+                },
+            ];
+            let pod = PodFacts {
+                namespace: "shop".into(),
+                workload: "edge-of-a-class".into(),
+                labels: map(&[
+                    ("gateway.istio.io/managed", managed),
+                    ("gateway.networking.k8s.io/gateway-class-name", "a-class"),
+                    ("gateway.networking.k8s.io/gateway-name", "edge"),
+                ]),
+                containers: [("istio-proxy".to_owned(), arguments.map(str::to_owned).to_vec())].into(),
+                ..PodFacts::default()
+            };
+            let point = built_in().pod(&pod).expect("recognised");
+            assert_eq!((point.kind, point.name.as_str()), (kind, "shop/edge"), "{managed}");
+        }
+    }
+
     #[test]
     fn a_rule_says_whom_it_is_about() {
         assert!(rule("{ kind: waypoint, arguments: [x] }").validate().is_err());
         assert!(rule("{ kind: waypoint, labels: { a: b } }").validate().is_ok());
+        let named = rule("{ kind: waypoint, workload: a-* }");
+        assert!(named.validate().is_ok());
+        let rules = Rules::new(vec![named]).expect("valid");
+        assert_eq!(rules.host("/a-b", &[process("a-b")]), None, "no pod, so no workload");
     }
 
     #[test]

@@ -14,5 +14,7 @@ pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
 
 /// Whether a label or an annotation of a namespace may say how its pods take part in a mesh; others are not kept.
 pub fn is_about_a_mesh(name: &str) -> bool {
-    ["istio.io/", "kuma.io/"].iter().any(|prefix| name.starts_with(prefix))
+    ["istio.io/", "kuma.io/", "io.cilium/"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }

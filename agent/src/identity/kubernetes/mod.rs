@@ -7,6 +7,7 @@
 
 mod access;
 mod backoff;
+mod cilium;
 mod connection;
 pub mod directory;
 mod duty;

@@ -1,7 +1,7 @@
 //! A pod's identity in the form of its mesh: each mesh is tried in turn.
 
 use super::{
-    istio, kuma, linkerd,
+    cilium, istio, kuma, linkerd,
     meshes::Meshes,
     objects::{Meta, Pod},
 };
@@ -14,15 +14,19 @@ pub fn principal_of(
     meshes: &Meshes,
     service: impl FnOnce() -> Option<(String, u16)>,
 ) -> String {
+    if cilium::is_ztunnel(pod) {
+        return String::new();
+    }
     kuma::principal(pod, namespace, meshes, service)
         .or_else(|| linkerd::principal(pod, meshes))
         .or_else(|| istio::principal(pod, namespace, meshes))
+        .or_else(|| cilium::principal(pod, namespace, meshes))
         .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::objects::Namespace, *};
     use istio::trust_domain_of_mesh_config;
     use narrows_testbed::kubernetes::manifests;
 
@@ -98,8 +102,28 @@ mod tests {
     }
 
     #[test]
+    fn cilium_by_the_enrolment_of_the_namespace() {
+        let in_namespace = |manifest: &str, labels: &[(&str, &str)]| {
+            let pod: Pod = serde_json::from_value(manifests::pod(manifest)).expect("a pod");
+            let namespace = manifests::namespace(&pod.metadata.namespace, labels);
+            let namespace: Namespace = serde_json::from_value(namespace).expect("a namespace");
+            principal_of(&pod, Some(&namespace.metadata), &Meshes::default(), || None)
+        };
+        let enrolled = [("io.cilium/mtls-enabled", "true")];
+        let (namespace, account) = account("deployment");
+        assert_eq!(
+            in_namespace("deployment", &enrolled),
+            format!("spiffe://cluster.local/ns/{namespace}/sa/{account}")
+        );
+        assert_eq!(in_namespace("deployment", &[("io.cilium/mtls-enabled", "false")]), "");
+        // On the node's network; and the proxy itself, which has the name of Istio's.
+        assert_eq!(in_namespace("cilium-envoy", &enrolled), "");
+        assert_eq!(in_namespace("cilium-ztunnel", &enrolled), "");
+    }
+
+    #[test]
     fn a_pod_in_no_mesh_has_none() {
-        for manifest in ["deployment", "statefulset", "bare", "cilium-envoy"] {
+        for manifest in ["deployment", "statefulset", "bare", "cilium-envoy", "cilium-ztunnel"] {
             assert_eq!(principal(manifest, &Meshes::default(), None), "", "{manifest}");
         }
     }

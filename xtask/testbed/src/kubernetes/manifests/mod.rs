@@ -40,6 +40,9 @@ files![
     "istio-sidecar",
     "istio-sidecar-native",
     "istio-ambient-app",
+    // Other projects' waypoints for Istio's ambient mode
+    "kgateway-waypoint",
+    "agentgateway-waypoint",
     // Kuma
     "kuma2-sidecar",
     "kuma2-zone-ingress",
@@ -51,6 +54,7 @@ files![
     "linkerd-sidecar",
     "linkerd-sidecar-native",
     "cilium-envoy",
+    "cilium-ztunnel",
     "consul-sidecar",
     "consul-mesh-gateway",
     "consul-ingress-gateway",
