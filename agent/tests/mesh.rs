@@ -71,6 +71,7 @@ fn a_thousand_connections_through_a_real_envoy() {
                 &[("scope", "namespace"), ("point", "shop/waypoint")],
                 1.0,
             ),
+            ("narrows_unnamed_caller_connections_total", &[], 0.0),
             (
                 "narrows_dependent_connections_total",
                 &[("source_workload", "checkout")],
@@ -323,11 +324,18 @@ fn an_edited_inventory_is_read_again_and_a_bad_edit_is_not_used() {
     };
     expect(
         &call(&agent),
-        &[(
-            "narrows_dependent_connections_total",
-            &[("source_workload", "unknown")],
-            10.0,
-        )],
+        &[
+            (
+                "narrows_dependent_connections_total",
+                &[("source_workload", "unknown")],
+                10.0,
+            ),
+            (
+                "narrows_unnamed_caller_connections_total",
+                &[("caller", "unknown")],
+                10.0,
+            ),
+        ],
     );
 
     fs::write(&file, inventory(&[&checkout], &[&waypoint])).expect("written");
@@ -340,6 +348,7 @@ fn an_edited_inventory_is_read_again_and_a_bad_edit_is_not_used() {
                 &[("source_workload", "unknown")],
                 10.0,
             ),
+            ("narrows_unnamed_caller_connections_total", &[], 10.0),
             (
                 "narrows_dependent_connections_total",
                 &[("source_workload", "checkout")],

@@ -13,7 +13,7 @@ use crate::{
             ACTIVE_WORKLOADS, CHOKE_RISK, CONCENTRATION, DEPENDENT_ACTIVE, DEPENDENT_BYTES, DEPENDENT_CONNECTIONS,
             DEPENDENT_FAILURES, DEPENDENT_OPEN, DEPENDENT_OPEN_BY_AGE, DEPENDENT_SHARE, DEPENDENTS,
             DEPENDENTS_UNTRACKED, SERVED, SERVED_ACTIVE, SERVED_CONNECTIONS, SERVED_FAILURES, SERVED_OPEN,
-            SERVED_UNTRACKED, TRAFFIC_SHARE,
+            SERVED_UNTRACKED, TRAFFIC_SHARE, UNNAMED_CALLERS,
         },
         labels::{DESTINATION, SOURCE},
         with,
@@ -96,6 +96,13 @@ fn dependents(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     encoder.write(
         &DEPENDENT_CONNECTIONS,
         shares(snapshot, OF, SOURCE).map(|(labels, share)| (labels, share.connections)),
+    )?;
+    encoder.write(
+        &UNNAMED_CALLERS,
+        snapshot.points.iter().flat_map(|row| {
+            let callers = row.unnamed.iter();
+            callers.map(|(found, n)| (with(point_labels(row), [("caller", found.label())]), *n))
+        }),
     )?;
     encoder.write(
         &DEPENDENT_OPEN,

@@ -16,7 +16,7 @@ use crate::{
             UNREADABLE, WAITING, WORKLOADS,
         },
     },
-    model::{End, Found},
+    model::End,
     node,
 };
 use std::{collections::BTreeSet, fmt};
@@ -44,10 +44,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     encoder.write(&MENDED, [(vec![], snapshot.kernel.mended + snapshot.model.mended)])?;
     encoder.write(&FAILURE_EVENTS, [(vec![], snapshot.failures.number)])?;
     let attributed = snapshot.model.attributed.iter().map(|((end, found), n)| {
-        let labels = vec![
-            ("end", label_of_end(*end).into()),
-            ("result", label_of_found(*found).into()),
-        ];
+        let labels = vec![("end", label_of_end(*end).into()), ("result", found.label().into())];
         (labels, *n)
     });
     encoder.write(&ATTRIBUTED, attributed)?;
@@ -104,16 +101,6 @@ const fn label_of_end(end: End) -> &'static str {
     match end {
         End::Local => "local",
         End::Remote => "remote",
-    }
-}
-
-const fn label_of_found(found: Found) -> &'static str {
-    match found {
-        Found::Workload => "workload",
-        Found::Point => "point",
-        Found::Node => "node",
-        Found::External => "external",
-        Found::Unknown => "unknown",
     }
 }
 

@@ -134,6 +134,8 @@ impl Shape {
             },
             dependents: endpoints(self.dependents, Some(1.0)),
             served: endpoints(self.served, None),
+            // Its health probes.
+            unnamed: self.local.then_some((model::Found::Node, 1)).into_iter().collect(),
             half_closed: Default::default(),
             ages: Busiest {
                 named: self.ages().map(|n| (workload(n), Default::default())).collect(),

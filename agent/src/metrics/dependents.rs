@@ -2,7 +2,7 @@
 
 use super::{
     Detail, families,
-    labels::{DESTINATION, FIRST_FIN, MIN_AGE, POINT, REASON, SCOPE, SOURCE},
+    labels::{DESTINATION, FIRST_FIN, MIN_AGE, POINT, REASON, SCOPE, SOURCE, label},
 };
 use crate::program::{Need, WALK};
 
@@ -38,6 +38,18 @@ families! {
 
     DEPENDENT_CONNECTIONS: counter("narrows_dependent_connections_total", "TCP connections that the point accepted from the dependent")
         .by(&[POINT, SOURCE])
+        .at(Detail::Full);
+
+    UNNAMED_CALLERS: counter(
+        "narrows_unnamed_caller_connections_total",
+        "TCP connections that the point accepted from callers that are no workload, by what these are; together they are `unknown` in \
+         narrows_dependent_connections_total"
+    )
+        .by(&[POINT, &[label(
+            "caller",
+            "node: the node itself, as for health probes; point: another enforcement point; external: outside of the cluster; unknown: \
+             not identified"
+        )]])
         .at(Detail::Full);
 
     DEPENDENT_OPEN: gauge("narrows_dependent_open_connections", "Open TCP connections from the dependent through the point")

@@ -26,6 +26,19 @@ pub enum Found {
     Unknown,
 }
 
+impl Found {
+    /// The value of its label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Workload => "workload",
+            Self::Point => "point",
+            Self::Node => "node",
+            Self::External => "external",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl From<&Endpoint> for Found {
     fn from(endpoint: &Endpoint) -> Self {
         match endpoint {

@@ -1,6 +1,7 @@
 //! The blast radius of a point: the workloads that depend on it, and those reached through it.
 
 use super::{
+    attribution::Found,
     endpoints::{Counts, Endpoints, Share},
     load,
     recent::Use,
@@ -8,6 +9,7 @@ use super::{
 use crate::identity::{Binding, Endpoint, Workload};
 use agent_common::{Flow, Role};
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +21,8 @@ pub struct Reach {
     pub dependents: Endpoints,
     /// The workloads reached through it.
     pub served: Endpoints,
+    /// Connections from callers that are no workload, by what these are.
+    pub unnamed: BTreeMap<Found, u64>,
     /// Connections that it accepted.
     accepted: Use,
 }
@@ -29,6 +33,7 @@ impl Reach {
         Self {
             dependents: Endpoints::new(most),
             served: Endpoints::new(most),
+            unnamed: BTreeMap::new(),
             accepted: Use::default(),
         }
     }
@@ -42,7 +47,17 @@ impl Reach {
             self.served.add(who, &share, at, step);
         }
         if role == Role::Server {
+            if binding.peer.named().is_none() {
+                self.add_unnamed(&binding.peer, delta.opened);
+            }
             self.accepted.add(load::change(delta), load::ended(delta), step);
+        }
+    }
+
+    /// Adds connections from a caller that is no workload.
+    pub fn add_unnamed(&mut self, caller: &Endpoint, connections: u64) {
+        if connections > 0 {
+            *self.unnamed.entry(Found::from(caller)).or_default() += connections;
         }
     }
 
@@ -108,5 +123,60 @@ fn served_share<'a>(role: Role, delta: &Flow, binding: &'a Binding) -> Option<(O
         (Endpoint::Unknown, None) => Some((None, Share::of(delta))),
         // Another point, the node or a nameless external address is not behind it.
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::points::{Kind, Mesh, Point};
+
+    #[test]
+    fn who_is_no_workload_is_told_apart_and_stays_unknown_as_a_dependent() {
+        let workload = Workload {
+            namespace: "shop".into(),
+            kind: "Workload".into(),
+            name: "a".into(),
+            service_account: "a".into(),
+            duty: None,
+            principal: String::new(),
+        };
+        let gateway = Point {
+            name: "edge/gateway".into(),
+            kind: Kind::IngressGateway,
+            mesh: Mesh::Istio,
+            instance: "gateway-1".into(),
+        };
+        let mut reach = Reach::new(10);
+        for (peer, n) in [
+            (Endpoint::Workload(Arc::new(workload.clone())), 16),
+            (Endpoint::Network(Arc::new(workload)), 8),
+            (Endpoint::Point(Arc::new(gateway)), 4),
+            (Endpoint::Node, 2),
+            (Endpoint::Unknown, 1),
+            (Endpoint::External, 0),
+        ] {
+            let binding = Binding {
+                owner: Endpoint::Unknown,
+                place: None,
+                peer,
+                expected: false,
+                sure: true,
+                question: None,
+                generation: 0,
+            };
+            let delta = Flow {
+                opened: n,
+                ..Flow::ZERO
+            };
+            // What the point opens itself has no caller.
+            for role in [Role::Server, Role::Client] {
+                reach.add(role, &delta, &binding, Instant::now(), 0);
+            }
+        }
+        let unnamed = [(Found::Point, 4), (Found::Node, 2), (Found::Unknown, 1)];
+        assert_eq!(reach.unnamed, unnamed.into());
+        let [_, _, (name, share)] = reach.dependents.rest();
+        assert_eq!((name, share.connections), ("unknown", 7));
     }
 }

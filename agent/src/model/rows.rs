@@ -1,8 +1,8 @@
 //! What is shown of a model: plain values, as of one moment.
 
 use super::{
-    Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, HalfClosed, Link, Mode, Model, Pair, PointLoad, Row,
-    Share, Window,
+    Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, Found, HalfClosed, Link, Mode, Model, Pair, PointLoad,
+    Row, Share, Window,
 };
 use crate::{identity::Workload, table::Table};
 use std::{
@@ -22,6 +22,8 @@ pub struct PointRow {
     pub dependents: EndpointRows,
     /// The workloads reached through it.
     pub served: EndpointRows,
+    /// Connections that it accepted from callers that are no workload, by what these are.
+    pub unnamed: BTreeMap<Found, u64>,
     /// The ages of open connections of the dependents with the most of them.
     pub ages: Busiest,
     /// Connections that one end has closed.
@@ -85,6 +87,7 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
             dependents: reach.map(|reach| rows(&reach.dependents, &share)).unwrap_or_default(),
             served: reach.map(|reach| rows(&reach.served, &|_| None)).unwrap_or_default(),
             links: model.links_of(&load.point).to_vec(),
+            unnamed: reach.map(|reach| reach.unnamed.clone()).unwrap_or_default(),
         }
     };
     model.points().map(row).collect()

@@ -142,6 +142,9 @@ impl Model {
             if share != Share::default()
                 && let Some(reach) = self.reach(&called)
             {
+                if who.is_none() {
+                    reach.add_unnamed(&binding.owner, share.connections);
+                }
                 reach.dependents.add(who.as_ref(), &share, at, step);
             }
         }
