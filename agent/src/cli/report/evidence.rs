@@ -35,6 +35,9 @@ pub struct Point {
     pub dependents: BTreeMap<Name, Option<f64>>,
     /// A lower bound of the number of dependents without series of their own, whose names are not known.
     pub untracked: u64,
+    /// The identities of its dependents, as far as they have one.
+    #[serde(default)]
+    pub principals: BTreeSet<String>,
     /// Workloads that are reached through it.
     pub served: BTreeSet<Name>,
     /// Connections and attempts, and how many failed, as observed by its own sockets.
@@ -310,6 +313,10 @@ impl Evidence {
             facts::DEPENDENT_ACTIVE if value > 0.0 => {
                 let name = workload(sample, "source_workload_namespace", "source_workload");
                 point.dependents.entry(name).or_default();
+                let principal = sample.label("source_principal");
+                if !principal.is_empty() {
+                    point.principals.insert(principal.to_owned());
+                }
             }
             facts::DEPENDENT_SHARE => {
                 let name = workload(sample, "source_workload_namespace", "source_workload");
@@ -342,14 +349,16 @@ fn node(sample: &Sample) -> &str {
     }
 }
 
-fn within(sample: &Sample, name: &str) -> Name {
+/// A name with its cluster, where the sample has one.
+pub fn within(sample: &Sample, name: &str) -> Name {
     match sample.label("cluster") {
         "" => name.to_owned(),
         cluster => format!("{cluster}:{name}"),
     }
 }
 
-fn workload(sample: &Sample, namespace: &str, name: &str) -> Name {
+/// The workload that two labels name; without a namespace for `unknown`, `external`, `_other` and `_former`, which are none.
+pub fn workload(sample: &Sample, namespace: &str, name: &str) -> Name {
     let (namespace, name) = (sample.label(namespace), sample.label(name));
     if namespace == name && matches!(name, "unknown" | "external" | "_other" | "_former") {
         return name.to_owned();

@@ -74,7 +74,7 @@ facts! {
     CALLER_OPENED: failures::CALLER_OPENED, Growth, "cluster, point, kind, mesh";
     CALLER_FAILURES: failures::CALLER_FAILURES, Growth, "cluster, point, kind, mesh, phase";
     SATURATION: resources::SATURATION, Most, "cluster, instance, node, point, kind, mesh, resource";
-    DEPENDENT_ACTIVE: dependents::DEPENDENT_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload";
+    DEPENDENT_ACTIVE: dependents::DEPENDENT_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload, source_principal";
     DEPENDENT_SHARE: dependents::DEPENDENT_SHARE, Least, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload";
     DEPENDENTS_UNTRACKED: dependents::DEPENDENTS_UNTRACKED, Most, "cluster, instance, node, point, kind, mesh";
     SERVED_ACTIVE: dependents::SERVED_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";

@@ -57,6 +57,25 @@ pub struct WhatIf {
     pub unreachable: Vec<Name>,
 }
 
+/// What a shared point carries, beside what it lets in by itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct Scope {
+    /// The name of the point; of a node's proxy, with the node.
+    pub point: Name,
+    /// The kind of the point.
+    pub kind: String,
+    /// The number of identities that called through it.
+    pub identities: u64,
+    /// The number of namespaces whose workloads called through it.
+    pub namespaces: u64,
+    /// The number of callers beyond the bound, whose identities are not among these; a lower bound.
+    pub untracked: u64,
+    /// The number of workloads that were reached through it.
+    pub destinations: u64,
+    /// What a zone proxy accepts by itself, and how much of that is used, as a sentence; `None` for other points.
+    pub accepts: Option<String>,
+}
+
 /// All findings of a report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Findings {
@@ -66,6 +85,8 @@ pub struct Findings {
     pub ranking: Vec<Rank>,
     /// The consequences of a failure of each of the first points of the ranking.
     pub what_if: Vec<WhatIf>,
+    /// What each shared point carries, the one with the most identities first.
+    pub scope: Vec<Scope>,
     /// Workloads whose pods take part in the mesh in different ways.
     pub mixed: Vec<Name>,
     /// The share of connection ends that are identified.
@@ -98,6 +119,7 @@ impl Findings {
             policy: policy(evidence),
             what_if: first.map(|rank| what_if(evidence, &rank.point)).collect(),
             ranking,
+            scope: scopes(evidence),
             mixed: mixed(evidence),
             attributed: (total > 0.0).then(|| 1.0 - unknown / total),
             enforced: (accepted > 0.0).then(|| 1.0 - by_none / accepted),
@@ -216,6 +238,48 @@ fn what_if(evidence: &Evidence, name: &Name) -> WhatIf {
         .iter()
         .filter(|who| !otherwise.contains(who) && !evidence.unenforced.contains_key(*who));
     all.unreachable = unreachable.cloned().collect();
+    all
+}
+
+/// What a zone proxy accepts by itself, beside what uses that: a zone egress every workload of the mesh in its zone, and a zone ingress,
+/// which does not terminate TLS, everyone who reaches it. Whether a policy says otherwise is in no object that the agents read.
+fn accepts(point: &Point, identities: usize, namespaces: usize) -> Option<String> {
+    let (what, unless) = match Kind::of_label(&point.kind)? {
+        Kind::ZoneEgress => ("anything from this zone", ", unless a MeshTrafficPermission targets it"),
+        Kind::ZoneIngress => ("anything for this zone", ", as it does not terminate TLS"),
+        _ => return None,
+    };
+    let several = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
+    Some(format!(
+        "{} {} accepts {what} ({} of {} {} it){unless}.",
+        point.kind,
+        point.point,
+        several(identities, "identity", "identities"),
+        several(namespaces, "namespace", "namespaces"),
+        if identities == 1 { "uses" } else { "use" },
+    ))
+}
+
+fn scopes(evidence: &Evidence) -> Vec<Scope> {
+    let of_a_zone = |point: &Point| matches!(Kind::of_label(&point.kind), Some(Kind::ZoneEgress | Kind::ZoneIngress));
+    let shared = (evidence.points.iter()).filter(|(_, point)| is_shared(point) || of_a_zone(point));
+    let mut all: Vec<_> = shared
+        .map(|(name, point)| {
+            let names = point.dependents.keys();
+            let namespaces: BTreeSet<_> = names.filter_map(|name| Some(name.rsplit_once('/')?.0)).collect();
+            let (identities, namespaces) = (point.principals.len(), namespaces.len());
+            Scope {
+                point: name.clone(),
+                kind: point.kind.clone(),
+                identities: identities as u64,
+                namespaces: namespaces as u64,
+                untracked: point.untracked,
+                destinations: point.served.len() as u64,
+                accepts: accepts(point, identities, namespaces),
+            }
+        })
+        .collect();
+    all.sort_by(|a, b| b.identities.cmp(&a.identities).then_with(|| a.point.cmp(&b.point)));
     all
 }
 

@@ -6,16 +6,16 @@
 mod block;
 mod compare;
 mod controls;
-mod evidence;
-mod facts;
+pub mod evidence;
+pub mod facts;
 mod findings;
 mod html;
 mod json;
 mod markdown;
 mod page;
-mod percent;
+pub mod percent;
 mod restarts;
-mod source;
+pub mod source;
 
 use super::{
     http,
@@ -26,6 +26,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
 use compare::{Changes, Earlier};
 use evidence::Evidence;
+use facts::FACTS;
 use findings::Findings;
 use source::Source;
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
@@ -56,8 +57,6 @@ NARROWS_PROMETHEUS_TOKEN can hold the bearer token for Prometheus itself; --bear
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
-    #[command(flatten)]
-    origin: Origin,
     /// Format of the report
     #[arg(long, value_enum, default_value = "markdown", value_name = "FORMAT")]
     format: Format,
@@ -70,6 +69,8 @@ pub struct Options {
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    origin: Origin,
 }
 
 /// How a report is written.
@@ -88,17 +89,10 @@ enum Format {
 /// # Errors
 /// When the source does not answer, or has no data: a report without data would look like one without findings.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let client = options.origin.client()?;
-    let source = match options.origin.is_prometheus() {
-        true => Source::Prometheus {
-            client,
-            window: options.window,
-        },
-        false => Source::Agent { client },
-    };
+    let source = Source::of(&options.origin, options.window)?;
     // Before the queries, which take a while, and before the output, which may be the same file.
     let earlier = options.compare.as_deref().map(Earlier::read).transpose()?;
-    let samples = http::block_on(source.samples())?;
+    let samples = http::block_on(source.samples(FACTS))?;
     let evidence = Evidence::of(&samples);
     anyhow::ensure!(
         !evidence.is_empty(),

@@ -44,6 +44,7 @@ pub fn page(about: &About, evidence: &Evidence, findings: &Findings, changes: Op
     consequences(&mut page, findings);
     restarts::section(&mut page, evidence, findings);
     boundary(&mut page, evidence, findings);
+    scope(&mut page, findings);
     appendix(&mut page, about, evidence, findings);
     page
 }
@@ -281,6 +282,42 @@ fn boundary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
             names(&findings.mixed)
         )
     }));
+}
+
+fn scope(page: &mut Vec<Block>, findings: &Findings) {
+    if findings.scope.is_empty() {
+        return;
+    }
+    page.push(Block::Heading(2, "Scope against use".into()));
+    page.push(Block::Text(
+        "What each shared point carried: who called through it, and how many workloads were reached. `narrows policy --point POINT` \
+         drafts a policy that allows this and nothing else."
+            .into(),
+    ));
+    let rows = findings.scope.iter().map(|it| {
+        let more = match it.untracked {
+            0 => String::new(),
+            n => format!(
+                ", and those of at least {}",
+                count(n as usize, "more caller", "more callers")
+            ),
+        };
+        vec![
+            format!("{} {}", it.kind, it.point),
+            format!("{}{more}", it.identities),
+            it.namespaces.to_string(),
+            it.destinations.to_string(),
+        ]
+    });
+    table(
+        page,
+        vec!["point", "identities", "namespaces", "destinations"],
+        rows.collect(),
+    );
+    let accepts: Vec<_> = findings.scope.iter().filter_map(|it| it.accepts.clone()).collect();
+    if !accepts.is_empty() {
+        page.push(Block::List(accepts));
+    }
 }
 
 fn appendix(page: &mut Vec<Block>, about: &About, evidence: &Evidence, findings: &Findings) {

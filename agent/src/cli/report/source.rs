@@ -1,11 +1,11 @@
 //! The source of the facts: a Prometheus, or one agent.
 
-use super::facts::FACTS;
+use super::facts::Fact;
 use crate::{
     cli::{
         http::Client,
         output::remark,
-        prometheus::{self, Sample},
+        prometheus::{self, Origin, Sample},
     },
     clock, duration,
 };
@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The source of a report.
+/// The source of a report, or of a policy.
 pub enum Source {
     /// A Prometheus, with a window of time.
     Prometheus {
@@ -57,25 +57,37 @@ impl fmt::Display for Source {
 const QUIET: Duration = Duration::from_secs(3);
 
 impl Source {
-    /// Gets all samples of all facts.
+    /// Whom the user has named, with the window that a Prometheus is asked about. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the token may not be sent there, or when no CA can be read.
+    pub fn of(origin: &Origin, window: Duration) -> anyhow::Result<Self> {
+        let client = origin.client()?;
+        Ok(match origin.is_prometheus() {
+            true => Self::Prometheus { client, window },
+            false => Self::Agent { client },
+        })
+    }
+
+    /// Gets all samples of these facts.
     ///
     /// # Errors
     /// When the source does not answer, or not as expected.
-    pub async fn samples(&self) -> anyhow::Result<Vec<Sample>> {
+    pub async fn samples(&self, facts: &[Fact]) -> anyhow::Result<Vec<Sample>> {
         match self {
             Self::Agent { client } => {
                 let samples = prometheus::scrape(client).await?;
                 Ok(samples
                     .into_iter()
-                    .filter(|sample| FACTS.iter().any(|fact| fact.series == sample.series))
+                    .filter(|sample| facts.iter().any(|fact| fact.series == sample.series))
                     .collect())
             }
             Self::Prometheus { client, window } => {
                 let begin = Instant::now();
                 let mut all = Vec::new();
-                for (n, fact) in FACTS.iter().enumerate() {
+                for (n, fact) in facts.iter().enumerate() {
                     if begin.elapsed() > QUIET {
-                        remark(format_args!("querying {} ({} of {})", fact.series, n + 1, FACTS.len()));
+                        remark(format_args!("querying {} ({} of {})", fact.series, n + 1, facts.len()));
                     }
                     all.extend(prometheus::query(client, fact.series, &fact.query(*window)).await?);
                 }

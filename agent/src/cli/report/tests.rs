@@ -203,6 +203,47 @@ fn all_forms_say_the_same_and_are_well_formed() {
 }
 
 #[test]
+fn a_zone_proxy_accepts_more_than_is_used() {
+    let caller = |point: &str, kind: &str, namespace: &str, who: &str| {
+        format!(
+            "narrows_dependent_active{{point=\"kuma-system/{point}\",kind=\"{kind}\",mesh=\"kuma\",source_workload_namespace=\"{namespace}\",\
+             source_workload=\"{who}\",source_principal=\"spiffe://m/{who}\"}} 1\n"
+        )
+    };
+    let scrape = SCRAPE.to_owned()
+        + &caller("egress", "zone_egress", "shop", "a")
+        + &caller("egress", "zone_egress", "shop", "b")
+        + &caller("egress", "zone_egress", "pay", "c")
+        + &caller("ingress", "zone_ingress", "far", "d")
+        + "narrows_dependents_untracked{point=\"kuma-system/egress\",kind=\"zone_egress\",mesh=\"kuma\"} 3\n";
+    let evidence = Evidence::of(&parse(&scrape));
+    let findings = Findings::of(&evidence);
+    let scope: Vec<_> = (findings.scope.iter())
+        .map(|it| (it.point.as_str(), it.identities, it.namespaces, it.destinations))
+        .collect();
+    assert_eq!(
+        scope,
+        [
+            ("kuma-system/egress", 3, 2, 0),
+            ("kuma-system/ingress", 1, 1, 0),
+            ("shop/w", 0, 1, 2),
+        ]
+    );
+    let text = markdown::render(&page(&about(), &evidence, &findings, None));
+    for part in [
+        "## Scope against use\n",
+        " | 3, and those of at least 3 more callers | 2 ",
+        "- zone_egress kuma-system/egress accepts anything from this zone (3 identities of 2 namespaces use it), unless a \
+         MeshTrafficPermission targets it.",
+        "- zone_ingress kuma-system/ingress accepts anything for this zone (1 identity of 1 namespace uses it), as it does not terminate \
+         TLS.",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(!text.contains("waypoint shop/w accepts"), "{text}");
+}
+
+#[test]
 fn windows_have_units() {
     assert_eq!(window("24h").map(|it| it.as_secs()), Ok(86_400));
     assert_eq!(window("1d12h").map(|it| it.as_secs()), Ok(129_600));
