@@ -8,6 +8,7 @@ mod failures;
 mod http;
 mod metrics;
 mod output;
+mod policy;
 mod prometheus;
 mod rehearse;
 mod report;
@@ -49,6 +50,7 @@ enum Command {
     Report(report::Options),
     Rehearse(rehearse::Options),
     Drain(drain::Options),
+    Policy(policy::Options),
     Metrics(metrics::Options),
     Uninstall(uninstall::Options),
     Completions(completions::Options),
@@ -67,6 +69,7 @@ impl Cli {
             Command::Report(options) => report::run(&options),
             Command::Rehearse(options) => rehearse::run(&options),
             Command::Drain(options) => drain::run(&options),
+            Command::Policy(options) => policy::run(&options),
             Command::Metrics(options) => metrics::run(&options),
             Command::Uninstall(options) => uninstall::run(&options),
             Command::Completions(options) => completions::run(&options, &mut Self::command()),

@@ -2,6 +2,7 @@
 //! there is no answer. Needs no root.
 
 mod https;
+mod policy;
 mod rehearse;
 mod report;
 mod server;

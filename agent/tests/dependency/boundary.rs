@@ -2,11 +2,13 @@
 
 use super::{
     Watched, call,
-    common::{World, expect, inventory, v4},
+    common::{World, binary, expect, inventory, v4},
     proxy, serve,
 };
 use narrows_testbed::{
+    agent::Agent,
     cgroup::Cgroup,
+    command,
     haproxy::Haproxy,
     load::Server,
     netns::Netns,
@@ -18,6 +20,7 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sets
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
     os::fd::AsRawFd as _,
+    process::Command,
 };
 
 const ENFORCED: &str = "narrows_enforced_connections_total";
@@ -219,7 +222,42 @@ fn what_a_ztunnel_delivers_counts_for_whom_it_speaks() {
             ),
         ],
     );
+    drafts(agent);
     drop((right, wrong));
+}
+
+/// What `narrows policy` makes of the five: two are of a caller with an identity, and three of the waypoint, whose identity is in no
+/// series.
+fn drafts(agent: &Agent) {
+    let url = format!("http://{}", agent.address());
+    let draft = |more: &[&str]| {
+        let mut program = Command::new(binary());
+        program
+            .args(["policy", "--point", "istio-system/ztunnel", "--agent", &url])
+            .args(more);
+        command::output(&mut program).expect("it starts")
+    };
+    let refused = draft(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("40.0 % of its 5 connections") && said.contains("waypoint shop/waypoint (3)"),
+        "{said}"
+    );
+    let drafted = draft(&["--min-coverage", "0.4"]);
+    let text = String::from_utf8_lossy(&drafted.stdout).into_owned();
+    for part in [
+        "# - 1 pair of caller and destination, and no other caller at these destinations.\n",
+        "# - At shop/catalog: waypoint shop/waypoint: 3 connections of a point, whose identity is in no series; they would be denied.\n",
+        "\n  name: narrows-catalog\n  namespace: shop\n",
+        "/ns/shop/sa/checkout # shop/checkout: 2 connections\n",
+    ] {
+        assert!(
+            text.contains(part),
+            "{part}\n{text}{}",
+            String::from_utf8_lossy(&drafted.stderr)
+        );
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use narrows_testbed::{
     prometheus::{Prometheus, Sample},
     workload::Workload,
 };
-use std::{fmt::Write as _, process::Command, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, process::Command, time::Duration};
 
 /// Every rule has its value by then, or something is wrong.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -145,6 +145,7 @@ fn rules_make_one_point_of_instances_on_several_nodes() {
     let names: Vec<_> = firing.iter().filter_map(|alert| alert.get("alertname")).collect();
     assert!(names.iter().all(|name| *name != "NarrowsAgentDown"), "{firing:#?}");
     reports(&prometheus, &agents[0]);
+    policies(&prometheus, &agents[0]);
     drop(clients);
 }
 
@@ -152,9 +153,9 @@ fn rules_make_one_point_of_instances_on_several_nodes() {
 fn reports(prometheus: &Prometheus, agent: &Agent) {
     let all = format!("http://{}", prometheus.address());
     let (markdown, html, json) = (
-        report(&["--prometheus", &all, "--window", "1m"]),
-        report(&["--prometheus", &all, "--window", "1m", "--format", "html"]),
-        report(&["--prometheus", &all, "--window", "1m", "--format", "json"]),
+        run("report", &["--prometheus", &all, "--window", "1m"]),
+        run("report", &["--prometheus", &all, "--window", "1m", "--format", "html"]),
+        run("report", &["--prometheus", &all, "--window", "1m", "--format", "json"]),
     );
     for part in [
         "Most critical: waypoint shop/waypoint. 4 workloads depend on it, 3 of them without another way out.",
@@ -175,7 +176,7 @@ fn reports(prometheus: &Prometheus, agent: &Agent) {
     );
     // One node knows its own two callers, and not how many instances there are elsewhere.
     let one = format!("http://{}", agent.address());
-    let markdown = report(&["--agent", &one]);
+    let markdown = run("report", &["--agent", &one]);
     for part in ["Only one node is covered.", "1 on 1 node", "shop/a (100 %)"] {
         assert!(
             markdown.contains(part) || markdown.contains("Without any way out: shop/a"),
@@ -184,9 +185,49 @@ fn reports(prometheus: &Prometheus, agent: &Agent) {
     }
 }
 
+/// What `narrows policy` drafts from all three agents, and from one of them.
+fn policies(prometheus: &Prometheus, agent: &Agent) {
+    let allowed = |draft: &str| -> BTreeSet<String> {
+        let lines = draft
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix("- cluster.local/ns/shop/sa/"));
+        lines
+            .filter_map(|line| line.split(' ').next())
+            .map(str::to_owned)
+            .collect()
+    };
+    let all = format!("http://{}", prometheus.address());
+    let draft = run(
+        "policy",
+        &["--point", "shop/waypoint", "--prometheus", &all, "--window", "1m"],
+    );
+    assert_eq!(
+        allowed(&draft),
+        ["a", "b", "c", "d"].map(str::to_owned).into(),
+        "{draft}"
+    );
+    for part in [
+        "# Carried: 4 identities of 1 namespace, to 1 destination.\n",
+        "# Coverage: 100 % of ",
+        "# - That is an upper bound, dependents × served = 4 × 1 = 4 pairs",
+        "# - shop/catalog: ",
+        "\nkind: AuthorizationPolicy\n",
+    ] {
+        assert!(draft.contains(part), "{part}\n{draft}");
+    }
+    // All four call the instance on its node.
+    let one = format!("http://{}", agent.address());
+    let draft = run("policy", &["--point", "shop/waypoint", "--agent", &one]);
+    assert_eq!(
+        allowed(&draft),
+        ["a", "b", "c", "d"].map(str::to_owned).into(),
+        "{draft}"
+    );
+}
+
 #[track_caller]
-fn report(arguments: &[&str]) -> String {
-    let output = command::output(Command::new(binary()).arg("report").args(arguments)).expect("it starts");
+fn run(name: &str, arguments: &[&str]) -> String {
+    let output = command::output(Command::new(binary()).arg(name).args(arguments)).expect("it starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {errors}");
     String::from_utf8(output.stdout).expect("UTF-8")
