@@ -13,6 +13,7 @@ mod prometheus;
 mod report;
 mod scenarios;
 mod shapes;
+mod trends;
 
 use manifests::{
     base, build, components, container, deploy, everything, named, of_kind, only, pod, selects, succeed, variable, with,
