@@ -4,10 +4,10 @@ use super::snapshot::Snapshot;
 use crate::{
     metrics::{
         Encoder, Labels,
-        boundary::{BYPASSED, ENFORCED, EXCLUDED, MODE},
+        boundary::{BYPASSED, ENFORCED, EXCLUDED, HBONE_BLOCKED, HBONE_UNANSWERED, MODE},
         labels::PAIR,
     },
-    model::{ByKind, CalledPoint, Connections, Pair},
+    model::{Attempts, ByKind, CalledPoint, Connections, Pair},
 };
 use std::fmt;
 
@@ -44,6 +44,15 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
         &EXCLUDED,
         excluded.map(|(cause, n)| (vec![("cause", cause.label().into())], n)),
     )?;
+    let which: [(_, fn(&Attempts) -> u64); 2] = [
+        (&HBONE_UNANSWERED, |attempts| attempts.unanswered),
+        (&HBONE_BLOCKED, |attempts| attempts.blocked),
+    ];
+    for (family, number) in which {
+        let rows = boundary.hbone.iter().map(|row| (pair(&row.key), number(&row.tally)));
+        let rest = boundary.hbone_rest.iter().map(|(name, n)| (nobody(name), number(n)));
+        encoder.write(family, rows.chain(rest).filter(|(_, n)| *n > 0))?;
+    }
     encoder.write(
         &MODE,
         boundary.modes.iter().map(|((namespace, name), mode)| {

@@ -31,6 +31,24 @@ families! {
              labels say that it is a part of the mesh's control plane"
         )]]);
 
+    HBONE_UNANSWERED: counter(
+        "narrows_hbone_unanswered_connections_total",
+        "Attempts to connect to port 15008 (HBONE) of a pod that got no answer: they timed out, or the caller gave up after its SYN was \
+         repeated"
+    )
+        .by(&[PAIR])
+        .caveat("Approximate: an attempt that was given up counts when the caller repeated a SYN to the pod, not necessarily its own")
+        .summed_below(Detail::Full);
+
+    HBONE_BLOCKED: counter(
+        "narrows_hbone_blocked_connections_total",
+        "Of narrows_hbone_unanswered_connections_total, those to a pod that in between answered somebody on this node at another port: \
+         what a network policy looks like that drops packets to port 15008"
+    )
+        .by(&[PAIR])
+        .caveat("A lower bound: attempts that no later one followed, and pods whose other ports nobody on the caller's node calls")
+        .summed_below(Detail::Full);
+
     MODE: gauge(
         "narrows_workload_mode",
         "1 for the way in which the workload takes part in its mesh, according to its pods on this node"

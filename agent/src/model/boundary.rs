@@ -7,6 +7,7 @@ use super::{
     bounded::{Bounded, Tally},
     called::CalledPoint,
     exclusions::{Excluded, Exclusions},
+    hbone::Hbone,
     pair::{Pair, PairEnd},
 };
 use crate::{
@@ -152,6 +153,8 @@ pub struct Boundary {
     pub enforced: Bounded<Pair, ByKind>,
     /// Connections that bypassed an expected point.
     pub bypassed: Bounded<Bypass, Connections>,
+    /// Connections that get no answer at the port of HBONE.
+    pub hbone: Hbone,
     exclusions: Exclusions,
     excluded: Excluded,
     around: HashMap<u32, Around>,
@@ -166,6 +169,7 @@ impl Boundary {
         Self {
             enforced: Bounded::new(most),
             bypassed: Bounded::new(most),
+            hbone: Hbone::new(most),
             exclusions,
             excluded: Excluded::default(),
             around: HashMap::new(),
@@ -213,6 +217,7 @@ impl Boundary {
 
     /// Adds the change of a flow's counters.
     pub fn add(&mut self, key: &FlowKey, role: Role, delta: &Flow, binding: &Binding, now: Instant, step: u32) {
+        self.hbone.add(key, role, delta, binding, now, step);
         if delta.opened == 0 {
             return;
         }
@@ -333,6 +338,7 @@ impl Boundary {
     pub fn expire(&mut self, window: Duration, now: Instant, step: u32) {
         self.enforced.expire(window, now, step);
         self.bypassed.expire(window, now, step);
+        self.hbone.expire(window, now, step);
     }
 
     /// Connections that bypassed an expected point and are excluded from the bypasses.
@@ -342,7 +348,7 @@ impl Boundary {
 
     /// Number of pairs that were rejected even from the sums since the last call.
     pub fn take_rejected(&mut self) -> u64 {
-        self.enforced.take_rejected() + self.bypassed.take_rejected()
+        self.enforced.take_rejected() + self.bypassed.take_rejected() + self.hbone.take_rejected()
     }
 
     /// How each workload with a network namespace on this node takes part in its mesh.

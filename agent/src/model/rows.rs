@@ -1,8 +1,8 @@
 //! What is shown of a model: plain values, as of one moment.
 
 use super::{
-    Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, Found, HalfClosed, Link, Mode, Model, Pair, PointLoad,
-    Row, Share, Window,
+    Attempts, Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, Found, HalfClosed, Link, Mode, Model, Pair,
+    PointLoad, Row, Share, Window,
 };
 use crate::{identity::Workload, table::Table};
 use std::{
@@ -63,6 +63,10 @@ pub struct BoundaryRows {
     pub bypassed: Vec<Row<Bypass, Connections>>,
     /// The sums of the pairs that are not in detail.
     pub bypassed_rest: Vec<(&'static str, Connections)>,
+    /// Attempts at the port of HBONE that got no answer.
+    pub hbone: Vec<Row<Pair, Attempts>>,
+    /// The sums of the pairs that are not in detail.
+    pub hbone_rest: Vec<(&'static str, Attempts)>,
     /// Connections that bypassed an expected point and are excluded from the bypasses.
     pub excluded: Excluded,
     /// The number of pairs of each kind in detail, and its limit.
@@ -125,6 +129,8 @@ pub fn boundary(model: &Model, now: Instant) -> BoundaryRows {
         enforced_rest: boundary.enforced.rest().map(|(name, by)| (name, *by)).into(),
         bypassed: boundary.bypassed.rows(window, now),
         bypassed_rest: boundary.bypassed.rest().map(|(name, n)| (name, *n)).into(),
+        hbone: boundary.hbone.attempts.rows(window, now),
+        hbone_rest: boundary.hbone.attempts.rest().map(|(name, n)| (name, *n)).into(),
         excluded: boundary.excluded(),
         pairs: Table {
             used,

@@ -6,6 +6,7 @@ mod common;
 mod boundary;
 mod bounds;
 mod cluster;
+mod hbone;
 mod prometheus;
 mod shares;
 mod ztunnels;
