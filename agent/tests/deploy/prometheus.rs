@@ -166,7 +166,7 @@ fn the_failure_domain_of_a_kind_is_the_same_in_rules_and_report() {
 
 #[test]
 fn each_rule_has_a_test() {
-    let tests: String = ["rules.yaml", "trends.yaml"]
+    let tests: String = ["rules.yaml", "trends.yaml", "verdicts.yaml"]
         .map(|name| fs::read_to_string(directory().join("tests").join(name)).expect("tests"))
         .concat();
     for rule in rules("rules.yaml") {

@@ -29,7 +29,7 @@ pub fn scenario() -> Scenario {
 }
 
 /// All of them.
-pub const ALL: [Near; 10] = [
+pub const ALL: [Near; 11] = [
     Near {
         alert: "NarrowsPointUnreachableFromNode",
         name: "a third of the attempts of one node fail",
@@ -137,6 +137,25 @@ pub const ALL: [Near; 10] = [
                 for (minute, connections) in [(minute, 0.0), (minute + 4, 1.0)] {
                     control_plane(world, &node(14), &ZTUNNEL, "ztunnel-14", minute, connections);
                 }
+            }
+        },
+    },
+    Near {
+        alert: "NarrowsHboneBlocked",
+        name: "packets to the port of HBONE are lost now and then",
+        change: |world| {
+            let (node, source) = (node(5), workload(5, 'a'));
+            let pair = [
+                ("source_workload_namespace", "shop"),
+                ("source_workload", source.as_str()),
+                ("destination_workload_namespace", "shop"),
+                ("destination_workload", "app-18b"),
+            ];
+            let labels = at(&node, &[&pair]);
+            world.counter("narrows_hbone_blocked_connections_total", &labels, 0.., 0.0);
+            for minute in (THEN..90).step_by(10) {
+                world.counter("narrows_hbone_blocked_connections_total", &labels, minute.., 1.0);
+                world.counter("narrows_hbone_blocked_connections_total", &labels, minute + 1.., 0.0);
             }
         },
     },

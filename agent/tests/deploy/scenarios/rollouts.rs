@@ -112,12 +112,24 @@ fn instances(world: &mut World) {
     }
 }
 
-/// Its workloads leave, its instance of the waypoint is started elsewhere; then the node goes, with its target.
+/// Its workloads leave, and who still calls them gets no answer at any port. Its instance of the waypoint is started elsewhere; then
+/// the node goes, with its target.
 fn drain(world: &mut World) {
     let name = node(25);
     let instance = format!("instance={name:?}");
     for which in ['a', 'b', 'c'] {
-        world.end(THEN + 5.., &[&workload(25, which)]);
+        let gone = workload(25, which);
+        world.end(THEN + 5.., &[&gone]);
+        let caller = node(1);
+        let pair = [
+            ("source_workload_namespace", "shop"),
+            ("source_workload", "app-01a"),
+            ("destination_workload_namespace", "shop"),
+            ("destination_workload", gone.as_str()),
+        ];
+        let labels = at(&caller, &[&pair]);
+        world.counter("narrows_hbone_unanswered_connections_total", &labels, THEN + 5.., 6.0);
+        world.counter("narrows_hbone_blocked_connections_total", &labels, THEN + 5.., 0.0);
     }
     world.end(THEN + 2.., &["instance_pod=\"waypoint-25\""]);
     waypoint(world, 35, &SHOP, "waypoint-25-new", THEN + 2);

@@ -3,7 +3,7 @@
 use super::{
     super::{
         Said,
-        cluster::{SHOP, ZTUNNEL, at, control_plane, node},
+        cluster::{SHOP, ZTUNNEL, at, control_plane, node, workload},
         world::THEN,
     },
     Case, case, of_waypoint,
@@ -39,6 +39,26 @@ pub fn all() -> Vec<Case> {
                         ("destination_workload", target),
                     ];
                     world.counter("narrows_bypassed_connections_total", &at(&node(5), &[&SHOP[..2], &pair]), 0.., growth);
+                }
+            },
+        ),
+        case(
+            "the port of HBONE of one of many workloads is blocked",
+            &["alertname=\"NarrowsHboneBlocked\",severity=\"warning\",namespace=\"shop\",destination_workload=\"app-18b\"".to_owned()],
+            |world| {
+                // Callers on three nodes; the other workload is one whose pods are gone.
+                for n in 5..=7 {
+                    let (node, source) = (node(n), workload(n, 'a'));
+                    for (target, blocked) in [("app-18b", 1.0), ("app-19b", 0.0)] {
+                        let pair = [
+                            ("source_workload_namespace", "shop"),
+                            ("source_workload", source.as_str()),
+                            ("destination_workload_namespace", "shop"),
+                            ("destination_workload", target),
+                        ];
+                        world.counter("narrows_hbone_unanswered_connections_total", &at(&node, &[&pair]), 0.., 1.0);
+                        world.counter("narrows_hbone_blocked_connections_total", &at(&node, &[&pair]), 0.., blocked);
+                    }
                 }
             },
         ),
