@@ -44,15 +44,15 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
         &EXCLUDED,
         excluded.map(|(cause, n)| (vec![("cause", cause.label().into())], n)),
     )?;
-    let which: [(_, fn(&Attempts) -> u64); 2] = [
-        (&HBONE_UNANSWERED, |attempts| attempts.unanswered),
-        (&HBONE_BLOCKED, |attempts| attempts.blocked),
-    ];
-    for (family, number) in which {
-        let rows = boundary.hbone.iter().map(|row| (pair(&row.key), number(&row.tally)));
-        let rest = boundary.hbone_rest.iter().map(|(name, n)| (nobody(name), number(n)));
-        encoder.write(family, rows.chain(rest).filter(|(_, n)| *n > 0))?;
-    }
+    let attempts = |number: fn(&Attempts) -> u64| {
+        let rows = boundary.hbone.iter();
+        let rows = rows.map(move |row| (pair(&row.key), number(&row.tally)));
+        let rest = boundary.hbone_rest.iter();
+        let rest = rest.map(move |(name, n)| (nobody(name), number(n)));
+        rows.chain(rest).filter(|(_, n)| *n > 0)
+    };
+    encoder.write(&HBONE_UNANSWERED, attempts(|all| all.unanswered))?;
+    encoder.write(&HBONE_BLOCKED, attempts(|all| all.blocked))?;
     encoder.write(
         &MODE,
         boundary.modes.iter().map(|((namespace, name), mode)| {

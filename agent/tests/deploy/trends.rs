@@ -117,7 +117,7 @@ fn series(course: &Course) -> Value {
 }
 
 /// A check at the end of the course.
-fn check(expression: String, found: &[(String, f64)]) -> Value {
+fn check(expression: &str, found: &[(String, f64)]) -> Value {
     let samples = found
         .iter()
         .map(|(labels, value)| json!({ "labels": format!("{{{labels}}}"), "value": value }));
@@ -134,21 +134,21 @@ fn a_trend_is_told_from_noise_waves_and_steps_and_its_band_has_the_true_time() {
     let point = |course: &Course| format!("point={:?}", course.name);
     let quiet = NONE.map(|course| course.name).join("|");
     let mut checks = vec![check(
-        format!("group by (point, window) (last_over_time({trend}{{point=~{quiet:?}}}[{DAYS}d]))"),
+        &format!("group by (point, window) (last_over_time({trend}{{point=~{quiet:?}}}[{DAYS}d]))"),
         &[],
     )];
     for (course, window, hours) in &TRENDS {
         let labels = point(course);
         let shown = format!("{labels},window={window:?}");
         checks.push(check(
-            format!("group by (point, window) ({trend}{{{labels}}})"),
+            &format!("group by (point, window) ({trend}{{{labels}}})"),
             &[(shown.clone(), 1.0)],
         ));
         let within = format!(
             "group by (point, window) (narrows_point:hours_to_full:earliest{{{labels}}} <= {hours} and narrows_point:hours_to_full:latest >= {hours} \
              and narrows_point:hours_to_full:latest < 1.9 * narrows_point:hours_to_full:earliest)"
         );
-        checks.push(check(within, &[(shown, 1.0)]));
+        checks.push(check(&within, &[(shown, 1.0)]));
     }
     let courses = NONE.iter().chain(TRENDS.iter().map(|(course, ..)| course));
     // Only the rules about trends, as a course is of a recorded series.

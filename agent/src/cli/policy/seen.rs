@@ -4,8 +4,9 @@ use crate::{
     cli::{
         prometheus::Sample,
         report::{
-            evidence::{Evidence, Name, within, workload},
+            evidence::Evidence,
             facts::{self, FACTS, Fact, What},
+            name::{Name, within, workload},
         },
     },
     metrics::{boundary, dependents},

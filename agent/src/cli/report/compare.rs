@@ -2,8 +2,9 @@
 
 use super::{
     block::{Block, names},
-    evidence::{Evidence, Name, Point, VERSION},
+    evidence::{Evidence, Point, VERSION},
     findings::Findings,
+    name::Name,
     percent::percent,
 };
 use anyhow::{Context as _, ensure};

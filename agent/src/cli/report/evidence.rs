@@ -1,6 +1,10 @@
 //! Merges all samples into one model of points, workloads and agents. What several agents report about the same is merged.
 
-use super::facts::{self, GRACES};
+use super::{
+    facts::{self, GRACES},
+    name::{Name, node, within, workload},
+    verdicts::Verdicts,
+};
 use crate::{
     cli::prometheus::Sample,
     points::{FailureDomain, Kind},
@@ -10,9 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of evidence and findings as JSON.
 pub const VERSION: u32 = 1;
-
-/// A workload or a point, as reports name it: `<namespace>/<name>`, after `<cluster>:` where there are several clusters.
-pub type Name = String;
 
 /// What is known of the failure domain of an enforcement point: all of it, or the proxy of one node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -126,6 +127,9 @@ pub struct Evidence {
     /// The number of nodes that are to have an agent; `None` where no agent reads it from an API server.
     #[serde(default)]
     pub nodes: Option<u64>,
+    /// What follows from several series together.
+    #[serde(default)]
+    pub verdicts: Verdicts,
     /// Agents by scrape target; one without a name if the source is a single agent.
     pub agents: BTreeMap<String, Agent>,
 }
@@ -205,6 +209,9 @@ impl Evidence {
 
     fn add(&mut self, sample: &Sample) {
         let value = sample.value;
+        if self.verdicts.add(sample) {
+            return;
+        }
         match sample.series.as_str() {
             facts::UP => {
                 let agent = self.agent(sample);
@@ -339,29 +346,4 @@ impl Evidence {
             _ => {}
         }
     }
-}
-
-/// The node of the agent, or its target where it has no such label.
-fn node(sample: &Sample) -> &str {
-    match sample.label("node") {
-        "" => sample.label("instance"),
-        node => node,
-    }
-}
-
-/// A name with its cluster, where the sample has one.
-pub fn within(sample: &Sample, name: &str) -> Name {
-    match sample.label("cluster") {
-        "" => name.to_owned(),
-        cluster => format!("{cluster}:{name}"),
-    }
-}
-
-/// The workload that two labels name; without a namespace for `unknown`, `external`, `_other` and `_former`, which are none.
-pub fn workload(sample: &Sample, namespace: &str, name: &str) -> Name {
-    let (namespace, name) = (sample.label(namespace), sample.label(name));
-    if namespace == name && matches!(name, "unknown" | "external" | "_other" | "_former") {
-        return name.to_owned();
-    }
-    within(sample, &format!("{namespace}/{name}"))
 }

@@ -27,6 +27,10 @@ pub enum What {
     Most,
     /// The increase of a counter.
     Growth,
+    /// The value now, if there is one.
+    Now,
+    /// The maximum of all samples in the window, for series that are short and few.
+    Ever,
 }
 
 /// The graces for which it is shown what a restart cuts, as values of the label `min_age_seconds`, and as they are written.
@@ -83,12 +87,61 @@ facts! {
     MODE: boundary::MODE, Last, "cluster, workload_namespace, workload, mode";
     ENFORCED: boundary::ENFORCED, Growth, "cluster, destination_workload_namespace, destination_workload, enforced_by";
     BYPASSED: boundary::BYPASSED, Growth, "cluster, point, kind, source_workload_namespace, source_workload, destination_workload_namespace, destination_workload";
+    HBONE_BLOCKED: boundary::HBONE_BLOCKED, Growth, "cluster, source_workload_namespace, source_workload, destination_workload_namespace, destination_workload";
     ATTRIBUTED: agent::ATTRIBUTED, Growth, "cluster, result";
     PROGRAM_ACTIVE: agent::PROGRAM_ACTIVE, Least, "cluster, instance, node, program";
     SIGNAL_ACTIVE: agent::SIGNAL_ACTIVE, Least, "cluster, instance, node, signal";
     LOST: agent::LOST, Growth, "cluster, instance, node, what";
     LIST_AGE: agent::LIST_AGE, Last, "cluster, instance, node, source";
     LIST_SYNCED: agent::LIST_SYNCED, Least, "cluster, instance, node, source";
+}
+
+/// Recorded for every point: that the recording rules are loaded.
+pub const RULES: &str = "narrows_point:saturation:avg10m";
+/// What happened to the traffic of a point that was away.
+pub const AWAY: &str = "narrows_point:away:verdict";
+/// Hours until a resource is full.
+pub const HOURS: &str = "narrows_point:hours_to_full:trend";
+/// The same at a greater growth.
+pub const EARLIEST: &str = "narrows_point:hours_to_full:earliest";
+/// The same at a smaller growth.
+pub const LATEST: &str = "narrows_point:hours_to_full:latest";
+/// The dependent whose growth drives it.
+pub const DRIVER: &str = "narrows_point:hours_to_full:driver";
+
+/// What the recording rules of `deploy/prometheus` make, and an agent alone does not have.
+pub const RECORDED: &[Fact] = &[
+    Fact {
+        series: RULES,
+        what: What::Now,
+        by: "cluster",
+        only: "",
+    },
+    Fact {
+        series: AWAY,
+        what: What::Ever,
+        by: "cluster, point, verdict",
+        only: "",
+    },
+    trend(HOURS),
+    trend(EARLIEST),
+    trend(LATEST),
+    Fact {
+        series: DRIVER,
+        what: What::Now,
+        by: "cluster, instance, node, point, resource, source_workload_namespace, source_workload",
+        only: "",
+    },
+];
+
+/// Of each resource of a point, now.
+const fn trend(series: &'static str) -> Fact {
+    Fact {
+        series,
+        what: What::Now,
+        by: "cluster, instance, node, point, resource",
+        only: "",
+    }
 }
 
 impl Fact {
@@ -119,6 +172,8 @@ impl Fact {
                 "max by ({by}) (max_over_time({series}{}) or {series})",
                 span(GAUGE_PARTS)
             ),
+            What::Now => format!("max by ({by}) ({series})"),
+            What::Ever => format!("max by ({by}) (max_over_time({series}[{}]))", duration::format(window)),
             // A counter that did not exist at the start of the window has grown from 0, also before its first scrape.
             What::Growth => {
                 let (span, window) = (span(COUNTER_PARTS), duration::format(window));

@@ -1,6 +1,9 @@
 //! Conclusions from the evidence: a function without I/O, deterministic.
 
-use super::evidence::{Evidence, Name, Point};
+use super::{
+    evidence::{Evidence, Point},
+    name::Name,
+};
 use crate::points::{FailureDomain, Kind};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,10 +12,13 @@ mod findings;
 mod html;
 mod json;
 mod markdown;
+pub mod name;
 mod page;
 pub mod percent;
 mod restarts;
 pub mod source;
+mod verdict_page;
+mod verdicts;
 
 use super::{
     http,
@@ -26,7 +29,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
 use compare::{Changes, Earlier};
 use evidence::Evidence;
-use facts::FACTS;
+use facts::{FACTS, RECORDED};
 use findings::Findings;
 use source::Source;
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
@@ -92,7 +95,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let source = Source::of(&options.origin, options.window)?;
     // Before the queries, which take a while, and before the output, which may be the same file.
     let earlier = options.compare.as_deref().map(Earlier::read).transpose()?;
-    let samples = http::block_on(source.samples(FACTS))?;
+    let samples = http::block_on(source.samples(&[FACTS, RECORDED].concat()))?;
     let evidence = Evidence::of(&samples);
     anyhow::ensure!(
         !evidence.is_empty(),

@@ -4,11 +4,13 @@ use super::{
     block::{Block, NOT_KNOWN, ROWS, names, table},
     compare::Changes,
     controls,
-    evidence::{Evidence, Name},
+    evidence::Evidence,
     findings::{Findings, Rank, WhatIf},
+    name::Name,
     percent::percent,
     restarts,
     source::About,
+    verdict_page,
 };
 
 fn or_not_known<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
@@ -43,6 +45,7 @@ pub fn page(about: &About, evidence: &Evidence, findings: &Findings, changes: Op
     concentration(&mut page, findings);
     consequences(&mut page, findings);
     restarts::section(&mut page, evidence, findings);
+    verdict_page::time_to_full(&mut page, &evidence.verdicts);
     boundary(&mut page, evidence, findings);
     scope(&mut page, findings);
     appendix(&mut page, about, evidence, findings);
@@ -274,6 +277,7 @@ fn boundary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
         });
         table(page, vec!["expected", "from", "to", "connections"], rows.collect());
     }
+    verdict_page::boundary(page, &evidence.verdicts);
     page.push(Block::Text(if findings.mixed.is_empty() {
         "No workload was observed with pods in different mesh modes.".into()
     } else {

@@ -1,0 +1,106 @@
+//! What follows from several series together: blocked ports, what happened while points were away, when resources will be full.
+//!
+//! All but the first come from the recording rules of `deploy/prometheus`, which only a Prometheus has.
+
+use super::{
+    facts,
+    name::{Name, node, within, workload},
+};
+use crate::cli::prometheus::Sample;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// When a resource of a point will be full, if it goes on as it has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trend {
+    /// Hours from when the report was written.
+    pub hours: f64,
+    /// The same at a growth of two standard errors more; `None` where it is not known.
+    pub earliest: Option<f64>,
+    /// The same at a growth of two standard errors less.
+    pub latest: Option<f64>,
+    /// The dependent with the greatest part of the dependents' growth, and that part; `None` where none grows.
+    pub driver: Option<(Name, f64)>,
+}
+
+/// A resource of a failure domain: its name (of a node's proxy, with the node), and the resource.
+type Resource = (Name, String);
+
+/// All of them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Verdicts {
+    /// Whether the recording rules are loaded.
+    pub rules: bool,
+    /// Attempts to connect to port 15008 that got no answer while the pod answered at others, by caller and called.
+    #[serde(with = "rows")]
+    pub blocked: BTreeMap<(Name, Name), f64>,
+    /// What happened to the traffic of points that were away: `open`, `closed` or `mixed`, or several of them.
+    pub away: BTreeMap<Name, BTreeSet<String>>,
+    /// Resources that fill up.
+    #[serde(with = "rows")]
+    pub trends: BTreeMap<Resource, Trend>,
+}
+
+/// Maps whose keys are no text, as lists of pairs.
+mod rows {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub fn deserialize<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<K, V>, D::Error> {
+        Vec::<(K, V)>::deserialize(deserializer).map(|rows| rows.into_iter().collect())
+    }
+}
+
+impl Verdicts {
+    /// Adds a sample; `false` when it is about something else.
+    pub fn add(&mut self, sample: &Sample) -> bool {
+        let value = sample.value;
+        match sample.series.as_str() {
+            facts::HBONE_BLOCKED => {
+                if value > 0.0 {
+                    let source = workload(sample, "source_workload_namespace", "source_workload");
+                    let destination = workload(sample, "destination_workload_namespace", "destination_workload");
+                    *self.blocked.entry((source, destination)).or_default() += value;
+                }
+            }
+            facts::RULES => self.rules = true,
+            facts::AWAY => {
+                let point = within(sample, sample.label("point"));
+                self.away
+                    .entry(point)
+                    .or_default()
+                    .insert(sample.label("verdict").to_owned());
+            }
+            facts::HOURS => self.trend(sample).hours = value,
+            facts::EARLIEST => self.trend(sample).earliest = Some(value),
+            facts::LATEST => self.trend(sample).latest = Some(value),
+            facts::DRIVER => {
+                let who = workload(sample, "source_workload_namespace", "source_workload");
+                self.trend(sample).driver = Some((who, value));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn trend(&mut self, sample: &Sample) -> &mut Trend {
+        let name = within(sample, sample.label("point"));
+        // Only the proxy of a node has one.
+        let name = match node(sample) {
+            "" => name,
+            node => format!("{name} on {node}"),
+        };
+        self.trends
+            .entry((name, sample.label("resource").to_owned()))
+            .or_default()
+    }
+}
