@@ -170,11 +170,11 @@ fn configuration(targets: &[Target<'_>], rules: &[String], interval: Duration) -
     text
 }
 
-/// Divides all times in a file of rules: ranges (`[5m]`), `for:` and `offset`.
+/// Divides all times in a file of rules: ranges (`[5m]`, `[1d:10m]`), `for:`, `interval:` and `offset`.
 fn shortened(text: &str, by: u32) -> String {
     let mut shortened = String::new();
     let mut rest = text;
-    let starts = ["[", "for: ", "offset "];
+    let starts = ["[", "for: ", "interval: ", "offset "];
     while let Some((at, start)) = (starts.iter())
         .filter_map(|start| Some((rest.find(start)?, start)))
         .min()
@@ -182,20 +182,41 @@ fn shortened(text: &str, by: u32) -> String {
         let begin = at + start.len();
         shortened.push_str(&rest[..begin]);
         rest = &rest[begin..];
+        while let Some((milliseconds, after)) = duration(rest) {
+            let _infallible = write!(shortened, "{}ms", milliseconds / u64::from(by));
+            rest = after;
+            // The step of a subquery.
+            match rest.strip_prefix(':') {
+                Some(step) => {
+                    shortened.push(':');
+                    rest = step;
+                }
+                None => break,
+            }
+        }
+    }
+    shortened + rest
+}
+
+/// The duration that a text begins with, such as `6d23h30m`, in milliseconds, and what follows it.
+fn duration(text: &str) -> Option<(u64, &str)> {
+    let (mut total, mut rest) = (None, text);
+    loop {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let unit = match rest[digits..].chars().next() {
             Some('s') => 1_000,
             Some('m') => 60_000,
             Some('h') => 3_600_000,
             Some('d') => 86_400_000,
-            _ => continue,
+            _ => break,
         };
-        if let Ok(number) = rest[..digits].parse::<u64>() {
-            let _infallible = write!(shortened, "{}ms", number * unit / u64::from(by));
-            rest = &rest[digits + 1..];
-        }
+        let Ok(number) = rest[..digits].parse::<u64>() else {
+            break;
+        };
+        total = Some(total.unwrap_or(0) + number * unit);
+        rest = &rest[digits + 1..];
     }
-    shortened + rest
+    total.map(|total| (total, rest))
 }
 
 #[cfg(test)]
@@ -207,6 +228,9 @@ mod tests {
         let rule = "expr: rate(x[5m]) > 3 and y offset 1h\nfor: 30s\n# [each] for: all\nlist: [1, 2]\n";
         let expected =
             "expr: rate(x[30000ms]) > 3 and y offset 360000ms\nfor: 3000ms\n# [each] for: all\nlist: [1, 2]\n";
+        assert_eq!(shortened(rule, 10), expected);
+        let rule = "interval: 2m\nexpr: deriv(x[1d:10m] offset 6d23h30m)\n";
+        let expected = "interval: 12000ms\nexpr: deriv(x[8640000ms:60000ms] offset 60300000ms)\n";
         assert_eq!(shortened(rule, 10), expected);
     }
 
