@@ -47,6 +47,37 @@ pub struct Draining {
     pub dependents: Vec<Dependent>,
 }
 
+#[cfg(test)]
+impl Draining {
+    /// One of which so many connections are left.
+    pub fn example(connections: u64) -> Self {
+        let dependent = |name: &str, connections| Dependent {
+            namespace: "shop".into(),
+            name: name.into(),
+            principal: String::new(),
+            connections,
+            min_age_seconds: [(1, connections)].into(),
+        };
+        Self {
+            point: "shop/waypoint".into(),
+            kind: Kind::Waypoint,
+            mesh: Mesh::Istio,
+            instance: "waypoint-1".into(),
+            cause: DrainCause::Terminating,
+            since: "2026-11-26T12:00:00.000Z".into(),
+            deadline: Some("2026-11-26T12:05:00.000Z".into()),
+            seconds_left: Some(119.6),
+            first: 40,
+            connections,
+            cut: Some(11.7),
+            min_age_seconds: [(1, 20), (5, 3), (30, 0)].into(),
+            dependents: [("a", 9), ("b", 8), ("c", 2), ("d", 1), ("e", 0)]
+                .map(|(name, n)| dependent(name, n))
+                .into(),
+        }
+    }
+}
+
 /// A dependent of the instance.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Dependent {

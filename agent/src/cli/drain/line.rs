@@ -98,45 +98,10 @@ fn padded(cells: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::DrainCause,
-        points::{Kind, Mesh},
-    };
-
-    fn drain(connections: u64) -> Draining {
-        let dependent = |name: &str, connections| Dependent {
-            namespace: "shop".into(),
-            name: name.into(),
-            principal: String::new(),
-            connections,
-            min_age_seconds: [(1, connections)].into(),
-        };
-        Draining {
-            point: "shop/waypoint".into(),
-            kind: Kind::Waypoint,
-            mesh: Mesh::Istio,
-            instance: "waypoint-1".into(),
-            cause: DrainCause::Terminating,
-            since: "2026-11-26T12:00:00.000Z".into(),
-            deadline: Some("2026-11-26T12:05:00.000Z".into()),
-            seconds_left: Some(119.6),
-            first: 40,
-            connections,
-            cut: Some(11.7),
-            min_age_seconds: [(1, 20), (5, 3), (30, 0)].into(),
-            dependents: vec![
-                dependent("a", 9),
-                dependent("b", 8),
-                dependent("c", 2),
-                dependent("d", 1),
-                dependent("e", 0),
-            ],
-        }
-    }
 
     #[test]
     fn a_line_has_what_an_operator_asks() {
-        let row = row(&drain(20));
+        let row = row(&Draining::example(20));
         let words: Vec<_> = row.split_whitespace().skip(1).collect();
         assert_eq!(
             words.join(" "),
@@ -144,7 +109,7 @@ mod tests {
         );
         let column = header().find("CUT").expect("a column");
         assert_eq!(row.chars().skip(column).take(3).collect::<String>(), "~12");
-        assert!(gone(&drain(0)).ends_with("gone        nothing hung on it any more\n"));
-        assert!(gone(&drain(20)).contains("20 connections hung on it"));
+        assert!(gone(&Draining::example(0)).ends_with("gone        nothing hung on it any more\n"));
+        assert!(gone(&Draining::example(20)).contains("20 connections hung on it"));
     }
 }

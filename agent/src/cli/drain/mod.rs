@@ -3,12 +3,12 @@
 mod line;
 
 use super::{
-    http::{self, Access, Client, Error, Service, Url},
+    http::{self, AgentAddress, Client, Error},
     output::{is_read, remark},
 };
 use crate::draining::{Draining, Drains};
 use anyhow::Context as _;
-use clap::{Args, ValueHint, builder::NonEmptyStringValueParser};
+use clap::{Args, builder::NonEmptyStringValueParser};
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 /// What `--help` says after the flags.
@@ -37,15 +37,6 @@ Columns:
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
-    /// URL at which the agent serves HTTP
-    #[arg(
-        long,
-        env = "NARROWS_AGENT",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:9797",
-        value_hint = ValueHint::Url
-    )]
-    agent: Url,
     /// Show each change as it happens, until Ctrl-C. When the agent becomes unreachable, wait for it and continue
     #[arg(long, short)]
     follow: bool,
@@ -56,7 +47,7 @@ pub struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    access: Access,
+    agent: AgentAddress,
 }
 
 /// The time between two questions to the agent, whose tick is 5 s by default.
@@ -67,7 +58,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the agent cannot be queried, with a sentence that says what to do.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let client = Client::new(Service::Agent, &options.agent, &options.access)?;
+    let client = options.agent.client()?;
     http::block_on(async {
         let interrupted = tokio::signal::ctrl_c();
         tokio::select! {
@@ -187,28 +178,10 @@ fn is_changed(before: &Draining, now: &Draining) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::DrainCause,
-        points::{Kind, Mesh},
-    };
 
     #[test]
     fn the_passing_of_time_is_no_change() {
-        let drain = Draining {
-            point: "shop/waypoint".into(),
-            kind: Kind::Waypoint,
-            mesh: Mesh::Istio,
-            instance: "waypoint-1".into(),
-            cause: DrainCause::Terminating,
-            since: "2026-11-26T12:00:00.000Z".into(),
-            deadline: Some("2026-11-26T12:05:00.000Z".into()),
-            seconds_left: Some(120.0),
-            first: 10,
-            connections: 4,
-            cut: Some(1.0),
-            min_age_seconds: BTreeMap::new(),
-            dependents: Vec::new(),
-        };
+        let drain = Draining::example(4);
         let later = Draining {
             seconds_left: Some(60.0),
             cut: Some(2.0),

@@ -8,7 +8,7 @@ mod sse;
 pub use options::Options;
 
 use super::{
-    http::{self, Client, Service},
+    http::{self, Client},
     output::remark,
 };
 use crate::failures::List;
@@ -29,7 +29,7 @@ const LIMIT: usize = 1_000_000;
 /// # Errors
 /// When the agent cannot be queried, with a sentence that says what to do.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let client = Client::new(Service::Agent, &options.agent, &options.access)?;
+    let client = options.agent.client()?;
     http::block_on(async {
         let interrupted = tokio::signal::ctrl_c();
         let shown = async {

@@ -1,11 +1,11 @@
 //! The flags of `narrows failures`.
 
 use crate::{
-    cli::http::{Access, Url},
+    cli::http::AgentAddress,
     duration,
     failures::{REASONS, parse_workload},
 };
-use clap::{Args, ValueHint, builder::PossibleValuesParser};
+use clap::{Args, builder::PossibleValuesParser};
 use std::time::Duration;
 
 /// What `--help` says after the flags.
@@ -38,15 +38,6 @@ many.";
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
-    /// URL at which the agent serves HTTP
-    #[arg(
-        long,
-        env = "NARROWS_AGENT",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:9797",
-        value_hint = ValueHint::Url
-    )]
-    pub agent: Url,
     /// Show failures as they happen, until Ctrl-C; earlier ones only with --since. When the agent becomes unreachable, wait for it
     /// and continue
     #[arg(long, short)]
@@ -68,7 +59,7 @@ pub struct Options {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub access: Access,
+    pub agent: AgentAddress,
 }
 
 impl Options {

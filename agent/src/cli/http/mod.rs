@@ -3,11 +3,13 @@
 //! Redirects are not followed, and proxies are not used: a token is sent to the address that the user gave, or nowhere.
 
 mod access;
+mod agent;
 mod error;
 mod service;
 mod url;
 
 pub use access::Access;
+pub use agent::AgentAddress;
 pub use error::{Asked, Error};
 pub use service::Service;
 pub use url::Url;

@@ -1,7 +1,7 @@
 //! The flags that say where to ask.
 
 use crate::{
-    cli::http::{Access, Client, Service, Url},
+    cli::http::{AgentAddress, Client, Service, Url},
     duration,
 };
 use clap::{Args, ValueHint};
@@ -13,17 +13,8 @@ pub struct Origin {
     /// URL of a Prometheus (or Thanos, or Mimir) that scrapes the agents: covers all of them. Takes precedence over --agent
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     prometheus: Option<Url>,
-    /// URL of one agent: covers its node, and nothing from before the agent's start
-    #[arg(
-        long,
-        env = "NARROWS_AGENT",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:9797",
-        value_hint = ValueHint::Url
-    )]
-    agent: Url,
     #[command(flatten)]
-    access: Access,
+    agent: AgentAddress,
 }
 
 impl Origin {
@@ -38,8 +29,8 @@ impl Origin {
     /// When the token may not be sent there, or when no CA can be read.
     pub fn client(&self) -> anyhow::Result<Client> {
         match &self.prometheus {
-            Some(url) => Client::new(Service::Prometheus, url, &self.access),
-            None => Client::new(Service::Agent, &self.agent, &self.access),
+            Some(url) => Client::new(Service::Prometheus, url, &self.agent.access),
+            None => self.agent.client(),
         }
     }
 }
