@@ -2,7 +2,7 @@
 
 use crate::{
     duration,
-    metrics::{agent, boundary, dependents, failures, load, resources},
+    metrics::{agent, boundary, control_plane, dependents, failures, load, resources},
     signals::{lifetimes, processes},
 };
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub enum What {
     Least,
     /// The maximum in the window.
     Most,
+    /// The minimum in the window.
+    Lowest,
     /// The increase of a counter.
     Growth,
     /// The value now, if there is one.
@@ -83,6 +85,9 @@ facts! {
     DEPENDENTS_UNTRACKED: dependents::DEPENDENTS_UNTRACKED, Most, "cluster, instance, node, point, kind, mesh";
     SERVED_ACTIVE: dependents::SERVED_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";
     OPEN_BY_AGE: lifetimes::OPEN_BY_AGE, Most, "cluster, instance, node, point, kind, mesh, side, instance_pod, min_age_seconds", only "side=\"downstream\",min_age_seconds=~\"30|300\"";
+    DEPENDENT_HALF_CLOSED: dependents::DEPENDENT_HALF_CLOSED, Most, "cluster, point, source_workload_namespace, source_workload, first_fin";
+    SERVED_HALF_CLOSED: dependents::SERVED_HALF_CLOSED, Most, "cluster, point, destination_workload_namespace, destination_workload, first_fin";
+    CONTROL_PLANE: control_plane::CONNECTIONS, Lowest, "cluster, instance, node, point, instance_pod, destination_workload_namespace, destination_workload";
     EXITS: processes::EXITS, Growth, "cluster, instance, node, point, kind, mesh, reason";
     MODE: boundary::MODE, Last, "cluster, workload_namespace, workload, mode";
     ENFORCED: boundary::ENFORCED, Growth, "cluster, destination_workload_namespace, destination_workload, enforced_by";
@@ -170,6 +175,10 @@ impl Fact {
             ),
             What::Most => format!(
                 "max by ({by}) (max_over_time({series}{}) or {series})",
+                span(GAUGE_PARTS)
+            ),
+            What::Lowest => format!(
+                "min by ({by}) (min_over_time({series}{}) or {series})",
                 span(GAUGE_PARTS)
             ),
             What::Now => format!("max by ({by}) ({series})"),

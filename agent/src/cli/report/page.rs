@@ -46,6 +46,7 @@ pub fn page(about: &About, evidence: &Evidence, findings: &Findings, changes: Op
     consequences(&mut page, findings);
     restarts::section(&mut page, evidence, findings);
     verdict_page::time_to_full(&mut page, &evidence.verdicts);
+    verdict_page::hanging(&mut page, &evidence.verdicts);
     boundary(&mut page, evidence, findings);
     scope(&mut page, findings);
     appendix(&mut page, about, evidence, findings);

@@ -152,6 +152,62 @@ fn more_dependents_more_saturation_or_less_redundancy_come_first() {
 }
 
 #[test]
+fn what_hangs_is_told_with_whose_turn_it_is() {
+    let half_closed = |side: &str, workload: &str, first: &str, n: u32| {
+        format!(
+            "narrows_{side}_half_closed_connections{{point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",instance_pod=\"w-1\",\
+             {}_workload_namespace=\"shop\",{0}_workload=\"{workload}\",first_fin=\"{first}\"}} {n}\n",
+            if side == "dependent" { "source" } else { "destination" }
+        )
+    };
+    let link = |pod: &str, n: u32| {
+        format!(
+            "narrows_control_plane_connections{{instance=\"one\",point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",instance_pod=\"{pod}\",\
+             destination_workload_namespace=\"istio-system\",destination_workload=\"istiod\"}} {n}\n"
+        )
+    };
+    let more = [
+        half_closed("dependent", "a", "peer", 250),
+        half_closed("dependent", "b", "point", 99),
+        half_closed("served", "catalog", "point", 1000),
+        link("w-1", 0),
+        link("w-2", 1),
+    ];
+    let evidence = Evidence::of(&parse(&(SCRAPE.to_owned() + &more.concat())));
+    let json = serde_json::to_value(&evidence.verdicts).expect("JSON");
+    assert_eq!(
+        json["half_closed"],
+        serde_json::json!([
+            [["shop/w", "shop/a", "peer"], 250.0],
+            [["shop/w", "shop/catalog", "point"], 1000.0]
+        ])
+    );
+    assert_eq!(
+        json["cut_off"],
+        serde_json::json!([["shop/w (w-1) on one", "istio-system/istiod"]])
+    );
+    let text = markdown::render(&page(&about(), &evidence, &Findings::of(&evidence), None));
+    let hanging = text.split("## What hangs").nth(1).expect("a section");
+    let row = |cells: [&str; 4]| {
+        hanging
+            .lines()
+            .any(|line| line.split('|').map(str::trim).skip(1).take(4).eq(cells))
+    };
+    assert!(row(["shop/w", "shop/catalog", "shop/w", "1000"]), "{text}");
+    assert!(row(["shop/w", "shop/a", "shop/a", "250"]), "{text}");
+    let text = markdown::render(&page(
+        &about(),
+        &self::evidence(),
+        &Findings::of(&self::evidence()),
+        None,
+    ));
+    assert!(
+        text.contains("No point had 100 or more half-closed connections"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_a_restart_cuts_is_the_sum_over_instances() {
     let mut scrape = SCRAPE.to_owned();
     for (instance, age, n) in [("w-1", "30", 20), ("w-2", "30", 5), ("w-1", "300", 2), ("w-1", "60", 9)] {

@@ -43,6 +43,46 @@ pub fn boundary(page: &mut Vec<Block>, verdicts: &Verdicts) {
     page.push(Block::List(items.collect()));
 }
 
+/// Adds what hangs: connections that one end has closed, and points without their control plane.
+pub fn hanging(page: &mut Vec<Block>, verdicts: &Verdicts) {
+    page.push(Block::Heading(2, "What hangs".into()));
+    if verdicts.half_closed.is_empty() {
+        page.push(Block::Text(
+            "No point had 100 or more half-closed connections with one workload at a time.".into(),
+        ));
+    } else {
+        page.push(Block::Text(
+            "Connections that one end has closed and the other one has not, 100 or more at a time. Where the peer closed first, the \
+             proxy does not close: its own bug. Where the proxy closed first, the workload does not."
+                .into(),
+        ));
+        let mut all: Vec<_> = verdicts.half_closed.iter().collect();
+        all.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let rows = all.into_iter().map(|((point, workload, first), most)| {
+            let first = if first == "peer" { workload } else { point };
+            vec![point.clone(), workload.clone(), first.clone(), format!("{most:.0}")]
+        });
+        table(
+            page,
+            vec!["point", "with", "closed first", "most at a time"],
+            rows.collect(),
+        );
+    }
+    if verdicts.cut_off.is_empty() {
+        page.push(Block::Text(
+            "No point that was connected to its control plane, or tried to be, was seen without a connection to it."
+                .into(),
+        ));
+    } else {
+        page.push(Block::Text(
+            "Instances that had no connection to their control plane at some time:".into(),
+        ));
+        let rows = verdicts.cut_off.iter();
+        let rows = rows.map(|(instance, control_plane)| vec![instance.clone(), control_plane.clone()]);
+        table(page, vec!["instance", "control plane"], rows.collect());
+    }
+}
+
 /// Adds when resources will be full.
 pub fn time_to_full(page: &mut Vec<Block>, verdicts: &Verdicts) {
     page.push(Block::Heading(2, "When resources will be full".into()));

@@ -26,6 +26,12 @@ pub struct Trend {
 /// A resource of a failure domain: its name (of a node's proxy, with the node), and the resource.
 type Resource = (Name, String);
 
+/// A point, a workload at the other end, and who closed first: `peer` or `point`.
+type HalfClosed = (Name, Name, String);
+
+/// So many half-closed connections with one workload at one time are more than those that are about to end.
+const MANY: f64 = 100.0;
+
 /// All of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Verdicts {
@@ -36,6 +42,12 @@ pub struct Verdicts {
     pub blocked: BTreeMap<(Name, Name), f64>,
     /// What happened to the traffic of points that were away: `open`, `closed` or `mixed`, or several of them.
     pub away: BTreeMap<Name, BTreeSet<String>>,
+    /// Half-closed connections at one time, of which there were many: the highest number by point, workload and who closed first.
+    #[serde(default, with = "rows")]
+    pub half_closed: BTreeMap<HalfClosed, f64>,
+    /// Instances of points that had no connection to their control plane at some time: the instance, and the control plane.
+    #[serde(default)]
+    pub cut_off: BTreeSet<(Name, Name)>,
     /// Resources that fill up.
     #[serde(with = "rows")]
     pub trends: BTreeMap<Resource, Trend>,
@@ -72,6 +84,22 @@ impl Verdicts {
                     *self.blocked.entry((source, destination)).or_default() += value;
                 }
             }
+            facts::DEPENDENT_HALF_CLOSED => self.half_closed(sample, "source_workload_namespace", "source_workload"),
+            facts::SERVED_HALF_CLOSED => {
+                self.half_closed(sample, "destination_workload_namespace", "destination_workload");
+            }
+            facts::CONTROL_PLANE => {
+                if value == 0.0 {
+                    let point = within(sample, sample.label("point"));
+                    let instance = format!("{point} ({})", sample.label("instance_pod"));
+                    let instance = match node(sample) {
+                        "" => instance,
+                        node => format!("{instance} on {node}"),
+                    };
+                    let control_plane = workload(sample, "destination_workload_namespace", "destination_workload");
+                    self.cut_off.insert((instance, control_plane));
+                }
+            }
             facts::RULES => self.rules = true,
             facts::AWAY => {
                 let point = within(sample, sample.label("point"));
@@ -90,6 +118,19 @@ impl Verdicts {
             _ => return false,
         }
         true
+    }
+
+    fn half_closed(&mut self, sample: &Sample, namespace: &str, name: &str) {
+        if sample.value >= MANY {
+            let point = within(sample, sample.label("point"));
+            let key = (
+                point,
+                workload(sample, namespace, name),
+                sample.label("first_fin").to_owned(),
+            );
+            let most = self.half_closed.entry(key).or_default();
+            *most = most.max(sample.value);
+        }
     }
 
     fn trend(&mut self, sample: &Sample) -> &mut Trend {
