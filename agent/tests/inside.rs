@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{World, expect, inventory, start, start_with, v4};
+use common::{World, expect, inventory, start, start_server, start_with, v4};
 use narrows_testbed::{
     haproxy::{Frontend, Haproxy, Options},
-    load::{Behaviour, Plan, Server},
+    load::Plan,
     process::Placement,
     workload::Workload,
 };
@@ -29,9 +29,7 @@ fn every_request_and_every_reply_is_seen_to_be_read() {
     let (checkout, catalog) = (world.workload("checkout", 11), world.workload("catalog", 21));
     let waypoint = world.workload("waypoint", 2);
     let agent = start(&inventory(&[&checkout, &catalog], &[&waypoint]));
-    let _server = catalog
-        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
-        .expect("it listens");
+    let _server = start_server(&catalog);
     let _haproxy = haproxy(&waypoint);
     // Its threads are known from the next tick on.
     agent.settle();
@@ -124,9 +122,7 @@ fn a_hidden_field_and_a_hidden_tracepoint_switch_off_their_signals_alone() {
             "process_fork",
         ],
     );
-    let _server = catalog
-        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
-        .expect("it listens");
+    let _server = start_server(&catalog);
     let _haproxy = haproxy(&waypoint);
     agent.settle();
     assert_eq!(checkout.run(|| Plan::burst(v4(2, 15008), 50).run()).ok, 50);

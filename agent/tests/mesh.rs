@@ -3,11 +3,10 @@
 
 mod common;
 
-use common::{World, expect, inventory, promtool, start, start_with, v4};
+use common::{World, envoy, expect, inventory, promtool, start, start_server, start_with, v4};
 use narrows_testbed::{
     agent::Agent,
     cgroup::Cgroup,
-    envoy::{Envoy, Listener, Route},
     http,
     load::{Behaviour, Plan, Server},
     netns::Fabric,
@@ -26,14 +25,8 @@ fn a_thousand_connections_through_a_real_envoy() {
     let (checkout, cart) = (world.workload("checkout", 11), world.workload("cart", 12));
     let (waypoint, catalog) = (world.workload("waypoint", 2), world.workload("catalog", 21));
     let agent = start(&inventory(&[&checkout, &cart, &catalog], &[&waypoint]));
-    let server = catalog
-        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
-        .expect("it listens");
-    let listener = Listener {
-        address: v4(2, 15008),
-        route: Route::To(vec![v4(21, 8080)]),
-    };
-    let envoy = Envoy::start(&waypoint, &[listener], 2).expect("a real Envoy");
+    let server = start_server(&catalog);
+    let envoy = envoy(&waypoint, 2);
     assert_eq!(checkout.run(|| Plan::burst(v4(2, 15008), 700).run()).ok, 700);
     assert_eq!(cart.run(|| Plan::burst(v4(2, 15008), 300).run()).ok, 300);
 
@@ -123,14 +116,8 @@ fn a_killed_envoy_shows_at_its_callers() {
         world.workload("catalog", 21),
     );
     let agent = start(&inventory(&[&checkout, &catalog], &[&waypoint]));
-    let _server = catalog
-        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
-        .expect("it listens");
-    let listener = Listener {
-        address: v4(2, 15008),
-        route: Route::To(vec![v4(21, 8080)]),
-    };
-    let envoy = Envoy::start(&waypoint, &[listener], 1).expect("a real Envoy");
+    let _server = start_server(&catalog);
+    let envoy = envoy(&waypoint, 1);
     let kept = checkout
         .run(|| std::net::TcpStream::connect(v4(2, 15008)))
         .expect("connected");

@@ -2,15 +2,8 @@
 
 mod common;
 
-use common::{World, inventory, start, v4};
-use narrows_testbed::{
-    envoy::{Envoy, Listener, Route},
-    load::{Behaviour, Client, Plan, Server},
-};
-use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
-};
+use common::{World, call, envoy, inventory, start, start_server, v4};
+use narrows_testbed::load::{Client, Plan};
 
 const POINT: &[(&str, &str)] = &[("point", "shop/waypoint")];
 const CONNECTIONS: &[(&str, &str)] = &[("point", "shop/waypoint"), ("of", "connections")];
@@ -24,28 +17,17 @@ fn the_worker_with_the_most_connections_and_the_one_that_is_busy_are_found() {
     let (checkout, catalog) = (world.workload("checkout", 11), world.workload("catalog", 21));
     let waypoint = world.workload("waypoint", 2);
     let agent = start(&inventory(&[&checkout, &catalog], &[&waypoint]));
-    let _server = catalog
-        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
-        .expect("it listens");
-    let listener = Listener {
-        address: v4(2, 15008),
-        route: Route::To(vec![v4(21, 8080)]),
-    };
-    let envoy = Envoy::start(&waypoint, &[listener], WORKERS).expect("a real Envoy");
+    let _server = start_server(&catalog);
+    let envoy = envoy(&waypoint, WORKERS);
     // Its threads are known from the next tick on.
     agent.settle();
     let metrics = agent.settle();
     assert_eq!(metrics.get("narrows_serving_threads", POINT), Some(0.0));
     assert_eq!(metrics.get("narrows_busiest_thread_share_ratio", CONNECTIONS), None);
 
-    let open = || {
-        let mut stream = checkout.run(|| TcpStream::connect(v4(2, 15008))).expect("connected");
-        let request = [8_u32.to_be_bytes(), 8_u32.to_be_bytes()].concat();
-        stream.write_all(&request).expect("sent");
-        stream.read_exact(&mut [0; 8]).expect("answered");
-        stream
-    };
-    let held: Vec<_> = (0..15).map(|_| open()).collect();
+    let held: Vec<_> = (0..15)
+        .map(|_| checkout.run(|| call(v4(2, 15008))).expect("answered"))
+        .collect();
     agent.settle();
     let metrics = agent.settle();
     let workers: Vec<f64> = (0..WORKERS)

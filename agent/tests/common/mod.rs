@@ -8,7 +8,16 @@ pub mod everybody;
 pub mod pins;
 pub mod processes;
 
-use narrows_testbed::{agent::Agent, cgroup, command, isolate, netns::Fabric, scrape::Metrics, workload::Workload};
+use narrows_testbed::{
+    agent::Agent,
+    cgroup, command,
+    envoy::{Envoy, Listener, Route},
+    isolate,
+    load::{Behaviour, Server},
+    netns::Fabric,
+    scrape::Metrics,
+    workload::Workload,
+};
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn},
@@ -16,12 +25,13 @@ use nix::{
 use std::{
     fmt::Write as _,
     fs::File,
-    io::Write as _,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    io::{self, Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// Tests move the whole process between cgroups, so only one may run at a time.
@@ -132,6 +142,32 @@ pub fn start(inventory: &str) -> Agent {
 
 pub fn start_with(inventory: &str, arguments: &[&str]) -> Agent {
     Agent::start(binary(), inventory, arguments).expect("the agent starts")
+}
+
+/// A server of `catalog`, at 10.90.0.21:8080.
+pub fn start_server(catalog: &Workload) -> Server {
+    catalog
+        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
+        .expect("it listens")
+}
+
+/// A real Envoy as the waypoint in front of [`start_server`], at 10.90.0.2:15008.
+pub fn envoy(waypoint: &Workload, workers: u32) -> Envoy {
+    let listener = Listener {
+        address: v4(2, 15008),
+        route: Route::To(vec![v4(21, 8080)]),
+    };
+    Envoy::start(waypoint, &[listener], workers).expect("a real Envoy")
+}
+
+/// Opens a connection that carries a request and its reply, which are nothing but their lengths; it stays open.
+pub fn call(to: SocketAddr) -> io::Result<TcpStream> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&[8_u32.to_be_bytes(), 8_u32.to_be_bytes()].concat())?;
+    stream.read_exact(&mut [0; 8])?;
+    Ok(stream)
 }
 
 /// A metric, labels of the series to add up, and what that must give.

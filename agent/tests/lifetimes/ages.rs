@@ -1,14 +1,7 @@
 //! Ages and lifetimes are those of the connections.
 
-use super::{
-    callers,
-    common::{World, expect, inventory, start, v4},
-};
-use narrows_testbed::{
-    envoy::{Envoy, Listener, Route},
-    load::{Behaviour, Plan, Server},
-    workload::Workload,
-};
+use super::common::{World, call, envoy, expect, inventory, start, start_server, v4};
+use narrows_testbed::{load::Plan, workload::Workload};
 use std::{
     io::Read as _,
     net::{Shutdown, TcpStream},
@@ -25,7 +18,7 @@ struct Call {
 impl Call {
     fn new(from: &Workload) -> Self {
         let before = Instant::now();
-        let stream = from.run(|| callers::call(v4(2, 15008))).expect("answered");
+        let stream = from.run(|| call(v4(2, 15008))).expect("answered");
         Self {
             stream,
             began: (before, Instant::now()),
@@ -57,14 +50,8 @@ fn ages_and_lifetimes_are_those_of_the_connections() {
     let (checkout, billing) = (world.workload("checkout", 11), world.workload("billing", 12));
     let (catalog, waypoint) = (world.workload("catalog", 21), world.workload("waypoint", 2));
     let agent = start(&inventory(&[&checkout, &billing, &catalog], &[&waypoint]));
-    let _server = catalog
-        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
-        .expect("it listens");
-    let listener = Listener {
-        address: v4(2, 15008),
-        route: Route::To(vec![v4(21, 8080)]),
-    };
-    let _envoy = Envoy::start(&waypoint, &[listener], 2).expect("a real Envoy");
+    let _server = start_server(&catalog);
+    let _envoy = envoy(&waypoint, 2);
     agent.settle();
 
     let old: Vec<_> = (0..6).map(|_| Call::new(&checkout)).collect();

@@ -1,8 +1,9 @@
 //! Callers whose connections have known lifetimes.
 
+use super::common::call;
 use narrows_testbed::workload::Workload;
 use std::{
-    io::{self, ErrorKind, Read as _, Write as _},
+    io::{ErrorKind, Read as _},
     net::{SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,17 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a handshake or a reply may take.
+/// How long the kernel may take to tell that the other end is gone.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Opens a connection that carries a request and its reply, which are nothing but their lengths.
-pub fn call(to: SocketAddr) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(&[8_u32.to_be_bytes(), 8_u32.to_be_bytes()].concat())?;
-    stream.read_exact(&mut [0; 8])?;
-    Ok(stream)
-}
 
 /// An open connection.
 pub struct Held {

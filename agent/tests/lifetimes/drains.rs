@@ -1,19 +1,14 @@
 //! Instances that are to go: who hangs on them, and whether it will end in time.
 
-use super::{
-    callers::call,
-    common::{
-        World, binary,
-        cluster::{Cluster, serve},
-        inventory, start, v4,
-    },
+use super::common::{
+    World, binary, call,
+    cluster::{Cluster, serve},
+    envoy, inventory, start, start_server, v4,
 };
 use narrows_testbed::{
     agent::Agent,
     command,
-    envoy::{Envoy, Listener, Route},
     kubernetes::manifests::Pod,
-    load::{Behaviour, Server},
     process, wait,
     workload::Workload,
     ztunnel::{Config, Ztunnel},
@@ -66,20 +61,11 @@ fn a_process_that_another_one_has_replaced_is_followed_until_nothing_hangs_on_it
     let (checkout, billing) = (world.workload("checkout", 11), world.workload("billing", 12));
     let (catalog, waypoint) = (world.workload("catalog", 21), world.workload("waypoint", 2));
     let agent = start(&inventory(&[&checkout, &billing, &catalog], &[&waypoint]));
-    let _server = catalog
-        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
-        .expect("it listens");
-    let envoy = || {
-        let listener = Listener {
-            address: v4(2, 15008),
-            route: Route::To(vec![v4(21, 8080)]),
-        };
-        Envoy::start(&waypoint, &[listener], 1).expect("a real Envoy")
-    };
-    let old = envoy();
+    let _server = start_server(&catalog);
+    let old = envoy(&waypoint, 1);
     let mut held = open(&checkout, 5);
     held.extend(open(&billing, 2));
-    let new = envoy();
+    let new = envoy(&waypoint, 1);
     // Both listen on the port, as two replicas on a node might.
     agent.settle();
     assert_eq!(drains(&agent), Vec::<Value>::new());

@@ -2,14 +2,11 @@
 
 use super::{
     callers::Callers,
-    common::{World, binary, inventory, start, v4},
+    common::{World, binary, envoy, inventory, start, start_server, v4},
 };
 use narrows_testbed::{
     command,
-    envoy::{Envoy, Listener, Route},
-    load::{Behaviour, Server},
     prometheus::{Options, Prometheus, Target},
-    workload::Workload,
 };
 use serde_json::Value;
 use std::{
@@ -31,14 +28,6 @@ const OLD: f64 = 20.0;
 
 /// After so long, as many connections of each age are open as there will be.
 const LONGEST: Duration = Duration::from_millis(4_500);
-
-fn envoy(waypoint: &Workload) -> Envoy {
-    let listener = Listener {
-        address: v4(2, 15008),
-        route: Route::To(vec![v4(21, 8080)]),
-    };
-    Envoy::start(waypoint, &[listener], 2).expect("a real Envoy")
-}
 
 fn rehearse(arguments: &[&str]) -> Value {
     let mut program = Command::new(binary());
@@ -76,10 +65,8 @@ fn the_forecast_of_a_restart_is_what_restarts_cut() {
         hurry: 1,
     };
     let prometheus = Prometheus::start(&[target], &[], options).expect("a real Prometheus");
-    let _server = catalog
-        .run(|| Server::start(v4(21, 8080), Behaviour::default()))
-        .expect("it listens");
-    let mut proxy = envoy(&waypoint);
+    let _server = start_server(&catalog);
+    let mut proxy = envoy(&waypoint, 2);
     let lifetimes = LIFETIMES.map(Duration::from_millis).to_vec();
     let callers = Callers::start(&checkout, v4(2, 15008), INTERVAL, lifetimes);
     let url = format!("http://{}", agent.address());
@@ -108,7 +95,7 @@ fn the_forecast_of_a_restart_is_what_restarts_cut() {
         drop(book);
         assert_eq!(cut, open, "all that are open are cut");
         cuts.push(cut as f64);
-        proxy = envoy(&waypoint);
+        proxy = envoy(&waypoint, 2);
     }
     let took = begin.elapsed();
     let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
