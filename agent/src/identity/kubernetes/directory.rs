@@ -9,6 +9,7 @@ mod services;
 use super::{
     duty::duty_of,
     istio::trust_domain_of_mesh_config,
+    local_pod::LocalPod,
     meshes::{Meshes, is_about_a_mesh},
     objects::{ConfigMap, Meta, Namespace, Node, Pod, Service},
     pod::{addresses_of, begin_of, containers_of, end_of, facts_of, is_finished, key_of, static_uid, time},
@@ -23,7 +24,7 @@ use crate::{
         history::{End, Held, History},
     },
     label::LabelCondition,
-    node::{ContainerId, PodUid},
+    node::PodUid,
     points::{Kind, PodFacts, Point, Rules},
 };
 use nodes::Nodes;
@@ -41,43 +42,6 @@ pub const REMEMBERED: Millis = 300_000;
 
 /// Former container ids that are remembered per pod: a container in a crash loop gets a new one each time.
 const FORMER_CONTAINERS: usize = 100;
-
-/// A pod of this node.
-#[derive(Clone, Debug)]
-pub struct LocalPod {
-    /// The uid of its object.
-    pub uid: u128,
-    /// The facts that rules match on.
-    pub facts: PodFacts,
-    /// The workload that it belongs to.
-    pub workload: Arc<Workload>,
-    /// The point that the whole pod is, if it is one.
-    pub point: Option<Arc<Point>>,
-    /// Whether it uses the host network.
-    pub host_network: bool,
-    /// The addresses that it has.
-    pub addresses: Arc<[IpAddr]>,
-    /// When it got its addresses.
-    pub begin: Millis,
-    /// Names of its containers.
-    pub containers: HashMap<ContainerId, String>,
-    /// Its deletion was requested: when its grace ends, and what runs then is killed.
-    pub deletion: Option<Millis>,
-    /// When its deletion was noticed.
-    pub gone: Option<Millis>,
-}
-
-impl LocalPod {
-    /// What distinguishes the pod from those that its workload made from another template: labels that the controllers of
-    /// Deployments, DaemonSets and StatefulSets add.
-    pub fn revision(&self) -> Option<&str> {
-        const LABELS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
-        LABELS
-            .iter()
-            .find_map(|label| self.facts.labels.get(*label))
-            .map(String::as_str)
-    }
-}
 
 /// What is kept of every pod.
 #[derive(Debug)]

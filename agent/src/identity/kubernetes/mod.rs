@@ -14,6 +14,7 @@ mod duty;
 mod istio;
 mod kuma;
 mod linkerd;
+mod local_pod;
 mod meshes;
 pub mod objects;
 mod pod;
@@ -27,7 +28,8 @@ mod trouble;
 mod try_out;
 mod workload;
 
-pub use directory::{Directory, LocalPod, REMEMBERED, Setup, Sizes};
+pub use directory::{Directory, REMEMBERED, Setup, Sizes};
+pub use local_pod::LocalPod;
 pub use meshes::Meshes;
 pub use shared::Shared;
 pub use source::Source;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{identity::Duty, points::Mesh};
+use crate::{identity::Duty, node::ContainerId, points::Mesh};
 use narrows_testbed::kubernetes::manifests::{self, Pod as Manifest};
 use serde_json::Value;
 
