@@ -19,7 +19,7 @@ use crate::{
         with,
     },
     model::{
-        Counts, Share,
+        Busiest, Counts, Share,
         rows::{EndpointRows, PointRow},
         saturation,
     },
@@ -150,7 +150,7 @@ fn counts(row: &PointRow, counts: Counts) -> [(Labels<'_>, usize); 3] {
     .map(|(scope, n)| (with(point_labels(row), [("scope", scope)]), n))
 }
 
-pub(super) fn names(labels: Names, who: &Workload) -> impl Iterator<Item = (&'static str, &str)> {
+fn names(labels: Names, who: &Workload) -> impl Iterator<Item = (&'static str, &str)> {
     let values = [who.namespace.as_str(), who.name.as_str(), who.principal.as_str()];
     labels.iter().map(|label| label.name).zip(values)
 }
@@ -165,19 +165,28 @@ fn active<'a>(snapshot: &'a Snapshot, of: Of, labels: Names) -> impl Iterator<It
     })
 }
 
-/// The ages of open connections: of the dependents with the most, and the sums of the others under their label values.
+/// The ages of open connections of the dependents with the most, and the sums of the others.
 fn ages(snapshot: &Snapshot) -> impl Iterator<Item = (Labels<'_>, u64)> {
-    local(snapshot).flat_map(|row| {
-        let detail =
-            (row.ages.named.iter()).map(move |(who, ages)| (with(point_labels(row), names(SOURCE, who)), ages));
-        let rest = row.ages.rest.iter().map(move |(name, ages)| {
-            let all = SOURCE.iter().map(|label| (label.name, *name));
-            (with(point_labels(row), all), ages)
-        });
-        detail
-            .chain(rest)
-            .flat_map(|(labels, ages)| lifetimes::by_age(labels, ages))
-    })
+    let all = local(snapshot).flat_map(|row| by_workload(point_labels(row), SOURCE, &row.ages));
+    all.flat_map(|(labels, ages)| lifetimes::by_age(labels, &ages))
+}
+
+/// A row for each workload that is shown, and for the sums of the others under their label values.
+pub(super) fn by_workload<'a, const N: usize>(
+    of: Labels<'a>,
+    labels: Names,
+    busiest: &'a Busiest<N>,
+) -> impl Iterator<Item = (Labels<'a>, [u64; N])> {
+    let point = of.clone();
+    let named = busiest
+        .named
+        .iter()
+        .map(move |(who, n)| (with(point.clone(), names(labels, who)), *n));
+    let rest = busiest.rest.iter().map(move |(name, n)| {
+        let all = labels.iter().map(|label| (label.name, *name));
+        (with(of.clone(), all), *n)
+    });
+    named.chain(rest)
 }
 
 /// The shares of all workloads: those in detail, and the sums of the others under their label values.

@@ -1,7 +1,7 @@
 //! Instances of points that are to go: their metrics, and what the API tells of them.
 
 use super::{
-    dependency::names,
+    dependency::by_workload,
     rows::labels_of,
     snapshot::{Shared, Snapshot},
 };
@@ -34,18 +34,10 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
         .iter()
         .map(|drain| (drain, drain.open.busiest()))
         .collect();
-    let rows = shown.iter().flat_map(|(drain, Busiest { named, rest })| {
-        let named = named
-            .iter()
-            .map(|(who, ages)| (with(labels(drain), names(SOURCE, who)), ages));
-        let rest = rest.iter().map(|(name, ages)| {
-            let all = SOURCE.iter().map(|label| (label.name, *name));
-            (with(labels(drain), all), ages)
-        });
-        named
-            .chain(rest)
-            .map(|(labels, ages)| (labels, ages.iter().sum::<u64>()))
-    });
+    let rows = shown
+        .iter()
+        .flat_map(|(drain, busiest)| by_workload(labels(drain), SOURCE, busiest));
+    let rows = rows.map(|(labels, ages)| (labels, ages.iter().sum::<u64>()));
     encoder.write(&DEPENDENT_CONNECTIONS, rows)
 }
 

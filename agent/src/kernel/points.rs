@@ -198,12 +198,15 @@ impl PointMaps {
         self.tasks.get(&thread, 0).is_ok()
     }
 
-    /// The threads that are known as points', by their ids.
+    /// The threads that are known as points', by their ids. Without points none are, and nothing is read.
     ///
     /// # Errors
     /// The system call's error.
     pub fn tasks(&mut self) -> anyhow::Result<Vec<(u32, Task)>> {
         let mut all = Vec::new();
+        if !self.are_there() {
+            return Ok(all);
+        }
         self.reader
             .read(self.tasks_fd.as_fd(), |thread, task| all.push((*thread, *task)))
             .context("the points' threads cannot be read")?;

@@ -1,31 +1,12 @@
 //! How old the open connections of points are, by dependent.
 
-use super::known::Known;
-use crate::{
-    identity::{Binding, Workload},
-    points::Point,
-};
+use super::{by_workload::ByWorkload, known::Known};
+use crate::{identity::Binding, points::Point};
 use agent_common::{AGES, FlowKey, Role};
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-/// The number of dependents of a point whose ages are shown: those with the most open connections.
-const SHOWN: usize = 10;
-
-/// Open connections by [`agent_common::age_class`].
-pub type Ages = [u64; AGES];
-
-/// The ages of one point's connections by dependent; `None` stands for those whose caller is unknown.
-#[derive(Clone, Debug, Default)]
-pub struct ByDependent(HashMap<Option<Arc<Workload>>, Ages>);
-
-/// What is shown of [`ByDependent`].
-#[derive(Clone, Debug, Default)]
-pub struct Busiest {
-    /// The dependents with the most connections.
-    pub named: Vec<(Arc<Workload>, Ages)>,
-    /// The sums of the others and of unknown callers, by the value of their label.
-    pub rest: Vec<(&'static str, Ages)>,
-}
+/// The ages of one point's connections by dependent.
+pub type ByDependent = ByWorkload<AGES>;
 
 /// Open connections of one flow, as the last walk over open files found them.
 #[derive(Clone, Copy, Debug)]
@@ -54,51 +35,14 @@ struct PointAges {
     half_closed: HalfClosed,
 }
 
-/// Connections that one end has closed and the other one has not, by the workload at the other end; `None` stands for those of whom it is
-/// not known.
+/// Connections that one end has closed and the other one has not, by the workload at the other end: closed first by the peer, closed
+/// first by the point.
 #[derive(Clone, Debug, Default)]
 pub struct HalfClosed {
     /// Those that the point had accepted.
-    pub downstream: HalfClosedBy,
+    pub downstream: ByWorkload<2>,
     /// Those that it had opened.
-    pub upstream: HalfClosedBy,
-}
-
-/// By workload: closed first by the peer, closed first by the point.
-pub type HalfClosedBy = HashMap<Option<Arc<Workload>>, [u64; 2]>;
-
-impl ByDependent {
-    fn add(&mut self, who: Option<&Arc<Workload>>, class: usize, connections: u64) {
-        self.0.entry(who.cloned()).or_insert([0; AGES])[class] += connections;
-    }
-
-    /// The sum over all dependents.
-    pub fn sum(&self) -> Ages {
-        self.0.values().copied().fold([0; AGES], plus)
-    }
-
-    /// Of the dependents with the most connections, and the sums of the others and of unknown callers.
-    pub fn busiest(&self) -> Busiest {
-        let named = self.0.iter().filter_map(|(who, ages)| Some((who.clone()?, *ages)));
-        let mut named: Vec<_> = named.collect();
-        named.sort_by_cached_key(|(who, ages)| {
-            (
-                Reverse(ages.iter().sum::<u64>()),
-                who.namespace.clone(),
-                who.name.clone(),
-            )
-        });
-        let others = named.split_off(named.len().min(SHOWN));
-        let other = others.into_iter().map(|(_, ages)| ages).reduce(plus);
-        let unknown = self.0.get(&None).copied();
-        let rest = [("_other", other), ("unknown", unknown)].into_iter();
-        let rest = rest.filter_map(|(name, ages)| Some((name, ages?))).collect();
-        Busiest { named, rest }
-    }
-}
-
-fn plus(one: Ages, other: Ages) -> Ages {
-    std::array::from_fn(|class| one[class] + other[class])
+    pub upstream: ByWorkload<2>,
 }
 
 impl OpenAges {
@@ -107,9 +51,11 @@ impl OpenAges {
             return;
         };
         let ages = self.0.entry(point.clone()).or_default();
-        ages.all.add(binding.peer.named(), class, connections);
+        let mut new = [0; AGES];
+        new[class] = connections;
+        ages.all.add(binding.peer.named(), new);
         if is_replaced {
-            ages.replaced.add(binding.peer.named(), class, connections);
+            ages.replaced.add(binding.peer.named(), new);
         }
     }
 
@@ -126,18 +72,12 @@ impl OpenAges {
             Some(Role::Server) => &mut half_closed.downstream,
             _ => &mut half_closed.upstream,
         };
-        let all = side.entry(binding.peer.named().cloned()).or_default();
-        for (total, new) in all.iter_mut().zip(found.half_closed) {
-            *total += u64::from(new);
-        }
+        side.add(binding.peer.named(), found.half_closed.map(u64::from));
     }
 
     /// Half-closed connections of a point.
-    pub(super) fn half_closed(&self, point: &Point) -> HalfClosed {
-        self.0
-            .get(point)
-            .map(|ages| ages.half_closed.clone())
-            .unwrap_or_default()
+    pub(super) fn half_closed(&self, point: &Point) -> Option<&HalfClosed> {
+        self.0.get(point).map(|ages| &ages.half_closed)
     }
 
     /// Adds the connections of a flow. If its other end was reassigned, the oldest connections are those of the former holder.
@@ -165,12 +105,12 @@ impl OpenAges {
 
     /// Points of which a process was replaced that still has connections.
     pub(super) fn replaced(&self) -> impl Iterator<Item = (&Arc<Point>, &ByDependent)> {
-        let points = self.0.iter().filter(|(_, ages)| !ages.replaced.0.is_empty());
+        let points = self.0.iter().filter(|(_, ages)| !ages.replaced.is_empty());
         points.map(|(point, ages)| (point, &ages.replaced))
     }
 
     /// Those of a point.
-    pub(super) fn of(&self, point: &Point) -> ByDependent {
-        self.0.get(point).map(|ages| ages.all.clone()).unwrap_or_default()
+    pub(super) fn of(&self, point: &Point) -> Option<&ByDependent> {
+        self.0.get(point).map(|ages| &ages.all)
     }
 }

@@ -29,13 +29,13 @@ impl Model {
         self.drains.update(&self.ages, instances, now);
     }
 
-    /// The ages of a point's open connections.
-    pub fn ages_of(&self, point: &Point) -> ByDependent {
+    /// The ages of a point's open connections; `None` without any.
+    pub fn ages_of(&self, point: &Point) -> Option<&ByDependent> {
         self.ages.of(point)
     }
 
-    /// A point's connections that one end has closed.
-    pub fn half_closed_of(&self, point: &Point) -> HalfClosed {
+    /// A point's connections that one end has closed; `None` without any connection.
+    pub fn half_closed_of(&self, point: &Point) -> Option<&HalfClosed> {
         self.ages.half_closed(point)
     }
 

@@ -85,7 +85,7 @@ impl Drains {
         let replaced = replaced.map(|(point, open)| (point.clone(), Cause::Replaced, None, open.clone()));
         let mut found: Vec<_> = replaced.collect();
         for (point, (cause, deadline)) in leaving {
-            let open = ages.of(&point);
+            let open = ages.of(&point).cloned().unwrap_or_default();
             found.push((point, cause, deadline, open));
         }
         found.sort_by(|one, other| one.0.cmp(&other.0));

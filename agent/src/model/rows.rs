@@ -1,10 +1,11 @@
 //! What is shown of a model: plain values, as of one moment.
 
 use super::{
-    Attempts, Busiest, ByKind, Bypass, Connections, Endpoints, Excluded, Found, HalfClosed, Link, Mode, Model, Pair,
-    PointLoad, Row, Share, Window,
+    Attempts, Busiest, ByKind, ByWorkload, Bypass, Connections, Endpoints, Excluded, Found, HalfClosed, Link, Mode,
+    Model, Pair, PointLoad, Row, Share, Window,
 };
 use crate::{identity::Workload, table::Table};
+use agent_common::AGES;
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -25,11 +26,29 @@ pub struct PointRow {
     /// Connections that it accepted from callers that are no workload, by what these are.
     pub unnamed: BTreeMap<Found, u64>,
     /// The ages of open connections of the dependents with the most of them.
-    pub ages: Busiest,
+    pub ages: Busiest<AGES>,
     /// Connections that one end has closed.
-    pub half_closed: HalfClosed,
+    pub half_closed: HalfClosedRows,
     /// Its links to its control planes.
     pub links: Vec<Link>,
+}
+
+/// Connections that one end has closed: first the peer, first the point.
+#[derive(Clone, Debug, Default)]
+pub struct HalfClosedRows {
+    /// Those that the point had accepted.
+    pub downstream: Busiest<2>,
+    /// Those that it had opened.
+    pub upstream: Busiest<2>,
+}
+
+impl HalfClosedRows {
+    fn of(all: &HalfClosed) -> Self {
+        Self {
+            downstream: all.downstream.busiest(),
+            upstream: all.upstream.busiest(),
+        }
+    }
 }
 
 /// The workloads on one side of a point.
@@ -84,8 +103,10 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
         let rows =
             |all: &Endpoints, share: &dyn Fn(&Arc<Workload>) -> Option<f64>| endpoints(all, model.window(), now, share);
         PointRow {
-            half_closed: model.half_closed_of(&load.point),
-            ages: model.ages_of(&load.point).busiest(),
+            half_closed: (model.half_closed_of(&load.point))
+                .map(HalfClosedRows::of)
+                .unwrap_or_default(),
+            ages: model.ages_of(&load.point).map(ByWorkload::busiest).unwrap_or_default(),
             load: load.clone(),
             window: windows.get(&load.point).cloned().unwrap_or_default(),
             dependents: reach.map(|reach| rows(&reach.dependents, &share)).unwrap_or_default(),
