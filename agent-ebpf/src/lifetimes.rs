@@ -29,7 +29,9 @@ pub(crate) fn ended(ending: &Ending) {
     if !points::are_here() {
         return;
     }
-    let Some(counters) = ending.sk.point() else { return };
+    let Some(counters) = points::counters(ending.cgroup) else {
+        return;
+    };
     let side = side(u32::from(ending.role));
     let lived = elapsed(ending.sk.since(ending.since_ns));
     counters.lifetimes.sum_ms[side].add(lived / 1_000_000);

@@ -45,6 +45,8 @@ pub(crate) fn of_handshake(error: i32, own_port: u16) -> Reason {
 pub(crate) struct Ending {
     pub(crate) sk: Sock,
     pub(crate) tcp: Tcp,
+    /// The cgroup that owns the socket.
+    pub(crate) cgroup: u64,
     /// The role of this end: a [`Role`].
     pub(crate) role: u8,
     /// The TCP state before.

@@ -196,6 +196,7 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
     let ending = Ending {
         sk,
         tcp,
+        cgroup: key.cgroup,
         role: key.role,
         from: old,
         flags: 0,
@@ -233,6 +234,7 @@ fn close_recorded(sk: Sock, socket: &Socket, old: i32) -> Result<(), ()> {
     let ending = Ending {
         sk,
         tcp,
+        cgroup: key.cgroup,
         role: key.role,
         from: old,
         flags: socket.flags.get(),
