@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use crate::signals;
-use agent_common::{Backlog, CgroupEvent, Flow, FlowKey, PointCounters, THREADS, Tally, Task};
+use agent_common::{AgeKey, Backlog, CgroupEvent, Flow, FlowAges, FlowKey, PointCounters, THREADS, Tally, Task};
 use std::fmt;
 
 /// Overhead of an entry in bytes: the header before its key (`struct htab_elem`), and that of the allocator.
@@ -36,6 +36,7 @@ impl Footprint {
         let counters = size(size_of::<PointCounters>()) * processors;
         let point = counters + 3 * ENTRY + size(size_of::<Backlog>()) + 32;
         let task = (ENTRY + 8 + size(size_of::<Task>())).next_power_of_two();
+        let ages = (ENTRY + size(size_of::<AgeKey>()) + size(size_of::<FlowAges>())).next_power_of_two();
         let tallies = size(signals::TALLIES.len());
         let leg = ENTRY + 32 + size(size_of::<FlowKey>());
         Self {
@@ -43,6 +44,7 @@ impl Footprint {
             sockets: u64::from(options.settings.sockets) * (RECORD + EXCHANGE),
             points: 4_096 * (point + tallies * (ENTRY + 8 + size(size_of::<Tally>())))
                 + 32_768 * task
+                + 8_192 * ages
                 + u64::from(THREADS / u8::BITS),
             rest: (1 << 20) + (1 << 18) + 8_192 * leg + size(size_of::<CgroupEvent>()),
         }
@@ -73,6 +75,31 @@ impl fmt::Display for Footprint {
 mod tests {
     use super::*;
     use agent_common::Settings;
+
+    #[test]
+    fn the_documentation_has_what_a_point_takes() {
+        let page = include_str!("../../../docs/sizing.md");
+        let point = size_of::<Backlog>() as u64 + 3 * ENTRY + 32;
+        let entry = |bytes: usize| (ENTRY + bytes as u64).next_power_of_two();
+        for figure in [
+            format!(
+                "takes {} bytes for each CPU and {point} more",
+                size_of::<PointCounters>()
+            ),
+            format!("threads {};", entry(8 + size_of::<Task>())),
+            format!("connections {},", RECORD + EXCHANGE),
+            format!(
+                "which is {} KiB for a thousand",
+                1_000 * (RECORD + EXCHANGE) / 1_024 + 1
+            ),
+            format!(
+                "and {} for each peer",
+                entry(size_of::<AgeKey>() + size_of::<FlowAges>())
+            ),
+        ] {
+            assert!(page.contains(&figure), "{figure}");
+        }
+    }
 
     #[test]
     fn the_limits_decide() {
