@@ -19,6 +19,7 @@ fn haproxy(waypoint: &Workload) -> Haproxy {
     let frontend = Frontend {
         address: v4(2, 15008),
         upstreams: vec![v4(21, 8080)],
+        by_path: false,
     };
     Haproxy::start(&Placement::from(waypoint), &[frontend], &Options::default()).expect("a real HAProxy")
 }

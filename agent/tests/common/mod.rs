@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod daemon_set;
+pub mod delivery;
 pub mod everybody;
 pub mod pins;
 pub mod processes;

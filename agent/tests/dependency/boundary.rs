@@ -2,7 +2,11 @@
 
 use super::{
     Watched, call,
-    common::{World, binary, expect, inventory, v4},
+    common::{
+        World, binary,
+        delivery::{connect_as, lead_back},
+        expect, inventory, v4,
+    },
     proxy, serve,
 };
 use narrows_testbed::{
@@ -11,15 +15,12 @@ use narrows_testbed::{
     command,
     haproxy::Haproxy,
     load::Server,
-    netns::Netns,
     process::Placement,
     workload::Workload,
     ztunnel::{Ztunnel, exempt},
 };
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, setsockopt, sockopt};
 use std::{
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
-    os::fd::AsRawFd as _,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     process::Command,
 };
 
@@ -194,7 +195,7 @@ fn what_a_ztunnel_delivers_counts_for_whom_it_speaks() {
         shop.ztunnel.enter(|| {
             shop.catalog
                 .netns
-                .run(|| connect_as(Ipv4Addr::new(10, 90, 0, n), v4(21, 8080)))
+                .run(|| connect_as(Ipv4Addr::new(10, 90, 0, n), v4(21, 8080)).expect("connected"))
         })
     };
     // One tunnel from the waypoint with three connections in it, one from the caller itself with two.
@@ -344,7 +345,7 @@ fn what_a_proxy_leaves_alone_is_enforced_by_nobody() {
     let _waypoint = proxy(&Placement::from(&shop.waypoint), v4(2, 15008), v4(21, 8080));
     let config = narrows_testbed::ztunnel::Config {
         netns: vec![shop.checkout.netns.path().to_owned()],
-        waypoint: v4(2, 15008),
+        waypoint: Some(v4(2, 15008)),
         raw: true,
     };
     let _ztunnel = Ztunnel::start_with(&shop.ztunnel, &[&shop.checkout.netns], &config).expect("a ztunnel");
@@ -394,30 +395,4 @@ fn a_named_range_is_an_end_of_its_own_and_what_is_excluded_is_no_bypass() {
             ("narrows_attributed_connections_total", &attributed, 2.0),
         ],
     );
-}
-
-/// Answers to connections that bear this mark stay in the namespace, whoever's address they are for: as Istio's rules inside a pod
-/// do it for a ztunnel that speaks from its clients' addresses.
-fn lead_back(netns: &Netns) {
-    let rules = "iptables -w -t mangle -A OUTPUT -p tcp -m mark --mark 0x539 -j CONNMARK --set-mark 0x111\n\
-                 iptables -w -t mangle -A OUTPUT -p tcp -m connmark --mark 0x111 -m mark ! --mark 0x539 -j MARK --set-mark 0x111\n\
-                 ip rule add fwmark 0x111 lookup 100\n\
-                 ip route add local 0.0.0.0/0 dev lo table 100\n";
-    netns.exec(rules).expect("rules");
-    netns.sysctl("net/ipv4/conf/all/rp_filter", "0").expect("set");
-    netns.sysctl("net/ipv4/conf/lo/rp_filter", "0").expect("set");
-}
-
-/// A connection from somebody else's address.
-fn connect_as(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
-    let SocketAddr::V4(to) = to else {
-        panic!("this test is of IPv4")
-    };
-    let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
-    setsockopt(&fd, sockopt::IpTransparent, &true).expect("set");
-    setsockopt(&fd, sockopt::Mark, &0x539).expect("set");
-    let from = SockaddrIn::from(SocketAddrV4::new(from, 0));
-    socket::bind(fd.as_raw_fd(), &from).expect("bound");
-    socket::connect(fd.as_raw_fd(), &SockaddrIn::from(to)).expect("connected");
-    fd.into()
 }

@@ -68,7 +68,7 @@ fn a_policy_that_drops_hbone_is_told_from_a_dead_pod() {
     // What `checkout` opens is captured and sent to `catalog` by its ztunnel, which gives up after ten seconds, as the real one does.
     let config = Config {
         netns: vec![checkout.netns.path().to_owned()],
-        waypoint: v4(21, HBONE),
+        waypoint: Some(v4(21, HBONE)),
         raw: true,
     };
     let mut tunnel = Ztunnel::start_with(&ztunnel, &[&checkout.netns], &config).expect("a ztunnel");

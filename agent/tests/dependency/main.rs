@@ -56,6 +56,7 @@ fn proxy(place: &Placement<'_>, address: SocketAddr, upstream: SocketAddr) -> Ha
     let front = Frontend {
         address,
         upstreams: vec![upstream],
+        by_path: false,
     };
     Haproxy::start(place, &[front], &haproxy::Options::default()).expect("a real proxy")
 }

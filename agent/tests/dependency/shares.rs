@@ -184,7 +184,7 @@ fn what_a_ztunnel_takes_in_is_its_own_share_and_the_waypoints() {
     let caller = &shop.callers[0];
     let config = ztunnel::Config {
         netns: vec![caller.netns.path().to_owned()],
-        waypoint: v4(2, 15008),
+        waypoint: Some(v4(2, 15008)),
         raw: true,
     };
     let running = Ztunnel::start_with(&ztunnel_cgroup, &[&caller.netns], &config).expect("a ztunnel");

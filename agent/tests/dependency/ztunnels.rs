@@ -52,7 +52,7 @@ impl Node {
         let spaces = self.workloads.each_ref().map(|workload| &workload.netns);
         let config = Config {
             netns: spaces.map(|netns| netns.path().to_owned()).into(),
-            waypoint,
+            waypoint: Some(waypoint),
             raw: true,
         };
         Ztunnel::start_with(&self.ztunnel, &spaces, &config).expect("a ztunnel")

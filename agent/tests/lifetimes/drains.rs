@@ -141,7 +141,7 @@ fn a_ztunnel_whose_pod_goes_is_told_with_the_time_that_is_left() {
     let inside = application.sim.netns().expect("a network of its own");
     let config = Config {
         netns: vec![inside.path().to_owned()],
-        waypoint: v4(2, 8080),
+        waypoint: Some(v4(2, 8080)),
         raw: true,
     };
     let cgroup = old.sim.cgroup(&old.first());

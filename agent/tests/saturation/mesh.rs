@@ -71,6 +71,7 @@ impl Mesh {
         let frontend = Frontend {
             address: entry(),
             upstreams: vec![exit()],
+            by_path: false,
         };
         let place = Placement::from(&self.waypoint);
         let haproxy = Haproxy::start(&place, &[frontend], options).expect("a real HAProxy");

@@ -27,6 +27,8 @@ pub struct Frontend {
     pub address: SocketAddr,
     /// Where its connections are forwarded, in turn.
     pub upstreams: Vec<SocketAddr>,
+    /// As HTTP/1.1 instead: requests for `/0`, `/1`, … to the upstream with that number.
+    pub by_path: bool,
 }
 
 /// Settings that differ from the defaults.
@@ -135,7 +137,25 @@ fn configuration(frontends: &[Frontend], options: &Options, socket: &str) -> Str
     if options.splice {
         text += "  option splice-request\n  option splice-response\n";
     }
-    for (n, Frontend { address, upstreams }) in frontends.iter().enumerate() {
+    for (
+        n,
+        Frontend {
+            address,
+            upstreams,
+            by_path,
+        },
+    ) in frontends.iter().enumerate()
+    {
+        if *by_path {
+            let _infallible = writeln!(text, "frontend front{n}\n  mode http\n  bind {address}");
+            for m in 0..upstreams.len() {
+                let _infallible = writeln!(text, "  use_backend back{n}_{m} if {{ path_beg /{m} }}");
+            }
+            for (m, upstream) in upstreams.iter().enumerate() {
+                let _infallible = writeln!(text, "backend back{n}_{m}\n  mode http\n  server server {upstream}");
+            }
+            continue;
+        }
         let _infallible = write!(text, "frontend front{n}\n  bind {address}\n  default_backend back{n}\n");
         let _infallible = writeln!(text, "backend back{n}");
         for (m, upstream) in upstreams.iter().enumerate() {
@@ -154,6 +174,7 @@ mod tests {
         let front = Frontend {
             address: SocketAddr::from(([10, 90, 0, 2], 8080)),
             upstreams: vec![SocketAddr::from(([10, 90, 0, 21], 80))],
+            by_path: false,
         };
         let options = Options {
             backlog: Some(8),

@@ -167,6 +167,7 @@ fn haproxy_carries_load_by_reading_and_writing_or_inside_the_kernel() -> Result<
     let front = Frontend {
         address: proxy,
         upstreams: vec![target],
+        by_path: false,
     };
     for splice in [false, true] {
         let options = haproxy::Options {
@@ -199,6 +200,7 @@ fn a_proxy_that_is_held_up_keeps_as_many_as_its_backlog_says() -> Result<()> {
     let front = Frontend {
         address: first,
         upstreams: upstreams.clone(),
+        by_path: false,
     };
     let options = haproxy::Options {
         backlog: Some(8),
@@ -237,6 +239,7 @@ fn proxies_run_short_of_open_files() -> Result<()> {
     let front = Frontend {
         address: first,
         upstreams: upstreams.clone(),
+        by_path: false,
     };
     let place = Placement::from(&world.waypoint);
     let haproxy = Haproxy::start(&place, &[front], &haproxy::Options::default())?;

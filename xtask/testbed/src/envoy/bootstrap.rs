@@ -14,7 +14,7 @@ pub(super) fn bootstrap(listeners: &[Listener], options: &Options<'_>, admin: &P
         "admin": { "address": { "pipe": { "path": admin } } },
         "static_resources": {
             "listeners": listeners.iter().enumerate().map(|one| listener(one, options)).collect::<Vec<_>>(),
-            "clusters": listeners.iter().enumerate().map(cluster).collect::<Vec<_>>(),
+            "clusters": listeners.iter().enumerate().flat_map(clusters).collect::<Vec<_>>(),
         },
     })
 }
@@ -22,18 +22,21 @@ pub(super) fn bootstrap(listeners: &[Listener], options: &Options<'_>, admin: &P
 fn listener((index, listener): (usize, &Listener), options: &Options<'_>) -> Value {
     let (ip, port) = (listener.address.ip(), listener.address.port());
     let filters = match listener.route {
-        Route::To(_) => json!([]),
+        Route::To(_) | Route::ByPath(_) => json!([]),
         Route::AsAsked => json!([typed(
             "envoy.filters.listener.proxy_protocol",
             "filters.listener.proxy_protocol.v3.ProxyProtocol",
             json!({})
         )]),
     };
-    let proxy = typed(
-        "envoy.filters.network.tcp_proxy",
-        "filters.network.tcp_proxy.v3.TcpProxy",
-        json!({ "stat_prefix": format!("tcp_{port}"), "cluster": format!("cluster_{index}") }),
-    );
+    let proxy = match &listener.route {
+        Route::ByPath(endpoints) => http_proxy(index, port, endpoints.len()),
+        Route::To(_) | Route::AsAsked => typed(
+            "envoy.filters.network.tcp_proxy",
+            "filters.network.tcp_proxy.v3.TcpProxy",
+            json!({ "stat_prefix": format!("tcp_{port}"), "cluster": format!("cluster_{index}") }),
+        ),
+    };
     let mut chain = json!({ "filters": [proxy] });
     if let Some(tls) = &options.tls {
         chain["transport_socket"] = transport_socket(tls);
@@ -48,6 +51,29 @@ fn listener((index, listener): (usize, &Listener), options: &Options<'_>) -> Val
         listener["tcp_backlog_size"] = json!(backlog);
     }
     listener
+}
+
+fn http_proxy(index: usize, port: u16, endpoints: usize) -> Value {
+    let routes = (0..endpoints).map(|n| {
+        json!({
+            "match": { "prefix": format!("/{n}") },
+            "route": { "cluster": format!("cluster_{index}_{n}") },
+        })
+    });
+    let router = typed("envoy.filters.http.router", "filters.http.router.v3.Router", json!({}));
+    typed(
+        "envoy.filters.network.http_connection_manager",
+        "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        json!({
+            "stat_prefix": format!("http_{port}"),
+            "codec_type": "HTTP1",
+            "http_filters": [router],
+            "route_config": {
+                "name": "by_path",
+                "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": routes.collect::<Vec<_>>() }],
+            },
+        }),
+    )
 }
 
 /// Mutual TLS with versions 1.2 and 1.3.
@@ -71,24 +97,32 @@ fn transport_socket(tls: &Tls<'_>) -> Value {
     )
 }
 
-fn cluster((index, listener): (usize, &Listener)) -> Value {
-    let mut cluster = json!({ "name": format!("cluster_{index}"), "connect_timeout": "5s" });
+fn clusters((index, listener): (usize, &Listener)) -> Vec<Value> {
     match &listener.route {
-        Route::To(endpoints) => {
-            cluster["type"] = json!("STATIC");
-            let endpoints: Vec<Value> = endpoints
-                .iter()
-                .map(|endpoint| json!({ "endpoint": { "address": address(*endpoint) } }))
-                .collect();
-            cluster["load_assignment"] =
-                json!({ "cluster_name": cluster["name"], "endpoints": [{ "lb_endpoints": endpoints }] });
-        }
-        Route::AsAsked => {
-            cluster["type"] = json!("ORIGINAL_DST");
-            cluster["lb_policy"] = json!("CLUSTER_PROVIDED");
-        }
+        Route::To(endpoints) => vec![cluster(&format!("cluster_{index}"), endpoints)],
+        Route::AsAsked => vec![json!({
+            "name": format!("cluster_{index}"),
+            "connect_timeout": "5s",
+            "type": "ORIGINAL_DST",
+            "lb_policy": "CLUSTER_PROVIDED",
+        })],
+        Route::ByPath(endpoints) => (endpoints.iter().enumerate())
+            .map(|(n, endpoint)| cluster(&format!("cluster_{index}_{n}"), &[*endpoint]))
+            .collect(),
     }
-    cluster
+}
+
+fn cluster(name: &str, endpoints: &[SocketAddr]) -> Value {
+    let endpoints: Vec<Value> = endpoints
+        .iter()
+        .map(|endpoint| json!({ "endpoint": { "address": address(*endpoint) } }))
+        .collect();
+    json!({
+        "name": name,
+        "connect_timeout": "5s",
+        "type": "STATIC",
+        "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": endpoints }] },
+    })
 }
 
 fn address(of: SocketAddr) -> Value {

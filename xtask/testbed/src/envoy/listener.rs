@@ -10,6 +10,8 @@ pub enum Route {
     /// To the destination that a PROXY header at the start of the connection names, as a
     /// [`Ztunnel`](crate::ztunnel::Ztunnel) sends it.
     AsAsked,
+    /// As HTTP/1.1: requests for `/0`, `/1`, … to the endpoint with that number.
+    ByPath(Vec<SocketAddr>),
 }
 
 /// A listener of the proxy.

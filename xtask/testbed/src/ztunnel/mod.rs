@@ -32,9 +32,10 @@ pub struct Config {
     /// The network namespace of a workload it serves (repeatable).
     #[arg(long, required = true)]
     pub netns: Vec<PathBuf>,
-    /// The waypoint that gets all outbound connections, except those whose destination is the waypoint's own address.
+    /// The waypoint that gets all outbound connections, except those whose destination is the waypoint's own address. Without one,
+    /// they go to their destinations.
     #[arg(long)]
-    pub waypoint: SocketAddr,
+    pub waypoint: Option<SocketAddr>,
     /// Sends no PROXY header, for a waypoint that has only one destination.
     #[arg(long)]
     pub raw: bool,
@@ -76,7 +77,7 @@ impl Ztunnel {
             workloads,
             &Config {
                 netns,
-                waypoint,
+                waypoint: Some(waypoint),
                 raw: false,
             },
         )
@@ -84,11 +85,10 @@ impl Ztunnel {
 
     /// [`Ztunnel::start`] with all settings.
     pub fn start_with(cgroup: &Cgroup, workloads: &[&Netns], config: &Config) -> Result<Self> {
-        let mut arguments = vec![
-            "ztunnel".to_owned(),
-            "--waypoint".to_owned(),
-            config.waypoint.to_string(),
-        ];
+        let mut arguments = vec!["ztunnel".to_owned()];
+        if let Some(waypoint) = config.waypoint {
+            arguments.extend(["--waypoint".to_owned(), waypoint.to_string()]);
+        }
         for netns in &config.netns {
             arguments.extend(["--netns".to_owned(), netns.display().to_string()]);
         }

@@ -98,10 +98,11 @@ fn accept(listener: &TcpListener, config: &Config, board: &Arc<Board<ZtunnelTall
 fn carry(downstream: TcpStream, client: SocketAddr, config: &Config, board: &Board<ZtunnelTally>) {
     let upstream = original_destination(&downstream).and_then(|destination| {
         // Connections to the waypoint itself are direct, as it is not a service behind a waypoint.
-        if destination.ip() == config.waypoint.ip() {
+        let waypoint = config.waypoint.filter(|waypoint| waypoint.ip() != destination.ip());
+        let Some(waypoint) = waypoint else {
             return connect(destination);
-        }
-        let mut upstream = connect(config.waypoint)?;
+        };
+        let mut upstream = connect(waypoint)?;
         if !config.raw {
             upstream.write_all(proxy_header(client, destination).as_bytes())?;
         }
