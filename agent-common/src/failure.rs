@@ -1,4 +1,4 @@
-use crate::FlowKey;
+use crate::{Caller, FlowKey};
 
 /// An event about one failed connection or attempt.
 #[repr(C)]
@@ -14,6 +14,8 @@ pub struct FailureEvent {
     pub received: u64,
     /// Its flow: owner, network namespace, role, peer address and service port.
     pub key: FlowKey,
+    /// The caller whose traffic the connection carried, when a point had opened it.
+    pub caller: Caller,
     /// The socket's own address as IPv6; IPv4 is mapped.
     pub local: [u32; 4],
     /// The socket's own port, host byte order.
@@ -26,6 +28,8 @@ pub struct FailureEvent {
     pub reason: u8,
     /// 1 when this corrects the reason of an event that was sent a moment ago.
     pub corrects: u8,
+    /// How the caller is known: the number of a [`crate::Certainty`].
+    pub certainty: u8,
     /// Zero, so that the structure has no implicit padding.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }

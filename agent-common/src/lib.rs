@@ -12,6 +12,7 @@ mod lifetime;
 mod listener;
 mod loss;
 mod offsets;
+mod path;
 mod point;
 mod reason;
 mod settings;
@@ -31,6 +32,7 @@ pub use lifetime::{AGE_BOUNDS, AGES, AgeKey, FlowAges, Lifetimes, age_class};
 pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Field, Offsets};
+pub use path::{Caller, Certainty, PathCounts, PathKey, READS_SIZE};
 pub use point::{
     AcceptError, Accepts, Backlog, Delays, Drop, Exit, PointCounters, Processes, STATES, Scheduling, Tally, Task,
 };
@@ -60,6 +62,8 @@ plain_old_data!(
     FlowKey,
     ListenerSample,
     Offsets,
+    PathCounts,
+    PathKey,
     PointCounters,
     Settings,
     Tally,

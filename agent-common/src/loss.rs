@@ -35,5 +35,7 @@ labels! {
         DroppedPackets = "dropped_packet",
         /// Open connections of points that a walk found and whose ages are not known by dependent, because the table was full.
         Ages = "connection_age",
+        /// Upstream connections of points that are not counted by caller and destination, because a table was full.
+        Paths = "path",
     }
 }

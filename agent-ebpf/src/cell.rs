@@ -32,6 +32,12 @@ impl<T: Copy> Cell<T> {
         unsafe { read_volatile(self.0.get()) }
     }
 
+    /// Its address.
+    #[inline(always)]
+    pub(crate) const fn as_ptr(&self) -> *mut T {
+        self.0.get()
+    }
+
     /// Writes a value; a concurrent write of another CPU may be lost.
     #[inline(always)]
     pub(crate) fn set(&self, value: T) {

@@ -2,10 +2,11 @@
 
 use crate::{
     maps::{FAILURES, Flow, lost, settings},
+    pairing,
     record::Socket,
     sock::{Sock, Tcp},
 };
-use agent_common::{FailureEvent, FlowKey, Loss, Reason};
+use agent_common::{Caller, Certainty, FailureEvent, FlowKey, Loss, Reason};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
 /// The [`Socket::outcome`] of a connection that failed for this reason.
@@ -18,6 +19,10 @@ pub(crate) const fn outcome(reason: Reason) -> u32 {
 #[inline(always)]
 pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &Flow, reason: Reason) {
     flow.failures[reason as usize % Reason::COUNT].add(1);
+    let path = pairing::of(key, sk);
+    if let Some(path) = path {
+        path.failed(sk, reason, 1);
+    }
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     if !may_report(flow, now) {
@@ -29,6 +34,15 @@ pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &Flow
         return;
     };
     event.write(describe(key, since_ns, sk, tcp, reason, now));
+    if let Some(path) = path {
+        let (caller, certainty) = path.caller();
+        let event = event.as_mut_ptr();
+        // SAFETY: fields of the event, which has just been written.
+        unsafe {
+            (&raw mut (*event).caller).write_volatile(caller);
+            (&raw mut (*event).certainty).write_volatile(certainty);
+        }
+    }
     event.submit(0);
 }
 
@@ -40,13 +54,15 @@ fn describe(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, reason: Reason, no
         sent: tcp.sent(),
         received: tcp.received(),
         key: *key,
+        caller: Caller::NOBODY,
         local: sk.own_address(),
         local_port: tcp.own_port(),
         peer_port: sk.peer_port(),
         retransmits: tcp.retransmits(),
         reason: reason as u8,
         corrects: 0,
-        reserved: [0; 6],
+        certainty: Certainty::Unknown as u8,
+        reserved: [0; 5],
     }
 }
 
@@ -57,12 +73,17 @@ pub(crate) fn rename(socket: &Socket, sk: Sock, tcp: Tcp, flow: &Flow, was: Reas
     socket.outcome.set(outcome(is));
     flow.failures[was as usize % Reason::COUNT].add(u64::MAX);
     flow.failures[is as usize % Reason::COUNT].add(1);
+    let key = socket.key.get();
+    if let Some(path) = pairing::of(&key, sk) {
+        path.failed(sk, was, u64::MAX);
+        path.failed(sk, is, 1);
+    }
     if let Some(mut event) = FAILURES.reserve::<FailureEvent>(0) {
         // SAFETY: no arguments.
         let now = unsafe { bpf_ktime_get_ns() };
         event.write(FailureEvent {
             corrects: 1,
-            ..describe(&socket.key.get(), socket.since_ns.get(), sk, tcp, is, now)
+            ..describe(&key, socket.since_ns.get(), sk, tcp, is, now)
         });
         event.submit(0);
     }

@@ -7,7 +7,7 @@
 #![no_main]
 // The BPF target has no compare-and-swap, so core's atomics do not exist there; the intrinsics become single
 // instructions of the BPF instruction set, version 3.
-#![feature(core_intrinsics)]
+#![feature(core_intrinsics, asm_experimental_arch)]
 #![allow(internal_features, reason = "see above")]
 #![allow(
     clippy::needless_borrows_for_generic_args,
@@ -22,8 +22,11 @@ mod ledger;
 mod lifetimes;
 mod maps;
 mod outcome;
+mod pairing;
+mod path;
 mod points;
 mod queue;
+mod reads;
 mod record;
 mod sock;
 mod task;

@@ -4,6 +4,8 @@ use crate::{
     cell::Cell,
     flows::flow,
     maps::{Flow, control, lost},
+    path::Path,
+    reads,
     record::get_or_retry,
     sock::{Sock, Tcp},
 };
@@ -79,6 +81,8 @@ pub(crate) struct Exchange {
     pub(crate) role: Cell<u32>,
     /// 1 when it is filled in.
     pub(crate) ready: Cell<u32>,
+    /// Whose traffic it carries, when the point has opened it.
+    pub(crate) path: Path,
 }
 
 /// The number of flights whose bytes are kept. A power of two.
@@ -88,11 +92,12 @@ impl Exchange {
     pub(crate) const IN: u32 = 1;
     pub(crate) const OUT: u32 = 2;
 
-    /// Adds bytes in one direction.
+    /// Adds bytes in one direction, and returns whether a flight begins with them.
     #[inline(always)]
-    pub(crate) fn carry(&self, direction: u32, bytes: u32) {
+    pub(crate) fn carry(&self, direction: u32, bytes: u32) -> bool {
         let mut turns = self.turns.get();
-        if self.direction.get() != direction {
+        let begins = self.direction.get() != direction;
+        if begins {
             self.direction.set(direction);
             if turns <= FLIGHTS as u32 {
                 turns += 1;
@@ -104,6 +109,7 @@ impl Exchange {
             let flight = &self.flights[turn];
             flight.set(flight.get().saturating_add(bytes));
         }
+        begins
     }
 }
 
@@ -158,6 +164,7 @@ pub(crate) fn mark(number: u32) {
 #[inline(always)]
 pub(crate) fn forget(number: u32) {
     let _ = TASKS.remove(&number);
+    reads::forget(number);
     if let Some((word, bit)) = mark_of(number) {
         word.clear(bit);
     }
@@ -299,6 +306,9 @@ impl Sock {
                 Some(socket) => u32::from(socket.role()),
                 None => self.role() as u32,
             });
+            if found.role.get() == Role::Client as u32 {
+                found.path.begin(self);
+            }
             found.ready.set(1);
         }
         Some(found)

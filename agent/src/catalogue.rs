@@ -2,7 +2,8 @@
 
 use crate::{
     metrics::{
-        Detail, Family, Kind, Label, agent, boundary, control_plane, dependents, drains, failures, load, resources,
+        Detail, Family, Kind, Label, agent, boundary, control_plane, dependents, drains, failures, load, paths,
+        resources,
     },
     program::Need,
     signals,
@@ -15,7 +16,7 @@ struct Chapter {
     families: &'static [&'static [&'static Family]],
 }
 
-const CHAPTERS: [Chapter; 8] = [
+const CHAPTERS: [Chapter; 9] = [
     Chapter {
         title: "Load and accept queues of points",
         families: &[load::FAMILIES],
@@ -39,6 +40,10 @@ const CHAPTERS: [Chapter; 8] = [
     Chapter {
         title: "Links to control planes",
         families: &[control_plane::FAMILIES],
+    },
+    Chapter {
+        title: "Paths through points",
+        families: &[paths::FAMILIES],
     },
     Chapter {
         title: "Where policy is enforced",
@@ -151,7 +156,7 @@ fn need(need: &Need) -> Option<String> {
     match need {
         Need::Program(program) => Some(format!("`{}`", program.name)),
         Need::Field(field) => Some(format!("`{}.{}`", field.structure(), field.path())),
-        Need::Argument(..) | Need::KernelMemory | Need::KernelNumbers => None,
+        Need::Argument(..) | Need::NetworkAdministration | Need::KernelMemory | Need::KernelNumbers => None,
     }
 }
 

@@ -10,12 +10,33 @@ pub enum Hook {
     Tracepoint(&'static str),
     /// A tracepoint, attached while there are points on this node: the program concerns nothing else.
     Points(&'static str),
+    /// A hook of cgroups, attached to the whole tree while there are points on this node.
+    Cgroups(CgroupHook),
     /// A tracepoint, attached only while needed: it would cost too much all the time.
     OnDemand(&'static str),
     /// `iter`: runs when the agent reads.
     Iterator(&'static str),
     /// Attached nowhere: the agent runs it itself.
     Run,
+}
+
+/// A hook that runs for the processes in a cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupHook {
+    /// A process asks for the peer's name of an IPv4 socket, as `accept` with an address does.
+    PeerName4,
+    /// The same for IPv6.
+    PeerName6,
+}
+
+impl CgroupHook {
+    /// Its name, as in the section names of programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PeerName4 => "getpeername4",
+            Self::PeerName6 => "getpeername6",
+        }
+    }
 }
 
 /// A dependency of a program, or of a family of metrics.
@@ -27,6 +48,8 @@ pub enum Need {
     Field(Field),
     /// A tracepoint that passes at least this many arguments.
     Argument(&'static str, usize),
+    /// The right to attach programs to cgroups (`CAP_NET_ADMIN`).
+    NetworkAdministration,
     /// Reading kernel memory whose type the verifier does not know, which `lockdown=confidentiality` forbids.
     KernelMemory,
     /// The process ids seen here are those of the kernel: the agent is in the initial pid namespace.
@@ -48,7 +71,7 @@ impl Offer {
         match need {
             Need::Program(program) => self.programs.contains(&program.name),
             Need::Field(field) => self.fields.contains(field),
-            Need::Argument(..) | Need::KernelMemory | Need::KernelNumbers => true,
+            Need::Argument(..) | Need::NetworkAdministration | Need::KernelMemory | Need::KernelNumbers => true,
         }
     }
 
@@ -172,7 +195,12 @@ impl Program {
 
     /// Whether it continues while no agent runs: it counts by itself, and not at the agent's request.
     pub const fn is_lasting(&self) -> bool {
-        matches!(self.hook, Hook::Tracepoint(_) | Hook::Points(_))
+        matches!(self.hook, Hook::Tracepoint(_)) || self.concerns_points()
+    }
+
+    /// Whether it is attached while there are points on this node.
+    pub const fn concerns_points(&self) -> bool {
+        matches!(self.hook, Hook::Points(_) | Hook::Cgroups(_))
     }
 }
 

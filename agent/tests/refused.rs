@@ -35,6 +35,8 @@ const DELAYS: &[&str] = &[
     "accept_error",
     "packet_dropped",
     "packet_rejected",
+    "peer_named4",
+    "peer_named6",
 ];
 const ALL: [&[&str]; 4] = [LIFE_CYCLE, WIRE_AND_NODE, PROCESSES, DELAYS];
 

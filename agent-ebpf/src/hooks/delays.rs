@@ -2,6 +2,7 @@
 //! (forward delay). A proxy adds the first to every request and cannot measure it, as its own clocks start at the read.
 
 use crate::{
+    pairing,
     points::{self, Exchange, observe, side},
     sock::{Sock, state},
 };
@@ -48,11 +49,29 @@ fn stamp(sk: Sock) -> Result<(), ()> {
 #[btf_tracepoint(function = "sock_recv_length")]
 fn data_read(ctx: BtfTracePointContext) -> i32 {
     let (bytes, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    if points::are_here() && bytes > 0 && flags & PEEK == 0 {
+    if points::are_here() {
         // SAFETY: the hook's own argument.
-        let _ = read(unsafe { Sock::new(ctx.arg(0)) }, bytes as u32);
+        let sk = unsafe { Sock::new(ctx.arg(0)) };
+        let _ = if bytes > 0 && flags & PEEK == 0 {
+            read(sk, bytes as u32)
+        } else {
+            looked(sk)
+        };
     }
     0
+}
+
+/// A read that leaves the data where it is, or finds none.
+#[inline(always)]
+fn looked(sk: Sock) -> Result<(), ()> {
+    let thread = bpf_get_current_pid_tgid() as u32;
+    // First, as most threads are not a point's.
+    points::task(thread).ok_or(())?;
+    sk.point().ok_or(())?;
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    pairing::touched(sk, sk.tcp().ok_or(())?, thread, now);
+    Ok(())
 }
 
 #[inline(always)]
@@ -81,6 +100,7 @@ fn read(sk: Sock, bytes: u32) -> Result<(), ()> {
         exchange.reader.set(thread);
         task.read_from.set(sk.as_ptr() as u64);
         task.read_ns.set(now);
+        pairing::read(sk, tcp, exchange, thread, now);
     }
     Ok(())
 }
@@ -103,8 +123,10 @@ fn written(sk: Sock, bytes: u32) -> Result<(), ()> {
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     let exchange = sk.exchange_or_new(now).ok_or(())?;
-    exchange.carry(Exchange::OUT, bytes);
-    let task = points::task(bpf_get_current_pid_tgid() as u32).ok_or(())?;
+    let begins = exchange.carry(Exchange::OUT, bytes);
+    let thread = bpf_get_current_pid_tgid() as u32;
+    let task = points::task(thread).ok_or(())?;
+    pairing::written(exchange, thread, now, begins);
     let read_ns = task.read_ns.get();
     if read_ns != 0 && task.read_from.get() != sk.as_ptr() as u64 {
         task.read_ns.set(0);

@@ -5,6 +5,7 @@ mod amend;
 mod cgroup;
 mod delays;
 mod drops;
+mod paths;
 mod processes;
 mod reset;
 mod retransmit;

@@ -7,7 +7,7 @@ use crate::{
     lifetimes,
     maps::{Flow, control, is_counting, is_on_duty, record_at_once, stop_when_orphaned},
     outcome::{self, Ending},
-    points,
+    pairing, points,
     record::Socket,
     sock::{Sock, Tcp, is_established, state},
 };
@@ -93,6 +93,9 @@ fn record(
 /// belong to an earlier use of the socket.
 #[inline(always)]
 fn connecting(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
+    if points::are_here() && sk.point().is_some() {
+        pairing::connecting(sk);
+    }
     if sk.backlog_limit() > 0 || sk.record().is_some_and(|socket| socket.closed.get() != 0) {
         let key = sk.key(sk.tcp().ok_or(())?, Role::Client);
         return record(ctx, sk.record_or_zero(), key, 0);
@@ -255,5 +258,8 @@ fn ended(ending: &Ending, flow: &Flow) -> Option<agent_common::Reason> {
     }
     flow.closed.add(1);
     lifetimes::ended(ending);
+    if points::are_here() && ending.role == Role::Client as u8 {
+        pairing::ended(ending.sk);
+    }
     outcome::of_connection(ending)
 }

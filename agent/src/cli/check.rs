@@ -114,7 +114,7 @@ fn examine(config: &Config) -> (String, bool) {
         signals(&mut rows, cgroups);
     }
     takeover(&mut rows, config);
-    programs(&mut rows, config);
+    programs(&mut rows, config, cgroups.as_ref().ok());
     cluster(&mut rows, config);
     inventory(&mut rows, config, cgroups.ok());
     (table(&rows), rows.iter().all(|row| row.state != State::Missing))
@@ -205,13 +205,14 @@ fn takeover(rows: &mut Vec<Row>, config: &Config) {
 }
 
 /// Loads and attaches all programs for a moment.
-fn programs(rows: &mut Vec<Row>, config: &Config) {
+fn programs(rows: &mut Vec<Row>, config: &Config, cgroups: Option<&Cgroups>) {
     let kernel = match Kernel::open(&kernel::Options {
         flows: 64,
         settings: KernelSettings::DEFAULT,
         off: config.kernel.off.clone(),
         idle_readings: config.idle_readings(),
         numbers: node::has_the_kernels_numbers(),
+        cgroups: cgroups.map(|cgroups| cgroups.mount().to_owned()).unwrap_or_default(),
         pins: None,
     }) {
         Ok(kernel) => kernel,

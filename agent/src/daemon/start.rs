@@ -14,6 +14,7 @@ use crate::{
     node::{self, Cgroups},
     points::Rules,
     program::LIFE_CYCLE,
+    signals::paths,
     uninstall,
 };
 use agent_common::Settings;
@@ -45,7 +46,7 @@ pub fn start(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
         Some(cluster) => tracing::info!(node = cluster.node, "reading the cluster's objects"),
         None => tracing::info!("no cluster: identities are those of the inventory"),
     }
-    let options = options(config);
+    let options = options(config, &cgroups);
     say_footprint(&options, cgroups.own_memory_limit());
     if options.pins.is_none() && config.kernel.pins.exists() {
         // They would continue to count, without an agent that reads the counters.
@@ -71,7 +72,7 @@ pub fn start(config: &Config, failures: Arc<Ring>) -> anyhow::Result<Ticker> {
 }
 
 /// How the kernel programs are to be loaded.
-fn options(config: &Config) -> Options {
+fn options(config: &Config, cgroups: &Cgroups) -> Options {
     Options {
         flows: config.limits.flows,
         settings: Settings {
@@ -84,6 +85,7 @@ fn options(config: &Config) -> Options {
         off: config.kernel.off.clone(),
         idle_readings: config.idle_readings(),
         numbers: node::has_the_kernels_numbers(),
+        cgroups: cgroups.mount().to_owned(),
         pins: config.kernel.pins().map(Path::to_owned),
     }
 }
@@ -99,11 +101,13 @@ fn say_what_is_off(kernel: &Kernel) -> anyhow::Result<()> {
     }
     for program in kernel.programs().iter().filter(|program| !program.active) {
         let why = program.reason.as_deref().unwrap_or("unknown");
-        tracing::warn!(
-            "{} is not attached, so this is off: {}. {why}",
-            program.program,
-            program.signal
-        );
+        let (name, signal) = (program.program, program.signal);
+        // The manifests do not ask for what these need.
+        if paths::PROGRAMS.iter().any(|program| program.name == name) {
+            tracing::info!("{name} is not attached, so this is off: {signal}. {why}");
+        } else {
+            tracing::warn!("{name} is not attached, so this is off: {signal}. {why}");
+        }
     }
     if !node::has_the_kernels_numbers() {
         tracing::warn!(

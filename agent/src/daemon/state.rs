@@ -7,13 +7,13 @@ use crate::{
     model::{Remembered, RememberedLink},
     points::{Kind, Mesh, Point},
 };
-use agent_common::{Flow, FlowKey, PointCounters, Tally};
+use agent_common::{Flow, FlowKey, PathCounts, PathKey, PointCounters, Tally};
 use anyhow::{Context, bail};
 use bytes::{Buf, BufMut};
 use std::collections::HashMap;
 
 /// The first bytes of a stored state. The last digit is the version of the format.
-const MAGIC: &[u8; 8] = b"NARROWS3";
+const MAGIC: &[u8; 8] = b"NARROWS4";
 
 /// The state that an agent stores for the next one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +30,10 @@ pub struct State {
     pub points: Vec<(u64, PointCounters)>,
     /// The counters of signals with many label values, in the order of [`crate::signals::TALLIES`].
     pub tallies: Vec<Vec<(Tally, u64)>>,
+    /// The last generation of paths through points that was counted.
+    pub counted_paths: u32,
+    /// Counts of paths that waited for an identity.
+    pub paths: Vec<(PathKey, PathCounts)>,
     /// Connections that were counted as ended because of runs that the kernel had skipped.
     pub explained: u64,
 }
@@ -67,6 +71,11 @@ impl State {
                 body.put_slice(bytes_of(key));
                 body.put_u64_le(*count);
             });
+        });
+        body.put_u32_le(self.counted_paths);
+        list(&mut body, self.paths.iter(), |body, (key, counts)| {
+            body.put_slice(bytes_of(key));
+            body.put_slice(bytes_of(counts));
         });
         let mut bytes = MAGIC.to_vec();
         bytes.extend(lz4_flex::compress_prepend_size(&body));
@@ -116,6 +125,8 @@ impl State {
             tallies: items(&mut body, |body| {
                 items(body, |body| Ok((plain(body)?, body.try_get_u64_le()?)))
             })?,
+            counted_paths: body.try_get_u32_le()?,
+            paths: items(&mut body, |body| Ok((plain(body)?, plain(body)?)))?,
         };
         if !body.is_empty() {
             bail!("it is damaged: {} bytes are left", body.len());

@@ -239,6 +239,8 @@ impl Ticker {
         let points = self.observer.owners().points().map(|(_, _, point)| point);
         self.model.local_points(points, now);
         self.settle(when)?;
+        let paths = self.kernel.paths()?;
+        self.model.paths(paths, &self.observer.final_directory(), when);
         drains::look(&mut self.kernel, &self.observer, &mut self.model, span.to)?;
         self.drain();
         // After the failures: how many are missing is known once they are read.

@@ -73,13 +73,13 @@ fn point(point: &CalledPoint) -> Labels<'_> {
     ]
 }
 
-fn pair(pair: &Pair) -> Labels<'_> {
+pub(super) fn pair(pair: &Pair) -> Labels<'_> {
     let (source, destination) = (pair.source.labels(), pair.destination.labels());
     let values = [source.0, source.1, destination.0, destination.1];
     let names = PAIR.iter().map(|label| label.name);
     names.zip(values.map(Into::into)).collect()
 }
 
-fn nobody(name: &str) -> Labels<'_> {
+pub(super) fn nobody(name: &str) -> Labels<'_> {
     PAIR.iter().map(|label| (label.name, name.into())).collect()
 }

@@ -1,7 +1,7 @@
 //! Encodes a snapshot as metrics.
 
 use super::{
-    boundary, control_plane, dependency, drains, half_closed, own,
+    boundary, control_plane, dependency, drains, half_closed, own, paths,
     rows::{by_reason, local, point_labels},
     saturation,
     snapshot::Snapshot,
@@ -65,6 +65,7 @@ fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
     drains::encode(snapshot, encoder)?;
     half_closed::encode(snapshot, encoder)?;
     control_plane::encode(snapshot, encoder)?;
+    paths::encode(snapshot, encoder)?;
     boundary::encode(snapshot, encoder)?;
     own::encode(snapshot, encoder)
 }

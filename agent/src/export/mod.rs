@@ -11,6 +11,7 @@ mod half_closed;
 mod http;
 mod negotiate;
 mod own;
+mod paths;
 mod process;
 mod rows;
 mod saturation;

@@ -13,14 +13,15 @@ use crate::{
     kernel::{self, FieldStatus, ProgramStatus},
     metrics::Details,
     model::{
-        self, AcceptQueue, Busiest, ByKind, Called, CalledPoint, Pair, PairEnd, PointLoad, Row, Share, Window,
-        rows::{BoundaryRows, EndpointRow, EndpointRows, PointRow},
+        self, AcceptQueue, Busiest, ByKind, Called, CalledPoint, Pair, PairEnd, Path, PathTally, PointLoad, Row, Share,
+        Window,
+        rows::{BoundaryRows, EndpointRow, EndpointRows, PathRows, PointRow},
     },
     node::resources::{Bandwidth, Files, Pressure},
     points::{Kind, Mesh, Point},
     signals::{self, Signal, skew::Skew},
 };
-use agent_common::{Field, Loss};
+use agent_common::{Certainty, Field, Loss};
 use std::{sync::Arc, time::Instant};
 
 /// A point of the made-up node.
@@ -119,6 +120,31 @@ impl Shape {
         (0..self.dependents.min(10)).filter(move |_| is_shown)
     }
 
+    /// From each dependent to each served workload, one certain connection with data; as many as are in detail by default.
+    fn paths(&self) -> PathRows {
+        const DETAIL: usize = 200;
+        let pairs = (0..self.dependents).flat_map(|from| (0..self.served).map(move |to| (from, to)));
+        let path = |(from, to)| Row {
+            key: Path {
+                pair: Pair {
+                    source: PairEnd::Workload(workload(from)),
+                    destination: PairEnd::Workload(workload(to)),
+                },
+                certainty: Certainty::Certain,
+            },
+            tally: PathTally {
+                connections: 1,
+                turns: 1,
+                ..PathTally::default()
+            },
+            active: true,
+        };
+        PathRows {
+            rows: pairs.take(DETAIL).map(path).collect(),
+            ..PathRows::default()
+        }
+    }
+
     fn row(&self) -> PointRow {
         let mut load = PointLoad::new(self.point(), Instant::now());
         load.local = self.local;
@@ -126,6 +152,7 @@ impl Shape {
             everything(&mut load, self.ports);
         }
         PointRow {
+            paths: self.paths(),
             load,
             window: Window {
                 concentration: Some(0.5),

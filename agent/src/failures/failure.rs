@@ -39,6 +39,12 @@ pub struct Failure {
     pub owner: End,
     /// The other end of the connection.
     pub peer: End,
+    /// For a connection that a point had opened, the caller for whom it was opened or whose data it carried last, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<End>,
+    /// How the caller is known: `certain` or `estimated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_certainty: Option<Cow<'static, str>>,
     /// The socket's own address; `null` when it had none.
     pub local_address: Option<SocketAddr>,
     /// The other end's address; an IPv4 address is written as such, also for an IPv6 socket.
@@ -168,6 +174,8 @@ pub(super) mod tests {
     /// A refused call to a waypoint.
     pub(in crate::failures) fn refused() -> Failure {
         Failure {
+            caller: None,
+            caller_certainty: None,
             seq: 17,
             time: "2025-11-23T09:12:03.045Z".to_owned(),
             vantage: Some(Vantage::Client),

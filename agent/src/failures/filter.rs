@@ -89,7 +89,10 @@ mod tests {
         super::record::tests::{binding, event, point, record, workload},
         *,
     };
-    use crate::{identity::Endpoint, points::Kind};
+    use crate::{
+        identity::{CalledBy, Endpoint},
+        points::Kind,
+    };
     use agent_common::{Reason, Role};
 
     #[test]
@@ -148,7 +151,7 @@ mod tests {
             Some(workload("cart")),
             Endpoint::Point(point("shop/waypoint", Kind::Waypoint)),
         );
-        let record = Record::new(&event(Role::Client, Reason::Refused), 0, &ends).expect("an event");
+        let record = Record::new(&event(Role::Client, Reason::Refused), 0, &ends, &CalledBy::NOBODY).expect("an event");
         for name in ["istio-system/ztunnel", "shop/waypoint"] {
             let filter = Filter {
                 point: Some(name.to_owned()),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     clock::Millis,
-    identity::{Binding, Endpoint, Identities, Lane, Questions, Queue, Span, Waiting},
+    identity::{Binding, CalledBy, Endpoint, Identities, Lane, Questions, Queue, Span, Upstream, Waiting},
 };
 use agent_common::{FailureEvent, FlowKey};
 use std::{
@@ -86,7 +86,7 @@ impl Intake {
             if self.waiting.excess(&lane) > 0 {
                 // The oldest event is recorded as far as it is identified, so that many unidentified events cost no more than this.
                 let first = lane.pop_if(|_, _| true);
-                self.give(first);
+                self.give(first, Some(identities));
             }
         } else {
             correct(&mut lane, &event);
@@ -113,21 +113,26 @@ impl Intake {
             }
         }
         self.waiting.put((), lane);
-        self.give(ready);
+        self.give(ready, Some(identities));
     }
 
     /// Ends the intake: moves all events into the ring as far as they are identified, and closes the ring.
     pub fn close(&mut self) {
         let mut lane = self.waiting.take(&());
         let rest: Vec<_> = std::iter::from_fn(|| lane.pop_if(|_, _| true)).collect();
-        self.give(rest);
+        self.give(rest, None);
         self.ring.close();
     }
 
-    fn give(&mut self, told: impl IntoIterator<Item = (Reported, Binding)>) {
+    /// Moves events into the ring. `identities` say who called the points that had opened the connections.
+    fn give(&mut self, told: impl IntoIterator<Item = (Reported, Binding)>, identities: Option<&dyn Identities>) {
         let mut unrecognized = 0;
         let records = told.into_iter().filter_map(|(told, binding)| {
-            let record = Record::new(&told.event, told.time, &binding);
+            let called_by = identities.map_or(CalledBy::NOBODY, |identities| {
+                let span = moment(&told.event, told.time);
+                Upstream::from(&told.event).called_by(&binding, identities, span)
+            });
+            let record = Record::new(&told.event, told.time, &binding, &called_by);
             unrecognized += u64::from(record.is_none());
             record
         });

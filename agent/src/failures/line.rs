@@ -47,7 +47,7 @@ fn named_end(end: &End, address: Option<SocketAddr>) -> String {
     }
 }
 
-/// Duration and traffic of the connection, where known and not 0.
+/// Whose traffic it carried, duration and bytes of the connection, where known and not 0.
 fn details(failure: &Failure) -> String {
     let mut text = String::new();
     let mut say = |what: std::fmt::Arguments<'_>| {
@@ -55,6 +55,13 @@ fn details(failure: &Failure) -> String {
         // Writing to a string does not fail.
         let _infallible = write!(text, "{separator}{what}");
     };
+    if let Some(caller) = &failure.caller {
+        let about = match failure.caller_certainty.as_deref() {
+            Some("certain") => "",
+            _ => " (estimated)",
+        };
+        say(format_args!("for {}{about}", named_end(caller, None)));
+    }
     if let Some(seconds) = failure.duration_seconds {
         say(format_args!("after {seconds:.3} s"));
     }
@@ -165,6 +172,18 @@ mod tests {
         };
         let columns = columns(&line(&failure));
         assert_eq!(columns[3..6], ["-", "-", "shop/cart via istio-system/ztunnel"]);
+    }
+
+    #[test]
+    fn whose_call_it_hurt_is_said_and_how_that_is_known() {
+        for (certainty, expected) in [("certain", "for shop/cart"), ("estimated", "for shop/cart (estimated)")] {
+            let failure = Failure {
+                caller: Some(End::Workload(workload("shop/cart"))),
+                caller_certainty: Some(certainty.into()),
+                ..refused()
+            };
+            assert_eq!(columns(&line(&failure))[7], expected);
+        }
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use super::failure::{End, Failure, PointName, Side, Vantage, WorkloadName};
 use crate::{
     clock::{Millis, rfc3339},
-    identity::{Binding, Endpoint, RESOLUTION, Span, Workload, address_of},
+    identity::{Binding, CalledBy, Endpoint, RESOLUTION, Span, Workload, address_of},
     points::Point,
 };
-use agent_common::{FailureEvent, Reason, Role};
+use agent_common::{Certainty, FailureEvent, Reason, Role};
 use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 /// Longer names are truncated, in bytes. The longest SPIFFE ID within the limits of Kubernetes and DNS has 588.
@@ -26,6 +26,9 @@ pub struct Record {
     /// The workload in whose network namespace the socket was.
     place: Option<Arc<Workload>>,
     peer: Endpoint,
+    /// Whose traffic it carried, for a connection that a point had opened.
+    caller: Endpoint,
+    caller_certainty: Certainty,
     local_address: Option<SocketAddr>,
     peer_address: Option<SocketAddr>,
     service_port: u16,
@@ -48,9 +51,10 @@ pub fn moment(event: &FailureEvent, time: Millis) -> Span {
 }
 
 impl Record {
-    /// A record of an event, of a connection that failed at `time`, in milliseconds since 1970, with its identified ends. `None`
+    /// A record of an event, of a connection that failed at `time`, in milliseconds since 1970, with its identified ends and, for a
+    /// connection that a point had opened, whose traffic it carried. `None`
     /// when this agent does not know the event's role or reason.
-    pub fn new(event: &FailureEvent, time: Millis, binding: &Binding) -> Option<Self> {
+    pub fn new(event: &FailureEvent, time: Millis, binding: &Binding, called_by: &CalledBy) -> Option<Self> {
         let socket = |words, port| Some(SocketAddr::new(address_of(words)?, port));
         Some(Self {
             seq: 0,
@@ -60,6 +64,8 @@ impl Record {
             owner: bounded_endpoint(&binding.owner),
             place: binding.place.as_ref().map(bounded),
             peer: bounded_endpoint(&binding.peer),
+            caller: bounded_endpoint(&called_by.who),
+            caller_certainty: called_by.certainty,
             local_address: socket(event.local, event.local_port),
             peer_address: socket(event.key.peer, event.peer_port),
             service_port: event.key.port,
@@ -85,11 +91,12 @@ impl Record {
         named(&self.owner) || named(&self.peer)
     }
 
-    /// Whether a workload was at either end, itself or through a point that acted for it.
+    /// Whether a workload was at either end, itself or through a point that acted for it or carried its traffic.
     pub fn is_of_workload(&self, namespace: &str, name: &str) -> bool {
         let is = |workload: &Workload| workload.namespace == namespace && workload.name == name;
         let named = |endpoint: &Endpoint| endpoint.named().is_some_and(|who| is(who));
-        named(&self.owner) || named(&self.peer) || self.acted_for().is_some_and(is)
+        let ends = [&self.owner, &self.peer, &self.caller];
+        ends.into_iter().any(named) || self.acted_for().is_some_and(is)
     }
 
     /// The workload in whose network namespace another owner's socket was.
@@ -122,6 +129,9 @@ impl Record {
                 (endpoint, _) => end(endpoint),
             },
             peer: end(&self.peer),
+            caller: (self.caller_certainty != Certainty::Unknown).then(|| end(&self.caller)),
+            caller_certainty: (self.caller_certainty != Certainty::Unknown)
+                .then(|| Cow::Borrowed(self.caller_certainty.label())),
             local_address: self.local_address,
             peer_address: self.peer_address,
             service_port: self.service_port,
@@ -219,7 +229,7 @@ fn cut(text: &str) -> String {
 pub(super) mod tests {
     use super::*;
     use crate::points::{Kind, Mesh};
-    use agent_common::FlowKey;
+    use agent_common::{Caller, FlowKey};
 
     fn words(address: &str) -> [u32; 4] {
         let octets = match address.parse().expect("an address") {
@@ -240,6 +250,8 @@ pub(super) mod tests {
             _ => (("10.90.0.11", 40000), ("10.90.0.2", 15008)),
         };
         FailureEvent {
+            caller: Caller::NOBODY,
+            certainty: Certainty::Unknown as u8,
             time_ns: 7_000_000_000,
             duration_ns: 0,
             sent: 3,
@@ -256,7 +268,7 @@ pub(super) mod tests {
             retransmits: 5,
             reason: reason as u8,
             corrects: 0,
-            reserved: [0; 6],
+            reserved: [0; 5],
         }
     }
 
@@ -299,11 +311,17 @@ pub(super) mod tests {
             None,
             Endpoint::Point(point(called, Kind::Waypoint)),
         );
-        Record::new(&event(Role::Client, reason), 1_763_889_123_045, &ends).expect("an event")
+        Record::new(
+            &event(Role::Client, reason),
+            1_763_889_123_045,
+            &ends,
+            &CalledBy::NOBODY,
+        )
+        .expect("an event")
     }
 
     fn shown(role: Role, ends: &Binding) -> Failure {
-        let record = Record::new(&event(role, Reason::ResetByPeer), 0, ends).expect("an event");
+        let record = Record::new(&event(role, Reason::ResetByPeer), 0, ends, &CalledBy::NOBODY).expect("an event");
         record.shown()
     }
 
@@ -325,7 +343,9 @@ pub(super) mod tests {
             ..event(Role::Client, Reason::HandshakeTimedOut)
         };
         let nobody = binding(Endpoint::Unknown, None, Endpoint::External);
-        let failure = Record::new(&long, 0, &nobody).expect("an event").shown();
+        let failure = Record::new(&long, 0, &nobody, &CalledBy::NOBODY)
+            .expect("an event")
+            .shown();
         assert_eq!((failure.duration_seconds, failure.local_address), (Some(1.5), None));
         assert_eq!((&*failure.reason, &*failure.phase), ("timed_out", "handshake"));
     }
@@ -335,9 +355,9 @@ pub(super) mod tests {
         let ends = binding(Endpoint::Unknown, None, Endpoint::Unknown);
         let mut unrecognized = event(Role::Client, Reason::Refused);
         unrecognized.reason = 200;
-        assert!(Record::new(&unrecognized, 0, &ends).is_none());
+        assert!(Record::new(&unrecognized, 0, &ends, &CalledBy::NOBODY).is_none());
         let unrecognized = event(Role::Listener, Reason::Refused);
-        assert!(Record::new(&unrecognized, 0, &ends).is_none());
+        assert!(Record::new(&unrecognized, 0, &ends, &CalledBy::NOBODY).is_none());
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod address;
 mod binding;
+mod caller;
 mod directory;
 mod entries;
 mod history;
@@ -26,6 +27,7 @@ mod waiting;
 
 pub use address::address_of;
 pub use binding::{Binding, Endpoint, Neighbourhood, Question, Questions, Span};
+pub use caller::{CalledBy, Upstream};
 pub use directory::{Directory, NodeDirectory};
 pub use entries::Entries;
 pub use history::{Held, RESOLUTION};

@@ -26,6 +26,10 @@ const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_ITER_CREATE: libc::c_int = 33;
 const BPF_TRACE_ITER: u32 = 28;
+/// `BPF_CGROUP_INET4_GETPEERNAME`: where [`attach_to_cgroup`] attaches.
+pub const PEER_NAME_4: u32 = 29;
+/// `BPF_CGROUP_INET6_GETPEERNAME`.
+pub const PEER_NAME_6: u32 = 30;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 
 /// Part of `union bpf_attr` for one command: plain integers; the kernel takes missing ones as zero.
@@ -348,6 +352,23 @@ fn attach_to_task(program: BorrowedFd<'_>, task: Option<(u32, u32)>) -> io::Resu
         flags: 0,
         info: info.as_ref().map_or(0, |info| std::ptr::from_ref(info).addr() as u64),
         info_length: info.as_ref().map_or(0, |_| size_of::<TaskInfo>() as u32),
+        reserved: [0; 9],
+    };
+    bpf(BPF_LINK_CREATE, &mut attributes).map(descriptor)
+}
+
+/// Attaches a program to a cgroup and all below it, beside those of others. Closing the link detaches it.
+///
+/// # Errors
+/// The system call's error.
+pub fn attach_to_cgroup(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, hook: u32) -> io::Result<OwnedFd> {
+    let mut attributes = LinkAttributes {
+        program: program.as_raw_fd().cast_unsigned(),
+        target: cgroup.as_raw_fd().cast_unsigned(),
+        attach_type: hook,
+        flags: 0,
+        info: 0,
+        info_length: 0,
         reserved: [0; 9],
     };
     bpf(BPF_LINK_CREATE, &mut attributes).map(descriptor)

@@ -27,6 +27,13 @@ pub fn sees_processes() -> anyhow::Result<bool> {
     Ok(procfs::process::Process::myself()?.status()?.capeff >> CAP_SYS_PTRACE & 1 == 1)
 }
 
+/// Whether this process may load and attach programs of cgroups that see sockets.
+pub fn administers_network() -> bool {
+    const CAP_NET_ADMIN: u32 = 12;
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.capeff >> CAP_NET_ADMIN & 1 == 1)
+}
+
 fn missing_of(effective: u64) -> Vec<String> {
     let has = |n: u32| effective >> n & 1 == 1;
     NEEDED

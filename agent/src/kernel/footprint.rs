@@ -2,7 +2,10 @@
 
 use super::options::Options;
 use crate::signals;
-use agent_common::{AgeKey, Backlog, CgroupEvent, Flow, FlowAges, FlowKey, PointCounters, THREADS, Tally, Task};
+use agent_common::{
+    AgeKey, Backlog, CgroupEvent, Flow, FlowAges, FlowKey, PathCounts, PathKey, PointCounters, READS_SIZE, THREADS,
+    Tally, Task,
+};
 use std::fmt;
 
 /// Overhead of an entry in bytes: the header before its key (`struct htab_elem`), and that of the allocator.
@@ -11,8 +14,8 @@ const ENTRY: u64 = 48 + 8;
 /// A socket's record consists of two allocations of the kernel's 192-byte class.
 const RECORD: u64 = 2 * 192;
 
-/// One more such allocation is made for a socket of a point.
-const EXCHANGE: u64 = 192;
+/// For a socket of a point, one more is made, of the 256-byte class.
+const EXCHANGE: u64 = 256;
 
 /// Bytes that the tables take when all of them are full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +40,16 @@ impl Footprint {
         let point = counters + 3 * ENTRY + size(size_of::<Backlog>()) + 32;
         let task = (ENTRY + 8 + size(size_of::<Task>())).next_power_of_two();
         let ages = (ENTRY + size(size_of::<AgeKey>()) + size(size_of::<FlowAges>())).next_power_of_two();
+        let reads = (ENTRY + 8 + size(READS_SIZE)).next_power_of_two();
+        let path = (ENTRY + size(size_of::<PathKey>()) + size(size_of::<PathCounts>())).next_power_of_two();
         let tallies = size(signals::TALLIES.len());
         let leg = ENTRY + 32 + size(size_of::<FlowKey>());
         Self {
             flows: (u64::from(options.flows) + 4_096) * flow + 16_384 * owner,
             sockets: u64::from(options.settings.sockets) * (RECORD + EXCHANGE),
             points: 4_096 * (point + tallies * (ENTRY + 8 + size(size_of::<Tally>())))
-                + 32_768 * task
+                + 32_768 * (task + reads)
+                + 16_384 * path
                 + 8_192 * ages
                 + u64::from(THREADS / u8::BITS),
             rest: (1 << 20) + (1 << 18) + 8_192 * leg + size(size_of::<CgroupEvent>()),
@@ -75,6 +81,7 @@ impl fmt::Display for Footprint {
 mod tests {
     use super::*;
     use agent_common::Settings;
+    use std::path::PathBuf;
 
     #[test]
     fn the_documentation_has_what_a_point_takes() {
@@ -86,7 +93,11 @@ mod tests {
                 "takes {} bytes for each CPU and {point} more",
                 size_of::<PointCounters>()
             ),
-            format!("threads {};", entry(8 + size_of::<Task>())),
+            format!(
+                "threads {}, and {} more if it reads;",
+                entry(8 + size_of::<Task>()),
+                entry(8 + READS_SIZE)
+            ),
             format!("connections {},", RECORD + EXCHANGE),
             format!(
                 "which is {} KiB for a thousand",
@@ -95,6 +106,10 @@ mod tests {
             format!(
                 "and {} for each peer",
                 entry(size_of::<AgeKey>() + size_of::<FlowAges>())
+            ),
+            format!(
+                "caller and destination {}",
+                entry(size_of::<PathKey>() + size_of::<PathCounts>())
             ),
         ] {
             assert!(page.contains(&figure), "{figure}");
@@ -112,6 +127,7 @@ mod tests {
             off: Vec::new(),
             idle_readings: 1,
             numbers: true,
+            cgroups: PathBuf::new(),
             pins: None,
         };
         let small = Footprint::of(&options(64, 1_000), 2);
@@ -121,9 +137,9 @@ mod tests {
             (65_536 - 64) * 512,
             "an entry is a block of 512 bytes"
         );
-        assert_eq!(large.sockets, 200_000 * 576);
+        assert_eq!(large.sockets, 200_000 * 640);
         assert_eq!((small.points, small.rest), (large.points, large.rest));
         let text = large.to_string();
-        assert!(text.contains("110 for open sockets"), "{text}");
+        assert!(text.contains("123 for open sockets"), "{text}");
     }
 }

@@ -27,6 +27,7 @@ use crate::{
     signals,
 };
 use agent_common::Control;
+use std::path::PathBuf;
 
 /// Replaces the programs of `old` by those in `new`, which are loaded and not attached yet; `epoch` is that of the new ones.
 ///
@@ -62,10 +63,11 @@ fn finish(leaving: &mut Probes) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is attached of an epoch, to be detached.
 fn resume(epoch: &EpochDir) -> Probes {
-    let mut probes = Probes::new(Some(epoch.clone()));
+    let mut probes = Probes::new(Some(epoch.clone()), PathBuf::new());
     for program in signals::programs() {
-        probes.resume(program.name);
+        probes.resume(program);
     }
     probes
 }

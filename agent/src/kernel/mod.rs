@@ -15,6 +15,7 @@ mod object;
 mod offsets;
 mod open;
 mod options;
+mod paths;
 mod pins;
 mod points;
 mod probes;
@@ -43,15 +44,18 @@ pub use walk::Listening;
 pub(crate) use walk::next_walk;
 
 use crate::{
-    program::{AMEND, CGROUP_MKDIR, CGROUP_RMDIR, Hook, LIFE_CYCLE, Program, WALK},
+    program::{AMEND, CGROUP_MKDIR, CGROUP_RMDIR, LIFE_CYCLE, Program, WALK},
     signals::{self, accepts},
 };
-use agent_common::{AgeKey, CgroupEvent, Control, FailureEvent, FlowAges, FlowKey, ListenerSample, Loss};
+use agent_common::{
+    AgeKey, CgroupEvent, Control, FailureEvent, FlowAges, FlowKey, ListenerSample, Loss, PathCounts, PathKey,
+};
 use ages::AgeTable;
 use anyhow::Context;
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use control::Controls;
 use mend::Missing;
+use paths::PathTable;
 use pins::LayoutDir;
 use probes::Probes;
 use std::{
@@ -81,6 +85,7 @@ pub struct Kernel {
     cgroups: RingBuf<MapData>,
     points: PointMaps,
     ages: AgeTable,
+    paths: PathTable,
     controls: Controls,
     probes: Probes,
     /// The program that modifies single flows.
@@ -169,6 +174,7 @@ impl Kernel {
         keep().with_context(|| format!("{} cannot be written", directory.state().display()))?;
         self.tables.wait_for_state(true);
         self.tables.are_kept();
+        self.paths.are_kept();
         Ok(())
     }
 
@@ -217,7 +223,7 @@ impl Kernel {
     /// The system call's error.
     pub fn set_points(&mut self, cgroups: &HashSet<u64>) -> anyhow::Result<Vec<u64>> {
         let new = self.points.set(cgroups, &mut self.controls)?;
-        for program in signals::programs().filter(|program| matches!(program.hook, Hook::Points(_))) {
+        for program in signals::programs().filter(|program| program.concerns_points()) {
             if cgroups.is_empty() {
                 self.probes.detach(program.name)?;
             } else if let Some(status) = programs::active_mut(&mut self.programs, program)
@@ -297,6 +303,28 @@ impl Kernel {
             Some(walker) => self.ages.read(walker.number(), self.points.are_there()),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// What was counted for paths through points until the last call, at which new counts began.
+    ///
+    /// # Errors
+    /// The system call's error.
+    pub fn paths(&mut self) -> anyhow::Result<Vec<(PathKey, PathCounts)>> {
+        if self.place.is_none() {
+            // Nothing is left to a next agent.
+            self.paths.are_kept();
+        }
+        self.paths.read(self.points.are_there())
+    }
+
+    /// The last generation of paths that was read, for the next agent.
+    pub const fn counted_paths(&self) -> u32 {
+        self.paths.counted()
+    }
+
+    /// Continues after the generation of paths that the previous agent has read last.
+    pub const fn recall_paths(&mut self, counted: u32) {
+        self.paths.recall(counted);
     }
 
     /// The number of the last walk over open files; `None` where there is none.

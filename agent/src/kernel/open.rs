@@ -11,6 +11,7 @@ use super::{
     object::{OBJECT, processors, take},
     offsets,
     options::Options,
+    paths::PathTable,
     pins::{EpochDir, LayoutDir},
     points::PointMaps,
     probes::Probes,
@@ -32,7 +33,12 @@ use aya::{
     maps::{Array, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
 use aya_log::EbpfLogger;
-use std::{collections::HashSet, io, os::fd::OwnedFd, path::Path};
+use std::{
+    collections::HashSet,
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 impl Kernel {
     /// Loads and attaches all programs, and registers the sockets that are already open.
@@ -75,7 +81,7 @@ impl Kernel {
             names.make().context("the programs' directory cannot be made")?;
         }
 
-        let mut loaded = Loaded::new(names);
+        let mut loaded = Loaded::new(names, options.cgroups.clone());
         loaded.load(&mut ebpf, &btf, options, &types, is_same);
         let start = found.start(is_same);
         let mut caught = PerCpuArray::try_from(take(&mut ebpf, "CAUGHT")?)?;
@@ -96,6 +102,7 @@ impl Kernel {
             cgroups: RingBuf::try_from(take(&mut ebpf, "CGROUPS")?)?,
             points: PointMaps::take(&mut ebpf)?,
             ages: AgeTable::take(&mut ebpf)?,
+            paths: PathTable::take(&mut ebpf)?,
             controls,
             probes: loaded.probes,
             amend: loaded.amend,
@@ -199,9 +206,9 @@ struct Loaded {
 
 impl Loaded {
     /// No programs yet; those at tracepoints will be pinned in `names`.
-    const fn new(names: Option<EpochDir>) -> Self {
+    const fn new(names: Option<EpochDir>, cgroups: PathBuf) -> Self {
         Self {
-            probes: Probes::new(names),
+            probes: Probes::new(names, cgroups),
             walk: None,
             amend: None,
             statuses: Vec::new(),
@@ -213,7 +220,7 @@ impl Loaded {
         for program in signals::programs() {
             let outcome = match program.obstacle(options, types, &self.statuses) {
                 Some(obstacle) => Err(obstacle),
-                None if same && program.is_lasting() && self.probes.resume(program.name) => Ok(()),
+                None if same && program.is_lasting() && self.probes.resume(program) => Ok(()),
                 // A second one at the same hook would count again what the existing one has counted.
                 None if same && program.is_life_cycle() => Err("it was not attached when counting began".to_owned()),
                 None => program
@@ -228,8 +235,8 @@ impl Loaded {
         match program.hook {
             Hook::Iterator(_) => self.walk = Some(descriptor),
             Hook::Run => self.amend = Some(descriptor),
-            Hook::Tracepoint(_) | Hook::Points(_) | Hook::OnDemand(_) => {
-                let added = self.probes.add(program.name, descriptor, program.is_lasting());
+            Hook::Tracepoint(_) | Hook::Points(_) | Hook::Cgroups(_) | Hook::OnDemand(_) => {
+                let added = self.probes.add(program, descriptor);
                 added.map_err(|error| format!("{error:#}"))?;
             }
         }
@@ -257,8 +264,8 @@ impl Loaded {
         self.probes.program(twin.name).is_some()
     }
 
-    /// Attaches the programs that are to be attached at startup. `Hook::Points` and `Hook::OnDemand` programs are attached for a
-    /// test, so that failures are known before they are needed; not where others that they replace may be attached.
+    /// Attaches the programs that are to be attached at startup. Those that concern points or are attached on demand are attached
+    /// for a test, so that failures are known before they are needed; not where others that they replace may be attached.
     fn attach(&mut self, is_replacing: bool) {
         let probes = &mut self.probes;
         for program in signals::programs() {
@@ -267,7 +274,9 @@ impl Loaded {
             };
             let attached = match program.hook {
                 Hook::Tracepoint(_) => probes.attach(program.name),
-                Hook::Points(_) | Hook::OnDemand(_) if !is_replacing && !probes.is_attached(program.name) => {
+                Hook::Points(_) | Hook::Cgroups(_) | Hook::OnDemand(_)
+                    if !is_replacing && !probes.is_attached(program.name) =>
+                {
                     probes.attach(program.name).and_then(|()| probes.detach(program.name))
                 }
                 _ => Ok(()),

@@ -16,6 +16,8 @@ pub struct Options {
     pub idle_readings: u32,
     /// Whether process ids here are those of the initial pid namespace: then all processes are seen, too.
     pub numbers: bool,
+    /// Where the cgroup2 tree is mounted: programs of cgroups are attached to its root.
+    pub cgroups: PathBuf,
     /// Where maps and programs are pinned, so that the kernel continues to count while no agent runs; `None` when they end with the
     /// agent.
     pub pins: Option<PathBuf>,

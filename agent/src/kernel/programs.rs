@@ -2,6 +2,7 @@
 
 use super::{
     bpf,
+    capabilities::administers_network,
     offsets::Found,
     options::Options,
     restrictions::{Lockdown, lockdown},
@@ -10,7 +11,7 @@ use crate::program::{Hook, Need, Program};
 use agent_common::ABSENT;
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, Iter, ProgramError, ProgramFd, RawTracePoint},
+    programs::{BtfTracePoint, CgroupSockAddr, Iter, ProgramError, ProgramFd, RawTracePoint},
 };
 use serde::Serialize;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,7 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 pub struct ProgramStatus {
     /// The program's name in the object.
     pub program: &'static str,
-    /// Its hook, as `tp_btf/...`, `iter/...`, or `raw_tp` for a program that the agent runs.
+    /// Its hook, as `tp_btf/...`, `cgroup/...`, `iter/...`, or `raw_tp` for a program that the agent runs.
     pub hook: String,
     /// Whether it is attached, or will be whenever it is needed: while there are points, or connections are stuck.
     pub active: bool,
@@ -75,7 +76,14 @@ impl Program {
                  the node's (hostPID)"
                     .to_owned(),
             ),
-            Need::Field(_) | Need::Argument(..) | Need::KernelMemory | Need::KernelNumbers => None,
+            Need::NetworkAdministration if !administers_network() => Some(
+                "it needs CAP_NET_ADMIN, which the manifests do not ask for (docs/security.md says how to add it)".to_owned(),
+            ),
+            Need::Field(_)
+            | Need::Argument(..)
+            | Need::NetworkAdministration
+            | Need::KernelMemory
+            | Need::KernelNumbers => None,
         })
     }
 
@@ -83,6 +91,7 @@ impl Program {
     pub fn status(&self, outcome: Result<(), String>) -> ProgramStatus {
         let hook = match self.hook {
             Hook::Tracepoint(name) | Hook::Points(name) | Hook::OnDemand(name) => format!("tp_btf/{name}"),
+            Hook::Cgroups(hook) => format!("cgroup/{}", hook.name()),
             Hook::Iterator(name) => format!("iter/{name}"),
             Hook::Run => "raw_tp".to_owned(),
         };
@@ -108,6 +117,10 @@ impl Program {
             Hook::Tracepoint(name) | Hook::Points(name) | Hook::OnDemand(name) => {
                 let program: &mut BtfTracePoint = program.try_into().map_err(explain)?;
                 program.load(name, btf).and_then(|()| program.fd())
+            }
+            Hook::Cgroups(_) => {
+                let program: &mut CgroupSockAddr = program.try_into().map_err(explain)?;
+                program.load().and_then(|()| program.fd())
             }
             Hook::Iterator(kind) => {
                 let program: &mut Iter = program.try_into().map_err(explain)?;

@@ -8,14 +8,19 @@ use crate::{
 use agent_common::{Field, Settings};
 use std::path::Path;
 
-const OPTIONS: Options = Options {
-    flows: 64,
-    settings: Settings::DEFAULT,
-    off: Vec::new(),
-    idle_readings: 12,
-    numbers: true,
-    pins: None,
-};
+fn options() -> Options {
+    let mounts = procfs::mounts().expect("there are some");
+    let cgroups = mounts.into_iter().find(|mount| mount.fs_vfstype == "cgroup2");
+    Options {
+        flows: 64,
+        settings: Settings::DEFAULT,
+        off: Vec::new(),
+        idle_readings: 12,
+        numbers: true,
+        cgroups: cgroups.expect("cgroup2 is mounted").fs_file.into(),
+        pins: None,
+    }
+}
 
 fn types() -> offsets::Found {
     offsets::find(
@@ -30,7 +35,7 @@ fn a_refused_program_shows_the_end_of_the_verifiers_log() {
     let mut types = types();
     // Beyond the end of the structure.
     types.offsets.sk_err = 1 << 20;
-    let kernel = Kernel::open_with(&OPTIONS, types).expect("the others load");
+    let kernel = Kernel::open_with(&options(), types).expect("the others load");
     assert!(!kernel.sees_life_cycle());
     let missing: Vec<_> = (kernel.programs().iter()).filter(|status| !status.active).collect();
     assert_eq!(
@@ -52,7 +57,7 @@ fn a_refused_program_shows_the_end_of_the_verifiers_log() {
 fn a_program_that_is_switched_off_takes_along_only_what_needs_it() {
     let options = Options {
         off: vec!["process_fork".to_owned(), "tcp_sock.rcv_nxt".to_owned()],
-        ..OPTIONS
+        ..options()
     };
     let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
     let types = offsets::find(&types, &options.off, false);
@@ -77,7 +82,7 @@ fn a_program_that_is_switched_off_takes_along_only_what_needs_it() {
 fn threads_with_other_numbers_are_not_watched() {
     let options = Options {
         numbers: false,
-        ..OPTIONS
+        ..options()
     };
     let types = types();
     let kernel = Kernel::open_with(&options, types).expect("it loads");
@@ -99,7 +104,7 @@ fn an_absent_optional_field_switches_off_only_its_signal() {
     for field in Field::ALL.iter().filter(|field| field.off_without().is_some()) {
         types.offsets.set(*field, agent_common::ABSENT);
     }
-    let kernel = Kernel::open_with(&OPTIONS, types).expect("it loads");
+    let kernel = Kernel::open_with(&options(), types).expect("it loads");
     for (program, status) in signals::programs().zip(kernel.programs()) {
         let reason = status.reason.as_deref().unwrap_or_default();
         // Programs that depend on a missing field report it, and are not even loaded.
@@ -112,7 +117,7 @@ fn an_absent_optional_field_switches_off_only_its_signal() {
 #[test]
 fn points_beyond_the_bound_are_lost_and_nothing_else_is() {
     let types = types();
-    let mut kernel = Kernel::open_with(&OPTIONS, types).expect("it loads");
+    let mut kernel = Kernel::open_with(&options(), types).expect("it loads");
     let lost = |kernel: &Kernel| {
         let all = kernel.loss().expect("counters");
         all.into_iter()
@@ -149,7 +154,7 @@ fn an_argument_that_a_tracepoint_lacks_switches_off_what_needs_it() {
     // As before Linux 6.11, and before 5.17.
     for (arguments, program, number) in [(3, drops::REJECTED, 4), (2, drops::DROPPED, 3)] {
         types.arguments.insert("kfree_skb", arguments);
-        let kernel = Kernel::open_with(&OPTIONS, types.clone()).expect("it loads");
+        let kernel = Kernel::open_with(&options(), types.clone()).expect("it loads");
         let mut all = kernel.programs().iter();
         let status = all.find(|status| status.program == program.name).expect("it is listed");
         assert_eq!(

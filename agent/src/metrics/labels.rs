@@ -83,6 +83,13 @@ pub const PAIR: &[Label] = &[
     DESTINATION_WORKLOAD,
 ];
 
+/// How the caller of a point's upstream connection is known.
+pub const CERTAINTY: &[Label] = &[label(
+    "certainty",
+    "certain: the thread that opened or wrote to the connection had only this caller's data to forward, or the network namespace says \
+     it; estimated: one of several; unknown",
+)];
+
 /// The control plane that a point is connected to.
 pub const CONTROL_PLANE: &[Label] = &[DESTINATION_NAMESPACE, DESTINATION_WORKLOAD];
 

@@ -13,6 +13,7 @@ pub mod failures;
 mod family;
 pub mod labels;
 pub mod load;
+pub mod paths;
 pub mod resources;
 mod row;
 mod series;

@@ -12,6 +12,8 @@ pub enum PairEnd {
     Point(String),
     /// An address outside of the cluster.
     External,
+    /// The node itself.
+    Node,
     /// No identity is known.
     Unknown,
 }
@@ -23,18 +25,24 @@ impl PairEnd {
             Self::Workload(workload) => (&workload.namespace, &workload.name),
             Self::Point(name) => name.split_once('/').unwrap_or(("", name)),
             Self::External => (EXTERNAL, EXTERNAL),
+            Self::Node => ("node", "node"),
             Self::Unknown => ("unknown", "unknown"),
         }
     }
 
     /// `None` for the node itself: its probes are not traffic of the mesh.
     pub(super) fn of(endpoint: &Endpoint) -> Option<Self> {
+        (*endpoint != Endpoint::Node).then(|| Self::of_any(endpoint))
+    }
+
+    /// Also the node itself.
+    pub(super) fn of_any(endpoint: &Endpoint) -> Self {
         match endpoint {
-            Endpoint::Workload(named) | Endpoint::Network(named) => Some(Self::Workload(named.clone())),
-            Endpoint::Point(point) => Some(Self::Point(point.name.clone())),
-            Endpoint::External => Some(Self::External),
-            Endpoint::Unknown => Some(Self::Unknown),
-            Endpoint::Node => None,
+            Endpoint::Workload(named) | Endpoint::Network(named) => Self::Workload(named.clone()),
+            Endpoint::Point(point) => Self::Point(point.name.clone()),
+            Endpoint::Node => Self::Node,
+            Endpoint::External => Self::External,
+            Endpoint::Unknown => Self::Unknown,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{
     attribution::Found,
     endpoints::{Counts, Endpoints, Share},
     load,
+    paths::Paths,
     recent::Use,
 };
 use crate::identity::{Binding, Endpoint, Workload};
@@ -21,6 +22,8 @@ pub struct Reach {
     pub dependents: Endpoints,
     /// The workloads reached through it.
     pub served: Endpoints,
+    /// From which caller to which destination.
+    pub paths: Paths,
     /// Connections from callers that are no workload, by what these are.
     pub unnamed: BTreeMap<Found, u64>,
     /// Connections that it accepted.
@@ -28,11 +31,12 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// No workloads yet; at most `most` dependents, and as many served workloads, in detail.
+    /// No workloads yet; at most `most` dependents, and as many served workloads and paths, in detail.
     pub fn new(most: usize) -> Self {
         Self {
             dependents: Endpoints::new(most),
             served: Endpoints::new(most),
+            paths: Paths::new(most),
             unnamed: BTreeMap::new(),
             accepted: Use::default(),
         }

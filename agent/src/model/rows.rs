@@ -2,7 +2,7 @@
 
 use super::{
     Attempts, Busiest, ByKind, ByWorkload, Bypass, Connections, Endpoints, Excluded, Found, HalfClosed, Link, Mode,
-    Model, Pair, PointLoad, Row, Share, Window,
+    Model, Pair, Path, PathTally, Paths, PointLoad, Row, Share, Window,
 };
 use crate::{identity::Workload, table::Table};
 use agent_common::AGES;
@@ -23,6 +23,8 @@ pub struct PointRow {
     pub dependents: EndpointRows,
     /// The workloads reached through it.
     pub served: EndpointRows,
+    /// From which caller to which destination it carries traffic.
+    pub paths: PathRows,
     /// Connections that it accepted from callers that are no workload, by what these are.
     pub unnamed: BTreeMap<Found, u64>,
     /// The ages of open connections of the dependents with the most of them.
@@ -31,6 +33,28 @@ pub struct PointRow {
     pub half_closed: HalfClosedRows,
     /// Its links to its control planes.
     pub links: Vec<Link>,
+}
+
+/// The paths through a point.
+#[derive(Clone, Debug, Default)]
+pub struct PathRows {
+    /// The paths tracked in detail.
+    pub rows: Vec<Row<Path, PathTally>>,
+    /// The sums of the others, by the value of their labels.
+    pub rest: Vec<(&'static str, PathTally)>,
+}
+
+impl PathRows {
+    fn of(all: &Paths, window: Duration, now: Instant) -> Self {
+        let rest = all
+            .rest()
+            .into_iter()
+            .filter(|(_, tally)| **tally != PathTally::default());
+        Self {
+            rows: all.rows(window, now),
+            rest: rest.map(|(name, tally)| (name, tally.clone())).collect(),
+        }
+    }
 }
 
 /// Connections that one end has closed: first the peer, first the point.
@@ -111,6 +135,9 @@ pub fn points(model: &Model, now: Instant) -> Vec<PointRow> {
             window: windows.get(&load.point).cloned().unwrap_or_default(),
             dependents: reach.map(|reach| rows(&reach.dependents, &share)).unwrap_or_default(),
             served: reach.map(|reach| rows(&reach.served, &|_| None)).unwrap_or_default(),
+            paths: reach
+                .map(|reach| PathRows::of(&reach.paths, model.window(), now))
+                .unwrap_or_default(),
             links: model.links_of(&load.point).to_vec(),
             unnamed: reach.map(|reach| reach.unnamed.clone()).unwrap_or_default(),
         }

@@ -13,6 +13,7 @@ use super::{
     known::{Held, Known},
     load::{self, AcceptQueue, PointLoad, Side},
     moment::Moment,
+    paths::WaitingPaths,
     reach::{Reach, Window},
     recall::Recall,
     recent::Clock,
@@ -34,7 +35,7 @@ use std::{
 /// The counters so far, by what they are attributed to, and the counts that still wait.
 pub struct Model {
     pub(super) bounds: Bounds,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(super) flows: HashMap<FlowKey, Known>,
     pub(super) recall: Option<Recall>,
     points: BTreeMap<Arc<Point>, PointLoad>,
@@ -42,6 +43,7 @@ pub struct Model {
     pub(super) ages: OpenAges,
     pub(super) drains: Drains,
     pub(super) links: Links,
+    pub(super) waiting_paths: WaitingPaths,
     pub(super) ways: Ways,
     boundary: Boundary,
     /// Workloads that are known by their traffic, with the time of the last.
@@ -78,6 +80,7 @@ impl Model {
             ages: OpenAges::default(),
             drains: Drains::default(),
             links: Links::new(bounds.dependents),
+            waiting_paths: WaitingPaths::default(),
             ways: Ways::default(),
             boundary: Boundary::new(bounds.pairs, exclusions),
             workloads: HashMap::new(),
@@ -166,7 +169,7 @@ impl Model {
     }
 
     /// The reach of a point; bounded like the points.
-    fn reach(&mut self, point: &Arc<Point>) -> Option<&mut Reach> {
+    pub(super) fn reach(&mut self, point: &Arc<Point>) -> Option<&mut Reach> {
         self.load(point)?;
         self.reach.get_mut(point)
     }
@@ -319,6 +322,8 @@ impl Model {
                 endpoints.expire(window, now, step);
                 self.rejected_endpoints += endpoints.take_rejected();
             }
+            reach.paths.expire(window, now, step);
+            self.rejected_pairs += reach.paths.take_rejected();
             if reach.dependents.active(window, now).next().is_none() {
                 idle.insert(point.clone());
             }

@@ -24,7 +24,7 @@ pub const ARRIVED: Program = Program {
 pub const READ: Program = Program {
     name: "data_read",
     hook: Hook::Points("sock_recv_length"),
-    signal: "read and forward delay of points; failed TLS handshakes among what was closed early",
+    signal: "read and forward delay of points; failed TLS handshakes among what was closed early; callers of what points open",
     needs: &[Need::Field(Field::tp_rcv_nxt), Need::Field(Field::tp_copied_seq)],
 };
 
@@ -32,7 +32,7 @@ pub const READ: Program = Program {
 pub const SENT: Program = Program {
     name: "data_sent",
     hook: Hook::Points("sock_send_length"),
-    signal: "forward delay of points; failed TLS handshakes among what was closed early",
+    signal: "forward delay of points; failed TLS handshakes among what was closed early; callers of what points open",
     needs: &[Need::Program(&processes::EXIT)],
 };
 

@@ -6,6 +6,7 @@ pub mod accepts;
 pub mod delays;
 pub mod drops;
 pub mod lifetimes;
+pub mod paths;
 pub mod processes;
 pub mod scheduling;
 mod sides;
@@ -30,12 +31,13 @@ use sockets::Sockets;
 use std::fmt;
 
 /// The programs of all signals. Those that others need come first.
-const SIGNALS: [&[&Program]; 5] = [
+const SIGNALS: [&[&Program]; 6] = [
     &processes::PROGRAMS,
     &scheduling::PROGRAMS,
     &delays::PROGRAMS,
     &accepts::PROGRAMS,
     &drops::PROGRAMS,
+    &paths::PROGRAMS,
 ];
 
 /// The families of all signals.

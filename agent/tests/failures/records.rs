@@ -74,6 +74,8 @@ fn a_refused_call_shows_at_the_caller() {
         let from = if to.is_ipv6() { v6(11, 0) } else { v4(11, 0) };
         assert_ne!(failure.local_address.map(|address| address.port()), Some(0));
         let expected = Failure {
+            caller: None,
+            caller_certainty: None,
             seq: 0,
             time: String::new(),
             vantage: Some(Vantage::Client),
@@ -114,6 +116,8 @@ fn a_reset_shows_at_both_ends() {
     let at_the_point = both.iter().find(|failure| failure.side == Side::Downstream);
     let at_the_point = at_the_point.expect("the point's own socket saw it");
     let expected = Failure {
+        caller: None,
+        caller_certainty: None,
         seq: 0,
         time: String::new(),
         vantage: Some(Vantage::Own),
@@ -136,6 +140,8 @@ fn a_reset_shows_at_both_ends() {
     let at_the_caller = both.iter().find(|failure| failure.side == Side::Upstream);
     let at_the_caller = at_the_caller.expect("the caller's socket saw it");
     let expected = Failure {
+        caller: None,
+        caller_certainty: None,
         vantage: Some(Vantage::Client),
         side: Side::Upstream,
         owner: checkout(),

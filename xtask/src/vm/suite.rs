@@ -6,7 +6,7 @@ use crate::guests::guest::Guest;
 ///
 /// These are the tests that depend on the kernel: what its programs read and count, and what the agent requests from it. Tests that
 /// only read files or talk to an API server give the same result on every kernel, and run on the host only.
-pub(crate) const SUITE: [Entry; 14] = [
+pub(crate) const SUITE: [Entry; 15] = [
     // All ways in which a connection can end. Kernels differ in which end sends a reset, and in the tracepoints that report it.
     Entry {
         tests: "outcomes",
@@ -118,6 +118,16 @@ pub(crate) const SUITE: [Entry; 14] = [
         ]),
         programs: &["haproxy", "nstat"],
     },
+    // Threads that read from one connection and write to another, and who accepts: from Linux 6.3 on.
+    Entry {
+        tests: "paths",
+        pick: Pick::But(&[
+            "matrix::each_connection_through_envoy_has_its_caller",
+            "refusal::through_envoy_as_tcp",
+            "web::requests_through_envoy_have_their_callers",
+        ]),
+        programs: &["haproxy"],
+    },
     // Each program of the agent in turn, as if the kernel had refused it: only on the kernel with the fewest features.
     Entry {
         tests: "refused",
@@ -129,7 +139,7 @@ pub(crate) const SUITE: [Entry; 14] = [
 /// The entries of [`SUITE`] that run on a guest.
 pub(crate) fn on(guest: Guest) -> impl Iterator<Item = &'static Entry> {
     SUITE.iter().filter(move |entry| match guest {
-        Guest::V6_1 => true,
+        Guest::V6_1 => entry.tests != "paths",
         // These tests take minutes. The reaction of the agent to a refusal does not depend on the kernel, and what outlives an agent
         // works on the oldest kernel as on the host's.
         Guest::V6_12 => !["refused", "takeover"].contains(&entry.tests),

@@ -45,7 +45,7 @@ pub struct Options {
     /// Only failures of connections with this point at either end
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     point: Option<String>,
-    /// Only failures of connections with this workload at either end, or that a proxy made on its behalf
+    /// Only failures of connections with this workload at either end, or that a proxy made on its behalf or to carry its traffic
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_workload)]
     workload: Option<String>,
     /// Only failures for this reason. never_accepted also includes connections that the caller reset before the point accepted

@@ -40,7 +40,7 @@ const COMMENTS: &str = "\
 #
 # What it allows:
 # - Each of 2 identities at whatever is behind the point.
-# - That is an upper bound, dependents × served = 2 × 2 = 4 pairs: which caller reached which destination through the point is not known.
+# - That is an upper bound, dependents × served = 2 × 2 = 4 pairs: this policy does not tell destinations apart. narrows_path_connections_total shows which caller reached which, certain and estimated.
 #
 # Destinations seen:
 # - _other: 1 connection

@@ -82,6 +82,8 @@ impl Ticker {
                 self.before = state.at;
                 self.model.recall(state.flows, state.links, when);
                 self.inside.recall(state.points, state.tallies);
+                self.kernel.recall_paths(state.counted_paths);
+                self.model.recall_paths(state.paths, when);
                 if *self.kernel.start() == Start::Resumed {
                     self.kernel.recall_mended(state.explained);
                 }
@@ -118,6 +120,8 @@ impl Ticker {
                     links: self.model.remember_links(),
                     points,
                     tallies,
+                    counted_paths: self.kernel.counted_paths(),
+                    paths: self.model.remember_paths(),
                     explained: self.kernel.explained(),
                 };
                 self.kernel.keep(&state.encode())

@@ -31,7 +31,7 @@ impl Traffic {
             flows: 8_192,
             // A flow is idle when a reading finds nothing new.
             idle_readings: 0,
-            ..OPTIONS
+            ..options()
         };
         let netns = fs::metadata("/proc/thread-self/ns/net")
             .expect("this thread's network")

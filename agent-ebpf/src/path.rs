@@ -1,0 +1,178 @@
+//! Whose traffic a connection of a point carries, and the counts by caller and destination.
+
+use crate::{
+    cell::Cell,
+    maps::lost,
+    reads::{Read, Reads},
+    sock::{Sock, is_established},
+};
+use agent_common::{Caller, Certainty, Loss, PathKey, Reason};
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    macros::map,
+    maps::{Array, HashMap},
+};
+use core::ptr::{read_volatile, write_volatile};
+
+type PathCounts = agent_common::PathCounts<Cell<u64>>;
+
+/// Counts by caller and destination. The agent removes those of generations that are over.
+#[map]
+static PATHS: HashMap<PathKey, PathCounts> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+
+/// No counts, the initial value of new entries.
+#[map]
+static NO_PATH: Array<PathCounts> = Array::with_max_entries(1, 0);
+
+/// The generation in which programs count.
+#[map]
+static PATH_GENERATION: Array<Cell<u32>> = Array::with_max_entries(1, 0);
+
+/// What a connection of a point carries, as far as it is known: part of its [`Exchange`]. All but `from` is for connections that the
+/// point has opened.
+#[repr(C)]
+pub(crate) struct Path {
+    /// What it is counted by: its destination, and whose traffic it carries; of a pooled connection, the last one's.
+    key: Cell<PathKey>,
+    /// The address of that caller's socket in the kernel; of a connection that the point has accepted, its own.
+    pub(crate) from: Cell<u64>,
+    /// 1 when it was opened before its caller had sent anything: it is that caller's for good.
+    pub(crate) is_bound: Cell<u32>,
+    /// 1 until it is counted: for a connection that was seen to begin.
+    pub(crate) is_new: Cell<u32>,
+    /// The thread that opened it for a caller whose data it had read, until the connection carries data; else 0.
+    opener: Cell<u32>,
+    reserved: Cell<u32>,
+}
+
+/// Writes a field of a path's key. (A structure as a whole would be copied over the stack.)
+macro_rules! set {
+    ($path:expr, $field:ident, $value:expr) => {
+        // SAFETY: a field of a cell.
+        unsafe { write_volatile(&raw mut (*$path.key.as_ptr()).$field, $value) }
+    };
+}
+
+impl Path {
+    /// Of a connection that a point opens, or has opened: nobody's so far.
+    #[inline(always)]
+    pub(crate) fn begin(&self, sk: Sock) {
+        let (cgroup, netns) = sk.owner();
+        set!(self, cgroup, cgroup);
+        set!(self, netns, netns);
+        set!(self, own, sk.own_address());
+        set!(self, peer, sk.peer_address());
+        set!(self, port, sk.peer_port());
+        set!(self, caller, Caller::NOBODY);
+        self.set_certainty(Certainty::Unknown);
+        self.from.set(0);
+        self.opener.set(0);
+        self.is_bound.set(0);
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_certainty(&self, certainty: Certainty) {
+        set!(self, certainty, certainty as u16);
+    }
+
+    /// The number of a [`Certainty`].
+    #[inline(always)]
+    pub(crate) fn certainty(&self) -> u16 {
+        // SAFETY: a field of a cell.
+        unsafe { read_volatile(&raw const (*self.key.as_ptr()).certainty) }
+    }
+
+    /// Whose traffic it carries, and the number of a [`Certainty`].
+    #[inline(always)]
+    pub(crate) fn caller(&self) -> (Caller, u8) {
+        // SAFETY: a field of a cell.
+        let caller = unsafe { read_volatile(&raw const (*self.key.as_ptr()).caller) };
+        (caller, self.certainty() as u8)
+    }
+
+    /// It carries data of this connection.
+    #[inline(always)]
+    pub(crate) fn carry(&self, read: &Read) {
+        set!(self, caller, read.caller.get());
+        self.from.set(read.socket.get());
+    }
+
+    /// It carries what was read from this connection, which so waits no longer.
+    #[inline(always)]
+    pub(crate) fn take(&self, read: &Read) {
+        self.carry(read);
+        read.at.set(0);
+    }
+
+    /// A thread opens it for a caller whose data it has read. A pool of connections gives the first one that is ready to the first
+    /// request that waits: while a thread opens several, they may be exchanged.
+    #[inline(always)]
+    pub(crate) fn open(&self, reads: &Reads, thread: u32) {
+        self.opener.set(thread);
+        let others = reads.opening.get();
+        reads.opening.add(1);
+        reads.may_be_exchanged.set(u64::from(others != 0));
+    }
+
+    /// It carries its first data.
+    #[inline(always)]
+    pub(crate) fn opened(&self, reads: &Reads) {
+        self.is_new.set(0);
+        if self.opener.get() == 0 {
+            return;
+        }
+        self.opener.set(0);
+        reads.one_less_opening();
+        if reads.may_be_exchanged.get() != 0 && self.certainty() == Certainty::Certain as u16 {
+            self.set_certainty(Certainty::Estimated);
+        }
+    }
+
+    /// It has ended, or has failed, without data.
+    #[inline(always)]
+    pub(crate) fn abandoned(&self) {
+        self.is_new.set(0);
+        let opener = self.opener.get();
+        if opener != 0
+            && let Some(reads) = Reads::of(opener)
+        {
+            self.opener.set(0);
+            reads.one_less_opening();
+        }
+    }
+
+    /// It has failed; `by` is 1, or -1 when the reason was another one.
+    #[inline(always)]
+    pub(crate) fn failed(&self, sk: Sock, reason: Reason, by: u64) {
+        if !is_established(sk.state()) {
+            // An attempt is no connection.
+            self.abandoned();
+        }
+        if let Some(counts) = self.counts() {
+            counts.failures[reason as usize % Reason::COUNT].add(by);
+        }
+    }
+
+    /// Its entry among the counts; a loss is counted when there is no room for it.
+    #[inline(never)]
+    pub(crate) fn counts(&self) -> Option<&'static PathCounts> {
+        // SAFETY: elements of an array live as long as the program; a cell.
+        let generation = PATH_GENERATION.get_ptr(0).map_or(0, |now| unsafe { &*now }.get());
+        set!(self, generation, generation);
+        // SAFETY: a cell; what is written to it meanwhile makes it another key.
+        let key = unsafe { &*self.key.as_ptr() };
+        if let Some(found) = PATHS.get_ptr(key) {
+            // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
+            return Some(unsafe { &*found });
+        }
+        // SAFETY: an element of an array lives as long as the program; no program writes to this one.
+        let none = NO_PATH.get_ptr(0).map(|none| unsafe { &*none })?;
+        let _ = PATHS.insert(key, none, u64::from(BPF_NOEXIST));
+        // SAFETY: as above.
+        let found = PATHS.get_ptr(key).map(|found| unsafe { &*found });
+        if found.is_none() {
+            lost(Loss::Paths);
+        }
+        found
+    }
+}

@@ -1,0 +1,188 @@
+//! What threads of points have read and not forwarded yet.
+
+use crate::{cell::Cell, maps::lost, sock::Sock};
+use agent_common::{Caller, Certainty, Loss, READS_SIZE};
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    macros::map,
+    maps::{Array, HashMap},
+};
+use core::arch::asm;
+
+/// What threads of points have read and not forwarded yet, by thread id.
+#[map]
+static READS: HashMap<u32, Reads> = HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
+
+/// No reads, the initial value of new entries.
+#[map]
+static NO_READS: Array<Reads> = Array::with_max_entries(1, 0);
+
+/// Connections whose data a thread may have to forward.
+const WAITING: usize = 8;
+
+/// Data is forwarded within this time, in nanoseconds: what is older was answered by the proxy itself, or its connection has ended.
+const FORWARDED_NS: u64 = 1_000_000_000;
+
+/// A connection that a thread has read from.
+#[repr(C)]
+pub(crate) struct Read {
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`; 0 for none.
+    pub(crate) at: Cell<u64>,
+    /// The address of the socket in the kernel.
+    pub(crate) socket: Cell<u64>,
+    pub(crate) caller: Cell<Caller>,
+}
+
+impl Read {
+    #[inline(always)]
+    pub(crate) fn set(&self, at: u64, sk: Sock, caller: Caller) {
+        self.at.set(at);
+        self.socket.set(sk.as_ptr() as u64);
+        self.caller.set(caller);
+    }
+}
+
+/// The reads of one thread; only that thread changes them.
+#[repr(C)]
+pub(crate) struct Reads {
+    /// The last connection that it has accepted or read from; none when it did something with another socket since.
+    pub(crate) last: Read,
+    /// Whether that read returned data: 0 or 1.
+    pub(crate) with_data: Cell<u64>,
+    /// Whether one of several was taken, or one was forgotten, since none was waiting: then even the last one left may be another.
+    is_blurred: Cell<u64>,
+    /// Connections that were opened for callers and carry no data yet.
+    pub(crate) opening: Cell<u64>,
+    /// Whether several of them were opened at the same time: 0 or 1.
+    pub(crate) may_be_exchanged: Cell<u64>,
+    /// Whether the proxy reads from several connections before it opens one for the first.
+    pub(crate) in_batches: Cell<u64>,
+    /// Connections whose data is not forwarded yet.
+    waiting: [Read; WAITING],
+}
+
+const _: () = assert!(size_of::<Reads>() == READS_SIZE);
+
+/// The waiting reads of a thread at a glance.
+#[derive(Clone, Copy)]
+pub(crate) struct Glance {
+    /// How many there are.
+    pub(crate) number: u64,
+    /// The place of the oldest one, if there are any.
+    pub(crate) oldest: u64,
+    /// 1 + the place of that of the socket that was asked for; 0 for none.
+    pub(crate) own: u64,
+    /// The place that is free, else that of the oldest one.
+    free: u64,
+}
+
+impl Reads {
+    #[inline(always)]
+    pub(crate) fn of(thread: u32) -> Option<&'static Self> {
+        // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
+        READS.get_ptr(thread).map(|reads| unsafe { &*reads })
+    }
+
+    #[inline(always)]
+    pub(crate) fn of_or_new(thread: u32) -> Option<&'static Self> {
+        if READS.get_ptr(thread).is_none() {
+            // SAFETY: an element of an array lives as long as the program; no program writes to this one.
+            let none = NO_READS.get_ptr(0).map(|none| unsafe { &*none })?;
+            let _ = READS.insert(&thread, none, u64::from(BPF_NOEXIST));
+        }
+        let reads = Self::of(thread);
+        if reads.is_none() {
+            lost(Loss::Paths);
+        }
+        reads
+    }
+
+    /// Looks at the reads that still wait `now`, and for that of a socket. Without branches: the verifier would follow each
+    /// combination of them.
+    #[inline(always)]
+    pub(crate) fn look(&self, now: u64, socket: u64) -> Glance {
+        const PLACE: u64 = WAITING as u64 - 1;
+        let (mut number, mut own, mut oldest, mut free) = (0, 0, 0, 0);
+        for (place, read) in (0_u64..).zip(&self.waiting) {
+            // Of an empty place it is the time since boot.
+            let age = now.wrapping_sub(read.at.get());
+            let waits = if_negative(age.wrapping_sub(FORWARDED_NS));
+            let is_other = read.socket.get() ^ socket;
+            let is_own = !if_negative(is_other | is_other.wrapping_neg()) & waits;
+            number += waits & 1;
+            own |= is_own & (place + 1);
+            let by_age = age & !PLACE | place;
+            free = greater(free, by_age);
+            oldest = greater(oldest, by_age & waits);
+        }
+        Glance {
+            number,
+            oldest: oldest & PLACE,
+            own,
+            free: free & PLACE,
+        }
+    }
+
+    /// The waiting read at this place.
+    #[inline(always)]
+    pub(crate) fn waiting(&self, place: u64) -> &Read {
+        &self.waiting[place as usize & (WAITING - 1)]
+    }
+
+    /// Remembers that data of this connection waits to be forwarded; when too many wait, the oldest one is forgotten.
+    #[inline(always)]
+    pub(crate) fn wait(&self, now: u64, sk: Sock, caller: Caller) {
+        // Read back, as the verifier allows no calculation with a pointer.
+        let glance = self.look(now, self.last.socket.get());
+        if glance.own == 0 {
+            if glance.number == 0 {
+                self.is_blurred.set(0);
+            }
+            if glance.number == WAITING as u64 {
+                self.is_blurred.set(1);
+            }
+            self.waiting(glance.free).set(now, sk, caller);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn one_less_opening(&self) {
+        // Another thread may have got the number of the one that had opened it.
+        if self.opening.get() != 0 {
+            self.opening.add(u64::MAX);
+        }
+    }
+
+    /// How sure it is who is meant when one of these is taken.
+    #[inline(always)]
+    pub(crate) fn certainty(&self, glance: Glance) -> Certainty {
+        if glance.number == 1 && self.is_blurred.get() == 0 {
+            return Certainty::Certain;
+        }
+        self.is_blurred.set(1);
+        Certainty::Estimated
+    }
+}
+
+/// All bits, if the number is negative as a signed one; else none.
+#[inline(always)]
+fn if_negative(number: u64) -> u64 {
+    let mut mask = number;
+    // As the instruction itself: the compiler must not know that there are two cases, which it would make branches of.
+    // SAFETY: an arithmetic shift of a register.
+    unsafe { asm!("{0} s>>= 63", inout(reg) mask, options(pure, nomem, nostack)) };
+    mask
+}
+
+/// The greater of two numbers below 2^63.
+#[inline(always)]
+fn greater(a: u64, b: u64) -> u64 {
+    let difference = a.wrapping_sub(b);
+    b.wrapping_add(difference & !if_negative(difference))
+}
+
+/// A thread of a point has ended.
+#[inline(always)]
+pub(crate) fn forget(thread: u32) {
+    let _ = READS.remove(&thread);
+}
