@@ -40,6 +40,40 @@ impl Histogram {
         self.sum_us as f64 / 1e6
     }
 
+    /// The durations that were added since `before`, an earlier state of the same series.
+    pub fn since(&self, before: &Self) -> Self {
+        let mut new = Self {
+            sum_us: self.sum_us.saturating_sub(before.sum_us),
+            ..Self::default()
+        };
+        for (new, (now, before)) in new.buckets.iter_mut().zip(self.buckets.iter().zip(before.buckets)) {
+            *new = now.saturating_sub(before);
+        }
+        new
+    }
+
+    /// The duration in seconds that the share `q` of all durations does not exceed, interpolated within its bucket, so that it may be off
+    /// by up to a factor of 2. The last bucket has no upper bound: there it is the lower one. `None` without durations.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = q * self.count() as f64;
+        let mut below = 0.0;
+        for (at, n) in self.buckets.iter().enumerate().filter(|(_, n)| **n > 0) {
+            let n = *n as f64;
+            if below + n >= rank {
+                let lower = if at == 0 { 0.0 } else { (1_u64 << at) as f64 / 1e6 };
+                let upper = (1_u64 << (at + 1)) as f64 / 1e6;
+                let part = ((rank - below) / n).clamp(0.0, 1.0);
+                return Some(if at == BUCKETS - 1 {
+                    lower
+                } else {
+                    lower + (upper - lower) * part
+                });
+            }
+            below += n;
+        }
+        None
+    }
+
     /// Upper bounds in seconds, each with the number of durations between it and the previous one.
     ///
     /// Durations are whole microseconds, rounded down, so those of bucket `i` lie below 2^(i+1) µs.
@@ -72,6 +106,28 @@ impl Histogram {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_quantile_lies_in_its_bucket() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile(0.5), None);
+        for _ in 0..98 {
+            histogram.observe(Duration::from_micros(3));
+        }
+        let before = histogram.clone();
+        for _ in 0..2 {
+            histogram.observe(Duration::from_millis(900));
+        }
+        let median = histogram.quantile(0.5).expect("durations");
+        assert!((2e-6..4e-6).contains(&median), "{median}");
+        let worst = histogram.quantile(0.99).expect("durations");
+        assert!((0.5..1.05).contains(&worst), "{worst}");
+        let new = histogram.since(&before);
+        assert_eq!((new.count(), new.sum_us), (2, 1_800_000));
+        histogram = Histogram::default();
+        histogram.observe(Duration::from_secs(4000));
+        assert_eq!(histogram.quantile(0.99), Some(134.217_728), "the lower bound");
+    }
 
     #[test]
     fn a_duration_lies_below_its_bound() {
