@@ -4,11 +4,12 @@ use crate::{
     model::DrainCause,
     points::{Kind, Mesh},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The answer.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct Drains {
     /// The number of the agent's tick that it is as of.
     pub tick: u64,
@@ -17,7 +18,7 @@ pub struct Drains {
 }
 
 /// An instance of a point that is to go.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Draining {
     /// The point.
     pub point: String,
@@ -79,7 +80,7 @@ impl Draining {
 }
 
 /// A dependent of the instance.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Dependent {
     /// Its namespace; empty for a sum of several dependents, and for unknown callers.
     pub namespace: String,

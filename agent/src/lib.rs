@@ -5,6 +5,7 @@
 //! connections are also reported one by one, without waiting for a tick, by `failures`. `cli` is the command line; `narrows
 //! failures` and `narrows report` are clients that query a running agent, or a Prometheus that scrapes many.
 
+pub mod api;
 pub mod catalogue;
 pub mod cli;
 pub mod clock;

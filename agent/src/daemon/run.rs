@@ -9,11 +9,10 @@ use super::{
 use crate::{
     clock,
     config::Config,
-    export::{Api, Arrival, Reception, Service, Shared, Snapshot},
+    export::{Api, Arrival, Publisher, Reception, Service},
     failures::{Log, Ring},
 };
 use anyhow::{Context, bail};
-use arc_swap::ArcSwap;
 use futures_util::future::try_join_all;
 use std::sync::Arc;
 use tokio::{
@@ -40,8 +39,6 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: &Config, listening: Vec<Listening>, ticker: Ticker, failures: Arc<Ring>) -> anyhow::Result<()> {
-    let shared: Shared = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
-
     let end = match ticker.is_lasting() {
         true => {
             "the kernel continues to count for the next agent, for up to 15 minutes (narrows uninstall ends that at once)"
@@ -54,15 +51,15 @@ async fn serve(config: &Config, listening: Vec<Listening>, ticker: Ticker, failu
     };
     let (stopped, stop) = std::io::pipe().context("cannot make a pipe")?;
     let interval = config.interval;
-    let publish = shared.clone();
+    let publisher = Publisher::new(interval);
+    let service = Service::new(publisher.published().clone(), failures);
     let thread = std::thread::Builder::new()
         .name("tick".to_owned())
-        .spawn(move || run_loop(ticker, interval, &publish, &stopped))
+        .spawn(move || run_loop(ticker, interval, publisher, &stopped))
         .context("cannot start a thread")?;
 
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-    let service = Service::new(shared, failures);
     let servers = listening.into_iter().map(|listening| serve_on(listening, &service));
     tokio::select! {
         served = try_join_all(servers) => drop(served?),

@@ -299,6 +299,7 @@ impl Ticker {
         Snapshot {
             tick: Tick {
                 number: self.ticks,
+                time: self.before,
                 seconds: self.tick_seconds.clone(),
                 error,
             },
@@ -315,6 +316,7 @@ impl Ticker {
             },
             signals: self.resources.signals().to_vec(),
             before: self.former.clone(),
+            rates: Default::default(),
             details: self.details.details(),
         }
     }

@@ -4,20 +4,19 @@ use super::{
     tick::Ticker,
     wake::{Plan, REST, Woken},
 };
-use crate::export::Shared;
+use crate::export::Publisher;
 use std::{
     io::PipeReader,
     os::fd::AsFd,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 /// Runs ticks, and processes failures between them. Returns when the other end of `stop` is closed.
-pub fn run_loop(mut ticker: Ticker, interval: Duration, shared: &Shared, stop: &PipeReader) {
+pub fn run_loop(mut ticker: Ticker, interval: Duration, mut publisher: Publisher, stop: &PipeReader) {
     let mut next = Instant::now();
     loop {
         if let Some(snapshot) = ticker.tick() {
-            shared.store(Arc::new(snapshot));
+            publisher.publish(snapshot, Instant::now());
         }
         // A tick that took too long is not made up for.
         let mut now = Instant::now();

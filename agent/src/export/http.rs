@@ -1,10 +1,12 @@
 //! The HTTP server: metrics, health, status, failures.
 
 use super::{
+    api,
     drains::drains,
     encoded::{Encoded, decompressed},
     failures::{Failures, failures},
     negotiate::{content_type, format, takes_gzip},
+    publish::Published,
     snapshot::Shared,
 };
 use crate::{failures::Ring, metrics::Details, node, points::Kind};
@@ -30,6 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Clone)]
 pub struct Service {
     server: Arc<Server>,
+    published: Published,
     failures: Failures,
 }
 
@@ -56,6 +59,12 @@ pub struct Arrival {
 }
 
 impl Arrival {
+    /// Over loopback.
+    #[cfg(test)]
+    pub(super) const fn local() -> Self {
+        Self { is_local: true }
+    }
+
     /// Of a connection between these addresses. Both have to be loopback ones: an address of the machine is none.
     fn between(ends: [io::Result<SocketAddr>; 2]) -> Self {
         let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
@@ -91,9 +100,11 @@ impl Connected<IncomingStream<'_, Reception>> for Arrival {
 }
 
 impl Service {
-    /// Serves the latest snapshot in `snapshot`, and the failures in `ring`.
-    pub fn new(snapshot: Shared, ring: Arc<Ring>) -> Self {
+    /// Serves what is published, and the failures in `ring`.
+    pub fn new(published: Published, ring: Arc<Ring>) -> Self {
+        let snapshot = published.snapshot.clone();
         Self {
+            published,
             server: Arc::new(Server {
                 encoded: Encoded::new(snapshot.clone()),
                 snapshot,
@@ -116,6 +127,8 @@ impl Service {
         let guarded = status
             .merge(failures)
             .merge(drains)
+            .merge(api::router(self.published.clone()))
+            .method_not_allowed_fallback(api::method_not_allowed)
             .route_layer(middleware::from_fn_with_state(api, guard));
         Router::new()
             .route("/", get(index))
@@ -147,6 +160,11 @@ async fn guard(
 async fn index() -> &'static str {
     "Narrows\n\n/metrics          Prometheus or OpenMetrics text\n/healthz          the process is alive\n\
      /readyz           it has counted for at least one tick\n/api/v1/status    programs, signals, kernel fields, losses, bounds\n\
+     /api/v1/points    points, those with the most trouble first; /api/v1/points/{id} has everything about one\n\
+     /api/v1/workloads workloads, with the points that they depend on or are served by\n\
+     /api/v1/paths     the edges of a flow picture\n\
+     /api/v1/history   the last hour of a point\n\
+     /api/v1/openapi.json  describes all of these\n\
      /api/v1/drains    instances of points that are to go, and the connections that hang on them\n\
      /api/v1/failures  failed connections, one by one; also as they come (Accept: text/event-stream)\n"
 }

@@ -1,5 +1,6 @@
 //! Exports snapshots, as metrics and over HTTP, and failed connections one by one.
 
+mod api;
 mod boundary;
 mod collector;
 mod control_plane;
@@ -8,11 +9,15 @@ mod drains;
 mod encoded;
 mod failures;
 mod half_closed;
+mod history;
 mod http;
+mod meter;
 mod negotiate;
 mod own;
 mod paths;
 mod process;
+mod publish;
+mod rates;
 mod rows;
 mod saturation;
 #[cfg(test)]
@@ -23,4 +28,5 @@ mod synthetic;
 
 pub use collector::series;
 pub use http::{Api, Arrival, Reception, Service};
+pub use publish::{Published, Publisher};
 pub use snapshot::{ClusterStatus, Identity, InventoryStatus, Reported, Shared, Snapshot, Tick};

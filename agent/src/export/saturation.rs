@@ -30,7 +30,7 @@ pub fn encode(snapshot: &Snapshot, encoder: &mut Encoder<'_>) -> fmt::Result {
 }
 
 /// The saturation of each resource of a point, by the value of the `resource` label; `None` where it cannot be known.
-fn ratios(offer: &Offer, load: &PointLoad) -> [(&'static str, Option<f64>); 6] {
+pub(super) fn ratios(offer: &Offer, load: &PointLoad) -> [(&'static str, Option<f64>); 6] {
     let (now, inside) = (&load.resources.now, &load.inside);
     let waited = offer
         .has_all(scheduling::RUN_QUEUE.needs)

@@ -1,5 +1,6 @@
 //! The result of one tick: immutable, shared by all exporters.
 
+use super::rates::Rates;
 use crate::{
     clock::Millis,
     config::Scope,
@@ -94,6 +95,8 @@ impl ClusterStatus {
 pub struct Tick {
     /// Number of completed ticks, this one included.
     pub number: u64,
+    /// When its counters were read, in milliseconds since 1970.
+    pub time: Millis,
     /// Durations of the ticks.
     pub seconds: Histogram,
     /// The error of the last tick, if it failed.
@@ -147,6 +150,8 @@ pub struct Snapshot {
     pub signals: Vec<Signal>,
     /// The cumulative series of previous agents.
     pub before: Option<Arc<Series>>,
+    /// What has changed since the snapshot before.
+    pub rates: Rates,
     /// How much of all this is exported.
     pub details: Details,
 }

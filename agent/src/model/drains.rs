@@ -2,6 +2,7 @@
 
 use super::ages::{ByDependent, OpenAges};
 use crate::{clock::Millis, points::Point};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -9,7 +10,7 @@ use std::{
 };
 
 /// Why an instance is to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// Its pod is being deleted.

@@ -7,10 +7,11 @@ mod rules;
 pub use exclusion::Exclusion;
 pub use rules::{PodFacts, Process, Rule, Rules};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind of a point: its role in its mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The node proxy of Istio's ambient mode, which Cilium deploys as well.
@@ -91,7 +92,7 @@ pub enum FailureDomain {
 }
 
 /// The mesh that a point belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mesh {
     /// Istio, in sidecar or ambient mode.

@@ -60,6 +60,12 @@ families! {
 pub struct Drops(BTreeMap<(String, &'static str), u64>);
 
 impl Drops {
+    /// The number of packets by reason and direction.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &'static str, u64)> {
+        let all = self.0.iter();
+        all.map(|((reason, direction), n)| (reason.as_str(), *direction, *n))
+    }
+
     /// Adds packets. `name` maps a reason to the kernel's name for it.
     pub fn add<'n>(&mut self, what: u64, new: u64, name: impl Fn(u32) -> Option<&'n str>) {
         let (reason, direction) = Drop::unpack(what);

@@ -45,7 +45,7 @@ families! {
         "Local ports in use by connections of the point to one destination, for the destination with the most"
     )
         .by(&[POINT])
-        .needs(&[Need::Program(&WALK)])
+        .needs(PORTS_NEEDS)
         .at(Detail::Points);
 
     PORTS_LIMIT: gauge(
@@ -53,14 +53,18 @@ families! {
         "Local ports for connections in the point's network namespace (net.ipv4.ip_local_port_range)"
     )
         .by(&[POINT])
-        .needs(&[Need::Program(&WALK)])
+        .needs(PORTS_NEEDS)
         .at(Detail::Points);
 }
 
 /// What unread bytes depend on.
 pub const UNREAD_NEEDS: &[Need] = &[Need::Field(Field::tp_rcv_nxt), Need::Field(Field::tp_copied_seq)];
 
-const UNACKNOWLEDGED_NEEDS: &[Need] = &[Need::Field(Field::tp_write_seq), Need::Field(Field::tp_snd_una)];
+/// What unacknowledged bytes depend on.
+pub const UNACKNOWLEDGED_NEEDS: &[Need] = &[Need::Field(Field::tp_write_seq), Need::Field(Field::tp_snd_una)];
+
+/// What local ports in use depend on.
+pub const PORTS_NEEDS: &[Need] = &[Need::Program(&WALK)];
 
 const ZERO_WINDOW_NEEDS: &[Need] = &[
     Need::Field(Field::tp_write_seq),

@@ -10,9 +10,9 @@ use crate::{
     workspace,
 };
 
-/// Write the generated files: the reference of metrics, and the recording rules and alerts.
+/// Write the generated files: the reference of metrics, the description of the API, and the recording rules and alerts.
 ///
-/// docs/metrics.md is printed by the agent, whose build needs the eBPF toolchain, which is found or installed first. The files in
+/// docs/metrics.md and docs/openapi.json are printed by the agent, whose build needs the eBPF toolchain, which is found or installed first. The files in
 /// deploy/prometheus are made of the templates in deploy/prometheus/source, and the objects for the Prometheus operator, in
 /// deploy/kubernetes/components/prometheus-rule, of these files. `cargo xtask lint` fails when one is out of date.
 #[derive(clap::Args)]
@@ -25,14 +25,16 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
         write(&file, &text)?;
     }
     setup::ensure(Purpose::Build)?;
-    let (file, text) = metrics()?;
-    write(&file, &text)
+    for (file, text) in [metrics()?, api()?] {
+        write(&file, &text)?;
+    }
+    Ok(())
 }
 
 /// Fails when a file is out of date.
 pub(crate) fn check() -> Result<()> {
     let mut generated = all_rules()?;
-    generated.push(metrics()?);
+    generated.extend([metrics()?, api()?]);
     for (file, text) in generated {
         let written = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         ensure!(
@@ -72,6 +74,16 @@ fn metrics() -> Result<(PathBuf, String)> {
     ]);
     Ok((
         workspace::root().join("docs/metrics.md"),
+        workspace::output(&mut cargo)?,
+    ))
+}
+
+/// The OpenAPI document of the API.
+fn api() -> Result<(PathBuf, String)> {
+    let mut cargo = workspace::cargo()?;
+    cargo.args(["run", "--quiet", "--package", "narrows", "--example", "openapi"]);
+    Ok((
+        workspace::root().join("docs/openapi.json"),
         workspace::output(&mut cargo)?,
     ))
 }

@@ -1,0 +1,124 @@
+//! `/api/v1/points`, `/workloads`, `/paths`, `/history` and `/openapi.json`: read from the newest snapshot when somebody asks, on a thread
+//! of its own, so that neither ticks nor health checks wait. [`crate::api`] has the types of the answers.
+
+mod detail;
+mod endpoints;
+mod history;
+mod paths;
+mod point;
+mod points;
+mod problem;
+mod query;
+mod saturation;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod workloads;
+
+use super::{publish::Published, snapshot::Snapshot};
+use crate::{api::AsOf, clock};
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use problem::Problem;
+use query::Query;
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+/// The routes. Whatever else is asked for below `/api` is an error in the form of the others.
+pub fn router(published: Published) -> Router {
+    Router::new()
+        .route("/api/v1/points", get(points))
+        .route("/api/v1/points/{id}", get(detail))
+        .route("/api/v1/workloads", get(workloads))
+        .route("/api/v1/paths", get(paths))
+        .route("/api/v1/history", get(history))
+        .route("/api/v1/openapi.json", get(async || json(&crate::api::document())))
+        .route("/api/{*rest}", any(async |uri: Uri| Problem::unknown_path(uri.path())))
+        .with_state(published)
+}
+
+/// The answer to a method that nothing here takes.
+pub async fn method_not_allowed() -> Response {
+    Problem::method_not_allowed().into_response()
+}
+
+async fn points(State(published): State<Published>, uri: Uri) -> Response {
+    answer(published, move |snapshot, _| {
+        points::list(snapshot, &Query::read(&uri, &points::PARAMETERS)?)
+    })
+    .await
+}
+
+async fn detail(State(published): State<Published>, Path(id): Path<String>, uri: Uri) -> Response {
+    answer(published, move |snapshot, _| {
+        Query::read(&uri, &[])?;
+        detail::of(snapshot, &id)
+    })
+    .await
+}
+
+async fn workloads(State(published): State<Published>, uri: Uri) -> Response {
+    answer(published, move |snapshot, _| {
+        workloads::list(snapshot, &Query::read(&uri, &workloads::PARAMETERS)?)
+    })
+    .await
+}
+
+async fn paths(State(published): State<Published>, uri: Uri) -> Response {
+    answer(published, move |snapshot, _| {
+        paths::of(snapshot, &Query::read(&uri, &paths::PARAMETERS)?)
+    })
+    .await
+}
+
+async fn history(State(published): State<Published>, uri: Uri) -> Response {
+    answer(published, move |snapshot, published| {
+        history::of(snapshot, published, &Query::read(&uri, &history::PARAMETERS)?)
+    })
+    .await
+}
+
+/// Builds the answer from the newest snapshot.
+async fn answer<T: Serialize + Send + 'static>(
+    published: Published,
+    build: impl FnOnce(&Snapshot, &Published) -> Result<T, Problem> + Send + 'static,
+) -> Response {
+    let built = spawn_blocking(move || {
+        let snapshot = published.snapshot.load_full();
+        build(&snapshot, &published).map(|answer| json(&answer))
+    });
+    match built.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(problem)) => problem.into_response(),
+        Err(error) => Problem::internal(&error).into_response(),
+    }
+}
+
+fn json(answer: &impl Serialize) -> Response {
+    match serde_json::to_vec(answer) {
+        Ok(body) => (
+            [
+                (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ],
+            body,
+        )
+            .into_response(),
+        Err(error) => Problem::internal(&error).into_response(),
+    }
+}
+
+fn as_of(snapshot: &Snapshot) -> AsOf {
+    AsOf {
+        tick: snapshot.tick.number,
+        time: clock::rfc3339(snapshot.tick.time),
+        node: snapshot.identity.cluster.as_ref().map(|cluster| cluster.node.clone()),
+        rate_span_seconds: snapshot.rates.seconds,
+        tick_error: snapshot.tick.error.clone(),
+    }
+}

@@ -1,0 +1,82 @@
+//! `/api/v1/points`.
+
+use super::{super::snapshot::Snapshot, as_of, point::point, problem::Problem, query::Query};
+use crate::{
+    api::{Point, PointList, point_id},
+    model::rows::PointRow,
+    points::{Kind, Mesh},
+};
+
+/// Its parameters.
+pub const PARAMETERS: [&str; 6] = ["limit", "after", "kind", "mesh", "namespace", "search"];
+
+/// Points in a page, unless it is said, and at most.
+const LIMITS: (usize, usize) = (100, 1_000);
+
+/// The points, those with the most trouble first.
+///
+/// # Errors
+/// When a parameter is not valid.
+pub fn list(snapshot: &Snapshot, query: &Query) -> Result<PointList, Problem> {
+    let kind = query.choice("kind", &Kind::ALL.map(|kind| (kind.label(), kind)))?;
+    let mesh = query.choice("mesh", &Mesh::ALL.map(|mesh| (mesh.label(), mesh)))?;
+    let namespace = query.text("namespace")?;
+    let search = query.text("search")?.map(str::to_lowercase);
+    let fits = |row: &&PointRow| {
+        let point = &row.load.point;
+        let in_namespace = |wanted: &str| {
+            point
+                .name
+                .split_once('/')
+                .is_some_and(|(namespace, _)| namespace == wanted)
+        };
+        kind.is_none_or(|kind| point.kind == kind)
+            && mesh.is_none_or(|mesh| point.mesh == mesh)
+            && namespace.is_none_or(in_namespace)
+            && search.as_deref().is_none_or(|search| {
+                let text = format!(
+                    "{} {} {} {}",
+                    point.name,
+                    point.instance,
+                    point.kind.label(),
+                    point.mesh.label()
+                );
+                text.to_lowercase().contains(search)
+            })
+    };
+    let offer = snapshot.offer();
+    let found = snapshot.points.iter().filter(fits);
+    let mut found: Vec<_> = found.map(|row| point(snapshot, &offer, row)).collect();
+    found.sort_by(|one, other| {
+        let key = |point: &Point| {
+            (
+                point.trouble.severity,
+                point.trouble.score,
+                point.choke_risk.ratio.unwrap_or(0.0),
+            )
+        };
+        let (one_key, other_key) = (key(one), key(other));
+        (other_key.0.cmp(&one_key.0))
+            .then(other_key.1.total_cmp(&one_key.1))
+            .then(other_key.2.total_cmp(&one_key.2))
+            .then_with(|| one.name.id.cmp(&other.name.id))
+    });
+    let page = query.page(&found, LIMITS.0, LIMITS.1, |point| &point.name.id)?;
+    Ok(PointList {
+        as_of: as_of(snapshot),
+        total: snapshot.points.len(),
+        matched: found.len(),
+        next: page.next,
+        points: page.items.to_vec(),
+    })
+}
+
+/// The point with this identifier.
+///
+/// # Errors
+/// When there is none.
+pub fn find<'a>(snapshot: &'a Snapshot, id: &str) -> Result<&'a PointRow, Problem> {
+    let mut rows = snapshot.points.iter();
+    rows.find(|row| point_id(&row.load.point) == id)
+        .ok_or_else(|| Problem::unknown_point(id))
+}

@@ -1,0 +1,89 @@
+//! Why a request has no other answer, with its status.
+
+use crate::api;
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use std::fmt;
+
+/// A status and its [`api::Problem`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The status of the answer.
+    pub status: StatusCode,
+    body: api::Problem,
+}
+
+impl Problem {
+    fn new(status: StatusCode, error: &str, message: String) -> Self {
+        let error = error.to_owned();
+        Self {
+            status,
+            body: api::Problem { error, message },
+        }
+    }
+
+    /// A parameter that this path does not have.
+    pub fn unknown_parameter(name: &str, known: &[&str]) -> Self {
+        let there = match known {
+            [] => "this path takes none".to_owned(),
+            _ => format!("there are {}", known.join(", ")),
+        };
+        let message = format!("{name}: there is no such parameter; {there}");
+        Self::new(StatusCode::BAD_REQUEST, "unknown_parameter", message)
+    }
+
+    /// A parameter with a value that makes no sense.
+    pub fn invalid_parameter(name: &str, why: impl fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", format!("{name}: {why}"))
+    }
+
+    /// A point that is not there.
+    pub fn unknown_point(id: &str) -> Self {
+        let message = format!(
+            "{id}: the agent knows no such point on this node; it may have gone, /api/v1/points lists those that are there"
+        );
+        Self::new(StatusCode::NOT_FOUND, "unknown_point", message)
+    }
+
+    /// A point that has no time lines.
+    pub fn no_history(id: &str, why: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no_history", format!("{id}: {why}"))
+    }
+
+    /// A path that is not there.
+    pub fn unknown_path(path: &str) -> Self {
+        let message = format!("{path}: there is no such path; /api/v1/openapi.json describes those that are there");
+        Self::new(StatusCode::NOT_FOUND, "unknown_path", message)
+    }
+
+    /// A method other than GET and HEAD.
+    pub fn method_not_allowed() -> Self {
+        let message = "the agent only answers GET and HEAD: nothing can be changed through it".to_owned();
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    }
+
+    /// What should not happen.
+    pub fn internal(error: &dyn fmt::Display) -> Self {
+        let message = format!("cannot build the answer: {error}; please report this");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    #[cfg(test)]
+    pub fn error(&self) -> &str {
+        &self.body.error
+    }
+
+    #[cfg(test)]
+    pub fn message(&self) -> &str {
+        &self.body.message
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.body)).into_response()
+    }
+}

@@ -1,0 +1,363 @@
+//! Every answer of the served API is held against its document.
+
+use super::super::{
+    http::{Api, Service},
+    publish::Publisher,
+    snapshot::Snapshot,
+    synthetic::{Shape, snapshot},
+};
+use crate::{
+    api::{Severity, document, point_id},
+    failures::Ring,
+    metrics::Details,
+    points::{Kind, Mesh},
+};
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::connect_info::MockConnectInfo,
+    http::{Method, Request, StatusCode},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tower::ServiceExt as _;
+
+fn shape(n: usize) -> Shape {
+    let kinds = [Kind::Ztunnel, Kind::Waypoint, Kind::Sidecar, Kind::IngressGateway];
+    Shape {
+        name: format!("team-{}/point-{n}", n % 2),
+        kind: kinds[n % kinds.len()],
+        mesh: if n % 5 == 4 { Mesh::Kuma } else { Mesh::Istio },
+        local: n % 3 != 2,
+        dependents: 4 + n,
+        served: 3,
+        ports: 2,
+        called: n % 2 == 0,
+    }
+}
+
+/// Eight points after two ticks that are five seconds apart.
+fn node() -> (Publisher, Vec<String>) {
+    let shapes: Vec<_> = (0..8).map(shape).collect();
+    let at = |tick: u64| {
+        let mut snapshot = snapshot(&shapes, 20, Details::default());
+        snapshot.tick.number = tick;
+        snapshot.tick.time = 1_764_000_000_000 + 5_000 * tick.cast_signed();
+        for row in &mut snapshot.points {
+            row.load.processes = usize::from(row.load.local);
+            row.load.downstream.opened = 50 * tick;
+            for endpoint in &mut row.dependents.rows {
+                endpoint.row.tally.connections = 10 * tick;
+            }
+        }
+        snapshot
+    };
+    let ids = at(0).points.iter().map(|row| point_id(&row.load.point)).collect();
+    (published([at(1), at(2)]), ids)
+}
+
+fn published(snapshots: impl IntoIterator<Item = Snapshot>) -> Publisher {
+    let mut publisher = Publisher::new(Duration::from_secs(5));
+    let begin = Instant::now();
+    for (n, snapshot) in (0..).zip(snapshots) {
+        publisher.publish(snapshot, begin + Duration::from_secs(5) * n);
+    }
+    publisher
+}
+
+struct Server {
+    router: Router,
+    document: Value,
+}
+
+impl Server {
+    fn new(publisher: &Publisher) -> Self {
+        let service = Service::new(publisher.published().clone(), Arc::new(Ring::new(10, 0)));
+        let arrival = MockConnectInfo(super::super::http::Arrival::local());
+        Self {
+            router: service.router(Api::Open).layer(arrival),
+            document: document(),
+        }
+    }
+
+    async fn ask(&self, method: Method, target: &str) -> (StatusCode, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .body(Body::empty())
+            .expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1 << 24).await.expect("a body");
+        let value = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&body).expect("JSON")
+        };
+        (status, value)
+    }
+
+    /// Asks, and holds the answer against the document.
+    async fn get(&self, target: &str) -> (StatusCode, Value) {
+        let (status, body) = self.ask(Method::GET, target).await;
+        let path = target.split('?').next().expect("a path");
+        let path = if path.starts_with("/api/v1/points/") {
+            "/api/v1/points/{id}"
+        } else {
+            path
+        };
+        let code = status.as_u16().to_string();
+        let response = &self.document["paths"][path]["get"]["responses"][&code];
+        let schema = &response["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{target}: {code} is not in the document: {body}");
+        let root = json!({ "allOf": [schema], "components": self.document["components"] });
+        let validator = jsonschema::validator_for(&root).expect("a schema");
+        let errors: Vec<_> = validator
+            .iter_errors(&body)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{target}: {errors:#?}\n{body:#}");
+        (status, body)
+    }
+
+    async fn good(&self, target: &str) -> Value {
+        let (status, body) = self.get(target).await;
+        assert_eq!(status, StatusCode::OK, "{target}: {body}");
+        body
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_as_the_document_says() {
+    let (publisher, ids) = node();
+    let server = Server::new(&publisher);
+    for target in [
+        "/api/v1/points",
+        "/api/v1/points?kind=waypoint&mesh=istio&namespace=team-1&search=POINT",
+        "/api/v1/workloads",
+        "/api/v1/workloads?search=workload-1&namespace=team-1",
+        "/api/v1/paths",
+        "/api/v1/paths?group=namespace&active=true&limit=3",
+        "/api/v1/drains",
+    ] {
+        server.good(target).await;
+    }
+    for id in &ids {
+        let detail = server.good(&format!("/api/v1/points/{id}")).await;
+        assert_eq!(detail["point"]["id"], json!(id));
+        server.good(&format!("/api/v1/paths?point={id}")).await;
+        server.good(&format!("/api/v1/workloads?point={id}")).await;
+        let is_local = detail["point"]["local"] == json!(true);
+        let (status, history) = server.get(&format!("/api/v1/history?point={id}")).await;
+        match is_local {
+            true => {
+                assert_eq!(status, StatusCode::OK);
+                assert_eq!(history["time_seconds"], json!([1_764_000_005.0, 1_764_000_010.0]));
+                assert_eq!(history["lines"]["downstream_opened_per_second"], json!([null, 10.0]));
+                let newer = server
+                    .good(&format!("/api/v1/history?point={id}&after_seconds=1764000005"))
+                    .await;
+                assert_eq!(newer["time_seconds"], json!([1_764_000_010.0]));
+            }
+            false => assert_eq!(
+                (status, &history["error"]),
+                (StatusCode::NOT_FOUND, &json!("no_history"))
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn before_the_first_tick_the_lists_are_empty() {
+    let server = Server::new(&published([]));
+    for (target, list) in [("points", "points"), ("workloads", "workloads"), ("paths", "edges")] {
+        let body = server.good(&format!("/api/v1/{target}")).await;
+        assert_eq!((&body[list], &body["as_of"]["tick"]), (&json!([]), &json!(0)));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_is_explained() {
+    let (publisher, ids) = node();
+    let server = Server::new(&publisher);
+    for (target, status, error) in [
+        ("/api/v1/points?colour=red", 400, "unknown_parameter"),
+        ("/api/v1/points?limit=0", 400, "invalid_parameter"),
+        ("/api/v1/points?kind=lamp", 400, "invalid_parameter"),
+        ("/api/v1/points?after=gone", 400, "invalid_parameter"),
+        ("/api/v1/points/istio~waypoint~a__b~c", 404, "unknown_point"),
+        ("/api/v1/workloads?point=gone", 404, "unknown_point"),
+        ("/api/v1/workloads?kind=lamp", 400, "unknown_parameter"),
+        ("/api/v1/paths?point=gone", 404, "unknown_point"),
+        ("/api/v1/paths?group=mesh", 400, "invalid_parameter"),
+        ("/api/v1/history", 400, "invalid_parameter"),
+        ("/api/v1/history?point=gone", 404, "unknown_point"),
+        ("/api/v1/history?point=gone&after_seconds=NaN", 400, "invalid_parameter"),
+    ] {
+        let (found, body) = server.get(target).await;
+        assert_eq!(
+            (found.as_u16(), &body["error"]),
+            (status, &json!(error)),
+            "{target}: {body}"
+        );
+    }
+    let (status, body) = server.get(&format!("/api/v1/points/{}?x=1", ids[0])).await;
+    assert_eq!((status.as_u16(), &body["error"]), (400, &json!("unknown_parameter")));
+    for target in ["/api/v2/points", "/api/v1/point"] {
+        let (status, body) = server.ask(Method::GET, target).await;
+        assert_eq!((status.as_u16(), &body["error"]), (404, &json!("unknown_path")));
+    }
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+        for target in ["/api/v1/points", "/api/v1/status", "/api/v1/drains", "/api/v1/failures"] {
+            let (status, body) = server.ask(method.clone(), target).await;
+            assert_eq!(
+                (status.as_u16(), &body["error"]),
+                (405, &json!("method_not_allowed")),
+                "{method} {target}"
+            );
+        }
+    }
+    let (status, body) = server.ask(Method::HEAD, "/api/v1/points").await;
+    assert_eq!((status, body), (StatusCode::OK, Value::Null));
+}
+
+#[tokio::test]
+async fn pages_cover_every_point_once() {
+    let (publisher, ids) = node();
+    let server = Server::new(&publisher);
+    let (mut found, mut target) = (Vec::new(), "/api/v1/points?limit=3".to_owned());
+    for _ in 0..ids.len() {
+        let page = server.good(&target).await;
+        let points = page["points"].as_array().expect("a list");
+        found.extend(
+            points
+                .iter()
+                .map(|point| point["id"].as_str().expect("an id").to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => target = format!("/api/v1/points?limit=3&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(found.len(), ids.len());
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), ids.into_iter().collect());
+}
+
+#[tokio::test]
+async fn rates_are_those_of_the_last_tick() {
+    let (publisher, ids) = node();
+    let server = Server::new(&publisher);
+    let detail = server.good(&format!("/api/v1/points/{}", ids[0])).await;
+    assert_eq!(detail["as_of"]["rate_span_seconds"], json!(5.0));
+    assert_eq!(detail["point"]["load"]["downstream"]["opened_per_second"], json!(10.0));
+    assert_eq!(detail["dependents"][0]["opened_per_second"], json!(2.0));
+    assert_eq!(detail["dependents"][0]["part_ratio"], json!(0.25));
+    let paths = server
+        .good(&format!("/api/v1/paths?point={}&group=namespace", ids[0]))
+        .await;
+    let into: Vec<_> = paths["edges"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|edge| edge["to"] == json!(ids[0]))
+        .collect();
+    assert_eq!(into.len(), 4);
+    assert_eq!(into[0]["opened_per_second"], json!(2.0));
+}
+
+#[tokio::test]
+async fn trouble_comes_first_and_says_what_it_is() {
+    let shapes: Vec<_> = (0..4).map(shape).collect();
+    let quiet = snapshot(&shapes, 20, Details::default());
+    let mut troubled = quiet.clone();
+    for row in &mut troubled.points {
+        row.load.processes = 1;
+    }
+    // Number 3 is local and not called: its accept queue is full, and drops.
+    let queue = troubled.points[3].load.queues.values_mut().next().expect("a queue");
+    (queue.utilization, queue.drops) = (0.9, 50);
+    // Callers of number 2, which runs elsewhere, fail.
+    for (point, called) in &mut troubled.called {
+        if point.name.ends_with("point-2") {
+            (called.opened, called.failures[1]) = (100, 100);
+        }
+    }
+    let server = Server::new(&published([quiet, troubled]));
+    let list = server.good("/api/v1/points").await;
+    let points = list["points"].as_array().expect("a list");
+    let what = |point: &Value| -> Vec<String> {
+        let reasons = point["trouble"]["reasons"].as_array().expect("a list");
+        reasons
+            .iter()
+            .map(|reason| reason["what"].as_str().expect("text").to_owned())
+            .collect()
+    };
+    assert_eq!(points[0]["name"], json!("team-1/point-3"));
+    assert_eq!(what(&points[0]), ["accept_queue_drops", "saturation"]);
+    assert_eq!(points[0]["trouble"]["severity"], json!(Severity::Critical));
+    assert_eq!(points[0]["saturation"]["worst_resource"], json!("accept_queue"));
+    assert_eq!(points[1]["name"], json!("team-0/point-2"));
+    assert_eq!(what(&points[1]), ["caller_failures"]);
+    assert_eq!(
+        points[1]["trouble"]["reasons"][0]["text"],
+        json!("50.0 % of its callers' connections to it fail: 20.0 a second")
+    );
+    assert_eq!(points[1]["load"], Value::Null);
+    assert_eq!(
+        points[3]["trouble"],
+        json!({ "score": 0.0, "severity": "ok", "reasons": [] })
+    );
+}
+
+#[tokio::test]
+async fn what_this_kernel_lacks_is_said() {
+    let mut snapshot = snapshot(&[shape(0)], 20, Details::default());
+    snapshot.points[0].load.processes = 1;
+    for field in &mut snapshot.kernel.fields {
+        field.offset = None;
+        field.reason = Some("this kernel has none".to_owned());
+    }
+    snapshot
+        .kernel
+        .programs
+        .iter_mut()
+        .for_each(|status| status.switch_off("too old".to_owned()));
+    let server = Server::new(&published([snapshot]));
+    let list = server.good("/api/v1/points").await;
+    let point = &list["points"][0];
+    let resources = point["saturation"]["resources"].as_array().expect("a list");
+    for resource in resources {
+        assert_eq!(
+            resource["ratio"].is_null(),
+            resource["missing"].is_string(),
+            "{resource}"
+        );
+    }
+    let backlog = resources
+        .iter()
+        .find(|resource| resource["resource"] == "backlog")
+        .expect("there");
+    assert!(
+        backlog["missing"]
+            .as_str()
+            .is_some_and(|why| why.contains("this kernel has none")),
+        "{backlog}"
+    );
+    let read = point["delays"]["read_missing"].as_str().expect("a reason");
+    assert_eq!(read, "kernel program data_arrived is off: too old");
+}
+
+#[test]
+fn the_documentation_has_the_document() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    let text = std::fs::read_to_string(file).expect("docs/openapi.json");
+    let written: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(
+        written == document(),
+        "docs/openapi.json is out of date: run `cargo xtask docs`"
+    );
+}
