@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{load::BySide, workload::WorkloadName};
+use super::{load::BySide, name::WorkloadName};
 
 /// Callers that are no workload.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

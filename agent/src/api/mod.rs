@@ -9,6 +9,7 @@ mod history;
 mod id;
 mod inside;
 mod load;
+mod name;
 mod openapi;
 mod paths;
 mod point;
@@ -24,9 +25,10 @@ pub use inside::{
     UnnamedCallers,
 };
 pub use load::{BySide, Delay, Delays, Failures, Load, ReasonCount, SideLoad, Vantage};
+pub use name::{PointName, WorkloadName};
 pub use openapi::document;
 pub use paths::{Certainty, Edge, Group, Node, NodeType, Paths};
-pub use point::{ControlPlaneLink, Counts, DrainState, Endpoint, Point, PointDetail, PointList, PointName, Rest};
+pub use point::{ControlPlaneLink, Counts, DrainState, Endpoint, Point, PointDetail, PointList, Rest};
 pub use saturation::{ChokeRisk, Resource, Saturation};
 pub use trouble::{Severity, Trouble, TroubleReason};
-pub use workload::{Traffic, Use, WorkloadList, WorkloadName, WorkloadUse};
+pub use workload::{Traffic, Use, WorkloadList, WorkloadUse};

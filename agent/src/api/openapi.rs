@@ -61,22 +61,22 @@ fn operations(generator: &mut SchemaGenerator) -> Vec<Operation> {
         optional(
             "point",
             "The id of a point.",
-            json!({ "type": "string", "minLength": 1 }),
+            &json!({ "type": "string", "minLength": 1 }),
         )
     };
     let namespace = || {
         optional(
             "namespace",
             "Only what is in this namespace.",
-            json!({ "type": "string", "minLength": 1 }),
+            &json!({ "type": "string", "minLength": 1 }),
         )
     };
-    let search = |of| optional("search", of, json!({ "type": "string", "minLength": 1 }));
+    let search = |of| optional("search", of, &json!({ "type": "string", "minLength": 1 }));
     let after = || {
         optional(
             "after",
             "`next` of the page before.",
-            json!({ "type": "string", "minLength": 1 }),
+            &json!({ "type": "string", "minLength": 1 }),
         )
     };
     vec![
@@ -91,12 +91,12 @@ fn operations(generator: &mut SchemaGenerator) -> Vec<Operation> {
                 optional(
                     "kind",
                     "Only points of this kind.",
-                    json!({ "type": "string", "enum": kinds }),
+                    &json!({ "type": "string", "enum": kinds }),
                 ),
                 optional(
                     "mesh",
                     "Only points of this mesh.",
-                    json!({ "type": "string", "enum": meshes }),
+                    &json!({ "type": "string", "enum": meshes }),
                 ),
                 namespace(),
                 search("Only points with this text in name, instance, kind or mesh, in any case."),
@@ -140,14 +140,14 @@ fn operations(generator: &mut SchemaGenerator) -> Vec<Operation> {
                 optional(
                     "group",
                     "What a node stands for.",
-                    json!({ "type": "string", "enum": ["workload", "namespace"], "default": "workload" }),
+                    &json!({ "type": "string", "enum": ["workload", "namespace"], "default": "workload" }),
                 ),
                 point(),
                 namespace(),
                 optional(
                     "active",
                     "Only edges with traffic in the window.",
-                    json!({ "type": "boolean", "default": false }),
+                    &json!({ "type": "boolean", "default": false }),
                 ),
             ],
             schema: schema::<Paths>(generator),
@@ -166,7 +166,7 @@ fn operations(generator: &mut SchemaGenerator) -> Vec<Operation> {
                 optional(
                     "after_seconds",
                     "Only samples after this time, in seconds since 1970: the last one that was received.",
-                    json!({ "type": "number" }),
+                    &json!({ "type": "number" }),
                 ),
             ],
             schema: schema::<History>(generator),
@@ -207,11 +207,11 @@ impl Operation {
     }
 }
 
-fn optional(name: &str, description: &str, schema: Value) -> Value {
+fn optional(name: &str, description: &str, schema: &Value) -> Value {
     json!({ "name": name, "in": "query", "description": description, "schema": schema })
 }
 
 fn limit(default: usize, most: usize) -> Value {
     let schema = json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default });
-    optional("limit", "At most so many items.", schema)
+    optional("limit", "At most so many items.", &schema)
 }

@@ -4,14 +4,12 @@ use super::{
     answer::AsOf,
     inside::{AcceptQueue, Ages, Drops, Exits, HalfClosed, Resources, Signal, Sockets, Threads, UnnamedCallers},
     load::{BySide, Delays, Failures, Load},
+    name::{PointName, WorkloadName},
     saturation::{ChokeRisk, Saturation},
     trouble::Trouble,
-    workload::{Traffic, WorkloadName},
+    workload::Traffic,
 };
-use crate::{
-    model::DrainCause,
-    points::{Kind, Mesh},
-};
+use crate::model::DrainCause;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,21 +26,6 @@ pub struct PointList {
     pub next: Option<String>,
     /// This page.
     pub points: Vec<Point>,
-}
-
-/// Which point.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub struct PointName {
-    /// Its identifier, for `/api/v1/points/{id}`: stable, and safe in URLs.
-    pub id: String,
-    /// `<namespace>/<name>`.
-    pub name: String,
-    /// Its role in the mesh.
-    pub kind: Kind,
-    /// The mesh that it belongs to.
-    pub mesh: Mesh,
-    /// The pod or unit of this instance.
-    pub instance: String,
 }
 
 /// An instance of a point, as in the list.

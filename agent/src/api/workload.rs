@@ -1,6 +1,9 @@
 //! Workloads, and the points that they hang on.
 
-use super::{answer::AsOf, point::PointName};
+use super::{
+    answer::AsOf,
+    name::{PointName, WorkloadName},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,23 +20,6 @@ pub struct WorkloadList {
     pub next: Option<String>,
     /// This page.
     pub workloads: Vec<WorkloadUse>,
-}
-
-/// Which workload.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub struct WorkloadName {
-    /// Its identifier: stable, and safe in URLs.
-    pub id: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// The name of the owner of its pods.
-    pub name: String,
-    /// The kind of the owner, such as `Deployment`.
-    pub kind: String,
-    /// Its service account.
-    pub service_account: String,
-    /// Its identity in its mesh, such as a SPIFFE ID; empty when it is in none.
-    pub principal: String,
 }
 
 /// A workload, and the points that it depends on or is served by.

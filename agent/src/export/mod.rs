@@ -3,6 +3,8 @@
 mod api;
 mod boundary;
 mod collector;
+#[cfg(test)]
+mod conformance;
 mod control_plane;
 mod dependency;
 mod drains;

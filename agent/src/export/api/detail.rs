@@ -2,7 +2,7 @@
 
 use super::{
     super::snapshot::Snapshot,
-    as_of,
+    as_of::as_of,
     endpoints::{Side, endpoints, rest, workload_name},
     point::point,
     points::find,

@@ -2,7 +2,7 @@
 
 use super::{
     super::{publish::Published, snapshot::Snapshot},
-    as_of,
+    as_of::as_of,
     points::find,
     problem::Problem,
     query::Query,

@@ -1,6 +1,7 @@
 //! `/api/v1/points`, `/workloads`, `/paths`, `/history` and `/openapi.json`: read from the newest snapshot when somebody asks, on a thread
 //! of its own, so that neither ticks nor health checks wait. [`crate::api`] has the types of the answers.
 
+mod as_of;
 mod detail;
 mod endpoints;
 mod history;
@@ -10,13 +11,10 @@ mod points;
 mod problem;
 mod query;
 mod saturation;
-#[cfg(test)]
-mod tests;
 mod trouble;
 mod workloads;
 
 use super::{publish::Published, snapshot::Snapshot};
-use crate::{api::AsOf, clock};
 use axum::{
     Router,
     extract::{Path, State},
@@ -110,15 +108,5 @@ fn json(answer: &impl Serialize) -> Response {
         )
             .into_response(),
         Err(error) => Problem::internal(&error).into_response(),
-    }
-}
-
-fn as_of(snapshot: &Snapshot) -> AsOf {
-    AsOf {
-        tick: snapshot.tick.number,
-        time: clock::rfc3339(snapshot.tick.time),
-        node: snapshot.identity.cluster.as_ref().map(|cluster| cluster.node.clone()),
-        rate_span_seconds: snapshot.rates.seconds,
-        tick_error: snapshot.tick.error.clone(),
     }
 }

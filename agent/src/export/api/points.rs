@@ -1,6 +1,6 @@
 //! `/api/v1/points`.
 
-use super::{super::snapshot::Snapshot, as_of, point::point, problem::Problem, query::Query};
+use super::{super::snapshot::Snapshot, as_of::as_of, point::point, problem::Problem, query::Query};
 use crate::{
     api::{Point, PointList, point_id},
     model::rows::PointRow,

@@ -1,6 +1,6 @@
 //! Every answer of the served API is held against its document.
 
-use super::super::{
+use super::{
     http::{Api, Service},
     publish::Publisher,
     snapshot::Snapshot,
@@ -36,7 +36,7 @@ fn shape(n: usize) -> Shape {
         dependents: 4 + n,
         served: 3,
         ports: 2,
-        called: n % 2 == 0,
+        called: n.is_multiple_of(2),
     }
 }
 
@@ -77,7 +77,7 @@ struct Server {
 impl Server {
     fn new(publisher: &Publisher) -> Self {
         let service = Service::new(publisher.published().clone(), Arc::new(Ring::new(10, 0)));
-        let arrival = MockConnectInfo(super::super::http::Arrival::local());
+        let arrival = MockConnectInfo(super::http::Arrival::local());
         Self {
             router: service.router(Api::Open).layer(arrival),
             document: document(),
