@@ -121,7 +121,7 @@ fn operations(generator: &mut SchemaGenerator) -> Vec<Operation> {
             summary: "The workloads that depend on points or are served by them",
             description: "Ordered by namespace, name and principal. Workloads that no point tracks in detail are in the sums of each point.",
             parameters: vec![
-                limit(500, 2_000),
+                limit(100, 1_000),
                 after(),
                 namespace(),
                 search("Only workloads with this text in namespace, name or principal, in any case."),

@@ -47,13 +47,13 @@ pub struct Use {
 /// The traffic of one workload through one point, by the point's own sockets, and where it does not run on this node, by its callers'.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Traffic {
-    /// Whether there was traffic in the window, or there are connections open.
+    /// Whether there was traffic in the window, or there are connections open; for a sum of workloads, traffic in the last tick.
     pub active: bool,
     /// Connections that are open now.
     pub open_connections: i64,
     /// Connections whose handshake completed.
     pub opened_total: u64,
-    /// The same, per second over the last tick; `null` where no rate is known yet, and for sums of workloads.
+    /// The same, per second over the last tick; `null` where no rate is known yet.
     pub opened_per_second: Option<f64>,
     /// Payload bytes in both directions.
     pub bytes_total: u64,

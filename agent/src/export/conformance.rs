@@ -10,6 +10,7 @@ use crate::{
     api::{Severity, document, point_id},
     failures::Ring,
     metrics::Details,
+    model::Share,
     points::{Kind, Mesh},
 };
 use axum::{
@@ -50,9 +51,16 @@ fn node() -> (Publisher, Vec<String>) {
         for row in &mut snapshot.points {
             row.load.processes = usize::from(row.load.local);
             row.load.downstream.opened = 50 * tick;
+            row.load.upstream.failures = Default::default();
+            row.load.downstream.failures = Default::default();
             for endpoint in &mut row.dependents.rows {
                 endpoint.row.tally.connections = 10 * tick;
             }
+            let rest = Share {
+                connections: 30 * tick,
+                ..Share::default()
+            };
+            row.dependents.rest = vec![("_other", rest)];
         }
         snapshot
     };
@@ -255,7 +263,14 @@ async fn rates_are_those_of_the_last_tick() {
     assert_eq!(detail["as_of"]["rate_span_seconds"], json!(5.0));
     assert_eq!(detail["point"]["load"]["downstream"]["opened_per_second"], json!(10.0));
     assert_eq!(detail["dependents"][0]["opened_per_second"], json!(2.0));
-    assert_eq!(detail["dependents"][0]["part_ratio"], json!(0.25));
+    assert_eq!(detail["dependents"][0]["part_ratio"], json!(10.0 / 70.0));
+    let rest = &detail["dependents_rest"][0];
+    assert_eq!(
+        (&rest["opened_per_second"], &rest["active"]),
+        (&json!(6.0), &json!(true))
+    );
+    let failures = &detail["point"]["failures"]["point"]["failures_per_second"];
+    assert_eq!(failures.to_string(), "0.0", "not -0.0");
     let paths = server
         .good(&format!("/api/v1/paths?point={}&group=namespace", ids[0]))
         .await;
@@ -265,8 +280,12 @@ async fn rates_are_those_of_the_last_tick() {
         .iter()
         .filter(|edge| edge["to"] == json!(ids[0]))
         .collect();
-    assert_eq!(into.len(), 4);
-    assert_eq!(into[0]["opened_per_second"], json!(2.0));
+    assert_eq!(into.len(), 5, "four namespaces and a sum");
+    let rates: Vec<_> = into
+        .iter()
+        .filter_map(|edge| edge["opened_per_second"].as_f64())
+        .collect();
+    assert_eq!(rates, [6.0, 2.0, 2.0, 2.0, 2.0], "the most first");
 }
 
 #[tokio::test]

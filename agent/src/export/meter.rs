@@ -1,7 +1,7 @@
 //! Measures rates: keeps the counters of one snapshot, and compares the next one with them.
 
 use super::{
-    rates::{PointRates, Rates, delay},
+    rates::{EndpointRates, PointRates, Rates, delay},
     snapshot::Snapshot,
 };
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     identity::Workload,
     model::{
         Called, CalledPoint, Side,
-        rows::{EndpointRow, PointRow},
+        rows::{EndpointRows, PointRow},
     },
     points::Point,
 };
@@ -41,9 +41,16 @@ struct Counters {
     queue_drops: u64,
     read: [Histogram; 2],
     forward: [Histogram; 2],
+    dependents: EndpointCounters,
+    served: EndpointCounters,
+}
+
+/// Connections of the workloads on one side of a point.
+#[derive(Default)]
+struct EndpointCounters {
     /// In the order of the workloads.
-    dependents: Vec<(Arc<Workload>, u64)>,
-    served: Vec<(Arc<Workload>, u64)>,
+    rows: Vec<(Arc<Workload>, u64)>,
+    rest: Vec<(&'static str, u64)>,
 }
 
 impl Meter {
@@ -80,12 +87,9 @@ impl Meter {
     fn counters(&self, row: &PointRow, called: Option<&Called>) -> Counters {
         let sides = [&row.load.upstream, &row.load.downstream];
         let by = |of: fn(&Side) -> u64| sides.map(of);
-        let workloads = |rows: &[EndpointRow]| match self.with_workloads {
-            true => rows
-                .iter()
-                .map(|row| (row.row.key.clone(), row.row.tally.connections))
-                .collect(),
-            false => Vec::new(),
+        let workloads = |all: &EndpointRows| match self.with_workloads {
+            true => EndpointCounters::of(all),
+            false => EndpointCounters::default(),
         };
         let delays = &row.load.inside.delays;
         Counters {
@@ -98,8 +102,8 @@ impl Meter {
             queue_drops: row.load.queues.values().map(|queue| queue.drops).sum(),
             read: delays.read.clone(),
             forward: delays.forward.clone(),
-            dependents: workloads(&row.dependents.rows),
-            served: workloads(&row.served.rows),
+            dependents: workloads(&row.dependents),
+            served: workloads(&row.served),
         }
     }
 }
@@ -122,8 +126,37 @@ impl Counters {
             queue_drops: rate(self.queue_drops, before.queue_drops),
             read: [0, 1].map(|side: usize| delay(&self.read[side].since(&before.read[side]))),
             forward: [0, 1].map(|side: usize| delay(&self.forward[side].since(&before.forward[side]))),
-            dependents: by_workload(&self.dependents, &before.dependents, rate),
-            served: by_workload(&self.served, &before.served, rate),
+            dependents: self.dependents.since(&before.dependents, rate),
+            served: self.served.since(&before.served, rate),
+        }
+    }
+}
+
+impl EndpointCounters {
+    fn of(all: &EndpointRows) -> Self {
+        let rows = all.rows.iter();
+        let rest = all.rest.iter();
+        Self {
+            rows: rows
+                .map(|row| (row.row.key.clone(), row.row.tally.connections))
+                .collect(),
+            rest: rest.map(|(name, share)| (*name, share.connections)).collect(),
+        }
+    }
+
+    fn since(&self, before: &Self, rate: impl Fn(u64, u64) -> f64) -> EndpointRates {
+        // A sum that was not there was 0.
+        let then = |name| {
+            before
+                .rest
+                .iter()
+                .find(|(other, _)| *other == name)
+                .map_or(0, |(_, n)| *n)
+        };
+        let rest = self.rest.iter().map(|(name, n)| Some(rate(*n, then(*name))));
+        EndpointRates {
+            rest: rest.collect(),
+            rows: by_workload(&self.rows, &before.rows, rate),
         }
     }
 }

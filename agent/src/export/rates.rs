@@ -34,10 +34,19 @@ pub struct PointRates {
     pub read: [api::Delay; 2],
     /// How long data waited to be forwarded, by side.
     pub forward: [api::Delay; 2],
-    /// Connections of each dependent, in the order of the snapshot's rows.
-    pub dependents: Vec<Option<f64>>,
-    /// Connections to each served workload, in the order of the snapshot's rows.
-    pub served: Vec<Option<f64>>,
+    /// Connections of dependents.
+    pub dependents: EndpointRates,
+    /// Connections to served workloads.
+    pub served: EndpointRates,
+}
+
+/// Rates of the workloads on one side of a point, in the order of the snapshot's rows; `None` for one that the snapshot before had not.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointRates {
+    /// Of each workload in detail.
+    pub rows: Vec<Option<f64>>,
+    /// Of each sum of the others.
+    pub rest: Vec<Option<f64>>,
 }
 
 /// The quantiles of these durations.

@@ -1,6 +1,9 @@
 //! Workloads on the sides of points.
 
-use super::super::{rates::PointRates, snapshot::Snapshot};
+use super::super::{
+    rates::{EndpointRates, PointRates},
+    snapshot::Snapshot,
+};
 use crate::{
     api::{self, PointName, Rest, Traffic, WorkloadName},
     identity::Workload,
@@ -32,7 +35,7 @@ impl Side {
         }
     }
 
-    fn rates(self, rates: &PointRates) -> &[Option<f64>] {
+    const fn rates(self, rates: &PointRates) -> &EndpointRates {
         match self {
             Self::Dependents => &rates.dependents,
             Self::Served => &rates.served,
@@ -80,7 +83,7 @@ pub fn endpoints<'a>(
         let EndpointRow { row, share } = endpoint;
         let traffic = Traffic {
             active: row.active,
-            opened_per_second: rates.and_then(|rates| *rates.get(at)?),
+            opened_per_second: rates.and_then(|rates| *rates.rows.get(at)?),
             share_ratio: *share,
             ..traffic(&row.tally, sum)
         };
@@ -89,15 +92,24 @@ pub fn endpoints<'a>(
 }
 
 /// The sums of the workloads on one side of a point that are not in detail.
-pub fn rest(row: &PointRow, side: Side) -> impl Iterator<Item = Rest> {
+pub fn rest(snapshot: &Snapshot, row: &PointRow, side: Side) -> impl Iterator<Item = Rest> {
+    let rates = snapshot
+        .rates
+        .points
+        .get(&row.load.point)
+        .map(|rates| side.rates(rates));
     let all = side.of(row);
     let sum = opened(all);
-    all.rest.iter().map(move |(name, share)| Rest {
-        name: (*name).to_owned(),
-        traffic: Traffic {
-            active: share.active > 0,
-            ..traffic(share, sum)
-        },
+    all.rest.iter().enumerate().map(move |(at, (name, share))| {
+        let opened_per_second = rates.and_then(|rates| *rates.rest.get(at)?);
+        Rest {
+            name: (*name).to_owned(),
+            traffic: Traffic {
+                active: share.active > 0 || opened_per_second > Some(0.0),
+                opened_per_second,
+                ..traffic(share, sum)
+            },
+        }
     })
 }
 

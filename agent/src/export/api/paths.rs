@@ -50,7 +50,8 @@ pub fn of(snapshot: &Snapshot, query: &Query) -> Result<Paths, Problem> {
                     picture.add(&id, side, node(workload, group), &traffic);
                 }
             }
-            for rest in rest(row, side).filter(|rest| namespace.is_none() && (rest.traffic.active || !active)) {
+            for rest in rest(snapshot, row, side).filter(|rest| namespace.is_none() && (rest.traffic.active || !active))
+            {
                 picture.add(&id, side, rest_node(&id, side, &rest.name), &rest.traffic);
             }
         }

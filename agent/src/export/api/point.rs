@@ -82,10 +82,12 @@ fn failures(snapshot: &Snapshot, row: &PointRow, rates: Option<&PointRates>) -> 
 }
 
 fn vantage(by_reason: Vec<ReasonCount>, opened_per_second: Option<f64>) -> Vantage {
-    let rate = || by_reason.iter().filter_map(|reason| reason.failures_per_second).sum();
+    // The sum of no numbers would be -0.
+    let rates = by_reason.iter().filter_map(|reason| reason.failures_per_second);
+    let rate: f64 = rates.fold(0.0, |sum, rate| sum + rate);
     Vantage {
         failures_total: by_reason.iter().map(|reason| reason.failures_total).sum(),
-        failures_per_second: opened_per_second.map(|_| rate()),
+        failures_per_second: opened_per_second.map(|_| rate),
         opened_per_second,
         by_reason,
     }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub const PARAMETERS: [&str; 5] = ["limit", "after", "namespace", "search", "point"];
 
 /// Workloads in a page, unless it is said, and at most.
-const LIMITS: (usize, usize) = (500, 2_000);
+const LIMITS: (usize, usize) = (100, 1_000);
 
 /// The workloads that hang on a point.
 ///
