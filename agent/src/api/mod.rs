@@ -5,6 +5,7 @@
 //! start). What is not known is `null`, never 0, and a field `missing` beside it says why.
 
 mod answer;
+mod carried;
 mod history;
 mod id;
 mod inside;
@@ -18,6 +19,7 @@ mod trouble;
 mod workload;
 
 pub use answer::{AsOf, Problem};
+pub use carried::{Carried, CarriedEnd};
 pub use history::{History, Lines, Sample};
 pub use id::{point_id, workload_id};
 pub use inside::{

@@ -2,6 +2,7 @@
 
 use super::{
     answer::AsOf,
+    carried::Carried,
     inside::{AcceptQueue, Ages, Drops, Exits, HalfClosed, Resources, Signal, Sockets, Threads, UnnamedCallers},
     load::{BySide, Delays, Failures, Load},
     name::{PointName, WorkloadName},
@@ -122,6 +123,8 @@ pub struct PointDetail {
     pub served: Vec<Endpoint>,
     /// The sums of served workloads that are not listed.
     pub served_rest: Vec<Rest>,
+    /// From which caller to which destination it carries traffic, those with the most first.
+    pub paths: Vec<Carried>,
     /// Callers that are no workload.
     pub unnamed_callers: Vec<UnnamedCallers>,
     /// How unevenly its connections are spread over its dependents (Herfindahl index), from 0 (evenly over many) to 1 (one has all).

@@ -11,11 +11,11 @@ use super::{
 };
 use crate::{
     api::{
-        AcceptQueue, Ages, ByAge, BySide, DependentAges, Drops, Endpoint, Exits, HalfClosed, OpenFiles, PointDetail,
-        Resources, Signal, Sockets, Threads, UnnamedCallers,
+        AcceptQueue, Ages, ByAge, BySide, Carried, CarriedEnd, DependentAges, Drops, Endpoint, Exits, HalfClosed,
+        OpenFiles, PointDetail, Resources, Signal, Sockets, Threads, UnnamedCallers,
     },
     metrics::load::{QUEUE, QUEUE_OLDEST},
-    model::{Busiest, rows::PointRow},
+    model::{Busiest, Path, PathTally, rows::PointRow},
     program::{Hook, Need, Offer, WALK},
     signals::{self, lifetimes::reached, processes, skew, sockets},
 };
@@ -36,6 +36,7 @@ pub fn of(snapshot: &Snapshot, id: &str) -> Result<PointDetail, Problem> {
         dependents_rest: rest(snapshot, row, Side::Dependents).collect(),
         served: side(snapshot, row, Side::Served),
         served_rest: rest(snapshot, row, Side::Served).collect(),
+        paths: carried(row),
         unnamed_callers: unnamed(row),
         concentration_ratio: row.window.concentration,
         traffic_ratio: row.window.traffic,
@@ -64,6 +65,32 @@ fn side(snapshot: &Snapshot, row: &PointRow, side: Side) -> Vec<Endpoint> {
         let traffic = &endpoint.traffic;
         Reverse((traffic.active, traffic.open_connections, traffic.opened_total))
     });
+    all
+}
+
+fn carried(row: &PointRow) -> Vec<Carried> {
+    let end = |(namespace, name): (&str, &str)| CarriedEnd {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    };
+    let of = |source, destination, certainty: &str, tally: &PathTally| Carried {
+        source,
+        destination,
+        certainty: certainty.to_owned(),
+        connections_total: tally.connections,
+        turns_total: tally.turns,
+        failures_total: tally.failures.iter().sum(),
+    };
+    let named = row.paths.rows.iter().map(|path| {
+        let Path { pair, certainty } = &path.key;
+        let ends = [&pair.source, &pair.destination].map(|at| end(at.labels()));
+        let [source, destination] = ends;
+        of(source, destination, certainty.label(), &path.tally)
+    });
+    let rest = row.paths.rest.iter();
+    let rest = rest.map(|(name, tally)| of(end((name, name)), end((name, name)), name, tally));
+    let mut all: Vec<_> = named.chain(rest).collect();
+    all.sort_by_key(|carried| Reverse((carried.turns_total, carried.connections_total, carried.failures_total)));
     all
 }
 
@@ -213,8 +240,9 @@ fn resources(row: &PointRow) -> Resources {
 /// What this node supports of the signals about points: kernel programs that are attached for points, and what the node's files tell.
 fn signals_of(snapshot: &Snapshot) -> Vec<Signal> {
     let is_about_points = |name: &str| {
-        signals::programs()
-            .any(|program| program.name == name && matches!(program.hook, Hook::Points(_) | Hook::OnDemand(_)))
+        signals::programs().any(|program| {
+            program.name == name && (program.concerns_points() || matches!(program.hook, Hook::OnDemand(_)))
+        })
     };
     let programs = snapshot
         .kernel
