@@ -345,13 +345,17 @@ fn attach_to_task(program: BorrowedFd<'_>, task: Option<(u32, u32)>) -> io::Resu
         process_fd: 0,
         reserved: 0,
     });
+    link(program, 0, BPF_TRACE_ITER, info.as_ref())
+}
+
+fn link(program: BorrowedFd<'_>, target: u32, hook: u32, info: Option<&TaskInfo>) -> io::Result<OwnedFd> {
     let mut attributes = LinkAttributes {
         program: program.as_raw_fd().cast_unsigned(),
-        target: 0,
-        attach_type: BPF_TRACE_ITER,
+        target,
+        attach_type: hook,
         flags: 0,
-        info: info.as_ref().map_or(0, |info| std::ptr::from_ref(info).addr() as u64),
-        info_length: info.as_ref().map_or(0, |_| size_of::<TaskInfo>() as u32),
+        info: info.map_or(0, |info| std::ptr::from_ref(info).addr() as u64),
+        info_length: info.map_or(0, |_| size_of::<TaskInfo>() as u32),
         reserved: [0; 9],
     };
     bpf(BPF_LINK_CREATE, &mut attributes).map(descriptor)
@@ -362,16 +366,7 @@ fn attach_to_task(program: BorrowedFd<'_>, task: Option<(u32, u32)>) -> io::Resu
 /// # Errors
 /// The system call's error.
 pub fn attach_to_cgroup(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, hook: u32) -> io::Result<OwnedFd> {
-    let mut attributes = LinkAttributes {
-        program: program.as_raw_fd().cast_unsigned(),
-        target: cgroup.as_raw_fd().cast_unsigned(),
-        attach_type: hook,
-        flags: 0,
-        info: 0,
-        info_length: 0,
-        reserved: [0; 9],
-    };
-    bpf(BPF_LINK_CREATE, &mut attributes).map(descriptor)
+    link(program, cgroup.as_raw_fd().cast_unsigned(), hook, None)
 }
 
 #[repr(C)]
