@@ -1,9 +1,10 @@
 //! The fill level of a table.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A table with a limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Table {
     /// Number of entries in use.
     pub used: usize,

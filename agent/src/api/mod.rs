@@ -15,6 +15,8 @@ mod openapi;
 mod paths;
 mod point;
 mod saturation;
+mod sources;
+mod status;
 mod trouble;
 mod workload;
 
@@ -32,5 +34,7 @@ pub use openapi::document;
 pub use paths::{Certainty, Edge, Group, Node, NodeType, Paths};
 pub use point::{ControlPlaneLink, Counts, DrainState, Endpoint, Point, PointDetail, PointList, Rest};
 pub use saturation::{ChokeRisk, Resource, Saturation};
+pub use sources::{ClusterStatus, InventoryStatus, SourceRow};
+pub use status::{Bounds, Lost, Status};
 pub use trouble::{Severity, Trouble, TroubleReason};
 pub use workload::{Traffic, Use, WorkloadList, WorkloadUse};

@@ -1,10 +1,9 @@
 //! The OpenAPI document of the API: its schemas come from the types of the answers, so that they cannot differ.
 
-use super::{History, Paths, PointDetail, PointList, Problem, WorkloadList};
-use crate::{
-    draining::Drains,
-    points::{Kind, Mesh},
-};
+mod operations;
+
+use super::Problem;
+use operations::operations;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -18,6 +17,8 @@ struct Operation {
     schema: Value,
     /// Whether it names a point, which may not be there.
     may_be_missing: bool,
+    /// Whether it can be followed, by a bounded number of clients.
+    has_events: bool,
 }
 
 /// The document, as served at `/api/v1/openapi.json` and kept in `docs/openapi.json`.
@@ -54,147 +55,26 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
 }
 
-fn operations(generator: &mut SchemaGenerator) -> Vec<Operation> {
-    let kinds: Vec<_> = Kind::ALL.map(Kind::label).into();
-    let meshes: Vec<_> = Mesh::ALL.map(Mesh::label).into();
-    let point = || {
-        optional(
-            "point",
-            "The id of a point.",
-            &json!({ "type": "string", "minLength": 1 }),
-        )
-    };
-    let namespace = || {
-        optional(
-            "namespace",
-            "Only what is in this namespace.",
-            &json!({ "type": "string", "minLength": 1 }),
-        )
-    };
-    let search = |of| optional("search", of, &json!({ "type": "string", "minLength": 1 }));
-    let after = || {
-        optional(
-            "after",
-            "`next` of the page before.",
-            &json!({ "type": "string", "minLength": 1 }),
-        )
-    };
-    vec![
-        Operation {
-            path: "/api/v1/points",
-            name: "listPoints",
-            summary: "The points, those with the most trouble first",
-            description: "Ordered by severity and score of the trouble, then choke risk, then id.",
-            parameters: vec![
-                limit(100, 1_000),
-                after(),
-                optional(
-                    "kind",
-                    "Only points of this kind.",
-                    &json!({ "type": "string", "enum": kinds }),
-                ),
-                optional(
-                    "mesh",
-                    "Only points of this mesh.",
-                    &json!({ "type": "string", "enum": meshes }),
-                ),
-                namespace(),
-                search("Only points with this text in name, instance, kind or mesh, in any case."),
-            ],
-            schema: schema::<PointList>(generator),
-            may_be_missing: false,
-        },
-        Operation {
-            path: "/api/v1/points/{id}",
-            name: "getPoint",
-            summary: "Everything about a point",
-            description: "The lists have at most `limits.dependents` workloads on each side; the sums of the others are told as such.",
-            parameters: vec![json!({
-                "name": "id", "in": "path", "required": true, "description": "The id of the point.", "schema": { "type": "string" },
-            })],
-            schema: schema::<PointDetail>(generator),
-            may_be_missing: true,
-        },
-        Operation {
-            path: "/api/v1/workloads",
-            name: "listWorkloads",
-            summary: "The workloads that depend on points or are served by them",
-            description: "Ordered by namespace, name and principal. Workloads that no point tracks in detail are in the sums of each point.",
-            parameters: vec![
-                limit(100, 1_000),
-                after(),
-                namespace(),
-                search("Only workloads with this text in namespace, name or principal, in any case."),
-                point(),
-            ],
-            schema: schema::<WorkloadList>(generator),
-            may_be_missing: true,
-        },
-        Operation {
-            path: "/api/v1/paths",
-            name: "getPaths",
-            summary: "The edges of a flow picture",
-            description: "From dependents to points, and from points to the workloads that they serve.",
-            parameters: vec![
-                limit(2_000, 20_000),
-                optional(
-                    "group",
-                    "What a node stands for.",
-                    &json!({ "type": "string", "enum": ["workload", "namespace"], "default": "workload" }),
-                ),
-                point(),
-                namespace(),
-                optional(
-                    "active",
-                    "Only edges with traffic in the window.",
-                    &json!({ "type": "boolean", "default": false }),
-                ),
-            ],
-            schema: schema::<Paths>(generator),
-            may_be_missing: true,
-        },
-        Operation {
-            path: "/api/v1/history",
-            name: "getHistory",
-            summary: "The last hour of a point that runs on this node",
-            description: "Kept in the agent's memory: it begins with the agent.",
-            parameters: vec![
-                json!({
-                    "name": "point", "in": "query", "required": true, "description": "The id of the point.",
-                    "schema": { "type": "string", "minLength": 1 },
-                }),
-                optional(
-                    "after_seconds",
-                    "Only samples after this time, in seconds since 1970: the last one that was received.",
-                    &json!({ "type": "number" }),
-                ),
-            ],
-            schema: schema::<History>(generator),
-            may_be_missing: true,
-        },
-        Operation {
-            path: "/api/v1/drains",
-            name: "listDrains",
-            summary: "Instances of points that are to go, and the connections that hang on them",
-            description: "",
-            parameters: Vec::new(),
-            schema: schema::<Drains>(generator),
-            may_be_missing: false,
-        },
-    ]
-}
-
 impl Operation {
     fn into_value(self, problem: &Value) -> Value {
         let answer = |description: &str, schema: &Value| json!({ "description": description, "content": { "application/json": { "schema": schema } } });
-        let mut responses = Map::new();
-        responses.insert("200".into(), answer("The answer.", &self.schema));
-        if !self.parameters.is_empty() {
-            responses.insert("400".into(), answer("A parameter is unknown or not valid.", problem));
-        }
+        let mut good = answer("The answer.", &self.schema);
+        let mut problems = vec![
+            ("400", "A parameter is unknown or not valid."),
+            ("421", "The API is not served at this address."),
+            ("500", "The answer cannot be built."),
+        ];
         if self.may_be_missing {
-            responses.insert("404".into(), answer("There is no such point.", problem));
+            problems.push(("404", "There is no such point."));
         }
+        if self.has_events {
+            good["content"]["text/event-stream"] = json!({ "schema": { "type": "string" } });
+            problems.push(("503", "As many clients follow as may."));
+        }
+        let problems = problems
+            .into_iter()
+            .map(|(status, why)| (status.to_owned(), answer(why, problem)));
+        let responses: Map<_, _> = [("200".to_owned(), good)].into_iter().chain(problems).collect();
         json!({
             "get": {
                 "operationId": self.name,
@@ -205,13 +85,4 @@ impl Operation {
             },
         })
     }
-}
-
-fn optional(name: &str, description: &str, schema: &Value) -> Value {
-    json!({ "name": name, "in": "query", "description": description, "schema": schema })
-}
-
-fn limit(default: usize, most: usize) -> Value {
-    let schema = json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default });
-    optional("limit", "At most so many items.", &schema)
 }

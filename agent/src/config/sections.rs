@@ -11,6 +11,7 @@ use crate::{
 };
 use agent_common::Field;
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -48,7 +49,7 @@ pub enum Mode {
 }
 
 /// Whose identities are known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Those of all pods of the cluster.

@@ -1,6 +1,6 @@
 //! The inventory file, re-read when it changes; after an invalid edit the last valid version stays in use.
 
-use crate::{export::InventoryStatus, identity::Inventory, yaml::FileError};
+use crate::{api::InventoryStatus, identity::Inventory, yaml::FileError};
 use std::{
     fs,
     os::unix::fs::MetadataExt,

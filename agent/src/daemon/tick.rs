@@ -4,9 +4,10 @@ mod succession;
 
 use super::{drains, inside::InsideWatch, inventory_file::InventoryFile};
 use crate::{
+    api::ClusterStatus,
     clock::{self, BootClock},
     config::{Config, Scope},
-    export::{ClusterStatus, Identity, Reported, Snapshot, Tick},
+    export::{Identity, Reported, Snapshot, Tick},
     failures::{Intake, Patience, Ring, Untold},
     histogram::Histogram,
     identity::{Observer, Question, Span, kubernetes::Kubernetes},

@@ -1,18 +1,19 @@
 //! Every answer of the served API is held against its document.
 
 use super::{
-    http::{Api, Service},
+    http::{Api, Arrival, Service},
     publish::Publisher,
     snapshot::Snapshot,
     synthetic::{Shape, snapshot},
 };
 use crate::{
     api::{Severity, document, point_id},
-    failures::Ring,
+    failures::{Ring, example},
     metrics::Details,
     model::Share,
     points::{Kind, Mesh},
 };
+use agent_common::Reason;
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -77,28 +78,48 @@ fn published(snapshots: impl IntoIterator<Item = Snapshot>) -> Publisher {
     publisher
 }
 
+/// Failures of every reason, of a caller and of a point.
+fn ring() -> Ring {
+    let ring = Ring::new(100, 0);
+    let both = Reason::ALL.into_iter().flat_map(|reason| {
+        [
+            example("checkout", "shop/waypoint", reason),
+            example("team-0/a", "team-0/point-0", reason),
+        ]
+    });
+    ring.push(both);
+    ring
+}
+
 struct Server {
     router: Router,
+    /// What those get who do not come over loopback.
+    elsewhere: Router,
     document: Value,
 }
 
 impl Server {
     fn new(publisher: &Publisher) -> Self {
-        let service = Service::new(publisher.published().clone(), Arc::new(Ring::new(10, 0)));
-        let arrival = MockConnectInfo(super::http::Arrival::local());
+        let service = Service::new(publisher.published().clone(), Arc::new(ring()));
+        let arrival = MockConnectInfo(Arrival::local());
         Self {
+            elsewhere: service.router(Api::Loopback).layer(MockConnectInfo(Arrival::remote())),
             router: service.router(Api::Open).layer(arrival),
             document: document(),
         }
     }
 
     async fn ask(&self, method: Method, target: &str) -> (StatusCode, Value) {
+        Self::ask_of(&self.router, method, target).await
+    }
+
+    async fn ask_of(router: &Router, method: Method, target: &str) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
             .uri(target)
             .body(Body::empty())
             .expect("a request");
-        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let response = router.clone().oneshot(request).await.expect("an answer");
         let status = response.status();
         let body = to_bytes(response.into_body(), 1 << 24).await.expect("a body");
         let value = if body.is_empty() {
@@ -112,6 +133,12 @@ impl Server {
     /// Asks, and holds the answer against the document.
     async fn get(&self, target: &str) -> (StatusCode, Value) {
         let (status, body) = self.ask(Method::GET, target).await;
+        self.hold(target, status, &body);
+        (status, body)
+    }
+
+    /// Holds an answer against the document.
+    fn hold(&self, target: &str, status: StatusCode, body: &Value) {
         let path = target.split('?').next().expect("a path");
         let path = if path.starts_with("/api/v1/points/") {
             "/api/v1/points/{id}"
@@ -125,11 +152,10 @@ impl Server {
         let root = json!({ "allOf": [schema], "components": self.document["components"] });
         let validator = jsonschema::validator_for(&root).expect("a schema");
         let errors: Vec<_> = validator
-            .iter_errors(&body)
+            .iter_errors(body)
             .map(|error| format!("{}: {error}", error.instance_path()))
             .collect();
         assert!(errors.is_empty(), "{target}: {errors:#?}\n{body:#}");
-        (status, body)
     }
 
     async fn good(&self, target: &str) -> Value {
@@ -151,6 +177,9 @@ async fn every_answer_is_as_the_document_says() {
         "/api/v1/paths",
         "/api/v1/paths?group=namespace&active=true&limit=3",
         "/api/v1/drains",
+        "/api/v1/status",
+        "/api/v1/failures",
+        "/api/v1/failures?point=team-0/point-0&workload=team-0/a&reason=refused&since=5m&limit=3&from=1&follow=false&run=1",
     ] {
         server.good(target).await;
     }
@@ -204,6 +233,10 @@ async fn what_cannot_be_answered_is_explained() {
         ("/api/v1/paths?group=mesh", 400, "invalid_parameter"),
         ("/api/v1/history", 400, "invalid_parameter"),
         ("/api/v1/history?point=gone", 404, "unknown_point"),
+        ("/api/v1/status?x=1", 400, "unknown_parameter"),
+        ("/api/v1/drains?x=1", 400, "unknown_parameter"),
+        ("/api/v1/failures?pont=a", 400, "unknown_parameter"),
+        ("/api/v1/failures?reason=bored", 400, "invalid_parameter"),
         ("/api/v1/history?point=gone&after_seconds=NaN", 400, "invalid_parameter"),
     ] {
         let (found, body) = server.get(target).await;
@@ -231,6 +264,17 @@ async fn what_cannot_be_answered_is_explained() {
     }
     let (status, body) = server.ask(Method::HEAD, "/api/v1/points").await;
     assert_eq!((status, body), (StatusCode::OK, Value::Null));
+}
+
+#[tokio::test]
+async fn who_asks_at_another_address_is_told_where_the_api_is() {
+    let server = Server::new(&published([]));
+    for path in server.document["paths"].as_object().expect("paths").keys() {
+        let target = path.replace("{id}", "a");
+        let (status, body) = Server::ask_of(&server.elsewhere, Method::GET, &target).await;
+        assert_eq!((status.as_u16(), &body["error"]), (421, &json!("misdirected")), "{path}");
+        server.hold(&target, status, &body);
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,6 @@
 //! Instances of points that are to go: their metrics, and what the API tells of them.
 
-use super::{
-    dependency::by_workload,
-    rows::labels_of,
-    snapshot::{Shared, Snapshot},
-};
+use super::{dependency::by_workload, rows::labels_of, snapshot::Snapshot};
 use crate::{
     clock,
     draining::{Dependent, Draining, Drains},
@@ -17,7 +13,6 @@ use crate::{
     model::{Busiest, Drain},
     signals::lifetimes::reached,
 };
-use axum::{Json, extract::State};
 use std::fmt;
 
 /// Encodes the families of [`crate::metrics::drains`].
@@ -45,9 +40,9 @@ fn labels(drain: &Drain) -> Labels<'_> {
     with(labels_of(&drain.point), [("cause", drain.cause.label())])
 }
 
-/// Answers `/api/v1/drains`.
-pub async fn drains(State(snapshot): State<Shared>) -> Json<Drains> {
-    let (snapshot, now) = (snapshot.load(), clock::now());
+/// The answer of `/api/v1/drains`.
+pub fn of(snapshot: &Snapshot) -> Drains {
+    let now = clock::now();
     let drains = snapshot.drains.iter().map(|drain| {
         let Busiest { named, rest } = drain.open.busiest();
         let named = named.into_iter().map(|(who, ages)| Dependent {
@@ -80,8 +75,8 @@ pub async fn drains(State(snapshot): State<Shared>) -> Json<Drains> {
             dependents: named.chain(rest).collect(),
         }
     });
-    Json(Drains {
+    Drains {
         tick: snapshot.tick.number,
         drains: drains.collect(),
-    })
+    }
 }

@@ -1,5 +1,6 @@
 //! `/api/v1/failures`: failed connections one by one, as a list or as a stream (server-sent events).
 
+use super::api::Problem;
 use crate::{
     clock, duration,
     failures::{Batch, Dropped, Filter, List, Lost, Reader, Record, Ring, Since, Start, parse_reason, parse_workload},
@@ -7,7 +8,7 @@ use crate::{
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, Uri, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -27,8 +28,8 @@ const LIMIT: usize = 1_000;
 /// The interval of keep-alive comments to followers, so that both ends notice a broken connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The supported parameters, for messages.
-const PARAMETERS: &str = "point, workload, reason, since, limit, from, follow and run";
+/// Its parameters.
+const PARAMETERS: [&str; 8] = ["point", "workload", "reason", "since", "limit", "from", "follow", "run"];
 
 /// State of the route.
 #[derive(Clone)]
@@ -51,7 +52,7 @@ impl Failures {
 pub async fn failures(State(state): State<Failures>, uri: Uri, headers: HeaderMap) -> Response {
     let asked = match Question::read(uri.query().unwrap_or_default(), &headers) {
         Ok(asked) => asked,
-        Err(sentence) => return (StatusCode::BAD_REQUEST, format!("{sentence}\n")).into_response(),
+        Err(problem) => return problem.into_response(),
     };
     if asked.follow == Some(true) {
         follow(&state, &asked)
@@ -74,24 +75,29 @@ struct Question {
 }
 
 impl Question {
-    /// Parses a request. Errors are messages that begin with the parameter's name.
-    fn read(query: &str, headers: &HeaderMap) -> Result<Self, String> {
+    /// Parses a request. Messages of errors begin with the parameter's name.
+    fn read(query: &str, headers: &HeaderMap) -> Result<Self, Problem> {
         let mut asked = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            asked.set(&name, &value).map_err(|what| format!("{name}: {what}"))?;
+            if !PARAMETERS.contains(&&*name) {
+                return Err(Problem::unknown_parameter(&name, &PARAMETERS));
+            }
+            asked
+                .set(&name, &value)
+                .map_err(|what| Problem::invalid_parameter(&name, what))?;
         }
         let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let events = accept.is_some_and(|accept| accept.contains("text/event-stream"));
         if *asked.follow.get_or_insert(events) {
             if let Some(last) = headers.get("last-event-id") {
                 let number = last.to_str().ok().and_then(|last| last.parse().ok());
-                asked.last = Some(number.ok_or("Last-Event-ID: it is no number of a failure")?);
+                let wrong = || Problem::invalid_parameter("Last-Event-ID", "it is no number of a failure");
+                asked.last = Some(number.ok_or_else(wrong)?);
             }
             for (name, given) in [("limit", asked.limit.is_some()), ("from", asked.from.is_some())] {
                 if given {
-                    return Err(format!(
-                        "{name}: it is for a list, and this is to be followed; use since"
-                    ));
+                    let why = "it is for a list, and this is to be followed; use since";
+                    return Err(Problem::invalid_parameter(name, why));
                 }
             }
         }
@@ -116,7 +122,7 @@ impl Question {
                     .map_err(|_| format!("{value:?} is neither true nor false"))?;
                 self.follow = Some(follow);
             }
-            _ => return Err(format!("there is no such parameter; there are {PARAMETERS}")),
+            _ => return Err("it is not read; please report this".to_owned()),
         }
         Ok(())
     }
@@ -167,8 +173,7 @@ fn list(ring: &Ring, asked: &Question) -> Json<List> {
 
 fn follow(state: &Failures, asked: &Question) -> Response {
     let Ok(permit) = state.followers.clone().try_acquire_owned() else {
-        let sentence = format!("{FOLLOWERS} clients follow already, and there may be no more; try again later\n");
-        return (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response();
+        return Problem::too_many_followers(FOLLOWERS).into_response();
     };
     let ring = &state.ring;
     let (begin, new_from) = asked.begin(ring);
@@ -228,11 +233,11 @@ mod tests {
     use agent_common::Reason;
     use axum::http::HeaderValue;
 
-    fn read(query: &str) -> Result<Question, String> {
+    fn read(query: &str) -> Result<Question, Problem> {
         Question::read(query, &HeaderMap::new())
     }
 
-    fn with_header(query: &str, name: &'static str, value: &'static str) -> Result<Question, String> {
+    fn with_header(query: &str, name: &'static str, value: &'static str) -> Result<Question, Problem> {
         Question::read(
             query,
             &HeaderMap::from_iter([(name.parse().expect("a name"), HeaderValue::from_static(value))]),
@@ -288,10 +293,10 @@ mod tests {
             ("follow=true&from=3", "from: it is for a list"),
         ] {
             let error = read(query).expect_err(query);
-            assert!(error.starts_with(sentence), "{query}: {error}");
+            assert!(error.message().starts_with(sentence), "{query}: {error:?}");
         }
         let error = with_header("follow=true", "last-event-id", "x").expect_err("no number");
-        assert!(error.starts_with("Last-Event-ID: "), "{error}");
+        assert!(error.message().starts_with("Last-Event-ID: "), "{error:?}");
     }
 
     #[test]

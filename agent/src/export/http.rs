@@ -2,16 +2,15 @@
 
 use super::{
     api,
-    drains::drains,
     encoded::{Encoded, decompressed},
     failures::{Failures, failures},
     negotiate::{content_type, format, takes_gzip},
     publish::Published,
     snapshot::Shared,
 };
-use crate::{failures::Ring, metrics::Details, node, points::Kind};
+use crate::failures::Ring;
 use axum::{
-    Json, Router,
+    Router,
     body::Body,
     extract::{ConnectInfo, Request, State, connect_info::Connected},
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -20,7 +19,6 @@ use axum::{
     routing::get,
     serve::{IncomingStream, Listener},
 };
-use serde_json::{Map, Value, json};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -63,6 +61,12 @@ impl Arrival {
     #[cfg(test)]
     pub(super) const fn local() -> Self {
         Self { is_local: true }
+    }
+
+    /// From another machine.
+    #[cfg(test)]
+    pub(super) const fn remote() -> Self {
+        Self { is_local: false }
     }
 
     /// Of a connection between these addresses. Both have to be loopback ones: an address of the machine is none.
@@ -115,18 +119,10 @@ impl Service {
 
     /// The routes on one address; connections need [`Arrival`] as their information.
     pub fn router(&self, api: Api) -> Router {
-        let status = Router::new()
-            .route("/api/v1/status", get(status))
-            .with_state(self.server.clone());
         let failures = Router::new()
             .route("/api/v1/failures", get(failures))
             .with_state(self.failures.clone());
-        let drains = Router::new()
-            .route("/api/v1/drains", get(drains))
-            .with_state(self.server.snapshot.clone());
-        let guarded = status
-            .merge(failures)
-            .merge(drains)
+        let guarded = failures
             .merge(api::router(self.published.clone()))
             .method_not_allowed_fallback(api::method_not_allowed)
             .route_layer(middleware::from_fn_with_state(api, guard));
@@ -153,8 +149,7 @@ async fn guard(
         Api::Loopback => "over loopback only, e.g. through `kubectl port-forward`".to_owned(),
         Api::At(address) => format!("at {address}"),
     };
-    let why = format!("the API is served {where_else}; the agent's setting api_listen decides\n");
-    (StatusCode::MISDIRECTED_REQUEST, why).into_response()
+    api::Problem::misdirected(&where_else).into_response()
 }
 
 async fn index() -> &'static str {
@@ -201,48 +196,6 @@ async fn ready(State(server): State<Arc<Server>>) -> Response {
             .into_response(),
         _ => "ready\n".into_response(),
     }
-}
-
-async fn status(State(server): State<Arc<Server>>) -> Json<Value> {
-    let snapshot = server.snapshot.load();
-    let lost: Vec<_> = snapshot
-        .kernel
-        .lost
-        .iter()
-        .map(|(what, n)| json!({ "what": what.label(), "count": n }))
-        .collect();
-    Json(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "kernel": node::kernel_release(),
-        "ticks": snapshot.tick.number,
-        "tick_error": snapshot.tick.error,
-        "programs": snapshot.kernel.programs,
-        "signals": snapshot.signals,
-        "metrics_detail": details(&snapshot.details),
-        "kernel_fields": snapshot.kernel.fields,
-        "lost": lost,
-        "bounds": {
-            "flows": snapshot.flows(),
-            "overflow": snapshot.overflow_flows(),
-            "points": snapshot.model.points,
-            "waiting_counts": snapshot.model.waiting,
-            "cgroups": snapshot.identity.cgroups,
-            "failure_events": snapshot.failures.kept,
-        },
-        "kubernetes": snapshot.identity.cluster,
-        "unknown_cgroup_layout": snapshot.identity.unrecognized_cgroup,
-        "inventory": snapshot.identity.inventory,
-    }))
-}
-
-/// The detail in which metrics are exported: in general, and for each kind of point that differs.
-fn details(details: &Details) -> Value {
-    let general = details.general();
-    let kinds = Kind::ALL.into_iter().map(|kind| (kind.label(), details.of_kind(kind)));
-    let different = kinds.filter(|(_, detail)| *detail != general);
-    let mut shown = Map::from_iter([("general".to_owned(), general.label().into())]);
-    shown.extend(different.map(|(kind, detail)| (kind.to_owned(), detail.label().into())));
-    shown.into()
 }
 
 #[cfg(test)]

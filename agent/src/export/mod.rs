@@ -31,4 +31,4 @@ mod synthetic;
 pub use collector::series;
 pub use http::{Api, Arrival, Reception, Service};
 pub use publish::{Published, Publisher};
-pub use snapshot::{ClusterStatus, Identity, InventoryStatus, Reported, Shared, Snapshot, Tick};
+pub use snapshot::{Identity, Reported, Shared, Snapshot, Tick};

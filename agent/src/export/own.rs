@@ -3,9 +3,10 @@
 use super::{
     process,
     rows::local,
-    snapshot::{InventoryStatus, Snapshot, SourceRow},
+    snapshot::Snapshot,
 };
 use crate::{
+    api::{InventoryStatus, SourceRow},
     metrics::{
         Encoder, Family,
         agent::{

@@ -1,10 +1,8 @@
 //! Nodes made up for tests of what is exported: points with callers, everything about them known.
 
-use super::{
-    ClusterStatus,
-    snapshot::{Identity, Snapshot, SourceRow},
-};
+use super::snapshot::{Identity, Snapshot};
 use crate::{
+    api::{ClusterStatus, SourceRow},
     config::Scope,
     identity::{
         Workload,

@@ -1,10 +1,12 @@
 //! The JSON of `/api/v1/failures` apart from the failures themselves. Part of the interface.
 
 use super::{failure::Failure, ring::Ring};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A list of failures, the oldest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FailureList")]
 pub struct List<F = Failure> {
     /// Identifies the run of the agent that the numbers belong to: its start, in milliseconds since 1970.
     pub run: i64,
@@ -34,7 +36,8 @@ pub struct Lost {
 
 /// The event `dropped` of a stream: failures since the agent's start that are not available one by one. The counters include
 /// all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FailuresDropped")]
 pub struct Dropped {
     /// Not reported as their flow exceeded its limit in that second; as in `narrows_lost_total`, as of the last tick.
     pub failure_event_rate_limited: u64,

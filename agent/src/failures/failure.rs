@@ -1,6 +1,7 @@
 //! A failed connection as the JSON object of `/api/v1/failures` and `--log-failures`. Part of the interface.
 
 use crate::points::{Kind, Mesh};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, net::SocketAddr};
 
@@ -21,7 +22,7 @@ use std::{borrow::Cow, net::SocketAddr};
 ///   "sent_bytes": 0, "received_bytes": 0, "retransmits": 0
 /// }
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// Its number: from 1 on, without gaps while the agent runs. After a restart, numbers restart at 1.
     pub seq: u64,
@@ -66,8 +67,9 @@ pub struct Failure {
 }
 
 /// The end that observed a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "FailureVantage")]
 pub enum Vantage {
     /// The point's own socket.
     #[serde(rename = "self")]
@@ -87,8 +89,9 @@ impl Vantage {
 }
 
 /// The side of the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "FailureSide")]
 pub enum Side {
     /// The socket accepted the connection.
     Downstream,
@@ -97,7 +100,8 @@ pub enum Side {
 }
 
 /// An instance of an enforcement point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FailurePoint")]
 pub struct PointName {
     /// Its name, as `<namespace>/<name>`.
     pub name: String,
@@ -111,7 +115,8 @@ pub struct PointName {
 }
 
 /// A workload, by name and identity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FailureWorkload")]
 pub struct WorkloadName {
     /// Its name, as `<namespace>/<name>`.
     pub name: String,
@@ -124,8 +129,9 @@ pub struct WorkloadName {
 }
 
 /// One end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "FailureEnd")]
 pub enum End {
     /// A workload of the cluster or of the inventory.
     Workload(WorkloadName),

@@ -6,11 +6,12 @@ use super::{
 };
 use crate::{program::Need, signals};
 use agent_common::{ABSENT, Field, Offsets};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 
 /// The result of looking up a field.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct FieldStatus {
     /// The field that was looked up.
     #[serde(skip)]

@@ -13,11 +13,12 @@ use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, CgroupSockAddr, Iter, ProgramError, ProgramFd, RawTracePoint},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The status of a program.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ProgramStatus {
     /// The program's name in the object.
     pub program: &'static str,

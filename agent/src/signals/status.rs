@@ -1,9 +1,10 @@
 //! Signals: what the agent exports where the kernel and the node support it, and reports as off where they do not.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A signal, and whether this node supports it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Signal {
     /// The value of the `signal` label.
     pub name: &'static str,

@@ -14,7 +14,7 @@ pub use error::{Asked, Error};
 pub use service::Service;
 pub use url::Url;
 
-use crate::failures::printable;
+use crate::{api::Problem, failures::printable};
 use access::Token;
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
@@ -148,7 +148,11 @@ impl Answer {
             )));
         }
         let body = self.whole().await?;
-        let text = String::from_utf8_lossy(&body);
+        // An agent explains itself in JSON; a proxy in between may not.
+        let text = match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => problem.message.into(),
+            Err(_) => String::from_utf8_lossy(&body),
+        };
         let line: String = text
             .lines()
             .next()

@@ -1,4 +1,4 @@
-//! `/api/v1/points`, `/workloads`, `/paths`, `/history` and `/openapi.json`: read from the newest snapshot when somebody asks, on a thread
+//! `/api/v1/points`, `/workloads`, `/paths`, `/history`, `/drains`, `/status` and `/openapi.json`: read from the newest snapshot when somebody asks, on a thread
 //! of its own, so that neither ticks nor health checks wait. [`crate::api`] has the types of the answers.
 
 mod as_of;
@@ -11,10 +11,11 @@ mod points;
 mod problem;
 mod query;
 mod saturation;
+mod status;
 mod trouble;
 mod workloads;
 
-use super::{publish::Published, snapshot::Snapshot};
+use super::{drains, publish::Published, snapshot::Snapshot};
 use axum::{
     Router,
     extract::{Path, State},
@@ -22,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get},
 };
-use problem::Problem;
+pub use problem::Problem;
 use query::Query;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -35,6 +36,8 @@ pub fn router(published: Published) -> Router {
         .route("/api/v1/workloads", get(workloads))
         .route("/api/v1/paths", get(paths))
         .route("/api/v1/history", get(history))
+        .route("/api/v1/drains", get(drains))
+        .route("/api/v1/status", get(status))
         .route("/api/v1/openapi.json", get(async || json(&crate::api::document())))
         .route("/api/{*rest}", any(async |uri: Uri| Problem::unknown_path(uri.path())))
         .with_state(published)
@@ -77,6 +80,22 @@ async fn paths(State(published): State<Published>, uri: Uri) -> Response {
 async fn history(State(published): State<Published>, uri: Uri) -> Response {
     answer(published, move |snapshot, published| {
         history::of(snapshot, published, &Query::read(&uri, &history::PARAMETERS)?)
+    })
+    .await
+}
+
+async fn drains(State(published): State<Published>, uri: Uri) -> Response {
+    answer(published, move |snapshot, _| {
+        Query::read(&uri, &[])?;
+        Ok(drains::of(snapshot))
+    })
+    .await
+}
+
+async fn status(State(published): State<Published>, uri: Uri) -> Response {
+    answer(published, move |snapshot, _| {
+        Query::read(&uri, &[])?;
+        Ok(status::of(snapshot))
     })
     .await
 }

@@ -65,6 +65,18 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
+    /// An address at which the API is not served.
+    pub fn misdirected(where_else: &str) -> Self {
+        let message = format!("the API is served {where_else}; the agent's setting api_listen decides");
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message)
+    }
+
+    /// More clients than may follow failures.
+    pub fn too_many_followers(most: usize) -> Self {
+        let message = format!("{most} clients follow already, and there may be no more; try again later");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_followers", message)
+    }
+
     /// What should not happen.
     pub fn internal(error: &dyn fmt::Display) -> Self {
         let message = format!("cannot build the answer: {error}; please report this");

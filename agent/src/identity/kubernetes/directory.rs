@@ -28,6 +28,7 @@ use crate::{
     points::{Kind, PodFacts, Point, Rules},
 };
 use nodes::Nodes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::{Group, Services};
 use std::{
@@ -103,7 +104,7 @@ pub struct Directory {
 }
 
 /// How full the directory is.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub struct Sizes {
     /// Number of known pods.
     pub pods: usize,

@@ -5,6 +5,7 @@ use kube::core::{
     params::{ListParams, VersionMatch, WatchParams},
     request,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Objects requested per page.
@@ -14,7 +15,7 @@ const PAGE: u32 = 500;
 const WATCH_SECONDS: u32 = 290;
 
 /// One list of objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The pods of this node.

@@ -5,11 +5,12 @@ use super::{
     trouble::{LASTING, Trouble},
 };
 use crate::clock::Millis;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Instant;
 
 /// The state of a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SourceStatus {
     /// Which list it is.
     pub source: Source,
