@@ -13,6 +13,7 @@ mod prometheus;
 mod rehearse;
 mod report;
 mod settings;
+mod top;
 mod uninstall;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -46,6 +47,7 @@ pub struct Cli {
 enum Command {
     Agent(agent::Options),
     Check(check::Options),
+    Top(top::Options),
     Failures(failures::Options),
     Report(report::Options),
     Rehearse(rehearse::Options),
@@ -65,6 +67,7 @@ impl Cli {
         match self.command {
             Command::Agent(options) => agent::run(&options),
             Command::Check(options) => check::run(&options),
+            Command::Top(options) => top::run(&options),
             Command::Failures(options) => failures::run(&options),
             Command::Report(options) => report::run(&options),
             Command::Rehearse(options) => rehearse::run(&options),

@@ -9,12 +9,7 @@ pub const HEADER: &str = "TIME                      REASON          PHASE       
 
 /// The line of a failure, without a newline. FROM is the caller, whichever end observed the failure.
 pub fn line(failure: &Failure) -> String {
-    let own = named_end(&failure.owner, failure.local_address);
-    let peer = named_end(&failure.peer, failure.peer_address);
-    let (from, to) = match failure.side {
-        Side::Upstream => (own, peer),
-        Side::Downstream => (peer, own),
-    };
+    let (from, to) = caller_and_called(failure);
     let text = format!(
         "{:24}  {:14}  {:11}  {:7}  {:24}  {from:40}  {to:40}  {}",
         failure.time,
@@ -25,6 +20,17 @@ pub fn line(failure: &Failure) -> String {
         details(failure),
     );
     printable(text.trim_end()).into_owned()
+}
+
+/// Who called and who was called, with their addresses, whichever end observed the failure. Names come from other users: see
+/// [`printable`].
+pub fn caller_and_called(failure: &Failure) -> (String, String) {
+    let own = named_end(&failure.owner, failure.local_address);
+    let peer = named_end(&failure.peer, failure.peer_address);
+    match failure.side {
+        Side::Upstream => (own, peer),
+        Side::Downstream => (peer, own),
+    }
 }
 
 /// An end: its name and address.

@@ -21,7 +21,7 @@ pub use answer::{Dropped, List, Lost, Start};
 pub use failure::{End, Failure, PointName, Side, Vantage, WorkloadName};
 pub use filter::{Filter, REASONS, Since, parse_reason, parse_workload};
 pub use intake::{Intake, Patience};
-pub use line::{HEADER, line, printable};
+pub use line::{HEADER, caller_and_called, line, printable};
 pub use log::Log;
 pub use record::Record;
 pub use ring::{Batch, Page, Reader, Ring, Untold};
