@@ -127,13 +127,13 @@ fn fitted(room: usize, longest: impl Fn(usize) -> usize) -> Vec<Option<usize>> {
     let mut left = room + 1;
     for at in by_rank {
         let column = &COLUMNS[at];
-        // The first column that does not fit ends it: what is less needed than it does not take its place.
         let Some(rest) = left.checked_sub(column.width + 1) else {
-            // Of a terminal that is narrower than that, the name gets what there is.
+            // On a terminal that is narrower than that, the name gets what there is.
             if column.rank == 1 {
                 widths[at] = Some(left.saturating_sub(1));
+                left = 0;
             }
-            break;
+            continue;
         };
         widths[at] = Some(column.width);
         left = rest;

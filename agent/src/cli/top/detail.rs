@@ -3,6 +3,7 @@
 use super::{
     columns::{padded, severity},
     ends,
+    state::Ends,
     words::{UNKNOWN, bytes, count, or_unknown, percent, rate, seconds, time_of_day},
 };
 use crate::{
@@ -22,15 +23,17 @@ pub enum Line {
 /// The cells of a bar.
 const BAR: usize = 20;
 
-/// What is known of it, the most urgent first, in parts with a heading each.
-pub fn lines(detail: &PointDetail) -> Vec<Line> {
+/// What is known of it, the most urgent first, in parts with a heading each: as many lines whatever the width, in characters, to which
+/// tables are fitted.
+pub fn lines(detail: &PointDetail, width: usize) -> Vec<Line> {
     let mut page = Page::default();
     trouble(&mut page, detail);
     saturation(&mut page, detail);
     load(&mut page, detail);
     delays(&mut page, detail);
     failures(&mut page, detail);
-    ends(&mut page, detail);
+    dependents(&mut page, detail, width);
+    served(&mut page, detail, width);
     accept_queues(&mut page, detail);
     drain(&mut page, detail);
     control_plane(&mut page, detail);
@@ -60,7 +63,7 @@ fn trouble(page: &mut Page, detail: &PointDetail) {
     let name = &point.name;
     page.heading("TROUBLE");
     page.say(format!(
-        "{}: {} {}, instance {}, {} processes on this node",
+        "{}: {} {}, instance {}, processes on this node: {}",
         severity(point.trouble.severity),
         name.mesh.label(),
         name.kind.label(),
@@ -213,17 +216,8 @@ fn failures(page: &mut Page, detail: &PointDetail) {
     }
 }
 
-fn ends(page: &mut Page, detail: &PointDetail) {
-    for which in [super::state::Ends::Dependents, super::state::Ends::Served] {
-        let table = ends::table(detail, which, ends::WIDE);
-        page.heading(&table.title);
-        if table.rows.is_empty() {
-            page.say("none in the window");
-            continue;
-        }
-        page.say(&table.header);
-        table.rows.iter().for_each(|row| page.say(row));
-    }
+fn dependents(page: &mut Page, detail: &PointDetail, width: usize) {
+    workloads(page, &ends::table(detail, Ends::Dependents, width));
     for caller in &detail.unnamed_callers {
         page.say(format!(
             "accepted from {} (no workload): {}",
@@ -231,6 +225,19 @@ fn ends(page: &mut Page, detail: &PointDetail) {
             count(caller.accepted_total)
         ));
     }
+}
+
+fn served(page: &mut Page, detail: &PointDetail, width: usize) {
+    workloads(page, &ends::table(detail, Ends::Served, width));
+}
+
+fn workloads(page: &mut Page, table: &ends::Table) {
+    page.heading(&table.title);
+    if table.rows.is_empty() {
+        return page.say("none");
+    }
+    page.say(&table.header);
+    table.rows.iter().for_each(|row| page.say(row));
 }
 
 fn accept_queues(page: &mut Page, detail: &PointDetail) {
@@ -297,13 +304,9 @@ fn missing(page: &mut Page, detail: &PointDetail) {
         let why = signal.reason.as_deref().unwrap_or("off");
         page.say(format!("{} {}: {why}", padded(&signal.name, 20, false), signal.what));
     }
-    for (what, threads) in detail
-        .threads
-        .iter()
-        .filter_map(|threads| Some(("threads", threads.missing.as_ref()?)))
-    {
+    if let Some(why) = detail.threads.as_ref().and_then(|threads| threads.missing.as_ref()) {
         is_complete = false;
-        page.say(format!("{} {threads}", padded(what, 20, false)));
+        page.say(format!("{} {why}", padded("threads", 20, false)));
     }
     if is_complete {
         page.say("none");

@@ -51,7 +51,7 @@ pub fn table(detail: &PointDetail, ends: Ends, room: usize) -> Table {
     } = counts;
     Table {
         title: format!(
-            "{word} of {}: {n} workloads, {namespaces} namespaces in the window",
+            "{word} of {} in the window: {n}, in {namespaces} namespaces",
             printable(&detail.point.name.name)
         ),
         header: format!("{:<width$} PART  SHARE    OPEN CONN/S  FAILED      BYTES", "WORKLOAD"),

@@ -72,7 +72,7 @@ impl Sort {
         }
     }
 
-    /// The order of two points. What is not known comes last.
+    /// The order of two points. What is not known comes last, and first when the order is turned round.
     pub fn compare(self, one: &Point, other: &Point) -> Ordering {
         let by_number = |number: fn(&Point) -> Option<f64>| {
             // Nothing is less than 0, so what is not known is less than anything.

@@ -1,6 +1,6 @@
 //! What `narrows top` shows, and what keys make of it: without a terminal, and without asking anybody.
 
-use super::{detail, sort::Sort};
+use super::{detail, ends, sort::Sort};
 use crate::{
     api::{Point, PointDetail, PointList},
     failures::{Failure, List},
@@ -167,16 +167,27 @@ impl State {
         if self.position.is_none_or(|(run, _)| run != list.run) {
             self.failures.clear();
         }
-        self.position = Some((list.run, list.next));
+        // A number that is known already came with an answer that overlaps with the one before.
+        let known = self
+            .position
+            .filter(|(run, _)| *run == list.run)
+            .map_or(0, |(_, next)| next);
+        self.position = Some((list.run, list.next.max(known)));
         self.untold = list.dropped.untold();
-        self.failures.extend(list.failures);
+        self.failures
+            .extend(list.failures.into_iter().filter(|failure| failure.seq >= known));
         let too_many = self.failures.len().saturating_sub(KEPT);
         self.failures.drain(..too_many);
     }
 
     /// Selects what stands at the row of the selected point when that is gone. The detail of a point that is gone is left.
     fn keep_selection(&mut self, row: usize) {
-        if self.selected_row().is_some() {
+        let is_there = match self.view {
+            View::Points => self.selected_row().is_some(),
+            // It is looked at, whether or not it still passes the filter.
+            View::Detail => self.selected().is_some(),
+        };
+        if is_there {
             return;
         }
         let shown = self.shown();
@@ -211,7 +222,7 @@ impl State {
     pub fn key(&mut self, key: KeyEvent) -> Step {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Char('c' | 'd') if is_control => Step::Quit,
+            KeyCode::Char('c') if is_control => Step::Quit,
             _ if is_control => Step::Draw,
             _ if self.has_help => {
                 self.has_help = false;
@@ -300,9 +311,13 @@ impl State {
         Step::Draw
     }
 
+    /// The last line that may stand at the top: so that the end of the detail is more than one line.
     fn last_line(&self) -> usize {
-        let lines = self.detail.as_ref().map_or(0, |detail| detail::lines(detail).len());
-        lines.saturating_sub(1)
+        let lines = self
+            .detail
+            .as_ref()
+            .map_or(0, |detail| detail::lines(detail, ends::WIDE).len());
+        lines.saturating_sub(PAGE)
     }
 
     fn turn_ends(&mut self) {

@@ -4,18 +4,18 @@ use super::{super::sort::Sort, style::Style};
 use ratatui::text::Line;
 
 const KEYS: &str = "\
-Up/Down, j/k    select a point, or scroll        Enter   everything about a point
-PgUp/PgDn       ten at a time                    Esc     back; show all points
-Home/End        the first, the last              Tab     dependents or served
-/               show only points with a text     q       quit";
+Up/Down, j/k   select a point, or scroll     Enter  everything about the point
+PgUp/PgDn      ten at a time                 Esc    back; show all points
+Home/End       the first, the last           Tab    dependents or served
+/              only points with a text       q      quit";
 
 const COLUMNS: &str = "\
-STATE    by the worst of the point's troubles     RISK    saturation x dependents
-FULLEST  the fullest resource                     OPEN    connections it accepted
-FAIL/S   failures by the point's own sockets|by those of its callers on this node
-DEPS     workloads that depend on it              PART    of the point's connections
-READ     p99 from arrived to read                 SHARE   of the workload's own
-FWD      p99 from read to forwarded               -       not known: Enter says why";
+STATE    of the worst of its troubles      RISK   fullest x share that depends
+FULLEST  the fullest resource              OPEN   connections it accepted
+FAIL/S   by its own sockets | by those of its callers on this node
+DEPS     workloads that depend on it       PART   of the point's connections
+READ     p99 from arrived to read          SHARE  of the workload's connections
+FWD      p99 from read to forwarded        -      not known: Enter says why";
 
 /// The page: at most 20 lines of 80 characters.
 pub fn lines(style: Style) -> Vec<Line<'static>> {

@@ -19,7 +19,7 @@ use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
     text::{Line, Text},
-    widgets::Paragraph,
+    widgets::{Paragraph, Wrap},
 };
 
 /// What stands before the selected point, and before the others.
@@ -32,7 +32,7 @@ const TALL: u16 = 12;
 pub fn draw(frame: &mut Frame<'_>, state: &State, style: Style) {
     let area = frame.area();
     if state.has_help {
-        return paragraph(frame, area, help::lines(style));
+        return wrapped(frame, area, help::lines(style));
     }
     let below = match area.height {
         0..TALL => 0,
@@ -58,6 +58,11 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, style: Style) {
 
 fn paragraph(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'_>>) {
     frame.render_widget(Paragraph::new(Text::from(lines)), area);
+}
+
+/// Long lines go on in the next one.
+fn wrapped(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'_>>) {
+    frame.render_widget(Paragraph::new(Text::from(lines)).wrap(Wrap { trim: false }), area);
 }
 
 /// Of which agent and tick the numbers are, and how bad things are.
@@ -144,14 +149,14 @@ fn everything(frame: &mut Frame<'_>, area: Rect, state: &State, style: Style) {
     match &state.detail {
         None => lines.push(Line::from("waiting for the agent's answer")),
         Some(detail) => {
-            let shown = detail::lines(detail).into_iter().skip(state.scroll);
+            let shown = detail::lines(detail, area.width.into()).into_iter().skip(state.scroll);
             lines.extend(shown.map(|line| match line {
                 detail::Line::Heading(text) => style.heading(text),
                 detail::Line::Text(text) => Line::from(text),
             }));
         }
     }
-    paragraph(frame, area, lines);
+    wrapped(frame, area, lines);
 }
 
 fn workload_lines(state: &State, area: Rect, style: Style) -> Vec<Line<'static>> {
@@ -195,12 +200,9 @@ fn failure_lines(state: &State, area: Rect, style: Style) -> Vec<Line<'static>> 
     };
     let untold = match state.untold {
         0 => String::new(),
-        n => format!("; {} of the node were only counted", count(n)),
+        n => format!("; {} on the node were only counted", count(n)),
     };
-    let mut lines = vec![style.rule(
-        &printable(&format!("FAILURES {of}, the newest last{untold}")),
-        area.width,
-    )];
+    let mut lines = vec![style.rule(&printable(&format!("FAILURES {of}, newest last{untold}")), area.width)];
     let room = usize::from(area.height).saturating_sub(1);
     let hidden = state.failures.len().saturating_sub(room);
     lines.extend(
@@ -208,7 +210,7 @@ fn failure_lines(state: &State, area: Rect, style: Style) -> Vec<Line<'static>> 
             .failures
             .iter()
             .skip(hidden)
-            .map(|failure| Line::from(failure_line(failure))),
+            .map(|failure| Line::from(padded(&failure_line(failure), area.width.into(), false))),
     );
     if state.failures.is_empty() {
         lines.push(Line::from("none"));
@@ -220,7 +222,7 @@ fn failure_line(failure: &Failure) -> String {
     let (from, to) = caller_and_called(failure);
     let seen_by = failure.vantage.map_or("-", |vantage| vantage.label());
     let text = format!(
-        "{} {:<14} {seen_by:<6} {from} -> {to}",
+        "{} {:<13} {from} -> {to} (seen by {seen_by})",
         time_of_day(&failure.time),
         failure.reason
     );

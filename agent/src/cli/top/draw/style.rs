@@ -1,5 +1,6 @@
 //! Colours, where they are wanted. What they say is always said by words and signs as well.
 
+use super::super::columns::padded;
 use crate::api::Severity;
 use ratatui::{
     style::{Color, Modifier, Style as Look},
@@ -21,8 +22,9 @@ impl Style {
 
     /// A title that divides the screen.
     pub fn rule(self, title: &str, width: u16) -> Line<'static> {
-        let mut text = format!("-- {title} ");
-        let rest = usize::from(width).saturating_sub(text.chars().count());
+        let width = usize::from(width);
+        let mut text = padded(&format!("-- {title} "), (title.chars().count() + 4).min(width), false);
+        let rest = width.saturating_sub(text.chars().count());
         text.extend(std::iter::repeat_n('-', rest));
         self.heading(text)
     }

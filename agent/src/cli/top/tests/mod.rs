@@ -5,7 +5,7 @@ mod keys;
 
 use super::{
     sort::Sort,
-    state::{Answers, State},
+    state::{Answers, Ends, State, Step},
 };
 use crate::api::{PointDetail, PointList};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
