@@ -26,6 +26,8 @@ Examples:
   narrows check
   # Count connections, with workloads and proxies named in a file
   narrows agent --inventory /etc/narrows/inventory.yaml
+  # Which points are in trouble, and who depends on them
+  narrows top
   # Watch connections fail
   narrows failures --follow
 

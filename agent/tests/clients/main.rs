@@ -6,7 +6,9 @@ mod policy;
 mod rehearse;
 mod report;
 mod server;
+mod terminal;
 mod token;
+mod top;
 
 use narrows_testbed::command;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
@@ -24,6 +26,7 @@ fn narrows(arguments: &[&str]) -> Command {
         "NARROWS_BEARER_TOKEN_FILE",
         "NARROWS_CA_FILE",
         "NARROWS_PROMETHEUS_TOKEN",
+        "NO_COLOR",
     ];
     for variable in variables {
         command.env_remove(variable);

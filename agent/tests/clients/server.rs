@@ -1,4 +1,4 @@
-//! A server that answers every request with the same, over TLS or without.
+//! A server that answers every request with the same, over TLS or without, or each path with its own.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::{
@@ -30,13 +30,22 @@ pub struct Server {
 impl Server {
     /// Without TLS.
     pub fn plain(listen: &str, status: &str, body: &str) -> Self {
-        Self::start(listen, status, body, |stream, serve| serve(&mut { stream }))
+        Self::start(listen, always(status, body), |stream, serve| serve(&mut { stream }))
+    }
+
+    /// Without TLS, with a status and a body for each path with its query.
+    pub fn routed(answer: impl Fn(&str) -> (&'static str, String) + Send + 'static) -> Self {
+        let respond = move |request: &str| {
+            let (status, body) = answer(request.split(' ').nth(1).unwrap_or_default());
+            response(status, &body)
+        };
+        Self::start("127.0.0.1:0", respond, |stream, serve| serve(&mut { stream }))
     }
 
     /// With a certificate of this authority.
     pub fn tls(authority: &Authority, name: &str, status: &str, body: &str) -> Self {
         let config = authority.server(name);
-        Self::start("127.0.0.1:0", status, body, move |stream, serve| {
+        Self::start("127.0.0.1:0", always(status, body), move |stream, serve| {
             let connection = ServerConnection::new(config.clone()).expect("a valid configuration");
             serve(&mut StreamOwned::new(connection, stream));
         })
@@ -44,22 +53,18 @@ impl Server {
 
     fn start(
         listen: &str,
-        status: &str,
-        body: &str,
+        respond: impl Fn(&str) -> String + Send + 'static,
         wrap: impl Fn(std::net::TcpStream, &dyn Fn(&mut dyn Stream)) + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind(listen).expect("it listens");
         let address = listener.local_addr().expect("an address");
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        );
         let (asked, questions) = mpsc::channel();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let serve = |stream: &mut dyn Stream| {
                     // A client that does not trust this server asks nothing.
                     let Some(request) = head(stream) else { return };
+                    let answer = respond(&request);
                     let _test_is_over = asked.send(request);
                     let _gone = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
                 };
@@ -74,6 +79,18 @@ impl Server {
     pub fn question(&self) -> String {
         self.questions.try_recv().expect("it was asked")
     }
+}
+
+fn response(status: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn always(status: &str, body: &str) -> impl Fn(&str) -> String + Send + 'static {
+    let answer = response(status, body);
+    move |_| answer.clone()
 }
 
 /// Both directions.

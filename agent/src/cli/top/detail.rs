@@ -63,11 +63,10 @@ fn trouble(page: &mut Page, detail: &PointDetail) {
     let name = &point.name;
     page.heading("TROUBLE");
     page.say(format!(
-        "{}: {} {}, instance {}, processes on this node: {}",
+        "{}: {} {}, processes on this node: {}",
         severity(point.trouble.severity),
         name.mesh.label(),
         name.kind.label(),
-        name.instance,
         point.processes
     ));
     for reason in &point.trouble.reasons {

@@ -90,7 +90,7 @@ pub struct Options {
     /// Only points with this text in their name, instance, kind, mesh or state
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
-    /// No colours. The variable NO_COLOR, with any value, does the same
+    /// No colours. The variable NO_COLOR, when it is not empty, does the same
     #[arg(long)]
     no_color: bool,
     #[command(flatten)]

@@ -164,7 +164,10 @@ fn workload_lines(state: &State, area: Rect, style: Style) -> Vec<Line<'static>>
         return Vec::new();
     }
     let Some(detail) = &state.detail else {
-        return vec![style.rule("DEPENDENTS", area.width)];
+        let waits = state.selected().map(|_| Line::from("waiting for the agent's answer"));
+        return std::iter::once(style.rule("DEPENDENTS", area.width))
+            .chain(waits)
+            .collect();
     };
     let other = || match state.ends {
         Ends::Dependents if detail.dependents.is_empty() && !detail.served.is_empty() => Ends::Served,

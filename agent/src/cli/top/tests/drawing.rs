@@ -74,6 +74,11 @@ fn the_recording_in_the_documents() {
         recording += &format!("$ {what}\n{}\n", drawn(state, (80, 24)));
     };
     record("narrows top", &state);
+    let page = include_str!("../../../../../docs/command-line.md");
+    assert!(
+        page.contains(&drawn(&state, (80, 24))),
+        "docs/command-line.md shows something else"
+    );
     state.key(key(KeyCode::Enter));
     state.answered(answers());
     record("Enter: everything about the point", &state);
@@ -82,8 +87,8 @@ fn the_recording_in_the_documents() {
     record("Page Down, twice", &state);
     state.key(key(KeyCode::Esc));
     state.answered(answers());
-    press(&mut state, "R/gateway");
-    record("Esc, R (sort by choke risk), /gateway", &state);
+    press(&mut state, "R/waypoint");
+    record("Esc, R (sort by choke risk), /waypoint", &state);
     state.key(key(KeyCode::Esc));
     press(&mut state, "?");
     record("Esc, ?", &state);
