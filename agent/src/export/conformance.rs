@@ -272,7 +272,11 @@ async fn who_asks_at_another_address_is_told_where_the_api_is() {
     for path in server.document["paths"].as_object().expect("paths").keys() {
         let target = path.replace("{id}", "a");
         let (status, body) = Server::ask_of(&server.elsewhere, Method::GET, &target).await;
-        assert_eq!((status.as_u16(), &body["error"]), (421, &json!("misdirected")), "{path}");
+        assert_eq!(
+            (status.as_u16(), &body["error"]),
+            (421, &json!("misdirected")),
+            "{path}"
+        );
         server.hold(&target, status, &body);
     }
 }

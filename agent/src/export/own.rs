@@ -1,10 +1,6 @@
 //! The agent's own metrics: what it lost, what it could not see, what it costs.
 
-use super::{
-    process,
-    rows::local,
-    snapshot::Snapshot,
-};
+use super::{process, rows::local, snapshot::Snapshot};
 use crate::{
     api::{InventoryStatus, SourceRow},
     metrics::{

@@ -9,6 +9,7 @@ mod cluster;
 mod hbone;
 mod prometheus;
 mod shares;
+mod top;
 mod ztunnels;
 
 use narrows_testbed::{

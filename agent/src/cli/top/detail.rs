@@ -2,8 +2,7 @@
 
 use super::{
     columns::{padded, severity},
-    ends,
-    state::Ends,
+    ends::{self, Ends},
     words::{UNKNOWN, bytes, count, or_unknown, percent, rate, seconds, time_of_day},
 };
 use crate::{

@@ -2,13 +2,22 @@
 
 use super::{
     columns::padded,
-    state::Ends,
     words::{bytes, count, or_unknown, percent, rate},
 };
 use crate::{
     api::{Counts, PointDetail, Traffic},
     failures::printable,
 };
+
+/// The workloads on one side of a point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// Those that depend on it; those that it serves, if there are none.
+    #[default]
+    Dependents,
+    /// Those that are reached through it.
+    Served,
+}
 
 /// A width that is never too narrow.
 pub const WIDE: usize = 100;

@@ -1,6 +1,10 @@
 //! What `narrows top` shows, and what keys make of it: without a terminal, and without asking anybody.
 
-use super::{detail, ends, sort::Sort};
+use super::{
+    detail,
+    ends::{self, Ends},
+    sort::Sort,
+};
 use crate::{
     api::{Point, PointDetail, PointList},
     failures::{Failure, List},
@@ -22,16 +26,6 @@ pub enum View {
     Points,
     /// Everything about the selected one.
     Detail,
-}
-
-/// The workloads on one side of a point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ends {
-    /// Those that depend on it; those that it serves, if there are none.
-    #[default]
-    Dependents,
-    /// Those that are reached through it.
-    Served,
 }
 
 /// What a key asks for.

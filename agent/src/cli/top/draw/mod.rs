@@ -7,8 +7,9 @@ pub use style::Style;
 
 use super::{
     columns::{self, padded},
-    detail, ends,
-    state::{Ends, State, View},
+    detail,
+    ends::{self, Ends},
+    state::{State, View},
     words::{count, time_of_day},
 };
 use crate::{

@@ -4,8 +4,9 @@ mod drawing;
 mod keys;
 
 use super::{
+    ends::Ends,
     sort::Sort,
-    state::{Answers, Ends, State, Step},
+    state::{Answers, State, Step},
 };
 use crate::api::{PointDetail, PointList};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
