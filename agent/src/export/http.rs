@@ -1,10 +1,11 @@
-//! The HTTP server: metrics, health, status, failures.
+//! The HTTP server: metrics, health, status, failures, the API and the page.
 
 use super::{
     api,
     encoded::{Encoded, decompressed},
     failures::{Failures, failures},
     negotiate::{content_type, format, takes_gzip},
+    page,
     publish::Published,
     snapshot::Shared,
 };
@@ -127,11 +128,11 @@ impl Service {
             .method_not_allowed_fallback(api::method_not_allowed)
             .route_layer(middleware::from_fn_with_state(api, guard));
         Router::new()
-            .route("/", get(index))
             .route("/metrics", get(metrics))
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(ready))
             .with_state(self.server.clone())
+            .merge(page::router())
             .merge(guarded)
     }
 }
@@ -150,18 +151,6 @@ async fn guard(
         Api::At(address) => format!("at {address}"),
     };
     api::Problem::misdirected(&where_else).into_response()
-}
-
-async fn index() -> &'static str {
-    "Narrows\n\n/metrics          Prometheus or OpenMetrics text\n/healthz          the process is alive\n\
-     /readyz           it has counted for at least one tick\n/api/v1/status    programs, signals, kernel fields, losses, bounds\n\
-     /api/v1/points    points, those with the most trouble first; /api/v1/points/{id} has everything about one\n\
-     /api/v1/workloads workloads, with the points that they depend on or are served by\n\
-     /api/v1/paths     the edges of a flow picture\n\
-     /api/v1/history   the last hour of a point\n\
-     /api/v1/openapi.json  describes all of these\n\
-     /api/v1/drains    instances of points that are to go, and the connections that hang on them\n\
-     /api/v1/failures  failed connections, one by one; also as they come (Accept: text/event-stream)\n"
 }
 
 async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {

@@ -16,6 +16,7 @@ mod http;
 mod meter;
 mod negotiate;
 mod own;
+mod page;
 mod paths;
 mod process;
 mod publish;

@@ -1,0 +1,138 @@
+// Answers of the agent's API: asked for at each tick while somebody looks, one request per path at a time.
+import { useEffect, useReducer, useRef, useState } from './vendor/preact-hooks.js';
+
+export const INTERVAL_MS = 5000;
+const PATIENCE_MS = 15000;
+
+// Whether the agent answers at all: shared by everything on the page.
+export const connection = { since: null, why: null, last: null, as_of: null, listeners: new Set() };
+
+function tell(changes) {
+  Object.assign(connection, changes);
+  for (const listener of connection.listeners) listener();
+}
+
+export function useConnection() {
+  const [, update] = useReducer((n) => n + 1, 0);
+  useEffect(() => {
+    connection.listeners.add(update);
+    return () => connection.listeners.delete(update);
+  }, []);
+  return connection;
+}
+
+class Refusal extends Error {
+  constructor(status, error, message) {
+    super(message);
+    Object.assign(this, { status, error });
+  }
+}
+
+export async function ask(path, signal) {
+  const patience = AbortSignal.timeout(PATIENCE_MS);
+  let response;
+  try {
+    response = await fetch(path, {
+      signal: signal ? AbortSignal.any([signal, patience]) : patience,
+      headers: { accept: 'application/json' },
+      cache: 'no-cache',
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    const why = patience.aborted ? `no answer within ${PATIENCE_MS / 1000} s` : 'the connection failed';
+    tell({ since: connection.since ?? Date.now(), why });
+    throw error;
+  }
+  if (!response.ok) {
+    const text = await response.text();
+    let problem = {};
+    try {
+      problem = JSON.parse(text);
+    } catch {
+      // Not from the API itself.
+    }
+    const message = problem.message ?? (text.trim() || `status ${response.status}`);
+    // Nothing at this address answers with data: that is as good as unreachable.
+    if (response.status === 421 || response.status >= 500) tell({ since: connection.since ?? Date.now(), why: message });
+    throw new Refusal(response.status, problem.error, message);
+  }
+  const answer = await response.json();
+  tell({ since: null, why: null, last: Date.now(), as_of: answer.as_of ?? connection.as_of });
+  return answer;
+}
+
+// Calls `load(signal)` now and after each interval; not while the page is hidden, but at once when it is shown again.
+function usePolling(load, key) {
+  const current = useRef(load);
+  current.current = load;
+  useEffect(() => {
+    const stop = new AbortController();
+    let timer = null;
+    let running = false;
+    const round = async () => {
+      if (running || document.hidden || stop.signal.aborted) return;
+      running = true;
+      clearTimeout(timer);
+      const begin = Date.now();
+      await current.current(stop.signal).catch(() => {});
+      running = false;
+      // A slow agent is asked less often.
+      const pause = Math.max(INTERVAL_MS - (Date.now() - begin), INTERVAL_MS / 5);
+      if (!stop.signal.aborted) timer = setTimeout(round, pause);
+    };
+    round();
+    document.addEventListener('visibilitychange', round);
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+      document.removeEventListener('visibilitychange', round);
+    };
+  }, [key]);
+}
+
+// The newest answer to `path`, and why there is none. The last answer stays while the agent is unreachable.
+export function useAnswer(path) {
+  const [state, set] = useState({ path, answer: null, refusal: null });
+  usePolling(async (signal) => {
+    try {
+      const answer = await ask(path, signal);
+      if (!signal.aborted) set({ path, answer, refusal: null });
+    } catch (error) {
+      if (error instanceof Refusal && !signal.aborted) set({ path, answer: null, refusal: error });
+    }
+  }, path);
+  return state.path === path ? state : { path, answer: null, refusal: null };
+}
+
+const HOUR_SECONDS = 3600;
+
+// The last hour of a point, of which each round asks only for what is new.
+export function useHistory(point) {
+  const [state, set] = useState({ point, history: null, refusal: null });
+  const known = useRef(null);
+  usePolling(async (signal) => {
+    const before = known.current?.point === point ? known.current : null;
+    const last = before?.time_seconds.at(-1);
+    const after = last === undefined ? '' : `&after_seconds=${last}`;
+    try {
+      const answer = await ask(`api/v1/history?point=${encodeURIComponent(point)}${after}`, signal);
+      if (signal.aborted) return;
+      known.current = before ? joined(before, answer) : answer;
+      set({ point, history: known.current, refusal: null });
+    } catch (error) {
+      if (error instanceof Refusal && !signal.aborted) set({ point, history: null, refusal: error });
+    }
+  }, point);
+  return state.point === point ? state : { point, history: null, refusal: null };
+}
+
+function joined(before, newer) {
+  const times = before.time_seconds.concat(newer.time_seconds);
+  const oldest = (times.at(-1) ?? 0) - HOUR_SECONDS;
+  const skip = Math.max(0, times.findIndex((time) => time >= oldest));
+  const lines = {};
+  for (const [name, values] of Object.entries(newer.lines)) {
+    lines[name] = (before.lines[name] ?? []).concat(values).slice(skip);
+  }
+  return { ...newer, time_seconds: times.slice(skip), lines };
+}

@@ -1,0 +1,135 @@
+// Time lines of the last hour of a point.
+import { useEffect, useRef, useState } from './vendor/preact-hooks.js';
+import { html } from './html.js';
+import { clock, count, percent, perSecond, seconds } from './format.js';
+import { Refusal, RESOURCES, Section } from './parts.js';
+import { useHistory } from './data.js';
+import { useTheme } from './theme.js';
+
+const HEIGHT = 132;
+
+const resourceLines = Object.entries(RESOURCES).map(([resource, label]) => [`${resource}_saturation_ratio`, label]);
+
+const CHARTS = [
+  { title: 'New connections', about: 'per second, at its sockets', show: perSecond, lines: [['downstream_opened_per_second', 'accepted'], ['upstream_opened_per_second', 'opened by it']] },
+  { title: 'Failures', about: 'per second', show: perSecond, lines: [['caller_failures_per_second', 'seen by callers here'], ['point_failures_per_second', 'seen by the point']] },
+  { title: 'Delays, p99', about: 'approximate, of the worse side', show: seconds, lines: [['read_delay_p99_seconds', 'arrived → read'], ['forward_delay_p99_seconds', 'read → forwarded']] },
+  { title: 'Saturation', about: 'by resource', show: percent, most: 1, lines: resourceLines },
+  { title: 'Open connections', about: 'at its sockets', show: count, lines: [['downstream_open_connections', 'accepted'], ['upstream_open_connections', 'opened by it']] },
+  { title: 'Accept queues', about: 'connections that wait', show: count, lines: [['accept_queue_connections', 'waiting']] },
+];
+
+// Lines differ by dashes, too.
+const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3], [12, 5], [1, 5]];
+
+export function TimeLines({ point }) {
+  const { history, refusal } = useHistory(point.id);
+  if (refusal) return html`<${Section} id="lines" title="The last hour"><${Refusal} refusal=${refusal} what="Time lines" /><//>`;
+  if (!history) return html`<${Section} id="lines" title="The last hour"><p class="quiet">Asking the agent …</p><//>`;
+  const times = history.time_seconds;
+  if (times.length < 2) return html`<${Section} id="lines" title="The last hour"><p class="quiet">Time lines begin with the second sample: one every ${seconds(history.resolution_seconds)}.</p><//>`;
+  const about = `from ${clock(times[0] * 1000)} to ${clock(times.at(-1) * 1000)}, ${history.resolution_seconds >= 60 ? 'the greatest value of each minute' : `every ${seconds(history.resolution_seconds)}`}; kept by the agent since it started`;
+  return html`
+    <${Section} id="lines" title="The last hour" about=${about}>
+      <div class="charts">
+        ${CHARTS.map((chart) => html`<${Chart} key=${chart.title} chart=${chart} history=${history} />`)}
+      </div>
+    <//>`;
+}
+
+const known = (values) => values.filter((value) => value !== null);
+
+function describe(lines, show) {
+  return lines
+    .map(({ label, values }) => {
+      const numbers = known(values);
+      if (numbers.length === 0) return `${label}: not known`;
+      return `${label}: now ${values.at(-1) === null ? 'not known' : show(values.at(-1))}, at least ${show(Math.min(...numbers))}, at most ${show(Math.max(...numbers))}`;
+    })
+    .join('; ');
+}
+
+function Chart({ chart, history }) {
+  const place = useRef(null);
+  const plot = useRef(null);
+  const theme = useTheme();
+  const [at, setAt] = useState(null);
+  const lines = chart.lines
+    .map(([name, label], index) => ({ name, label, index, values: history.lines[name] ?? [] }))
+    .filter(({ values }) => known(values).length > 0);
+  const shape = lines.map(({ name }) => name).join();
+  const times = history.time_seconds;
+  const data = [times, ...lines.map(({ values }) => values)];
+  const newest = useRef(data);
+  newest.current = data;
+
+  useEffect(() => {
+    if (lines.length === 0) return undefined;
+    let gone = false;
+    let observer = null;
+    // Only who opens a point needs it.
+    import('./vendor/uplot.js').then(({ default: Plot }) => {
+      if (gone || !place.current) return;
+      const width = () => Math.max(200, place.current.clientWidth);
+      plot.current = new Plot(options(chart, lines, width(), place.current, setAt), newest.current, place.current);
+      observer = new ResizeObserver(() => plot.current?.setSize({ width: width(), height: HEIGHT }));
+      observer.observe(place.current);
+    });
+    return () => {
+      gone = true;
+      observer?.disconnect();
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [shape, theme]);
+
+  useEffect(() => plot.current?.setData(data), [history]);
+
+  const index = at ?? times.length - 1;
+  return html`
+    <figure class="chart">
+      <figcaption><b>${chart.title}</b> <small>${chart.about}</small></figcaption>
+      ${lines.length === 0
+        ? html`<p class="missing">missing: none of these values was known in this time (see Signals)</p>`
+        : html`<div ref=${place} class="plot" role="img" aria-label=${`${chart.title}: ${describe(lines, chart.show)}`}></div>
+            <ul class="legend" aria-hidden="true">
+              <li class="quiet">${at === null ? 'now' : clock(times[index] * 1000)}</li>
+              ${lines.map((line) => html`<li key=${line.name}><${Sample} index=${line.index} /> ${line.label} <b>${line.values[index] === null || line.values[index] === undefined ? '–' : chart.show(line.values[index])}</b></li>`)}
+            </ul>`}
+    </figure>`;
+}
+
+function Sample({ index }) {
+  return html`<svg class=${`line-${index}`} width="22" height="8"><line x1="0" y1="4" x2="22" y2="4" stroke="currentColor" stroke-width="2" stroke-dasharray=${DASHES[index].join(' ')} /></svg>`;
+}
+
+// The colour that CSS gives, as canvas knows no variables.
+function color(place, className) {
+  const probe = document.createElement('i');
+  probe.className = className;
+  place.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+function options(chart, lines, width, place, setAt) {
+  const [text, grid] = [color(place, 'axis-text'), color(place, 'axis-grid')];
+  const axis = { stroke: text, font: '11px system-ui, sans-serif', grid: { stroke: grid, width: 1 }, ticks: { show: false } };
+  return {
+    width,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { sync: { key: 'hour' }, points: { size: 5 }, drag: { x: false, y: false } },
+    scales: { y: { range: (_, least, most) => [0, Math.max(chart.most ?? 0, (most ?? 0) * 1.1) || 1] } },
+    axes: [
+      { ...axis, size: 22, space: 70, values: (_, ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, 5)) },
+      { ...axis, size: 58, space: 30, values: (_, ticks) => ticks.map((tick) => chart.show(tick)) },
+    ],
+    series: [
+      {},
+      ...lines.map(({ label, index }) => ({ label, stroke: color(place, `line-${index}`), width: 1.5, dash: DASHES[index], points: { show: false }, spanGaps: false })),
+    ],
+    hooks: { setCursor: [(plot) => setAt(plot.cursor.idx ?? null)] },
+  };
+}

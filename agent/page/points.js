@@ -1,0 +1,103 @@
+// The points of the node, those with the most trouble first.
+import { html } from './html.js';
+import { bytesPerSecond, count, counted, percent, perSecond, words } from './format.js';
+import { Delays, Missing, Refusal, Saturation, Severity, Value } from './parts.js';
+import { useAnswer } from './data.js';
+import { link } from './url.js';
+
+// Drawn at once. Those beyond have less trouble, and are found by the filter.
+export const SHOWN = 100;
+
+export const KINDS = ['ztunnel', 'waypoint', 'sidecar', 'ingress_gateway', 'egress_gateway', 'east_west_gateway', 'zone_ingress', 'zone_egress', 'node_proxy'];
+
+export function pointsPath({ search, kind, namespace }) {
+  const query = new URLSearchParams({ limit: SHOWN });
+  for (const [name, value] of Object.entries({ search, kind, namespace })) if (value) query.set(name, value);
+  return `api/v1/points?${query}`;
+}
+
+export function Points({ parameters }) {
+  const { answer, refusal } = useAnswer(pointsPath(parameters));
+  if (refusal) return html`<${Refusal} refusal=${refusal} what="The list of points" />`;
+  if (!answer) return html`<p class="quiet" role="status">Asking the agent …</p>`;
+  const { points, matched, total } = answer;
+  if (total === 0) {
+    return html`<p>This agent knows no enforcement point yet. <code>narrows check</code> says what is missing.</p>`;
+  }
+  if (matched === 0) return html`<p role="status">None of ${counted(total, 'point')} matches the filter.</p>`;
+  const troubled = points.filter(({ trouble }) => trouble.severity !== 'ok').length;
+  return html`
+    <p class="summary" role="status">
+      ${matched === total ? counted(total, 'point') : `${count(matched)} of ${counted(total, 'point')}`}, ${troubled === 0 ? 'none with trouble' : `${count(troubled)} with trouble, which come first`}.
+      ${matched > points.length && ` Shown are ${count(points.length)}: filter to see others.`}
+    </p>
+    <ol class="points" aria-label="Points by trouble">
+      ${points.map((point) => html`<${Row} key=${point.id} point=${point} />`)}
+    </ol>`;
+}
+
+function Row({ point }) {
+  const { trouble } = point;
+  return html`
+    <li class=${`point ${trouble.severity}`}>
+      <div class="who">
+        <${Severity} severity=${trouble.severity} />
+        <h3><a ...${link({ point: point.id, view: null })}>${point.name}</a></h3>
+        <p class="quiet">${words(point.kind)} · ${point.mesh} · ${point.instance}${!point.local && ' · on another node'}</p>
+        ${trouble.reasons.length > 0 && html`<ul class="reasons">${trouble.reasons.map((reason) => html`<li key=${reason.what}>${reason.text}</li>`)}</ul>`}
+      </div>
+      <div class="cell"><h4>Saturation <small>of the point</small></h4><${Saturation} saturation=${point.saturation} /></div>
+      <div class="cell"><h4>Delays <small>p99, at its sockets</small></h4><${Delays} delays=${point.delays} />
+        <p class="figures"><b>Choke risk</b> <${Value} value=${point.choke_risk.ratio} show=${percent} why=${point.choke_risk.missing} short="missing" />${point.choke_risk.dependents_ratio > 0 && html`<span class="quiet">: ${percent(point.choke_risk.dependents_ratio)} of active workloads depend on it</span>`}</p>
+      </div>
+      <div class="cell"><h4>Load <small>at its sockets</small></h4><${Load} load=${point.load} /></div>
+      <div class="cell"><h4>Failures</h4><${Failures} point=${point} />
+        <h4>Workloads</h4>
+        <p class="figures">${count(point.dependents.workloads)} depend on it<br />${count(point.served.workloads)} served by it</p>
+      </div>
+    </li>`;
+}
+
+const SIDES = { downstream: 'accepted', upstream: 'opened by it' };
+
+export function Load({ load }) {
+  if (!load) return html`<p class="missing">Load is missing: the point does not run on this node</p>`;
+  return html`
+    <dl class="figures">
+      ${Object.entries(SIDES).map(
+        ([side, words]) => html`
+          <div key=${side}>
+            <dt>${words}</dt>
+            <dd>${count(load[side].open_connections)} open, <${Value} value=${load[side].opened_per_second} show=${perSecond} /> new</dd>
+            <dd class="quiet"><${Value} value=${load[side].received_bytes_per_second} show=${bytesPerSecond} /> in, <${Value} value=${load[side].sent_bytes_per_second} show=${bytesPerSecond} /> out</dd>
+          </div>`,
+      )}
+    </dl>`;
+}
+
+const VANTAGES = {
+  callers: ['seen by callers here', 'no caller on this node calls it at an address of its own'],
+  point: ['seen by the point', 'the point does not run on this node'],
+};
+
+export function Failures({ point }) {
+  return html`
+    <dl class="figures">
+      ${Object.entries(VANTAGES).map(([vantage, [words, why]]) => {
+        const seen = point.failures[vantage];
+        return html`
+          <div key=${vantage}>
+            <dt>${words}</dt>
+            <dd>${seen === null ? html`<${Missing} why=${why} />` : html`<${Rate} seen=${seen} />`}</dd>
+          </div>`;
+      })}
+    </dl>`;
+}
+
+function Rate({ seen: { failures_per_second: rate, failures_total: total, opened_per_second: opened } }) {
+  if (rate === null) return html`<${Missing} why="a rate needs two ticks" short="not known yet" />`;
+  const tries = rate + (opened ?? 0);
+  return html`
+    <span class=${rate > 0 ? 'bad' : ''}>${rate > 0 && '✖ '}${perSecond(rate)}</span>${rate > 0 && tries > 0 && ` (${percent(rate / tries)})`}
+    <span class="quiet"> ${count(total)} in all</span>`;
+}
