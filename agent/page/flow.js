@@ -6,7 +6,7 @@ import { Refusal, Value, severitySymbol } from './parts.js';
 import { useAnswer } from './data.js';
 import { pointsPath } from './points.js';
 import { go, link } from './url.js';
-import { EDGE_BOUND, coordinates, curve, label, picture, thickness } from './layout.js';
+import { EDGE_BOUND, coordinates, curve, label, picture, thicknesses } from './layout.js';
 
 // Asked for; the agent says what it leaves out.
 const LIMIT = 2000;
@@ -95,7 +95,10 @@ function Drawing({ drawn, severities, group }) {
   const [place, width] = useWidth();
   const [looked, look] = useState(null);
   const { columns, edges } = drawn;
-  const { at, height, row, margin } = useMemo(() => coordinates(columns, Math.max(width, 560)), [drawn, width]);
+  const places = useMemo(() => coordinates(columns, Math.max(width, 560)), [drawn, width]);
+  const { at, height } = places;
+  const thickness = useMemo(() => thicknesses(edges), [drawn]);
+  const isTroubled = (edge) => ['critical', 'warning'].includes(severities.get(edge.from) ?? severities.get(edge.to));
   const [home, setHome] = useState(null);
   const order = COLUMNS.flatMap((name) => columns[name].map(({ key }) => key));
   const tabStop = order.includes(home) ? home : (columns.point[0]?.key ?? order[0]);
@@ -114,19 +117,19 @@ function Drawing({ drawn, severities, group }) {
   };
   if (order.length === 0) return html`<div ref=${place}><p class="quiet" role="status">No edge matches.</p></div>`;
   return html`
-    <div class="heads" aria-hidden="true">${COLUMNS.map((name) => html`<span key=${name}>${HEADS[name]} <small>${count(columns[name].length)}</small></span>`)}</div>
+    <div class="heads" aria-hidden="true" style=${{ gridTemplateColumns: `${places.margin}px 1fr ${places.margin}px` }}>${COLUMNS.map((name) => html`<span key=${name}>${HEADS[name]} <small>${count(columns[name].length)}</small></span>`)}</div>
     <div ref=${place} class="drawing">
       ${width > 0 && html`
-        <svg width=${Math.max(width, 560)} height=${height} role="group" aria-label="Flow picture: workloads, points, destinations. Arrow keys go from node to node; the table below has the same." class=${looked ? 'looked' : ''} onPointerLeave=${() => look(null)}>
+        <svg width=${Math.max(width, 560)} height=${height} role="group" aria-label="Flow picture: workloads, points, destinations. Arrow keys go from node to node; the table below has the same." class=${`${looked ? 'looked' : ''} ${edges.length > MANY ? 'many' : ''}`} onPointerLeave=${() => look(null)}>
           <g class="edges">
             ${edges.map((edge) => html`
-              <g key=${edge.key} class=${`edge ${isLooked(edge) ? 'on' : ''} ${edge.active ? '' : 'idle'} ${edge.newly_failed > 0 ? 'failing' : ''}`} onPointerEnter=${() => look(edge.key)}>
-                <path d=${curve(at.get(edge.from), at.get(edge.to))} stroke-width=${thickness(edge)} />
-                <path class="hit" d=${curve(at.get(edge.from), at.get(edge.to))} />
+              <g key=${edge.key} class=${`edge ${isLooked(edge) ? 'on' : ''} ${edge.active ? '' : 'idle'} ${edge.newly_failed > 0 ? 'failing' : ''} ${isTroubled(edge) ? 'troubled' : ''}`} onPointerEnter=${() => look(edge.key)}>
+                <path d=${curve(edge, places)} stroke-width=${thickness(edge)} />
+                <path class="hit" d=${curve(edge, places)} />
               </g>`)}
           </g>
           ${COLUMNS.map((name) => columns[name].map((node) => html`
-            <${Node} key=${node.key} node=${node} column=${name} at=${at.get(node.key)} row=${row} margin=${margin} severity=${severities.get(node.key)}
+            <${Node} key=${node.key} node=${node} column=${name} at=${at.get(node.key)} places=${places} severity=${severities.get(node.key)}
               tabStop=${node.key === tabStop} looked=${looked === node.key} look=${look} step=${step} enter=${() => enter(node, group)} />`))}
         </svg>`}
     </div>
@@ -156,9 +159,9 @@ function shortened(text, characters) {
   return text.length > characters ? `${text.slice(0, characters - 1)}…` : text;
 }
 
-function Node({ node, column, at, row, margin, severity, tabStop, looked, look, step, enter }) {
+function Node({ node, column, at, places: { row, margin, box }, severity, tabStop, looked, look, step, enter }) {
   const tall = Math.min(row - 3, 20);
-  const wide = column === 'point' ? Math.min(220, margin) : 8;
+  const wide = column === 'point' ? box : 8;
   const left = column === 'from' ? at.x - wide : column === 'to' ? at.x : at.x - wide / 2;
   const text = { from: [at.x - wide - 6, 'end'], point: [at.x, 'middle'], to: [at.x + wide + 6, 'start'] }[column];
   const letters = Math.floor((column === 'point' ? wide - 20 : margin - 20) / (row < 18 ? 5.6 : 6.6));

@@ -57,16 +57,19 @@ function add(column, key, node, size) {
   return key;
 }
 
+// team-2 comes before team-10.
+const { compare: byName } = new Intl.Collator('en', { numeric: true });
+
 // Which nodes of a column are shown, and in which order: those of before stay where they are, new ones come in by their name.
 function placed(nodes, kept, name) {
   const before = new Set(kept);
   const chosen = [...nodes.values()]
-    .sort((one, other) => before.has(other.key) - before.has(one.key) || other.size - one.size || (one.label < other.label ? -1 : 1))
+    .sort((one, other) => before.has(other.key) - before.has(one.key) || other.size - one.size || byName(one.label, other.label))
     .slice(0, nodes.size > COLUMN_BOUND ? COLUMN_BOUND - 1 : COLUMN_BOUND);
   const keys = new Set(chosen.map(({ key }) => key));
   const order = kept.filter((key) => keys.has(key));
   const isRest = (key) => nodes.get(key).node.type === 'rest';
-  const after = (one, other) => isRest(one) - isRest(other) || (nodes.get(one).label < nodes.get(other).label ? -1 : 1);
+  const after = (one, other) => isRest(one) - isRest(other) || byName(nodes.get(one).label, nodes.get(other).label);
   for (const { key } of chosen.filter(({ key }) => !before.has(key)).sort((one, other) => after(one.key, other.key))) {
     const place = order.findIndex((other) => after(key, other) < 0);
     order.splice(place === -1 ? order.length : place, 0, key);
@@ -75,7 +78,7 @@ function placed(nodes, kept, name) {
   const shown = order.map((key) => nodes.get(key));
   const folded = nodes.size - shown.length;
   const fold = `${name}:${FOLDED}`;
-  if (folded > 0) shown.push({ key: fold, node: { type: 'rest' }, label: `${folded} others (sum)`, size: 0 });
+  if (folded > 0) shown.push({ key: fold, node: { type: 'rest' }, label: `${folded} more (as a sum)`, size: 0 });
   return { shown, of: (key) => (keys.has(key) ? key : fold) };
 }
 
@@ -112,14 +115,20 @@ export function coordinates(columns, width) {
   for (const [name, nodes] of Object.entries(columns)) {
     nodes.forEach(({ key }, index) => at.set(key, { x: xs[name], y: 4 + ((index + 0.5) * (height - 8)) / nodes.length }));
   }
-  return { at, height, row, margin };
+  return { at, height, row, margin, box: Math.min(220, margin) };
 }
 
-export function curve(one, other) {
-  const middle = (one.x + other.x) / 2;
-  return `M${one.x} ${one.y}C${middle} ${one.y} ${middle} ${other.y} ${other.x} ${other.y}`;
+// From the side of one node to that of the other.
+export function curve(edge, { at, box }) {
+  const [one, other] = [at.get(edge.from), at.get(edge.to)];
+  const [left, right] = edge.from.startsWith('point:') ? [one.x + box / 2, other.x] : [one.x, other.x - box / 2];
+  const middle = (left + right) / 2;
+  return `M${left} ${one.y}C${middle} ${one.y} ${middle} ${other.y} ${right} ${other.y}`;
 }
 
-export function thickness(edge) {
-  return Math.min(14, 1.2 + 1.3 * Math.log2(1 + edge.open_connections + (edge.opened_per_second ?? 0)));
+// By traffic, compared with the edge that has the most; thinner where there are many.
+export function thicknesses(edges) {
+  const most = Math.max(1, ...edges.map(weight));
+  const [thin, thick] = edges.length > 150 ? [0.7, 6] : [1.2, 11];
+  return (edge) => thin + thick * Math.sqrt(weight(edge) / most);
 }

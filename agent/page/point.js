@@ -26,7 +26,8 @@ export function Point({ id, parameters }) {
       <nav class="contents" aria-label="In this point">
         <a href="#lines">last hour</a> <a href="#dependents">dependents</a> <a href="#served">served</a> <a href="#paths">paths</a> <a href="#failures">failures</a> <a href="#drain">drain</a> <a href="#control-plane">control plane</a> <a href="#inside">inside</a> <a href="#signals">signals</a>
       </nav>
-      <div class="cells">
+      <h3 class="hidden">Now</h3>
+      <div class="top">
         <div class="cell"><h4>Saturation <small>of the point</small></h4><${Saturation} saturation=${point.saturation} /></div>
         <div class="cell"><h4>Delays <small>p99 of the last tick, at its sockets</small></h4><${Delays} delays=${point.delays} />
           <p class="figures"><b>Choke risk</b> <${Value} value=${point.choke_risk.ratio} show=${percent} why=${point.choke_risk.missing} short="missing" /></p></div>

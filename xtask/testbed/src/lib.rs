@@ -11,6 +11,7 @@ mod abort;
 pub mod actor;
 pub mod agent;
 pub mod authority;
+pub mod browser;
 pub mod burden;
 pub mod busy;
 pub mod cgroup;

@@ -32,6 +32,9 @@ pub fn tool(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The script of axe-core, which checks a page for what people who cannot see or use a mouse need.
+pub const AXE: &str = "axe.min.js";
+
 /// The Envoy that `cargo xtask setup` installs.
 pub fn envoy() -> Result<PathBuf> {
     tool("envoy")
