@@ -102,6 +102,36 @@ fn every_path_is_served() {
 }
 
 #[test]
+fn keys_and_parameters_of_the_page_are_those_of_its_scripts() {
+    let script = |name: &str| {
+        let file = root().join("agent/page").join(name);
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    };
+    let help = script("help.js");
+    let keys = Page::read("docs/page.md").table("## Keys");
+    let shown = help.lines().filter(|line| line.trim_start().starts_with("['"));
+    assert_eq!(shown.count(), keys.len());
+    for row in keys {
+        let line = format!("['{}', '{}'],", row[0].replace('`', ""), row[1]);
+        assert!(help.contains(&line), "help.js has no {line}");
+    }
+    let scripts = ["main.js", "flow.js", "points.js"].map(script).concat();
+    for parameter in first_column("docs/page.md", "## Links") {
+        for parameter in parameter.split(", ") {
+            let is_read = [
+                format!("parameters.{parameter}"),
+                format!("{parameter}, "),
+                format!(", {parameter} "),
+            ];
+            assert!(
+                is_read.iter().any(|text| scripts.contains(text)),
+                "nothing reads {parameter}"
+            );
+        }
+    }
+}
+
+#[test]
 fn every_message_is_one_that_is_printed() {
     let sources = sources("agent/src") + &sources("agent-common/src") + &sources("xtask/src");
     let build = std::fs::read_to_string(root().join("agent/build.rs")).expect("a source");

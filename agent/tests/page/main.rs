@@ -29,7 +29,9 @@ fn a_waypoint_that_ends_is_critical_at_once_and_its_failures_come_live() {
         .evaluate("document.querySelector('.point a').click()")
         .expect("opened");
     browser
-        .wait_for("/shop\\/checkout.* 100 %/.test(document.querySelector('#dependents')?.innerText.replaceAll(/\\s+/g, ' '))")
+        .wait_for(
+            "/shop\\/checkout.* 100 %/.test(document.querySelector('#dependents')?.innerText.replaceAll(/\\s+/g, ' '))",
+        )
         .expect("who depends on it");
     browser
         .wait_for("document.querySelector('[data-key^=\"to:shop~reviews\"]')")
@@ -46,7 +48,9 @@ fn a_waypoint_that_ends_is_critical_at_once_and_its_failures_come_live() {
         .wait_for("document.querySelectorAll('#failures tbody tr').length >= 1")
         .expect("failures as they come");
     let live = begin.elapsed();
-    let row = browser.evaluate("document.querySelector('#failures tbody tr').innerText").expect("a row");
+    let row = browser
+        .evaluate("document.querySelector('#failures tbody tr').innerText")
+        .expect("a row");
     for part in ["refused", "a caller", "shop/checkout", "shop/waypoint"] {
         assert!(row.as_str().is_some_and(|row| row.contains(part)), "{part}: {row}");
     }
@@ -54,11 +58,29 @@ fn a_waypoint_that_ends_is_critical_at_once_and_its_failures_come_live() {
         .wait_for("document.querySelector('h2 .severity').innerText.includes('critical')")
         .expect("within two ticks");
     let critical = begin.elapsed();
+    browser.picture("choke-point").expect("a picture");
     println!("failures live after {live:?}, critical after {critical:?}");
+    for (of, ready, name) in [
+        ("", ".point.critical", "choke"),
+        ("?view=flow&group=workload", ".node.critical", "choke-flow"),
+    ] {
+        browser
+            .open(&format!("http://{}/{of}", agent.address()))
+            .expect("a page");
+        browser
+            .wait_for(&format!("document.querySelector({ready:?})"))
+            .expect(name);
+        browser.picture(name).expect("a picture");
+    }
     // Two ticks, and what the page waits between two questions.
     assert!(critical < Duration::from_secs(16), "{critical:?}");
     assert_eq!(browser.problems(), [""; 0]);
     let requests = browser.requests();
     let here = format!("http://{}/", agent.address());
-    assert!(requests.iter().all(|url| url.starts_with(&here) || url == "about:blank"), "{requests:?}");
+    assert!(
+        requests
+            .iter()
+            .all(|url| url.starts_with(&here) || url == "about:blank"),
+        "{requests:?}"
+    );
 }

@@ -85,6 +85,28 @@ pub(crate) const HAPROXY: Requirement = Requirement {
     alpine: "haproxy",
 };
 
+/// What the page is tested in.
+pub(crate) const CHROMIUM: Requirement = Requirement {
+    program: "chromium",
+    purpose: "the browser in which the page is tested",
+    probe: &[],
+    debian: "chromium",
+    fedora: "chromium",
+    arch: "chromium",
+    alpine: "chromium",
+};
+
+/// Called for installations from npm only.
+pub(crate) const NPM: Requirement = Requirement {
+    program: "npm",
+    purpose: "downloads axe-core",
+    probe: &[],
+    debian: "npm",
+    fedora: "nodejs-npm",
+    arch: "npm",
+    alpine: "npm",
+};
+
 /// Called for installations from PyPI only.
 pub(crate) const PYTHON: Requirement = Requirement {
     program: "python3",

