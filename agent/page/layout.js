@@ -30,10 +30,16 @@ export function picture(answer, keep, matches = () => true) {
   const places = {};
   for (const [name, nodes] of Object.entries(columns)) places[name] = placed(nodes, (keep[name] ??= []), name);
   const edges = summed(ends, places);
-  edges.sort((one, other) => weight(other) - weight(one) || (one.key < other.key ? -1 : 1));
+  const byWeight = (one, other) => weight(other) - weight(one) || (one.key < other.key ? -1 : 1);
+  edges.sort(byWeight);
+  // Neither side may take all the room from the other.
+  const comesIn = (edge) => edge.to.startsWith('point:');
+  const sides = [edges.filter(comesIn), edges.filter((edge) => !comesIn(edge))];
+  const chosen = sides.flatMap((side) => side.slice(0, EDGE_BOUND / 2));
+  const others = sides.flatMap((side) => side.slice(EDGE_BOUND / 2)).sort(byWeight);
   return {
     columns: Object.fromEntries(Object.entries(places).map(([name, { shown }]) => [name, shown])),
-    edges: edges.slice(0, EDGE_BOUND),
+    edges: chosen.concat(others.slice(0, EDGE_BOUND - chosen.length)),
     undrawn: Math.max(0, edges.length - EDGE_BOUND),
   };
 }
@@ -126,9 +132,11 @@ export function curve(edge, { at, box }) {
   return `M${left} ${one.y}C${middle} ${one.y} ${middle} ${other.y} ${right} ${other.y}`;
 }
 
-// By traffic, compared with the edge that has the most; thinner where there are many.
+// By traffic: together, the edges of the node that has the most are as thick as a row. None is too thin to be seen.
 export function thicknesses(edges) {
-  const most = Math.max(1, ...edges.map(weight));
-  const [thin, thick] = edges.length > 150 ? [0.7, 6] : [1.2, 11];
-  return (edge) => thin + thick * Math.sqrt(weight(edge) / most);
+  const totals = new Map();
+  for (const edge of edges) for (const end of [edge.from, edge.to]) totals.set(end, (totals.get(end) ?? 0) + weight(edge));
+  const most = Math.max(1e-9, ...totals.values());
+  const [thin, row] = edges.length > 100 ? [0.6, 14] : [1.2, 30];
+  return (edge) => Math.min(14, Math.max(thin, (row * weight(edge)) / most));
 }

@@ -7,6 +7,8 @@ import { useHistory } from './data.js';
 import { useTheme } from './theme.js';
 
 const HEIGHT = 132;
+// A young agent has a short history: not stretched beyond this.
+const LEAST_SECONDS = 300;
 
 const resourceLines = Object.entries(RESOURCES).map(([resource, label]) => [`${resource}_saturation_ratio`, label]);
 
@@ -121,14 +123,17 @@ function options(chart, lines, width, place, setAt) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { sync: { key: 'hour' }, points: { size: 5 }, drag: { x: false, y: false } },
-    scales: { y: { range: (_, least, most) => [0, Math.max(chart.most ?? 0, (most ?? 0) * 1.1) || 1] } },
+    scales: {
+      x: { range: (_, from, to) => [Math.min(from, to - LEAST_SECONDS), to] },
+      y: { range: (_, least, most) => [0, Math.max(chart.most ?? 0, (most ?? 0) * 1.1) || 1] },
+    },
     axes: [
       { ...axis, size: 22, space: 70, values: (_, ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, 5)) },
-      { ...axis, size: 58, space: 30, values: (_, ticks) => ticks.map((tick) => chart.show(tick)) },
+      { ...axis, size: 58, space: 30, ...(chart.show === count && { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] }), values: (_, ticks) => ticks.map((tick) => chart.show(tick)) },
     ],
     series: [
       {},
-      ...lines.map(({ label, index }) => ({ label, stroke: color(place, `line-${index}`), width: 1.5, dash: DASHES[index], points: { show: false }, spanGaps: false })),
+      ...lines.map(({ label, index }) => ({ label, stroke: color(place, `line-${index}`), width: 1.5, dash: DASHES[index], points: { size: 4, show: (plot) => plot.data[0].length < 12 }, spanGaps: false })),
     ],
     hooks: { setCursor: [(plot) => setAt(plot.cursor.idx ?? null)] },
   };

@@ -51,7 +51,7 @@ function Node() {
   if (!of) return null;
   return html`
     <p class="quiet">
-      node <b>${of.node ?? location.hostname}</b>, as of <time dateTime=${of.time}>${clock(of.time)}</time>, tick ${of.tick}${of.rate_span_seconds !== null && html`; rates over ${seconds(of.rate_span_seconds)}`}
+      ${of.node === null ? 'agent at' : 'node'} <b>${of.node ?? location.host}</b>, as of <time dateTime=${of.time}>${clock(of.time)}</time>, tick ${of.tick}${of.rate_span_seconds !== null && html`; rates over ${seconds(of.rate_span_seconds)}`}
     </p>`;
 }
 

@@ -43,7 +43,7 @@ export function Bar({ label, ratio, missing }) {
   return html`
     <div class="bar">
       <span class="label">${label}</span>
-      <meter class=${level} min="0" max="1" value=${Math.min(ratio, 1)} aria-label=${label} aria-valuetext=${percent(ratio)}></meter>
+      <div class=${`meter ${level}`} role="meter" aria-label=${label} aria-valuemin="0" aria-valuemax="1" aria-valuenow=${Math.min(ratio, 1)} aria-valuetext=${percent(ratio)}><i style=${{ width: `${Math.min(ratio, 1) * 100}%` }}></i></div>
       <span class="n">${percent(ratio)}${level === 'full' && html`<span title="above 85 %"> ▲</span>`}</span>
     </div>`;
 }

@@ -28,7 +28,7 @@ export function Points({ parameters }) {
   const troubled = points.filter(({ trouble }) => trouble.severity !== 'ok').length;
   return html`
     <p class="summary" role="status">
-      ${matched === total ? counted(total, 'point') : `${count(matched)} of ${counted(total, 'point')}`}, ${troubled === 0 ? 'none with trouble' : `${count(troubled)} with trouble, which come first`}.
+      ${matched === total ? counted(total, 'point') : `${count(matched)} of ${counted(total, 'point')}`}, ${troubled === 0 ? 'none' : count(troubled)} with trouble${troubled > 0 && troubled < matched && `, at the top`}.
       ${matched > points.length && ` Shown are ${count(points.length)}: filter to see others.`}
     </p>
     <ol class="points" aria-label="Points by trouble">

@@ -17,6 +17,8 @@ mod meter;
 mod negotiate;
 mod own;
 mod page;
+#[cfg(test)]
+mod page_tests;
 mod paths;
 mod process;
 mod publish;

@@ -1,5 +1,5 @@
 //! The page in a real browser, before a real agent: what a waypoint that chokes looks like, as it happens. What the page shows of
-//! made-up nodes is tested beside its server, in `agent/src/export/page`.
+//! made-up nodes is tested beside its server, in `agent/src/export/page_tests`.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -2,9 +2,7 @@
 //!
 //! It has no data of its own. The browser asks the API for that, which decides who gets it.
 
-mod assets;
-#[cfg(test)]
-mod tests;
+pub mod assets;
 
 use super::negotiate::takes_gzip;
 use assets::{ASSETS, Asset};
@@ -24,7 +22,7 @@ use std::{
 };
 
 /// Scripts, styles and data from here only; nothing inline, nothing framed, no form.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page itself, among the assets.

@@ -35,7 +35,7 @@ fn the_worst_point_is_first_and_says_why() {
         .wait_for("document.querySelectorAll('.point').length === 6")
         .expect("all");
     let summary = text(&mut browser, ".summary");
-    assert_eq!(summary, "6 points, 1 with trouble, which come first.");
+    assert_eq!(summary, "6 points, 1 with trouble, at the top.");
     let first = text(&mut browser, ".point");
     for part in [
         "✖ critical team-1/point-1 waypoint · istio · point-1-6f7d9c8b5d-x2x7k",

@@ -55,7 +55,6 @@ fn fifty_points_and_five_hundred_workloads() {
     };
     let first_paint = number("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN");
     let all_points = number("performance.now()");
-    drop(number);
 
     let mut updates = Vec::new();
     for (view, ready, name) in [

@@ -4,7 +4,7 @@ mod large;
 mod parts;
 mod small;
 
-use super::super::{
+use super::{
     http::{Api, Arrival, Reception, Service},
     publish::Publisher,
     snapshot::Snapshot,
