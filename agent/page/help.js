@@ -25,6 +25,6 @@ export function Help({ dialog }) {
       <h3>Keys</h3>
       <dl class="pairs">${KEYS.map(([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}</dl>
       <p>The same for programs: <a href="index.txt">list of paths</a>, <a href="api/v1/openapi.json">OpenAPI</a>.</p>
-      <form method="dialog"><button autofocus>Close</button></form>
+      <p><button type="button" autofocus onClick=${() => dialog.current.close()}>Close</button></p>
     </dialog>`;
 }

@@ -96,7 +96,7 @@ function Chart({ chart, history }) {
         : html`<div ref=${place} class="plot" role="img" aria-label=${`${chart.title}: ${describe(lines, chart.show)}`}></div>
             <ul class="legend" aria-hidden="true">
               <li class="quiet">${at === null ? 'now' : clock(times[index] * 1000)}</li>
-              ${lines.map((line) => html`<li key=${line.name}><${Sample} index=${line.index} /> ${line.label} <b>${line.values[index] === null || line.values[index] === undefined ? '–' : chart.show(line.values[index])}</b></li>`)}
+              ${lines.map((line) => html`<li key=${line.name}><${Sample} index=${line.index} /> ${line.label} <b>${line.values[index] === null || line.values[index] === undefined ? 'none' : chart.show(line.values[index])}</b></li>`)}
             </ul>`}
     </figure>`;
 }

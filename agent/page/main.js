@@ -50,8 +50,8 @@ function Node() {
   const { as_of: of } = useConnection();
   if (!of) return null;
   return html`
-    <p class="quiet">
-      ${of.node === null ? 'agent at' : 'node'} <b>${of.node ?? location.host}</b>, as of <time dateTime=${of.time}>${clock(of.time)}</time>, tick ${of.tick}${of.rate_span_seconds !== null && html`; rates over ${seconds(of.rate_span_seconds)}`}
+    <p class="quiet" title="The moment that everything on this page describes, and the time that rates are about">
+      ${of.node === null ? 'agent at' : 'node'} <b>${of.node ?? location.hostname}</b>, as of <time dateTime=${of.time}>${clock(of.time)}</time>, tick ${of.tick}${of.rate_span_seconds !== null && html`; rates over ${seconds(of.rate_span_seconds)}`}
     </p>`;
 }
 
@@ -102,7 +102,7 @@ function Theme() {
   };
   return html`
     <select id="theme" aria-label="Light or dark" value=${chosen} onChange=${choose}>
-      ${THEMES.map((theme) => html`<option key=${theme} value=${theme}>${theme === 'system' ? 'as the system' : theme}</option>`)}
+      ${THEMES.map((theme) => html`<option key=${theme} value=${theme}>${theme === 'system' ? 'auto' : theme}</option>`)}
     </select>`;
 }
 
