@@ -37,7 +37,7 @@ export function Point({ id, parameters }) {
       ${point.local ? html`<${TimeLines} point=${point} />` : html`<${Section} id="lines" title="The last hour"><p class="missing">missing: the point does not run on this node, and its own agent keeps its time lines</p><//>`}
       <${Workloads} id="dependents" title="Workloads that depend on it" counts=${point.dependents} rows=${answer.dependents} rest=${answer.dependents_rest} share=${true} />
       <${Workloads} id="served" title="Workloads that it serves" counts=${point.served} rows=${answer.served} rest=${answer.served_rest} />
-      <${Section} id="paths" title="Paths through it" about="what comes in is not matched with what goes out"><${Flow} parameters=${parameters} point=${point.id} /><//>
+      <${Section} id="paths" title="Paths through it"><${Flow} parameters=${parameters} point=${point.id} /><${Carried} paths=${answer.paths} /><//>
       <${LiveFailures} point=${point} />
       <${Drain} drain=${point.drain} />
       <${ControlPlane} links=${point.control_plane} />
@@ -98,6 +98,30 @@ function Workloads({ id, title, counts, rows, rest, share = false }) {
           </div>
           ${all.length > ROWS && html`<p class="quiet">The first ${count(ROWS)} of ${count(all.length)}; all: <code>/api/v1/points/{id}</code></p>`}`}
     <//>`;
+}
+
+const CERTAINTIES = {
+  certain: 'certain',
+  estimated: '≈ estimated',
+  unknown: 'caller not known',
+};
+
+// From which caller to which destination: the picture does not match what comes in with what goes out.
+function Carried({ paths }) {
+  if (paths.length === 0) return html`<p class="quiet">Whose traffic it carries where is not known: nothing was carried yet, or the signals for it are missing.</p>`;
+  const end = ({ namespace, name }) => (name ? `${namespace}/${name}` : namespace);
+  return html`
+    <h4>Which caller’s traffic goes where <small>connections that the point opened, in all</small></h4>
+    <div class="scroll tall" tabindex="0" role="region" aria-label="Which caller’s traffic goes where">
+      <table>
+        <thead><tr><th>caller</th><th>destination</th><th>caller is</th><th class="n">connections</th><th class="n" title="Flights of data that the point sent on them: over HTTP/1.1, requests">turns</th><th class="n">failures</th></tr></thead>
+        <tbody>${paths.slice(0, ROWS).map((path) => html`
+          <tr key=${`${end(path.source)} ${end(path.destination)} ${path.certainty}`}><td>${end(path.source)}</td><td>${end(path.destination)}</td><td>${CERTAINTIES[path.certainty] ?? path.certainty}</td>
+            <td class="n">${count(path.connections_total)}</td><td class="n">${count(path.turns_total)}</td><td class="n">${count(path.failures_total)}</td></tr>`)}
+        </tbody>
+      </table>
+    </div>
+    ${paths.length > ROWS && html`<p class="quiet">The first ${count(ROWS)} of ${count(paths.length)}</p>`}`;
 }
 
 function Drain({ drain }) {

@@ -37,6 +37,9 @@ fn a_waypoint_that_ends_is_critical_at_once_and_its_failures_come_live() {
         .wait_for("document.querySelector('[data-key^=\"to:shop~reviews\"]')")
         .expect("who is served by it");
     browser
+        .wait_for("/shop\\/checkout shop\\/reviews (certain|≈ estimated)/.test(document.querySelector('#paths').innerText.replaceAll(/\\s+/g, ' '))")
+        .expect("whose traffic goes where");
+    browser
         .wait_for("document.querySelector('#failures').innerText.includes('live')")
         .expect("followed");
     assert_eq!(browser.problems(), [""; 0]);
