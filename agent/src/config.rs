@@ -1,7 +1,9 @@
 //! The agent's configuration: a YAML file, overridden by flags and `NARROWS_*` variables.
 
+mod api;
 mod sections;
 
+pub use api::{Api, Files};
 pub use sections::{Bypass, Coverage, Identity, Kernel, Kubernetes, Limits, Metrics, Mode, Points, Scope};
 
 use crate::{
@@ -25,6 +27,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The address and port at which the API is served; if not set, loopback at the port of `listen`.
     pub api_listen: Option<SocketAddr>,
+    /// Who may ask the API at `api_listen`; without it, everybody who can connect.
+    pub api: Api,
     /// The time between two ticks.
     #[serde(with = "duration")]
     pub interval: Duration,
@@ -65,6 +69,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9797)),
             api_listen: None,
+            api: Api::default(),
             interval: Duration::from_secs(5),
             inventory: None,
             dependency_window: Duration::from_secs(900),
@@ -135,6 +140,7 @@ impl Config {
         count("limits.cgroups", self.limits.cgroups, 10_000_000)?;
         count("metrics.sidecars", self.metrics.sidecars, 100_000)?;
         self.kernel.validate()?;
+        self.api.validate(self.listen, self.api_listen)?;
         count("limits.failure_events", self.limits.failure_events, 1_000_000)?;
         let mut rules = self.points.rules.iter().enumerate();
         rules.try_for_each(|(n, rule)| rule.validate().map_err(|what| format!("points.rules[{n}] {what}")))?;

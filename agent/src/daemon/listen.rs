@@ -13,20 +13,27 @@ pub struct Listening {
 }
 
 /// Listens for metrics on `listen`, and for the API on `api_listen`; by default the API is served over loopback only, at the same
-/// port.
+/// port. Where it asks for credentials on `api_listen`, it is served over loopback as well.
 ///
 /// # Errors
 /// An address cannot be listened on.
-pub fn listen(listen: SocketAddr, api_listen: Option<SocketAddr>) -> anyhow::Result<Vec<Listening>> {
+pub fn listen(listen: SocketAddr, api_listen: Option<SocketAddr>, has_gate: bool) -> anyhow::Result<Vec<Listening>> {
     let first = bind(listen, "--listen")?;
     // Port 0 stands for any free one.
     let listen = SocketAddr::new(listen.ip(), first.local_addr()?.port());
-    let (api, other) = plan(listen, api_listen);
+    let guarded = api_listen.filter(|_| has_gate);
+    let (api, other) = plan(listen, api_listen.filter(|_| !has_gate));
     let mut all = vec![Listening { socket: first, api }];
     if let Some(address) = other {
         all.push(Listening {
             socket: bind(address, "--api-listen")?,
             api: Api::Open,
+        });
+    }
+    if let Some(address) = guarded {
+        all.push(Listening {
+            socket: bind(address, "--api-listen")?,
+            api: Api::Authenticated,
         });
     }
     Ok(all)

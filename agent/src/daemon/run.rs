@@ -9,10 +9,11 @@ use super::{
 use crate::{
     clock,
     config::Config,
-    export::{Api, Arrival, Publisher, Reception, Service},
+    export::{self, Api, Gate, Publisher, Service, authenticate},
     failures::{Log, Ring},
 };
 use anyhow::{Context, bail};
+use axum::middleware;
 use futures_util::future::try_join_all;
 use std::sync::Arc;
 use tokio::{
@@ -28,17 +29,25 @@ use tokio::{
 pub fn run(config: &Config) -> anyhow::Result<()> {
     tracing::info!(config = %serde_json::to_string(config)?, "starting");
     // First, as it fails quickly when this is a second instance.
-    let listening = listen(config.listen, config.api_listen)?;
+    let files = config.api.files();
+    let gate = files.as_ref().map(Gate::new).transpose()?;
+    let listening = listen(config.listen, config.api_listen, gate.is_some())?;
     let failures = Arc::new(Ring::new(config.limits.failure_events, clock::now()));
     let ticker = start(config, failures.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start tokio")?;
-    runtime.block_on(serve(config, listening, ticker, failures))
+    runtime.block_on(serve(config, listening, gate, ticker, failures))
 }
 
-async fn serve(config: &Config, listening: Vec<Listening>, ticker: Ticker, failures: Arc<Ring>) -> anyhow::Result<()> {
+async fn serve(
+    config: &Config,
+    listening: Vec<Listening>,
+    gate: Option<Gate>,
+    ticker: Ticker,
+    failures: Arc<Ring>,
+) -> anyhow::Result<()> {
     let end = match ticker.is_lasting() {
         true => {
             "the kernel continues to count for the next agent, for up to 15 minutes (narrows uninstall ends that at once)"
@@ -60,7 +69,9 @@ async fn serve(config: &Config, listening: Vec<Listening>, ticker: Ticker, failu
 
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-    let servers = listening.into_iter().map(|listening| serve_on(listening, &service));
+    let servers = listening
+        .into_iter()
+        .map(|listening| serve_on(listening, &service, gate.as_ref()));
     tokio::select! {
         served = try_join_all(servers) => drop(served?),
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
@@ -79,20 +90,24 @@ async fn serve(config: &Config, listening: Vec<Listening>, ticker: Ticker, failu
 }
 
 /// Serves on one address until the end.
-async fn serve_on(listening: Listening, service: &Service) -> anyhow::Result<()> {
+async fn serve_on(listening: Listening, service: &Service, gate: Option<&Gate>) -> anyhow::Result<()> {
     let Listening { socket, api } = listening;
     let listener = tokio::net::TcpListener::from_std(socket).context("cannot prepare the HTTP server")?;
     let address = listener.local_addr()?;
+    let gate = gate.filter(|_| api == Api::Authenticated);
     match api {
         Api::Open => tracing::info!("metrics at http://{address}/metrics, the API at http://{address}/api/v1/"),
         Api::Loopback => {
             let port = address.port();
             tracing::info!("metrics at http://{address}/metrics, the API at http://127.0.0.1:{port}/api/v1/ only");
         }
+        Api::Authenticated => tracing::info!("the API at https://{address}/api/v1/, with credentials"),
         Api::At(_) => tracing::info!("metrics at http://{address}/metrics"),
     }
-    let routes = service.router(api).into_make_service_with_connect_info::<Arrival>();
-    axum::serve(Reception(listener), routes)
-        .await
-        .context("the HTTP server failed")
+    let mut routes = service.router(api);
+    if let Some(gate) = gate {
+        routes = routes.layer(middleware::from_fn_with_state(gate.credentials.clone(), authenticate));
+    }
+    export::serve(listener, routes, gate).await;
+    Ok(())
 }

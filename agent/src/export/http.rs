@@ -13,19 +13,18 @@ use crate::failures::Ring;
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, Request, State, connect_info::Connected},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
-    serve::{IncomingStream, Listener},
 };
 use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 /// What is served, on one or two addresses.
 #[derive(Clone)]
@@ -47,6 +46,8 @@ pub enum Api {
     Open,
     /// Who connects over the loopback interface: from within the pod, by `kubectl exec` or `kubectl port-forward`.
     Loopback,
+    /// Those with credentials, for whom everything is served.
+    Authenticated,
     /// Nobody: it is served on this other address.
     At(SocketAddr),
 }
@@ -55,52 +56,41 @@ pub enum Api {
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     is_local: bool,
+    /// By a client that has shown a certificate of a trusted CA.
+    pub(super) has_certificate: bool,
 }
 
 impl Arrival {
     /// Over loopback.
     #[cfg(test)]
     pub(super) const fn local() -> Self {
-        Self { is_local: true }
+        Self {
+            is_local: true,
+            has_certificate: false,
+        }
     }
 
     /// From another machine.
     #[cfg(test)]
     pub(super) const fn remote() -> Self {
-        Self { is_local: false }
+        Self {
+            is_local: false,
+            has_certificate: false,
+        }
+    }
+
+    /// Of a connection that has been accepted.
+    pub(super) fn of(stream: &TcpStream) -> Self {
+        Self::between([stream.local_addr(), stream.peer_addr()])
     }
 
     /// Of a connection between these addresses. Both have to be loopback ones: an address of the machine is none.
     fn between(ends: [io::Result<SocketAddr>; 2]) -> Self {
         let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
         Self {
+            has_certificate: false,
             is_local: ends.into_iter().all(|end| end.is_ok_and(|end| is_loopback(end.ip()))),
         }
-    }
-}
-
-/// Accepts connections, whose [`Arrival`] is then known.
-pub struct Reception(pub TcpListener);
-
-impl Listener for Reception {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        let (connection, peer) = Listener::accept(&mut self.0).await;
-        // Events to followers must not wait until the previous one is acknowledged (TCP_NODELAY). A failure only adds delay.
-        let _slower = connection.set_nodelay(true);
-        (connection, peer)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-impl Connected<IncomingStream<'_, Reception>> for Arrival {
-    fn connect_info(stream: IncomingStream<'_, Reception>) -> Self {
-        Self::between([stream.io().local_addr(), stream.io().peer_addr()])
     }
 }
 
@@ -118,7 +108,7 @@ impl Service {
         }
     }
 
-    /// The routes on one address; connections need [`Arrival`] as their information.
+    /// The routes on one address, for [`serve`](super::serve).
     pub fn router(&self, api: Api) -> Router {
         let failures = Router::new()
             .route("/api/v1/failures", get(failures))
@@ -145,7 +135,8 @@ async fn guard(
     next: Next,
 ) -> Response {
     let where_else = match api {
-        Api::Open => return next.run(request).await,
+        // Whoever has no credentials does not come here.
+        Api::Open | Api::Authenticated => return next.run(request).await,
         Api::Loopback if arrival.is_local => return next.run(request).await,
         Api::Loopback => "over loopback only, e.g. through `kubectl port-forward`".to_owned(),
         Api::At(address) => format!("at {address}"),

@@ -25,6 +25,7 @@ mod publish;
 mod rates;
 mod rows;
 mod saturation;
+mod server;
 #[cfg(test)]
 mod sizing;
 mod snapshot;
@@ -32,6 +33,7 @@ mod snapshot;
 mod synthetic;
 
 pub use collector::series;
-pub use http::{Api, Arrival, Reception, Service};
+pub use http::{Api, Service};
 pub use publish::{Published, Publisher};
+pub use server::{Gate, authenticate, serve};
 pub use snapshot::{Identity, Reported, Shared, Snapshot, Tick};

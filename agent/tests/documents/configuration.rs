@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs};
 
 /// The sections of the configuration, whose fields have a dot in their names.
-const SECTIONS: [&str; 7] = [
+const SECTIONS: [&str; 8] = [
+    "api",
     "identity",
     "kubernetes",
     "kernel",

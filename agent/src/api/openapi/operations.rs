@@ -2,7 +2,7 @@
 
 use super::{
     super::{History, Paths, PointDetail, PointList, Status, WorkloadList},
-    Operation, schema,
+    operation::{Operation, schema},
 };
 use crate::{
     draining::Drains,

@@ -65,6 +65,11 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
+    /// A client without the credentials that are asked for.
+    pub fn unauthenticated(why: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", why.to_owned())
+    }
+
     /// An address at which the API is not served.
     pub fn misdirected(where_else: &str) -> Self {
         let message = format!("the API is served {where_else}; the agent's setting api_listen decides");

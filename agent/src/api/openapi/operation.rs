@@ -1,0 +1,63 @@
+//! What can be asked for, as the document has it.
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+/// A path, without parameters in it unless `id`.
+pub struct Operation {
+    /// With parameters in braces.
+    pub path: &'static str,
+    /// The name that generated clients give it.
+    pub name: &'static str,
+    /// A line about it.
+    pub summary: &'static str,
+    /// What else is to be known.
+    pub description: &'static str,
+    /// Its parameters.
+    pub parameters: Vec<Value>,
+    /// The schema of its answer.
+    pub schema: Value,
+    /// Whether it names a point, which may not be there.
+    pub may_be_missing: bool,
+    /// Whether it can be followed, by a bounded number of clients.
+    pub has_events: bool,
+}
+
+/// The schema of a type; its parts go to the components of the document.
+pub fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}
+
+impl Operation {
+    /// As in the document, where `problem` is the schema of every other answer.
+    pub fn into_value(self, problem: &Value) -> Value {
+        let answer = |description: &str, schema: &Value| json!({ "description": description, "content": { "application/json": { "schema": schema } } });
+        let mut good = answer("The answer.", &self.schema);
+        let mut problems = vec![
+            ("400", "A parameter is unknown or not valid."),
+            ("401", "The address asks for credentials."),
+            ("421", "The API is not served at this address."),
+            ("500", "The answer cannot be built."),
+        ];
+        if self.may_be_missing {
+            problems.push(("404", "There is no such point."));
+        }
+        if self.has_events {
+            good["content"]["text/event-stream"] = json!({ "schema": { "type": "string" } });
+            problems.push(("503", "As many clients follow as may."));
+        }
+        let problems = problems
+            .into_iter()
+            .map(|(status, why)| (status.to_owned(), answer(why, problem)));
+        let responses: Map<_, _> = [("200".to_owned(), good)].into_iter().chain(problems).collect();
+        json!({
+            "get": {
+                "operationId": self.name,
+                "summary": self.summary,
+                "description": self.description,
+                "parameters": self.parameters,
+                "responses": responses,
+            },
+        })
+    }
+}

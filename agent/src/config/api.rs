@@ -1,0 +1,132 @@
+//! Who may ask the API at its own address (`api`).
+
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// TLS and credentials at `api_listen`. Files are read again when they change.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// The certificate with its intermediates, in PEM.
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key, in PEM.
+    pub key: Option<PathBuf>,
+    /// The CAs, in PEM, whose clients may ask.
+    pub client_ca: Option<PathBuf>,
+    /// A bearer token: who has it may ask.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Where the certificate and the key are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The CAs of clients.
+    pub client_ca: Option<PathBuf>,
+    /// The bearer token.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Api {
+    /// The files; `None` when there is neither TLS nor authentication.
+    pub fn files(&self) -> Option<Files> {
+        Some(Files {
+            certificate: self.certificate.clone()?,
+            key: self.key.clone()?,
+            client_ca: self.client_ca.clone(),
+            token_file: self.token_file.clone(),
+        })
+    }
+
+    /// Checks that the fields fit together, and with the addresses.
+    pub(super) fn validate(&self, listen: SocketAddr, api_listen: Option<SocketAddr>) -> Result<(), String> {
+        let credentials = [
+            ("api.client_ca", self.client_ca.is_some()),
+            ("api.token_file", self.token_file.is_some()),
+        ];
+        let given = credentials.into_iter().find(|(_, is_given)| *is_given);
+        let why = match (&self.certificate, &self.key, given) {
+            (None, None, None) => return Ok(()),
+            (Some(_), None, _) => "api.certificate is set without api.key, its private key",
+            (None, Some(_), _) => "api.key is set without api.certificate",
+            (None, None, Some((field, _))) => {
+                return Err(format!(
+                    "{field} is set without api.certificate and api.key: without TLS anybody on the way could read and change what \
+                     is sent"
+                ));
+            }
+            (Some(_), Some(_), None) => {
+                "api.certificate is set without api.client_ca or api.token_file: everybody who can connect could ask"
+            }
+            _ if api_listen.is_none_or(|address| address == listen) => {
+                "api.certificate is set, but api_listen is not, or is the same as listen: metrics there are served without TLS, so \
+                 give the API another address"
+            }
+            _ => return Ok(()),
+        };
+        Err(why.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let listen: SocketAddr = "0.0.0.0:9797".parse().expect("an address");
+        let other = Some("0.0.0.0:9798".parse().expect("an address"));
+        let api = |fields: [bool; 4]| {
+            let [certificate, key, client_ca, token_file] = fields.map(|is_set| is_set.then(|| "/file".into()));
+            Api {
+                certificate,
+                key,
+                client_ca,
+                token_file,
+            }
+        };
+        for (fields, api_listen, expected) in [
+            (
+                [true, false, false, true],
+                other,
+                "api.certificate is set without api.key",
+            ),
+            (
+                [false, true, false, true],
+                other,
+                "api.key is set without api.certificate",
+            ),
+            ([false, false, false, true], other, "api.token_file is set without"),
+            ([false, false, true, true], other, "api.client_ca is set without"),
+            (
+                [true, true, false, false],
+                other,
+                "api.certificate is set without api.client_ca",
+            ),
+            (
+                [true, true, false, true],
+                None,
+                "api.certificate is set, but api_listen is not",
+            ),
+            (
+                [true, true, false, true],
+                Some(listen),
+                "api.certificate is set, but api_listen is not",
+            ),
+        ] {
+            let error = api(fields).validate(listen, api_listen).expect_err(expected);
+            assert!(error.starts_with(expected), "{error}");
+        }
+        for (fields, api_listen) in [
+            ([false; 4], None),
+            ([true, true, false, true], other),
+            ([true, true, true, false], other),
+            ([true; 4], other),
+        ] {
+            assert_eq!(api(fields).validate(listen, api_listen), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Connections: how many there may be, how long they may take, and TLS.
+
+mod credentials;
+mod rotating;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use credentials::{Credentials, authenticate};
+
+use super::http::Arrival;
+use crate::config::Files;
+use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rotating::Rotating;
+use rustls::ServerConfig;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+/// Connections of an address at a time. Further ones wait in the kernel's accept queue until one of these ends.
+const CONNECTIONS: usize = 512;
+
+/// The time in which a TLS handshake has to be done.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The time in which the head of a request has to arrive, and for which a connection may be idle between requests.
+const HEAD: Duration = Duration::from_secs(20);
+
+/// The time for which a client may take nothing of its answer.
+const STALLED: Duration = Duration::from_secs(20);
+
+/// The size of a request's head, with its line, in bytes; what is larger is answered with 431.
+const HEAD_BYTES: usize = 16 << 10;
+
+/// The number of header fields of a request.
+const HEADERS: usize = 64;
+
+/// The time until the next attempt when no connection can be accepted, as no file descriptor is left.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// TLS of an address, and who may ask there.
+pub struct Gate {
+    tls: Rotating<ServerConfig>,
+    /// What requests need.
+    pub credentials: Arc<Credentials>,
+}
+
+impl Gate {
+    /// That of these files.
+    ///
+    /// # Errors
+    /// A file cannot be read, or what is in it cannot be used.
+    pub fn new(files: &Files) -> anyhow::Result<Self> {
+        Ok(Self {
+            tls: tls::tls(files)?,
+            credentials: Arc::new(Credentials::new(files)?),
+        })
+    }
+}
+
+/// Serves on one address until it is dropped.
+pub async fn serve(listener: TcpListener, routes: Router, gate: Option<&Gate>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // Never closed.
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!("cannot accept a connection: {error}");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        let tls = gate.map(|gate| TlsAcceptor::from(gate.tls.current()));
+        connections.spawn(connection(stream, tls, routes.clone(), place));
+    }
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, routes: Router, _place: OwnedSemaphorePermit) {
+    // Events to followers must not wait until the previous one is acknowledged (TCP_NODELAY). A failure only adds delay.
+    let _slower = stream.set_nodelay(true);
+    let mut arrival = Arrival::of(&stream);
+    let Some(tls) = tls else {
+        return requests(stream, routes, arrival).await;
+    };
+    match timeout(HANDSHAKE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates();
+            arrival.has_certificate = certificates.is_some_and(|chain| !chain.is_empty());
+            requests(stream, routes, arrival).await;
+        }
+        Ok(Err(error)) => tracing::debug!("TLS handshake failed: {error}"),
+        Err(_) => tracing::debug!("TLS handshake not done within {} s", HANDSHAKE.as_secs()),
+    }
+}
+
+/// Answers the requests of a connection.
+async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, routes: Router, arrival: Arrival) {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALLED));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(arrival));
+        routes.clone().oneshot(request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(HEADERS)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!("connection ended: {error}");
+    }
+}
