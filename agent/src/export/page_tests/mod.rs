@@ -5,8 +5,9 @@ mod parts;
 mod small;
 
 use super::{
-    http::{Api, Arrival, Reception, Service},
+    http::{Api, Service},
     publish::Publisher,
+    server,
     snapshot::Snapshot,
     synthetic::{Shape, snapshot},
 };
@@ -42,10 +43,7 @@ impl Site {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");
         let routes = service.router(Api::Loopback);
-        let serving = runtime.spawn(async move {
-            let routes = routes.into_make_service_with_connect_info::<Arrival>();
-            axum::serve(Reception(listener), routes).await.expect("it serves");
-        });
+        let serving = runtime.spawn(async move { server::serve(listener, routes, None).await });
         Self {
             publisher,
             address,
