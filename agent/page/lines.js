@@ -92,7 +92,7 @@ function Chart({ chart, history }) {
     <figure class="chart">
       <figcaption><b>${chart.title}</b> <small>${chart.about}</small></figcaption>
       ${lines.length === 0
-        ? html`<p class="missing">missing: none of these values was known in this time (see Signals)</p>`
+        ? html`<p class="missing">no value in this time: idle, or a signal is missing (see Signals)</p>`
         : html`<div ref=${place} class="plot" role="img" aria-label=${`${chart.title}: ${describe(lines, chart.show)}`}></div>
             <ul class="legend" aria-hidden="true">
               <li class="quiet">${at === null ? 'now' : clock(times[index] * 1000)}</li>
