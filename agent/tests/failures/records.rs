@@ -3,6 +3,7 @@
 use super::{Mesh, awaits, common::v4, common::v6, list};
 use jiff::Timestamp;
 use narrows::{
+    api::Problem,
     failures::{End, Failure, PointName, Side, Vantage, WorkloadName},
     points::{Kind, Mesh as MeshKind},
 };
@@ -243,10 +244,11 @@ fn a_bad_question_is_answered_with_a_sentence() {
     ] {
         let answer = http::get(mesh.agent.address(), &format!("/api/v1/failures?{query}"), "*/*").expect("an answer");
         assert_eq!(answer.status, 400, "{query}");
+        let problem: Problem = serde_json::from_str(&answer.body).expect("a problem");
+        let message = problem.message;
         assert!(
-            answer.body.starts_with(sentence) && answer.body.lines().count() == 1,
-            "{query}: {}",
-            answer.body
+            message.starts_with(sentence) && message.lines().count() == 1,
+            "{query}: {message}"
         );
     }
 }

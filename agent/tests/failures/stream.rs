@@ -1,7 +1,10 @@
 //! The stream of events over HTTP.
 
 use super::{Mesh, PATIENCE, awaits, common::v4, wait};
-use narrows::failures::{Failure, Start};
+use narrows::{
+    api::Problem,
+    failures::{Failure, Start},
+};
 use narrows_testbed::{http, load::Plan};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
 use std::{
@@ -169,11 +172,13 @@ fn followers_are_bounded_and_leave_their_place() {
         stream.start();
     }
     let answer = http::get(address, "/api/v1/failures", "text/event-stream").expect("an answer");
+    let problem: Problem = serde_json::from_str(&answer.body).expect("a problem");
     assert_eq!(
-        (answer.status, answer.body.as_str()),
+        (answer.status, problem.error.as_str(), problem.message.as_str()),
         (
             503,
-            "32 clients follow already, and there may be no more; try again later\n"
+            "too_many_followers",
+            "32 clients follow already, and there may be no more; try again later"
         )
     );
     assert_eq!(status(), 400, "a bad question is one all the same");
