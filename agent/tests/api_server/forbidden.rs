@@ -177,7 +177,12 @@ fn an_api_server_that_has_not_loaded_its_roles_is_asked_until_it_has() {
     }
     assert_eq!(shop.logged("lacks the verb"), 0, "{}", shop.agent.stderr());
     for source in first {
-        assert_eq!(logged(&shop, source, "answered 403"), 1, "{source}: {}", shop.agent.stderr());
+        assert_eq!(
+            logged(&shop, source, "answered 403"),
+            1,
+            "{source}: {}",
+            shop.agent.stderr()
+        );
     }
     // None of the lists was given up: pods, which are understood with the others' help, came after them.
     let answered = |resource| {
