@@ -29,7 +29,7 @@ fn recorded(shop: &Shop, more: &str) -> BTreeMap<String, usize> {
     callers
 }
 
-/// `attempts`: how often the proxy tries for each call. It repeats them later, and for whom is not known.
+/// `attempts`: how often the proxy tries for each call. It repeats them later: for whom is not known, or estimated.
 fn expect_refusals(proxy: Proxy, attempts: u64) {
     let shop = Shop::new();
     let open: Vec<_> = (0..CLOSED).map(|n| shop.serve(n, Behaviour::default())).collect();
@@ -44,8 +44,11 @@ fn expect_refusals(proxy: Proxy, attempts: u64) {
         sum(m, "narrows_path_failures_total") >= total * attempts
     });
     let (all, _) = found(&metrics, "narrows_path_failures_total");
-    assert_eq!(all, expected, "{}", listing(&metrics));
-    for (caller, row) in expected.iter().enumerate() {
+    for (found, calls) in all.iter().flatten().zip(expected.iter().flatten()) {
+        let possible = *calls..=calls * attempts;
+        assert!(possible.contains(found), "{found} of {calls}\n{}", listing(&metrics));
+    }
+    for (caller, row) in all.iter().enumerate() {
         let labels = [
             &path(caller, CLOSED)[..],
             &[("reason", "refused"), ("phase", "handshake")],
@@ -78,7 +81,7 @@ fn expect_refusals(proxy: Proxy, attempts: u64) {
         let caller = CALLERS.iter().position(|caller| *name == format!("shop/{caller}"));
         let calls = expected[caller.expect("one of the callers")][CLOSED];
         assert!(
-            *n as u64 <= calls,
+            *n as u64 <= calls * attempts,
             "{n} of {name}, which called {} {calls} times",
             DESTINATIONS[CLOSED]
         );
