@@ -122,11 +122,17 @@ pub(crate) fn written(exchange: &Exchange, thread: u32, now: u64, begins: bool) 
     let is_first = path.is_new.get() != 0;
     let is_known = path.certainty() != Certainty::Unknown as u16;
     let is_bound = path.is_bound.get() != 0;
-    if is_first && is_known {
-        // It was opened before this caller had sent anything, and now there is data of the caller.
-        if is_bound && glance.own != 0 {
+    if is_first && is_known && is_bound {
+        // It was opened before this caller had sent anything, so now there is data of the caller.
+        if glance.own != 0 {
             path.set_certainty(Certainty::Certain);
+        } else if glance.number != 0 && !reads.is_blurred() {
+            // Others have sent, and not that one, which the thread had accepted between the read and the connect.
+            path.is_bound.set(0);
+            path.take(reads.waiting(glance.oldest));
         }
+    } else if is_first && is_known {
+        // Taken when it was opened.
     } else if (is_first || begins) && !(is_known && is_bound) && glance.number != 0 {
         path.set_certainty(reads.certainty(glance));
         path.take(reads.waiting(glance.oldest));

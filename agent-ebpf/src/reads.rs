@@ -153,6 +153,12 @@ impl Reads {
         }
     }
 
+    /// Whether the reads that wait may not be all that are meant.
+    #[inline(always)]
+    pub(crate) fn is_blurred(&self) -> bool {
+        self.is_blurred.get() != 0
+    }
+
     /// How sure it is who is meant when one of these is taken.
     #[inline(always)]
     pub(crate) fn certainty(&self, glance: Glance) -> Certainty {

@@ -180,7 +180,8 @@ fn haproxy(shop: &Shop) -> Haproxy {
 }
 
 /// Sends the requests, so many at once, and compares what the agent says with what callers and destinations know.
-fn expect_requests(proxy: Proxy, shop: &Shop, websites: &[Website], (at_once, rounds, most_wrong): (usize, u64, f64)) {
+fn expect_requests(shop: &Shop, websites: &[Website], pace: Pace) {
+    let Pace { at_once, rounds, .. } = pace;
     let mut open = callers(shop);
     // Neighbours are different callers.
     let mut order: Vec<usize> = (0..open.len()).map(|n| n * 37 % open.len()).collect();
@@ -218,52 +219,68 @@ fn expect_requests(proxy: Proxy, shop: &Shop, websites: &[Website], (at_once, ro
         );
         assert_eq!(sum(&metrics, name), total(expected), "the sum\n{text}");
         assert_eq!(wrong(&certain, expected), 0, "what is certain\n{text}");
-        if proxy == Proxy::OneThreadEach && name == "narrows_path_turns_total" {
-            assert!(
-                error as f64 <= most_wrong * estimated as f64,
-                "{error} of {estimated}\n{text}"
-            );
-        }
-        if at_once == 1 && proxy == Proxy::OneThreadEach {
-            assert_eq!((&all, &certain), (expected, expected), "{text}");
+        assert!(
+            error as f64 <= pace.wrong * estimated as f64,
+            "{error} of {estimated}\n{text}"
+        );
+        assert!(
+            total(&certain) as f64 >= pace.certain * total(expected) as f64,
+            "too little is certain\n{text}"
+        );
+        if at_once == 1 {
+            assert_eq!(&all, expected, "{text}");
         }
     }
     let opened = metrics.sum("narrows_connections_opened_total", &upstream);
     assert_eq!(sum(&metrics, "narrows_path_connections_total"), opened as u64);
 }
 
-/// How a proxy uses its threads.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Proxy {
-    /// A connection and what it causes stay with one thread.
-    OneThreadEach,
-    /// Connections to destinations go from thread to thread: what one has read another one may write.
-    SharedPools,
+/// How requests come, and what is expected of the paths then.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// Requests at once.
+    at_once: usize,
+    rounds: u64,
+    /// The share that has to be certain.
+    certain: f64,
+    /// The share of what is estimated that may have the wrong caller.
+    wrong: f64,
 }
 
-/// Requests at once, rounds, and the share of estimates that may have the wrong caller.
-const PACES: [(usize, u64, f64); 3] = [(1, 2, 0.0), (4, 10, 0.5), (64, 10, 0.6)];
+const fn pace(at_once: usize, rounds: u64, certain: f64, wrong: f64) -> Pace {
+    Pace {
+        at_once,
+        rounds,
+        certain,
+        wrong,
+    }
+}
+
+const ENVOY: [Pace; 3] = [pace(1, 2, 1.0, 0.0), pace(4, 10, 0.0, 0.5), pace(64, 10, 0.0, 0.6)];
+
+/// A thread may accept a connection between a read and the connect that follows: then even a single request is estimated, if rightly.
+const HAPROXY: [Pace; 3] = [pace(1, 2, 0.9, 0.0), pace(4, 10, 0.0, 0.5), pace(64, 10, 0.0, 0.75)];
 
 #[test]
 fn requests_through_envoy_have_their_callers() {
     for workers in [1, 4] {
-        for pace in PACES {
+        for pace in ENVOY {
             let shop = Shop::new();
             let (websites, _envoy) = (websites(&shop), envoy(&shop, workers));
             shop.agent().settle();
             shop.agent().settle();
-            expect_requests(Proxy::OneThreadEach, &shop, &websites, pace);
+            expect_requests(&shop, &websites, pace);
         }
     }
 }
 
 #[test]
 fn requests_through_haproxy_have_their_callers() {
-    for pace in PACES {
+    for pace in HAPROXY {
         let shop = Shop::new();
         let (websites, _haproxy) = (websites(&shop), haproxy(&shop));
         shop.agent().settle();
         shop.agent().settle();
-        expect_requests(Proxy::SharedPools, &shop, &websites, pace);
+        expect_requests(&shop, &websites, pace);
     }
 }

@@ -125,7 +125,7 @@ pub(crate) const SUITE: [Entry; 15] = [
             "matrix::each_connection_through_envoy_has_its_caller",
             "refusal::through_envoy_as_tcp",
             "web::requests_through_envoy_have_their_callers",
-            // How HAProxy repeats attempts and shares its pools does not depend on the kernel.
+            // How HAProxy repeats attempts and pools connections does not depend on the kernel.
             "refusal::through_haproxy_as_tcp",
             "web::requests_through_haproxy_have_their_callers",
         ]),
