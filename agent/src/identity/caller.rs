@@ -7,7 +7,7 @@ use agent_common::{Caller, Certainty, FailureEvent, FlowKey, PathKey, Role};
 /// An upstream connection of a point, and what the kernel has found out about its caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Upstream {
-    /// Its flow.
+    /// The flow that it is counted in: owner, namespace, destination.
     pub flow: FlowKey,
     /// The caller whose data it carried.
     pub caller: Caller,
@@ -17,10 +17,10 @@ pub struct Upstream {
     pub own: [u32; 4],
 }
 
-/// Who called.
+/// Whose traffic an upstream connection carries, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalledBy {
-    /// The caller.
+    /// The workload, point or other end that called the point; unknown if that is not known.
     pub who: Endpoint,
     /// How it is known.
     pub certainty: Certainty,
@@ -109,7 +109,7 @@ impl From<&FailureEvent> for Upstream {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{
         identity::Workload,
@@ -135,7 +135,8 @@ mod tests {
         }
     }
 
-    fn workload(n: u32) -> Arc<Workload> {
+    /// The workload that is called by this number.
+    pub(crate) fn workload(n: u32) -> Arc<Workload> {
         Arc::new(Workload {
             namespace: "shop".into(),
             kind: "Workload".into(),

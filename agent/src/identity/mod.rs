@@ -27,6 +27,8 @@ mod waiting;
 
 pub use address::address_of;
 pub use binding::{Binding, Endpoint, Neighbourhood, Question, Questions, Span};
+#[cfg(test)]
+pub(crate) use caller::tests::workload as numbered;
 pub use caller::{CalledBy, Upstream};
 pub use directory::{Directory, NodeDirectory};
 pub use entries::Entries;

@@ -81,7 +81,7 @@ impl Model {
 mod tests {
     use super::*;
     use crate::{
-        identity::{Span, Workload},
+        identity::{Span, numbered},
         model::{Bounds, Exclusions},
         points::{Kind, Mesh, Point},
     };
@@ -108,7 +108,7 @@ mod tests {
                 owner: Endpoint::Point(Arc::new(point)),
                 place: None,
                 peer: match n <= self.0 && n > 0 {
-                    true => Endpoint::Workload(workload(n)),
+                    true => Endpoint::Workload(numbered(n)),
                     false => Endpoint::Unknown,
                 },
                 expected: false,
@@ -117,17 +117,6 @@ mod tests {
                 generation: self.generation(),
             }
         }
-    }
-
-    fn workload(n: u32) -> Arc<Workload> {
-        Arc::new(Workload {
-            namespace: "shop".into(),
-            kind: "Workload".into(),
-            name: n.to_string(),
-            service_account: String::new(),
-            duty: None,
-            principal: String::new(),
-        })
     }
 
     /// From the caller with one number to the destination with another.
