@@ -32,7 +32,7 @@ impl<T: Copy> Cell<T> {
         unsafe { read_volatile(self.0.get()) }
     }
 
-    /// Its address.
+    /// The address of the value, for accesses to single fields of a structure.
     #[inline(always)]
     pub(crate) const fn as_ptr(&self) -> *mut T {
         self.0.get()

@@ -17,9 +17,9 @@ pub struct UnnamedCallers {
 /// The accept queues of one port: a reuseport group counts as one.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct AcceptQueue {
-    /// The port.
+    /// The port that the point listens on.
     pub port: u16,
-    /// Listening sockets.
+    /// Sockets that listen on it, one for each worker with `SO_REUSEPORT`.
     pub listeners: u64,
     /// Connections that wait to be accepted; `null` where this kernel does not show it.
     pub queued_connections: Option<u64>,
@@ -71,7 +71,7 @@ pub struct Ages {
 /// The number of connections that have reached an age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct ByAge {
-    /// The age.
+    /// The age that they have reached, in seconds.
     pub min_age_seconds: u32,
     /// Connections that are at least so old.
     pub connections: u64,
@@ -84,7 +84,7 @@ pub struct DependentAges {
     pub workload: Option<WorkloadName>,
     /// `_other` or `unknown` for a sum; `null` for a workload.
     pub rest: Option<String>,
-    /// By age.
+    /// Its open connections, by the ages that they have reached.
     pub open: Vec<ByAge>,
 }
 
@@ -110,7 +110,7 @@ pub struct Drops {
     pub reason: String,
     /// `received` or `sent`, by the point.
     pub direction: String,
-    /// How many.
+    /// Packets dropped since the point was recognised.
     pub packets_total: u64,
 }
 
@@ -145,7 +145,7 @@ pub struct Resources {
 /// Open files of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct OpenFiles {
-    /// Open ones.
+    /// Descriptors that the process has open.
     pub open: u64,
     /// Its soft limit.
     pub limit: u64,

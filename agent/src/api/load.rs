@@ -70,7 +70,7 @@ pub struct ReasonCount {
     pub reason: String,
     /// The `phase` label: `handshake` or `established`.
     pub phase: String,
-    /// How often.
+    /// Connections and attempts that failed so.
     pub failures_total: u64,
     /// The same, per second over the last tick; `null` where no rate is known yet.
     pub failures_per_second: Option<f64>,

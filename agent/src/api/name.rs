@@ -4,12 +4,12 @@ use crate::points::{Kind, Mesh};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which point.
+/// The name and identifier of an instance of a point.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct PointName {
     /// Its identifier, for `/api/v1/points/{id}`: stable, and safe in URLs.
     pub id: String,
-    /// `<namespace>/<name>`.
+    /// The name of the point that it is an instance of, as `<namespace>/<name>`.
     pub name: String,
     /// Its role in the mesh.
     pub kind: Kind,
@@ -19,12 +19,12 @@ pub struct PointName {
     pub instance: String,
 }
 
-/// Which workload.
+/// The name and identity of a workload.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct WorkloadName {
     /// Its identifier: stable, and safe in URLs.
     pub id: String,
-    /// Its namespace.
+    /// The Kubernetes namespace, or that of the inventory's entry.
     pub namespace: String,
     /// The name of the owner of its pods.
     pub name: String,

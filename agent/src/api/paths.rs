@@ -29,7 +29,7 @@ pub struct Paths {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
-    /// A workload.
+    /// A node is one workload.
     #[default]
     Workload,
     /// All workloads of a namespace.
@@ -61,7 +61,7 @@ pub struct Node {
 pub enum NodeType {
     /// An instance of a point.
     Point,
-    /// A workload.
+    /// A workload that is tracked in detail.
     Workload,
     /// All workloads of a namespace.
     Namespace,

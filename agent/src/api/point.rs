@@ -25,14 +25,14 @@ pub struct PointList {
     pub matched: usize,
     /// Pass it as `after` for the next page; `null` on the last page. The order changes with each tick.
     pub next: Option<String>,
-    /// This page.
+    /// The points of this page, those with the most trouble first.
     pub points: Vec<Point>,
 }
 
 /// An instance of a point, as in the list.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Point {
-    /// Which point.
+    /// Name, kind and mesh of the instance.
     #[serde(flatten)]
     pub name: PointName,
     /// Whether it runs on this node. Otherwise it is known by its callers here, and what only its own sockets show is `null`.
@@ -77,7 +77,7 @@ pub struct Counts {
 /// An instance that is to go; `/api/v1/drains` has whose connections hang on it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct DrainState {
-    /// Why.
+    /// Why it is to go.
     pub cause: DrainCause,
     /// When the agent noticed it: RFC 3339, UTC.
     pub since: String,
@@ -94,7 +94,7 @@ pub struct DrainState {
 pub struct ControlPlaneLink {
     /// The namespace of the control plane.
     pub namespace: String,
-    /// Its name.
+    /// The name of the control plane.
     pub name: String,
     /// Open connections; 0 is no link.
     pub open_connections: u64,
@@ -104,7 +104,7 @@ pub struct ControlPlaneLink {
     pub last_received: Option<String>,
     /// Connections whose handshake completed.
     pub opened_total: u64,
-    /// Failed connections.
+    /// Failed connections and attempts, for whatever reason.
     pub failures_total: u64,
 }
 
@@ -154,7 +154,7 @@ pub struct PointDetail {
 /// A workload on one side of a point.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Endpoint {
-    /// Which workload.
+    /// The workload at the other end.
     pub workload: WorkloadName,
     /// Its traffic through the point.
     #[serde(flatten)]

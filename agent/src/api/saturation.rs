@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Saturation {
     /// The saturation of its fullest resource; `null` when none is known.
     pub worst_ratio: Option<f64>,
-    /// That resource.
+    /// The name of the resource with that ratio, as in the label `resource` of `narrows_saturation_ratio`.
     pub worst_resource: Option<String>,
     /// Every resource: `cpu`, `memory`, `accept_queue`, `open_files`, `backlog`, `ephemeral_ports`, in this order.
     pub resources: Vec<Resource>,

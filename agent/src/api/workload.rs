@@ -18,14 +18,14 @@ pub struct WorkloadList {
     pub matched: usize,
     /// Pass it as `after` for the next page; `null` on the last page.
     pub next: Option<String>,
-    /// This page.
+    /// The workloads of this page, by namespace and name.
     pub workloads: Vec<WorkloadUse>,
 }
 
 /// A workload, and the points that it depends on or is served by.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct WorkloadUse {
-    /// Which workload.
+    /// Name and identity of the workload.
     #[serde(flatten)]
     pub workload: WorkloadName,
     /// The points that its outgoing traffic passes.
@@ -37,7 +37,7 @@ pub struct WorkloadUse {
 /// What a workload and a point have to do with each other.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Use {
-    /// Which point.
+    /// The instance of the point.
     pub point: PointName,
     /// The workload's traffic through the point.
     #[serde(flatten)]

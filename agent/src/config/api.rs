@@ -20,9 +20,9 @@ pub struct Api {
 /// Where the certificate and the key are.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The certificate.
+    /// The certificate with its intermediates, in PEM.
     pub certificate: PathBuf,
-    /// Its key.
+    /// The certificate's private key, in PEM.
     pub key: PathBuf,
     /// The CAs of clients.
     pub client_ca: Option<PathBuf>,

@@ -20,7 +20,7 @@ pub struct Path {
 /// The counters of a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathTally {
-    /// Upstream connections.
+    /// Upstream connections, counted when they first carry data or end without any.
     pub connections: u64,
     /// Flights of data that the point sent on them.
     pub turns: u64,
