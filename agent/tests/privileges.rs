@@ -199,6 +199,24 @@ fn without_sys_ptrace_only_what_processes_show_is_lost() {
 }
 
 #[test]
+fn with_net_admin_accepts_are_seen_too() {
+    let node = Node::new();
+    let set = DaemonSet::read().with_capability("NET_ADMIN");
+    let output = node.run(&set, "check");
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    assert!(rows(&output).iter().all(|row| row.state == "ok"), "{table}");
+    let shop = Shop::new(&node.cluster);
+    let agent = node.start(&set, &[]);
+    // The programs are attached while there are points: a failure would show then.
+    shop.trade(&agent);
+    let status = agent.get_json("/api/v1/status");
+    for program in status["programs"].as_array().expect("a list") {
+        assert_eq!(program["active"], true, "{program}");
+    }
+}
+
+#[test]
 fn without_the_nodes_cgroups_check_says_what_to_mount() {
     let node = Node::new();
     let set = DaemonSet::read().without_mount("/sys/fs/cgroup");

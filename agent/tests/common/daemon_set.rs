@@ -70,6 +70,13 @@ impl DaemonSet {
         strings(&self.container()["securityContext"]["capabilities"]["add"])
     }
 
+    /// With one capability more.
+    pub fn with_capability(mut self, name: &str) -> Self {
+        let added = &mut self.container_mut()["securityContext"]["capabilities"]["add"];
+        added.as_array_mut().expect("a list").push(name.into());
+        self
+    }
+
     /// With one capability less.
     pub fn without_capability(mut self, name: &str) -> Self {
         remove(
