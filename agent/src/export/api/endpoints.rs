@@ -35,15 +35,17 @@ impl Side {
         }
     }
 
-    const fn rates(self, rates: &PointRates) -> &EndpointRates {
-        match self {
+    /// The rates of the last tick; `None` for a point that has none yet.
+    fn rates<'a>(self, snapshot: &'a Snapshot, row: &PointRow) -> Option<&'a EndpointRates> {
+        let rates: &PointRates = snapshot.rates.points.get(&row.load.point)?;
+        Some(match self {
             Self::Dependents => &rates.dependents,
             Self::Served => &rates.served,
-        }
+        })
     }
 }
 
-/// Which point.
+/// The name and identifier of a point's instance.
 pub fn point_name(point: &Point) -> PointName {
     PointName {
         id: api::point_id(point),
@@ -54,7 +56,7 @@ pub fn point_name(point: &Point) -> PointName {
     }
 }
 
-/// Which workload.
+/// The name and identity of a workload.
 pub fn workload_name(workload: &Workload) -> WorkloadName {
     WorkloadName {
         id: api::workload_id(workload),
@@ -72,11 +74,7 @@ pub fn endpoints<'a>(
     row: &'a PointRow,
     side: Side,
 ) -> impl Iterator<Item = (&'a Workload, Traffic)> {
-    let rates = snapshot
-        .rates
-        .points
-        .get(&row.load.point)
-        .map(|rates| side.rates(rates));
+    let rates = side.rates(snapshot, row);
     let all = side.of(row);
     let sum = opened(all);
     all.rows.iter().enumerate().map(move |(at, endpoint)| {
@@ -93,11 +91,7 @@ pub fn endpoints<'a>(
 
 /// The sums of the workloads on one side of a point that are not in detail.
 pub fn rest(snapshot: &Snapshot, row: &PointRow, side: Side) -> impl Iterator<Item = Rest> {
-    let rates = snapshot
-        .rates
-        .points
-        .get(&row.load.point)
-        .map(|rates| side.rates(rates));
+    let rates = side.rates(snapshot, row);
     let all = side.of(row);
     let sum = opened(all);
     all.rest.iter().enumerate().map(move |(at, (name, share))| {
