@@ -8,7 +8,7 @@ use crate::{
 };
 use agent_common::{Exit, Loss, Task as Flags};
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
+    bindings::{BPF_ANY, BPF_NOEXIST},
     macros::{btf_tracepoint, map},
     maps::LruHashMap,
     programs::BtfTracePointContext,
@@ -25,6 +25,9 @@ struct Ended {
     signal: u64,
     process: u64,
 }
+
+/// `EEXIST` of `include/uapi/asm-generic/errno-base.h`.
+const EEXIST: i32 = 17;
 
 /// Signals that end a process against its will (`include/uapi/asm-generic/signal.h`): SIGABRT, SIGBUS, SIGKILL, SIGSEGV.
 const VIOLENT: u32 = 1 << 6 | 1 << 7 | 1 << 9 | 1 << 11;
@@ -49,11 +52,12 @@ fn begun(parent: Thread, child: Thread) -> Result<(), ()> {
     } else {
         0
     };
-    insert(child.number(), parent.cgroup.get(), process, main)
+    // Its number may still have the entry of a thread whose exit was not seen.
+    insert(child.number(), parent.cgroup.get(), process, main, BPF_ANY)
 }
 
 #[inline(always)]
-fn insert(number: u32, cgroup: u64, process: u32, flags: u32) -> Result<(), ()> {
+fn insert(number: u32, cgroup: u64, process: u32, flags: u32, how: u32) -> Result<(), ()> {
     let task = Task {
         cgroup: Cell::new(cgroup),
         ready_ns: Cell::new(0),
@@ -65,11 +69,11 @@ fn insert(number: u32, cgroup: u64, process: u32, flags: u32) -> Result<(), ()> 
         connections: Cell::new(0),
     };
     points::mark(number);
-    if TASKS.insert(&number, &task, 0).is_err() {
-        lost(Loss::Threads);
-        return Err(());
-    }
-    Ok(())
+    TASKS.insert(&number, &task, how.into()).map_err(|error| {
+        if error != -EEXIST {
+            lost(Loss::Threads);
+        }
+    })
 }
 
 /// `trace_sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`: a process that was put into
@@ -93,14 +97,15 @@ fn executed(thread: Thread, former_number: u32) -> Result<(), ()> {
     if let Some(task) = points::task(former_number) {
         let (cgroup, process, flags) = (task.cgroup.get(), task.process.get(), task.flags.get());
         points::forget(former_number);
-        return insert(number, cgroup, process, flags & Flags::MAIN);
+        return insert(number, cgroup, process, flags & Flags::MAIN, BPF_ANY);
     }
     let cgroup = thread.cgroup();
     let counters = points::counters(cgroup).ok_or(())?;
     let mains = points::mains(cgroup).ok_or(())?;
     // Processes that enter the cgroup later are not the point's own, such as commands of exec probes.
     let main = if mains.get() == 0 { Flags::MAIN } else { 0 };
-    insert(number, cgroup, thread.process(), main)?;
+    // If the agent registers it at the same time, one of the two counts its start.
+    insert(number, cgroup, thread.process(), main, BPF_NOEXIST)?;
     if main != 0 {
         mains.add(1);
         counters.processes.starts.add(1);

@@ -168,8 +168,9 @@ impl InsideWatch {
             .filter(|(_, facts)| !pids.contains(&facts.parent))
             .min_by_key(|(pid, facts)| (facts.began, *pid))
             .filter(|_| kernel.points().mains(id) == 0);
+        let mut is_main = false;
         for (process, facts) in &unknown {
-            kernel.enlist(
+            is_main |= kernel.enlist(
                 id,
                 &PointProcess {
                     process: *process,
@@ -181,7 +182,9 @@ impl InsideWatch {
         // In a cgroup that was known before, it has started just now: between its entering the cgroup and its exec, which the
         // kernel's programs would have reported. In a new cgroup it may be older than the agent.
         let started = main.is_some_and(|(_, facts)| !new || self.began.is_some_and(|began| facts.began > began));
-        if started && let Some(inside) = model.inside(point) {
+        if is_main
+            && started
+            && let Some(inside) = model.inside(point) {
             inside.processes.starts += 1;
         }
         Ok(())

@@ -236,10 +236,11 @@ impl Kernel {
     }
 
     /// Registers a process of a point's cgroup whose start the programs have not seen. One that does not fit is counted as lost.
+    /// Returns whether it has become a main process: not when a program has registered it meanwhile, which has counted its start.
     ///
     /// # Errors
     /// The system call's error.
-    pub fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<()> {
+    pub fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<bool> {
         // Before they are known, as unmarked threads are not looked up.
         self.mark(process.threads.iter().copied())?;
         self.points.enlist(cgroup, process)

@@ -219,11 +219,13 @@ impl PointMaps {
     }
 
     /// Registers a process of a point's cgroup whose start the programs have not seen, and marks its threads. One that does not fit
-    /// is counted as lost.
+    /// is counted as lost. Returns whether it has become a main process: not when a program has registered it meanwhile, which has
+    /// counted its start then.
     ///
     /// # Errors
     /// The system call's error.
-    pub(super) fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<()> {
+    pub(super) fn enlist(&mut self, cgroup: u64, process: &PointProcess) -> anyhow::Result<bool> {
+        let mut main = false;
         for thread in &process.threads {
             let task = Task {
                 cgroup,
@@ -239,16 +241,19 @@ impl PointMaps {
                     self.without_room.1.clear();
                 }
                 self.rejected.1 += u64::from(self.without_room.1.insert(process.process));
-                return Ok(());
+                return Ok(false);
             }
+            // The entry of the first thread decides between this and the program that sees an `exec`.
+            main |= *thread == process.process && process.main && matches!(told, Ok(true));
         }
-        if process.main {
-            let mains = self.mains.get(&cgroup, 0).unwrap_or(0);
+        if main {
+            // It may have ended by now, which the program has subtracted.
+            let mains = self.mains(cgroup).wrapping_add(1);
             self.mains
-                .insert(cgroup, mains + 1, 0)
+                .insert(cgroup, mains, 0)
                 .context("a point's processes cannot be set")?;
         }
-        Ok(())
+        Ok(main)
     }
 
     /// Number of running main processes of the point.

@@ -138,6 +138,24 @@ fn points_beyond_the_bound_are_lost_and_nothing_else_is() {
 }
 
 #[test]
+fn only_who_registers_a_process_first_counts_its_start() {
+    let mut kernel = Kernel::open_with(&options(), types()).expect("it loads");
+    // An id that no cgroup has.
+    let cgroup = u64::MAX;
+    kernel.set_points(&HashSet::from([cgroup])).expect("set");
+    let id = std::process::id();
+    let process = PointProcess {
+        process: id,
+        threads: vec![id],
+        main: true,
+    };
+    assert!(kernel.enlist(cgroup, &process).expect("registered"));
+    // As when a program registers it after the agent has found it unknown.
+    assert!(!kernel.enlist(cgroup, &process).expect("known"));
+    assert_eq!(kernel.points().mains(cgroup), 1);
+}
+
+#[test]
 fn a_locked_kernel_hides_the_fields_that_only_a_probe_can_read() {
     let types = KernelTypes::read(Path::new(VMLINUX)).expect("this kernel has BTF");
     let found = offsets::find(&types, &[], true);
