@@ -32,7 +32,7 @@ pub use lifetime::{AGE_BOUNDS, AGES, AgeKey, FlowAges, Lifetimes, age_class};
 pub use listener::ListenerSample;
 pub use loss::Loss;
 pub use offsets::{ABSENT, Field, Offsets};
-pub use path::{Caller, Certainty, PathCounts, PathKey, READS_SIZE};
+pub use path::{Caller, Certainty, PathCounts, PathKey, READS_WORDS};
 pub use point::{
     AcceptError, Accepts, Backlog, Delays, Drop, Exit, PointCounters, Processes, STATES, Scheduling, Tally, Task,
 };

@@ -17,8 +17,9 @@ labels! {
     }
 }
 
-/// The bytes that are kept for a thread of a point that reads: nine connections, and what is known of their order.
-pub const READS_SIZE: usize = 9 * 40 + 5 * 8;
+/// What is kept of the connections that a thread of a point has read from, in words of 8 bytes: nine connections, and what is known
+/// of their order.
+pub const READS_WORDS: usize = 9 * 5 + 3;
 
 /// A caller of a point: the peer of a connection that the point has accepted.
 #[repr(C)]

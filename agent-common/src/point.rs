@@ -1,5 +1,5 @@
 use crate::{
-    AGES, BUCKETS, Lifetimes,
+    AGES, BUCKETS, Lifetimes, READS_WORDS,
     declare::{counters, labels},
 };
 
@@ -143,8 +143,8 @@ counters! {
 
 /// A thread of a point.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Task<L = u64, W = u32> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task<L = u64, W = u32, R = [u64; READS_WORDS]> {
     /// The id of the point's cgroup that it is counted under.
     pub cgroup: L,
     /// Since when it is ready to run without running, in nanoseconds of `CLOCK_MONOTONIC`; 0 when it runs or sleeps.
@@ -161,9 +161,23 @@ pub struct Task<L = u64, W = u32> {
     pub walk: W,
     /// The connections that walk met which the point had accepted and from which this thread was the last one to read.
     pub connections: W,
+    /// What it has read and not forwarded yet; only the programs know its parts.
+    pub reads: R,
 }
 
 impl Task {
+    /// A thread of which nothing is known.
+    pub const ZERO: Self = Self {
+        cgroup: 0,
+        ready_ns: 0,
+        read_ns: 0,
+        read_from: 0,
+        process: 0,
+        flags: 0,
+        walk: 0,
+        connections: 0,
+        reads: [0; READS_WORDS],
+    };
     /// Its process is the one that the point was started as, rather than a child of it.
     pub const MAIN: u32 = 1;
     /// It became ready by being woken up, not by being preempted.

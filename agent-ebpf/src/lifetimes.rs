@@ -4,7 +4,7 @@ use crate::{
     cell::Cell,
     maps::lost,
     outcome::Ending,
-    points::{self, Backlog, side},
+    points::{self, Backlog, Exchange, PointCounters, side},
     record::Socket,
     sock::{Sock, state},
 };
@@ -22,18 +22,12 @@ type FlowAges = agent_common::FlowAges<Cell<u32>>;
 #[map]
 static FLOW_AGES: HashMap<AgeKey, FlowAges> = HashMap::with_max_entries(8_192, BPF_F_NO_PREALLOC);
 
-/// A connection has ended: counts how long it lived if it was a point's. One that carried no data, and that no walk has met, counts
-/// as 0: when it began is not known, but it was less than a tick ago.
+/// A connection of a point has ended: counts how long it lived. One that carried no data, and that no walk has met, counts as 0: when
+/// it began is not known, but it was less than a tick ago.
 #[inline(always)]
-pub(crate) fn ended(ending: &Ending) {
-    if !points::are_here() {
-        return;
-    }
-    let Some(counters) = points::counters(ending.cgroup) else {
-        return;
-    };
+pub(crate) fn ended(ending: &Ending, counters: &PointCounters, exchange: Option<&Exchange>) {
     let side = side(u32::from(ending.role));
-    let lived = elapsed(ending.sk.since(ending.since_ns));
+    let lived = elapsed(points::since(exchange, ending.since_ns));
     counters.lifetimes.sum_ms[side].add(lived / 1_000_000);
     counters.lifetimes.ended[side][age_class(lived) % AGES].add(1);
 }

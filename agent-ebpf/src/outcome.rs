@@ -57,20 +57,11 @@ pub(crate) struct Ending {
     pub(crate) since_ns: u64,
 }
 
-impl Ending {
-    /// The exchange of a point's connection; `None` for other connections, and where the kernel does not report reads and writes.
-    #[inline(always)]
-    fn exchange(&self) -> Option<&'static Exchange> {
-        if !control(Control::ExchangesAreSeen) || !control(Control::PointsAreHere) {
-            return None;
-        }
-        self.sk.exchange()
-    }
-}
-
-/// Why an established connection failed; `None` when it ended normally.
+/// Why an established connection failed; `None` when it ended normally. `exchange`: that of a point's connection.
 #[inline(always)]
-pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
+pub(crate) fn of_connection(ending: &Ending, exchange: Option<&Exchange>) -> Option<Reason> {
+    // Where the kernel does not report reads and writes it says nothing.
+    let exchange = exchange.filter(|_| control(Control::ExchangesAreSeen));
     let Ending { sk, from, flags, .. } = *ending;
     // Whatever ended it, no process has accepted it. Only connections from an accept queue can be so; for Multipath TCP this is not
     // known.
@@ -87,8 +78,8 @@ pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
     }
     // Before resets: a proxy that rejects a TLS handshake closes its socket, and whether bytes are unread then, which causes a
     // reset, is a matter of timing.
-    let early = is_early(ending);
-    if early && refused(ending) {
+    let early = is_early(ending, exchange);
+    if early && exchange.is_some_and(|exchange| refused(ending, exchange)) {
         return Some(Reason::ClosedEarly);
     }
     // Set by `tcp_reset` when a reset is received (for an exception see `more_may_come`).
@@ -107,8 +98,8 @@ pub(crate) fn of_connection(ending: &Ending) -> Option<Reason> {
 
 /// Whether it ends within [`EARLY_NS`] of its beginning; so does a connection without a record, as it lived between two ticks.
 #[inline(always)]
-fn is_early(ending: &Ending) -> bool {
-    let since = match ending.exchange() {
+fn is_early(ending: &Ending, exchange: Option<&Exchange>) -> bool {
+    let since = match exchange {
         Some(exchange) => exchange.since_ns.get(),
         None => ending.since_ns,
     };
@@ -140,11 +131,8 @@ const fn sent_fin_first(from: i32) -> bool {
 /// were read are not sufficient: an alert may stay unread, and so may a request that was sent early. A connection that ended after
 /// a successful handshake, without a request, may look the same.
 #[inline(always)]
-fn refused(ending: &Ending) -> bool {
+fn refused(ending: &Ending, exchange: &Exchange) -> bool {
     const HELLO: u32 = 96;
-    let Some(exchange) = ending.exchange() else {
-        return false;
-    };
     let (sent, received) = (ending.tcp.sent(), ending.tcp.received());
     let (first, second) = (exchange.flights[0].get(), exchange.flights[1].get());
     let turns = exchange.turns.get();

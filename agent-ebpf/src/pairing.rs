@@ -8,16 +8,11 @@
 use crate::{
     path::Path,
     points::{self, Exchange},
-    reads::Reads,
+    reads::{Glance, Reads},
     sock::{Sock, Tcp},
 };
 use agent_common::{Caller, Certainty, FlowKey, Role};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
-
-#[inline(always)]
-fn this_thread() -> u32 {
-    bpf_get_current_pid_tgid() as u32
-}
 
 /// The peer of a connection that a point has accepted.
 #[inline(always)]
@@ -31,83 +26,90 @@ fn caller(sk: Sock, tcp: Tcp) -> Caller {
     }
 }
 
-/// A thread of a point has accepted this connection, or tried to read from it, before there was data.
+/// This thread has accepted this connection, or tried to read from it. Before there was data, that ties the connection to what the
+/// thread does next.
 #[inline(always)]
-pub(crate) fn touched(sk: Sock, tcp: Tcp, thread: u32, now: u64) {
-    let is_new = sk.exchange().is_none_or(|exchange| exchange.turns.get() == 0);
-    if sk.backlog_limit() == 0 || !is_new {
-        return;
+pub(crate) fn touched(sk: Sock, thread: u32) -> Option<()> {
+    // First, as most threads are not a point's.
+    let task = points::task(thread)?;
+    if !sk.is_ip() || sk.backlog_limit() == 0 {
+        return None;
     }
-    if let Some(reads) = Reads::of_or_new(thread) {
-        reads.last.set(now, sk, caller(sk, tcp));
-        reads.with_data.set(0);
+    let is_new = match sk.exchange() {
+        Some(exchange) => exchange.turns.get() == 0,
+        // Looked up only where the socket is not simply the thread's own.
+        None => sk.cgroup() == task.cgroup.get() || sk.point().is_some(),
+    };
+    if is_new {
+        // SAFETY: no arguments.
+        let now = unsafe { bpf_ktime_get_ns() };
+        task.reads.last.set(now, sk, caller(sk, sk.tcp()?));
+        task.reads.with_data.set(0);
     }
+    Some(())
 }
 
 /// A thread of a point has read data from this connection.
 #[inline(always)]
-pub(crate) fn read(sk: Sock, tcp: Tcp, exchange: &Exchange, thread: u32, now: u64) {
+pub(crate) fn read(sk: Sock, tcp: Tcp, exchange: &Exchange, reads: &Reads, now: u64) {
     if exchange.role.get() != Role::Server as u32 {
-        if let Some(reads) = Reads::of(thread) {
-            reads.last.at.set(0);
-        }
+        reads.last.at.set(0);
         return;
     }
-    if let Some(reads) = Reads::of_or_new(thread) {
-        exchange.path.from.set(sk.as_ptr() as u64);
-        let caller = caller(sk, tcp);
-        reads.last.set(now, sk, caller);
-        reads.with_data.set(1);
-        reads.wait(now, sk, caller);
-    }
+    exchange.path.from.set(sk.as_ptr() as u64);
+    let caller = caller(sk, tcp);
+    reads.last.set(now, sk, caller);
+    reads.with_data.set(1);
+    reads.wait(now, sk, caller);
 }
 
-/// A thread of a point opens a connection.
+/// A thread opens a connection. Nothing is kept when it is not known to be a point's, or has nothing to forward.
 #[inline(always)]
-pub(crate) fn connecting(sk: Sock) {
+pub(crate) fn connecting(sk: Sock) -> Option<()> {
+    let thread = bpf_get_current_pid_tgid() as u32;
+    let task = points::task(thread)?;
+    if sk.cgroup() != task.cgroup.get() && sk.point().is_none() {
+        return None;
+    }
+    let reads = &task.reads;
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    let Some(exchange) = sk.exchange_or_new(now) else {
-        return;
+    let last = &reads.last;
+    let is_adjacent = last.at.get() != 0;
+    last.at.set(0);
+    let is_touched = is_adjacent && reads.with_data.get() == 0;
+    let glance = match is_touched {
+        true => Glance::NONE,
+        false => reads.look(now, last.socket.get()),
     };
-    let path = &exchange.path;
-    path.begin(sk);
-    path.is_new.set(1);
-    let mut certainty = Certainty::Unknown;
-    let mut is_bound = true;
-    let thread = this_thread();
-    if let Some(reads) = Reads::of(thread) {
-        let last = &reads.last;
-        let is_adjacent = last.at.get() != 0;
-        last.at.set(0);
-        if is_adjacent && reads.with_data.get() == 0 {
-            certainty = Certainty::Estimated;
-            path.carry(last);
-        } else {
-            let glance = reads.look(now, last.socket.get());
-            if glance.number != 0 {
-                if !is_adjacent {
-                    reads.in_batches.set(1);
-                }
-                is_bound = false;
-                let place = match is_adjacent && glance.own != 0 && reads.in_batches.get() == 0 {
-                    true => glance.own - 1,
-                    false => glance.oldest,
-                };
-                certainty = reads.certainty(glance);
-                path.take(reads.waiting(place));
-                path.open(reads, thread);
-            }
-        }
+    if !is_touched && glance.number == 0 {
+        // Of a socket that was disconnected and is used again.
+        return sk.exchange().map(|exchange| exchange.path.begin(sk, true));
     }
-    path.set_certainty(certainty);
-    path.is_bound.set(u32::from(is_bound));
+    let path = &sk.exchange_or_new(now)?.path;
+    path.begin(sk, true);
+    if is_touched {
+        path.set_certainty(Certainty::Estimated);
+        path.carry(last);
+        path.is_bound.set(1);
+        return Some(());
+    }
+    if !is_adjacent {
+        reads.in_batches.set(1);
+    }
+    let place = match is_adjacent && glance.own != 0 && reads.in_batches.get() == 0 {
+        true => glance.own - 1,
+        false => glance.oldest,
+    };
+    path.set_certainty(reads.certainty(glance));
+    path.take(reads, place);
+    path.open(reads, thread);
+    Some(())
 }
 
 /// A thread of a point has written to a connection; `begins`: the other end was the last one to send.
 #[inline(always)]
-pub(crate) fn written(exchange: &Exchange, thread: u32, now: u64, begins: bool) {
-    let Some(reads) = Reads::of(thread) else { return };
+pub(crate) fn written(exchange: &Exchange, reads: &Reads, now: u64, begins: bool) {
     reads.last.at.set(0);
     let path = &exchange.path;
     let is_upstream = exchange.role.get() == Role::Client as u32;
@@ -115,7 +117,7 @@ pub(crate) fn written(exchange: &Exchange, thread: u32, now: u64, begins: bool) 
     if !is_upstream {
         // An answer, of the destination or of the proxy itself.
         if glance.own != 0 {
-            reads.waiting(glance.own - 1).at.set(0);
+            reads.done(glance.own - 1);
         }
         return;
     }
@@ -129,18 +131,18 @@ pub(crate) fn written(exchange: &Exchange, thread: u32, now: u64, begins: bool) 
         } else if glance.number != 0 && !reads.is_blurred() {
             // Others have sent, and not that one, which the thread had accepted between the read and the connect.
             path.is_bound.set(0);
-            path.take(reads.waiting(glance.oldest));
+            path.take(reads, glance.oldest);
         }
     } else if is_first && is_known {
         // Taken when it was opened.
     } else if (is_first || begins) && !(is_known && is_bound) && glance.number != 0 {
         path.set_certainty(reads.certainty(glance));
-        path.take(reads.waiting(glance.oldest));
+        path.take(reads, glance.oldest);
     } else if begins && is_known && !is_bound {
         path.set_certainty(Certainty::Estimated);
     }
     if glance.own != 0 {
-        reads.waiting(glance.own - 1).at.set(0);
+        reads.done(glance.own - 1);
     }
     if is_first {
         path.opened(reads);
@@ -156,8 +158,11 @@ pub(crate) fn written(exchange: &Exchange, thread: u32, now: u64, begins: bool) 
 
 /// A connection that a point had opened has ended.
 #[inline(always)]
-pub(crate) fn ended(sk: Sock) {
-    if let Some(exchange) = sk.exchange()
+pub(crate) fn ended(sk: Sock, exchange: Option<&'static Exchange>) {
+    // One that carried no data has none yet.
+    // SAFETY: no arguments.
+    let exchange = exchange.or_else(|| sk.exchange_or_new(unsafe { bpf_ktime_get_ns() }));
+    if let Some(exchange) = exchange
         && exchange.path.is_new.get() != 0
     {
         exchange.path.abandoned();
@@ -167,11 +172,14 @@ pub(crate) fn ended(sk: Sock) {
     }
 }
 
-/// The path of a connection that a point has opened.
+/// The path of a connection, if a point has opened it.
 #[inline(always)]
 pub(crate) fn of(key: &FlowKey, sk: Sock) -> Option<&'static Path> {
     if key.role != Role::Client as u8 || !points::are_here() {
         return None;
     }
-    sk.exchange().map(|exchange| &exchange.path)
+    points::counters(key.cgroup)?;
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    sk.exchange_or_new(now).map(|exchange| &exchange.path)
 }

@@ -3,6 +3,7 @@
 use crate::{
     cell::Cell,
     maps::lost,
+    points,
     reads::{Read, Reads},
     sock::{Sock, is_established},
 };
@@ -54,9 +55,9 @@ macro_rules! set {
 }
 
 impl Path {
-    /// Of a connection that a point opens, or has opened: nobody's so far.
+    /// Of a connection that a point opens, or has opened: nobody's so far. `is_new`: since the agent has counted.
     #[inline(always)]
-    pub(crate) fn begin(&self, sk: Sock) {
+    pub(crate) fn begin(&self, sk: Sock, is_new: bool) {
         let (cgroup, netns) = sk.owner();
         set!(self, cgroup, cgroup);
         set!(self, netns, netns);
@@ -68,6 +69,7 @@ impl Path {
         self.from.set(0);
         self.opener.set(0);
         self.is_bound.set(0);
+        self.is_new.set(u32::from(is_new));
     }
 
     #[inline(always)]
@@ -97,11 +99,11 @@ impl Path {
         self.from.set(read.socket.get());
     }
 
-    /// It carries what was read from this connection, which so waits no longer.
+    /// It carries what was read from the connection at this place, which so waits no longer.
     #[inline(always)]
-    pub(crate) fn take(&self, read: &Read) {
-        self.carry(read);
-        read.at.set(0);
+    pub(crate) fn take(&self, reads: &Reads, place: u64) {
+        self.carry(reads.waiting(place));
+        reads.done(place);
     }
 
     /// A thread opens it for a caller whose data it has read. A pool of connections gives the first one that is ready to the first
@@ -111,7 +113,7 @@ impl Path {
         self.opener.set(thread);
         let others = reads.opening.get();
         reads.opening.add(1);
-        reads.may_be_exchanged.set(u64::from(others != 0));
+        reads.may_be_exchanged.set(u32::from(others != 0));
     }
 
     /// It carries its first data.
@@ -134,10 +136,10 @@ impl Path {
         self.is_new.set(0);
         let opener = self.opener.get();
         if opener != 0
-            && let Some(reads) = Reads::of(opener)
+            && let Some(task) = points::task(opener)
         {
             self.opener.set(0);
-            reads.one_less_opening();
+            task.reads.one_less_opening();
         }
     }
 

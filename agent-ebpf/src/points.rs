@@ -5,8 +5,8 @@ use crate::{
     flows::flow,
     maps::{Flow, control, lost},
     path::Path,
-    reads,
-    record::get_or_retry,
+    reads::Reads,
+    record::{Socket, get_or_retry},
     sock::{Sock, Tcp},
 };
 use agent_common::{BUCKETS, Control, FlowKey, Loss, Role, THREADS, Tally, bucket};
@@ -22,7 +22,7 @@ use core::{ffi::c_void, ptr::null_mut};
 /// The counters of a point as the programs write them, made of cells.
 pub(crate) type PointCounters = agent_common::PointCounters<Cell<u64>, Cell<u32>>;
 pub(crate) type Backlog = agent_common::Backlog<Cell<u64>, Cell<u32>>;
-pub(crate) type Task = agent_common::Task<Cell<u64>, Cell<u32>>;
+pub(crate) type Task = agent_common::Task<Cell<u64>, Cell<u32>, Reads>;
 
 /// The cgroups of points that the agent has recognised, with the counters of each.
 #[map]
@@ -38,7 +38,11 @@ static MAINS: HashMap<u64, Cell<u64>> = HashMap::with_max_entries(4_096, BPF_F_N
 
 /// The threads of points, by their ids in the initial PID namespace.
 #[map]
-pub(crate) static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
+static TASKS: HashMap<u32, Task> = HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
+
+/// A thread of which nothing is known, the initial value of new entries: it is too large for the stack.
+#[map]
+static NO_TASK: Array<Task> = Array::with_max_entries(1, 0);
 
 /// A bit for each possible thread id: whether `TASKS` has it. Very few threads of a node belong to points, and this check
 /// costs a tenth of a look-up there. A bit that is set without an entry does no harm.
@@ -84,6 +88,9 @@ pub(crate) struct Exchange {
     /// Whose traffic it carries, when the point has opened it.
     pub(crate) path: Path,
 }
+
+/// `EEXIST` of `include/uapi/asm-generic/errno-base.h`.
+const EEXIST: i32 = 17;
 
 /// The number of flights whose bytes are kept. A power of two.
 pub(crate) const FLIGHTS: usize = 8;
@@ -160,11 +167,29 @@ pub(crate) fn mark(number: u32) {
     }
 }
 
+/// Makes an entry for a thread, and marks it. `None` if there is one and `flags` are `BPF_NOEXIST`, or if there is no room, which is
+/// counted.
+#[inline(always)]
+pub(crate) fn insert(number: u32, flags: u32) -> Option<&'static Task> {
+    mark(number);
+    // SAFETY: an element of an array lives as long as the program; no program writes to this one.
+    let none = NO_TASK.get_ptr(0).map(|none| unsafe { &*none })?;
+    match TASKS.insert(&number, none, flags.into()) {
+        // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
+        Ok(()) => TASKS.get_ptr(number).map(|task| unsafe { &*task }),
+        Err(error) => {
+            if error != -EEXIST {
+                lost(Loss::Threads);
+            }
+            None
+        }
+    }
+}
+
 /// Removes a thread from `TASKS`, and its mark.
 #[inline(always)]
 pub(crate) fn forget(number: u32) {
     let _ = TASKS.remove(&number);
-    reads::forget(number);
     if let Some((word, bit)) = mark_of(number) {
         word.clear(bit);
     }
@@ -277,12 +302,6 @@ pub(crate) fn since(exchange: Option<&Exchange>, record_ns: u64) -> u64 {
 }
 
 impl Sock {
-    /// [`since`] for this connection of a point, whose record was made at `record_ns`.
-    #[inline(always)]
-    pub(crate) fn since(self, record_ns: u64) -> u64 {
-        since(self.exchange(), record_ns)
-    }
-
     /// The exchange of this socket, if it has one.
     #[inline(always)]
     pub(crate) fn exchange(self) -> Option<&'static Exchange> {
@@ -302,12 +321,14 @@ impl Sock {
         };
         if found.ready.get() == 0 {
             found.since_ns.set(now);
-            found.role.set(match self.record().filter(|socket| socket.is_live()) {
+            let record = self.record().filter(|socket| socket.is_live());
+            found.role.set(match record {
                 Some(socket) => u32::from(socket.role()),
                 None => self.role() as u32,
             });
             if found.role.get() == Role::Client as u32 {
-                found.path.begin(self);
+                let is_new = record.is_none_or(|socket| !socket.has(Socket::ADOPTED));
+                found.path.begin(self, is_new);
             }
             found.ready.set(1);
         }

@@ -1,21 +1,8 @@
 //! What threads of points have read and not forwarded yet.
 
-use crate::{cell::Cell, maps::lost, sock::Sock};
-use agent_common::{Caller, Certainty, Loss, READS_SIZE};
-use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    macros::map,
-    maps::{Array, HashMap},
-};
+use crate::{cell::Cell, sock::Sock};
+use agent_common::{Caller, Certainty, READS_WORDS};
 use core::arch::asm;
-
-/// What threads of points have read and not forwarded yet, by thread id.
-#[map]
-static READS: HashMap<u32, Reads> = HashMap::with_max_entries(32_768, BPF_F_NO_PREALLOC);
-
-/// No reads, the initial value of new entries.
-#[map]
-static NO_READS: Array<Reads> = Array::with_max_entries(1, 0);
 
 /// Connections whose data a thread may have to forward.
 const WAITING: usize = 8;
@@ -42,26 +29,28 @@ impl Read {
     }
 }
 
-/// The reads of one thread; only that thread changes them.
+/// The reads of one thread: part of its entry. Only that thread changes them, but for `opening`.
 #[repr(C)]
 pub(crate) struct Reads {
     /// The last connection that it has accepted or read from; none when it did something with another socket since.
     pub(crate) last: Read,
     /// Whether that read returned data: 0 or 1.
-    pub(crate) with_data: Cell<u64>,
+    pub(crate) with_data: Cell<u32>,
     /// Whether one of several was taken, or one was forgotten, since none was waiting: then even the last one left may be another.
-    is_blurred: Cell<u64>,
+    is_blurred: Cell<u32>,
     /// Connections that were opened for callers and carry no data yet.
-    pub(crate) opening: Cell<u64>,
+    pub(crate) opening: Cell<u32>,
     /// Whether several of them were opened at the same time: 0 or 1.
-    pub(crate) may_be_exchanged: Cell<u64>,
+    pub(crate) may_be_exchanged: Cell<u32>,
     /// Whether the proxy reads from several connections before it opens one for the first.
-    pub(crate) in_batches: Cell<u64>,
+    pub(crate) in_batches: Cell<u32>,
+    /// At least as many as wait: some may be too old by now. When it is 1, and the first place has one that waits, that is all.
+    most: Cell<u32>,
     /// Connections whose data is not forwarded yet.
     waiting: [Read; WAITING],
 }
 
-const _: () = assert!(size_of::<Reads>() == READS_SIZE);
+const _: () = assert!(size_of::<Reads>() == READS_WORDS * size_of::<u64>());
 
 /// The waiting reads of a thread at a glance.
 #[derive(Clone, Copy)]
@@ -76,31 +65,39 @@ pub(crate) struct Glance {
     free: u64,
 }
 
+impl Glance {
+    /// None waits.
+    pub(crate) const NONE: Self = Self {
+        number: 0,
+        oldest: 0,
+        own: 0,
+        free: 0,
+    };
+}
+
 impl Reads {
-    #[inline(always)]
-    pub(crate) fn of(thread: u32) -> Option<&'static Self> {
-        // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
-        READS.get_ptr(thread).map(|reads| unsafe { &*reads })
-    }
-
-    #[inline(always)]
-    pub(crate) fn of_or_new(thread: u32) -> Option<&'static Self> {
-        if READS.get_ptr(thread).is_none() {
-            // SAFETY: an element of an array lives as long as the program; no program writes to this one.
-            let none = NO_READS.get_ptr(0).map(|none| unsafe { &*none })?;
-            let _ = READS.insert(&thread, none, u64::from(BPF_NOEXIST));
-        }
-        let reads = Self::of(thread);
-        if reads.is_none() {
-            lost(Loss::Paths);
-        }
-        reads
-    }
-
-    /// Looks at the reads that still wait `now`, and for that of a socket. Without branches: the verifier would follow each
-    /// combination of them.
+    /// Looks at the reads that still wait `now`, and for that of a socket.
     #[inline(always)]
     pub(crate) fn look(&self, now: u64, socket: u64) -> Glance {
+        let most = self.most.get();
+        if most == 0 {
+            return Glance::NONE;
+        }
+        let first = &self.waiting[0];
+        if most == 1 && now.wrapping_sub(first.at.get()) < FORWARDED_NS {
+            return Glance {
+                number: 1,
+                oldest: 0,
+                own: u64::from(first.socket.get() == socket),
+                free: 1,
+            };
+        }
+        self.look_at_all(now, socket)
+    }
+
+    /// As [`Self::look`]. Without branches: the verifier would follow each combination of them.
+    #[inline(always)]
+    fn look_at_all(&self, now: u64, socket: u64) -> Glance {
         const PLACE: u64 = WAITING as u64 - 1;
         let (mut number, mut own, mut oldest, mut free) = (0, 0, 0, 0);
         for (place, read) in (0_u64..).zip(&self.waiting) {
@@ -135,13 +132,28 @@ impl Reads {
         // Read back, as the verifier allows no calculation with a pointer.
         let glance = self.look(now, self.last.socket.get());
         if glance.own == 0 {
+            let free = match glance.number {
+                0 => 0,
+                _ => glance.free,
+            };
             if glance.number == 0 {
                 self.is_blurred.set(0);
             }
             if glance.number == WAITING as u64 {
                 self.is_blurred.set(1);
             }
-            self.waiting(glance.free).set(now, sk, caller);
+            self.most.set(glance.number as u32 + 1);
+            self.waiting(free).set(now, sk, caller);
+        }
+    }
+
+    /// The read at this place waits no longer.
+    #[inline(always)]
+    pub(crate) fn done(&self, place: u64) {
+        let read = self.waiting(place);
+        if read.at.get() != 0 {
+            read.at.set(0);
+            self.most.set(self.most.get().saturating_sub(1));
         }
     }
 
@@ -149,7 +161,7 @@ impl Reads {
     pub(crate) fn one_less_opening(&self) {
         // Another thread may have got the number of the one that had opened it.
         if self.opening.get() != 0 {
-            self.opening.add(u64::MAX);
+            self.opening.add(u32::MAX);
         }
     }
 
@@ -185,10 +197,4 @@ fn if_negative(number: u64) -> u64 {
 fn greater(a: u64, b: u64) -> u64 {
     let difference = a.wrapping_sub(b);
     b.wrapping_add(difference & !if_negative(difference))
-}
-
-/// A thread of a point has ended.
-#[inline(always)]
-pub(crate) fn forget(thread: u32) {
-    let _ = READS.remove(&thread);
 }

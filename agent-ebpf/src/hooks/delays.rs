@@ -52,26 +52,14 @@ fn data_read(ctx: BtfTracePointContext) -> i32 {
     if points::are_here() {
         // SAFETY: the hook's own argument.
         let sk = unsafe { Sock::new(ctx.arg(0)) };
-        let _ = if bytes > 0 && flags & PEEK == 0 {
-            read(sk, bytes as u32)
+        if bytes > 0 && flags & PEEK == 0 {
+            let _ = read(sk, bytes as u32);
         } else {
-            looked(sk)
-        };
+            // A read that leaves the data where it is, or finds none.
+            let _ = pairing::touched(sk, bpf_get_current_pid_tgid() as u32);
+        }
     }
     0
-}
-
-/// A read that leaves the data where it is, or finds none.
-#[inline(always)]
-fn looked(sk: Sock) -> Result<(), ()> {
-    let thread = bpf_get_current_pid_tgid() as u32;
-    // First, as most threads are not a point's.
-    points::task(thread).ok_or(())?;
-    sk.point().ok_or(())?;
-    // SAFETY: no arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
-    pairing::touched(sk, sk.tcp().ok_or(())?, thread, now);
-    Ok(())
 }
 
 #[inline(always)]
@@ -100,7 +88,7 @@ fn read(sk: Sock, bytes: u32) -> Result<(), ()> {
         exchange.reader.set(thread);
         task.read_from.set(sk.as_ptr() as u64);
         task.read_ns.set(now);
-        pairing::read(sk, tcp, exchange, thread, now);
+        pairing::read(sk, tcp, exchange, &task.reads, now);
     }
     Ok(())
 }
@@ -126,7 +114,7 @@ fn written(sk: Sock, bytes: u32) -> Result<(), ()> {
     let begins = exchange.carry(Exchange::OUT, bytes);
     let thread = bpf_get_current_pid_tgid() as u32;
     let task = points::task(thread).ok_or(())?;
-    pairing::written(exchange, thread, now, begins);
+    pairing::written(exchange, &task.reads, now, begins);
     let read_ns = task.read_ns.get();
     if read_ns != 0 && task.read_from.get() != sk.as_ptr() as u64 {
         task.read_ns.set(0);

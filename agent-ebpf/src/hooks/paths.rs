@@ -3,7 +3,7 @@
 
 use crate::{pairing, points, sock::Sock};
 use aya_ebpf::{
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_skc_to_tcp_sock},
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_skc_to_tcp_sock},
     macros::cgroup_sock_addr,
     programs::SockAddrContext,
 };
@@ -44,10 +44,5 @@ fn named(ctx: &SockAddrContext) -> Result<(), ()> {
         return Err(());
     }
     // SAFETY: a TCP socket, which exists until the program ends, as it is the subject of a system call.
-    let sk = unsafe { Sock::new(socket.cast()) };
-    sk.point().ok_or(())?;
-    // SAFETY: no arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
-    pairing::touched(sk, sk.tcp().ok_or(())?, thread, now);
-    Ok(())
+    pairing::touched(unsafe { Sock::new(socket.cast()) }, thread).ok_or(())
 }

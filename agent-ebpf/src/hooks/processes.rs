@@ -1,12 +1,7 @@
 //! The processes of points: their threads, starts and exits.
 
-use crate::{
-    cell::Cell,
-    maps::lost,
-    points::{self, TASKS, Task},
-    task::Thread,
-};
-use agent_common::{Exit, Loss, Task as Flags};
+use crate::{points, task::Thread};
+use agent_common::{Exit, Task as Flags};
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
     macros::{btf_tracepoint, map},
@@ -25,9 +20,6 @@ struct Ended {
     signal: u64,
     process: u64,
 }
-
-/// `EEXIST` of `include/uapi/asm-generic/errno-base.h`.
-const EEXIST: i32 = 17;
 
 /// Signals that end a process against its will (`include/uapi/asm-generic/signal.h`): SIGABRT, SIGBUS, SIGKILL, SIGSEGV.
 const VIOLENT: u32 = 1 << 6 | 1 << 7 | 1 << 9 | 1 << 11;
@@ -58,22 +50,11 @@ fn begun(parent: Thread, child: Thread) -> Result<(), ()> {
 
 #[inline(always)]
 fn insert(number: u32, cgroup: u64, process: u32, flags: u32, how: u32) -> Result<(), ()> {
-    let task = Task {
-        cgroup: Cell::new(cgroup),
-        ready_ns: Cell::new(0),
-        read_ns: Cell::new(0),
-        read_from: Cell::new(0),
-        process: Cell::new(process),
-        flags: Cell::new(flags),
-        walk: Cell::new(0),
-        connections: Cell::new(0),
-    };
-    points::mark(number);
-    TASKS.insert(&number, &task, how.into()).map_err(|error| {
-        if error != -EEXIST {
-            lost(Loss::Threads);
-        }
-    })
+    let task = points::insert(number, how).ok_or(())?;
+    task.cgroup.set(cgroup);
+    task.process.set(process);
+    task.flags.set(flags);
+    Ok(())
 }
 
 /// `trace_sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`: a process that was put into

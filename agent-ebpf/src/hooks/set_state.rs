@@ -93,8 +93,8 @@ fn record(
 /// belong to an earlier use of the socket.
 #[inline(always)]
 fn connecting(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
-    if points::are_here() && sk.point().is_some() {
-        pairing::connecting(sk);
+    if points::are_here() {
+        let _ = pairing::connecting(sk);
     }
     if sk.backlog_limit() > 0 || sk.record().is_some_and(|socket| socket.closed.get() != 0) {
         let key = sk.key(sk.tcp().ok_or(())?, Role::Client);
@@ -257,9 +257,19 @@ fn ended(ending: &Ending, flow: &Flow) -> Option<agent_common::Reason> {
         return Some(outcome::of_handshake(ending.sk.error(), ending.tcp.own_port()));
     }
     flow.closed.add(1);
-    lifetimes::ended(ending);
-    if points::are_here() && ending.role == Role::Client as u8 {
-        pairing::ended(ending.sk);
+    let point = if points::are_here() {
+        points::counters(ending.cgroup)
+    } else {
+        None
+    };
+    let exchange = point.and_then(|_| ending.sk.exchange());
+    if let Some(counters) = point {
+        lifetimes::ended(ending, counters, exchange);
     }
-    outcome::of_connection(ending)
+    let reason = outcome::of_connection(ending, exchange);
+    // Last, as it may make an exchange.
+    if point.is_some() && ending.role == Role::Client as u8 {
+        pairing::ended(ending.sk, exchange);
+    }
+    reason
 }

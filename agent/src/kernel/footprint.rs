@@ -3,8 +3,8 @@
 use super::options::Options;
 use crate::signals;
 use agent_common::{
-    AgeKey, Backlog, CgroupEvent, Flow, FlowAges, FlowKey, PathCounts, PathKey, PointCounters, READS_SIZE, THREADS,
-    Tally, Task,
+    AgeKey, Backlog, CgroupEvent, Flow, FlowAges, FlowKey, PathCounts, PathKey, PointCounters, THREADS, Tally,
+    Task,
 };
 use std::fmt;
 
@@ -40,7 +40,6 @@ impl Footprint {
         let point = counters + 3 * ENTRY + size(size_of::<Backlog>()) + 32;
         let task = (ENTRY + 8 + size(size_of::<Task>())).next_power_of_two();
         let ages = (ENTRY + size(size_of::<AgeKey>()) + size(size_of::<FlowAges>())).next_power_of_two();
-        let reads = (ENTRY + 8 + size(READS_SIZE)).next_power_of_two();
         let path = (ENTRY + size(size_of::<PathKey>()) + size(size_of::<PathCounts>())).next_power_of_two();
         let tallies = size(signals::TALLIES.len());
         let leg = ENTRY + 32 + size(size_of::<FlowKey>());
@@ -48,7 +47,7 @@ impl Footprint {
             flows: (u64::from(options.flows) + 4_096) * flow + 16_384 * owner,
             sockets: u64::from(options.settings.sockets) * (RECORD + EXCHANGE),
             points: 4_096 * (point + tallies * (ENTRY + 8 + size(size_of::<Tally>())))
-                + 32_768 * (task + reads)
+                + 32_768 * task
                 + 16_384 * path
                 + 8_192 * ages
                 + u64::from(THREADS / u8::BITS),
@@ -93,11 +92,7 @@ mod tests {
                 "takes {} bytes for each CPU and {point} more",
                 size_of::<PointCounters>()
             ),
-            format!(
-                "threads {}, and {} more if it reads;",
-                entry(8 + size_of::<Task>()),
-                entry(8 + READS_SIZE)
-            ),
+            format!("threads {};", entry(8 + size_of::<Task>())),
             format!("connections {},", RECORD + EXCHANGE),
             format!(
                 "which is {} KiB for a thousand",

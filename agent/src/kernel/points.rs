@@ -102,7 +102,7 @@ impl PointMaps {
             mains: HashMap::try_from(take(ebpf, "MAINS")?)?,
             tasks_fd: descriptor(&tasks)?,
             tasks: HashMap::try_from(tasks)?,
-            reader: BatchReader::new(Task::default()),
+            reader: BatchReader::new(Task::ZERO),
             tallies: (signals::TALLIES.iter())
                 .map(|table| Ok(HashMap::try_from(take(ebpf, table.map)?)?))
                 .collect::<anyhow::Result<_>>()?,
@@ -231,7 +231,7 @@ impl PointMaps {
                 cgroup,
                 process: process.process,
                 flags: if process.main { Task::MAIN } else { 0 },
-                ..Task::default()
+                ..Task::ZERO
             };
             // Do not overwrite one that a program has registered meanwhile.
             const NOEXIST: u64 = 1;
