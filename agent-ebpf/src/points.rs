@@ -314,25 +314,10 @@ impl Sock {
     /// The exchange of this socket, created if it has none. Call it for connections of points only.
     #[inline(always)]
     pub(crate) fn exchange_or_new(self, now: u64) -> Option<&'static Exchange> {
-        let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
-        let Some(found) = get_or_retry(|| exchange(self, flags)) else {
-            lost(Loss::Delays);
-            return None;
-        };
-        if found.ready.get() == 0 {
-            found.since_ns.set(now);
-            let record = self.record().filter(|socket| socket.is_live());
-            found.role.set(match record {
-                Some(socket) => u32::from(socket.role()),
-                None => self.role() as u32,
-            });
-            if found.role.get() == Role::Client as u32 {
-                let is_new = record.is_none_or(|socket| !socket.has(Socket::ADOPTED));
-                found.path.begin(self, is_new);
-            }
-            found.ready.set(1);
+        match self.exchange() {
+            None => new_exchange(self, now),
+            found => found,
         }
-        Some(found)
     }
 
     /// The current CPU's counters of the owner's cgroup, if the owner is a point. `None` for sockets of other families, which use
@@ -344,6 +329,29 @@ impl Sock {
         }
         counters(self.cgroup())
     }
+}
+
+#[inline(never)]
+fn new_exchange(sk: Sock, now: u64) -> Option<&'static Exchange> {
+    // Before the socket has storage that would have to be searched.
+    let (mut role, mut is_new) = (sk.role() as u32, true);
+    if let Some(socket) = sk.record().filter(|socket| socket.is_live()) {
+        role = socket.role().into();
+        is_new = !socket.has(Socket::ADOPTED);
+    }
+    let Some(new) = get_or_retry(|| exchange(sk, u64::from(BPF_SK_STORAGE_GET_F_CREATE))) else {
+        lost(Loss::Delays);
+        return None;
+    };
+    if new.ready.get() == 0 {
+        new.since_ns.set(now);
+        new.role.set(role);
+        if role == Role::Client as u32 {
+            new.path.begin(sk, is_new);
+        }
+        new.ready.set(1);
+    }
+    Some(new)
 }
 
 #[inline(always)]

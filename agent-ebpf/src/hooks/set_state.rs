@@ -93,12 +93,13 @@ fn record(
 /// belong to an earlier use of the socket.
 #[inline(always)]
 fn connecting(ctx: &BtfTracePointContext, sk: Sock) -> Result<(), ()> {
-    if points::are_here() {
-        let _ = pairing::connecting(sk);
-    }
     if sk.backlog_limit() > 0 || sk.record().is_some_and(|socket| socket.closed.get() != 0) {
         let key = sk.key(sk.tcp().ok_or(())?, Role::Client);
-        return record(ctx, sk.record_or_zero(), key, 0);
+        record(ctx, sk.record_or_zero(), key, 0)?;
+    }
+    // Last: before, most sockets have no storage that would have to be searched.
+    if points::are_here() {
+        let _ = pairing::connecting(sk);
     }
     Ok(())
 }
