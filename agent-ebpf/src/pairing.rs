@@ -7,7 +7,7 @@
 
 use crate::{
     path::Path,
-    points::{self, Exchange},
+    points::{self, Exchange, Task},
     reads::{Glance, Reads},
     sock::{Sock, Tcp},
 };
@@ -17,21 +17,18 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 /// The peer of a connection that a point has accepted.
 #[inline(always)]
 fn caller(sk: Sock, tcp: Tcp) -> Caller {
-    let (_, netns) = sk.owner();
     Caller {
         address: sk.peer_address(),
-        netns,
+        netns: sk.netns(),
         port: tcp.own_port(),
         reserved: 0,
     }
 }
 
-/// This thread has accepted this connection, or tried to read from it. Before there was data, that ties the connection to what the
-/// thread does next.
+/// This thread of a point has accepted this connection, or tried to read from it. Before there was data, that ties the connection to
+/// what the thread does next.
 #[inline(always)]
-pub(crate) fn touched(sk: Sock, thread: u32) -> Option<()> {
-    // First, as most threads are not a point's.
-    let task = points::task(thread)?;
+pub(crate) fn touched(sk: Sock, task: &Task) -> Option<()> {
     if !sk.is_ip() || sk.backlog_limit() == 0 {
         return None;
     }

@@ -164,8 +164,14 @@ impl Sock {
     /// is the interrupted one.
     #[inline(always)]
     pub(crate) fn owner(self) -> (u64, u32) {
+        (self.cgroup(), self.netns())
+    }
+
+    /// The inode number of its network namespace.
+    #[inline(always)]
+    pub(crate) fn netns(self) -> u32 {
         let net: *const u8 = load!(self.0, sk_net);
-        (self.cgroup(), load!(net, net_inum))
+        load!(net, net_inum)
     }
 
     /// The id of the owner's cgroup.

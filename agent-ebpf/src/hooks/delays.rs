@@ -54,9 +54,9 @@ fn data_read(ctx: BtfTracePointContext) -> i32 {
         let sk = unsafe { Sock::new(ctx.arg(0)) };
         if bytes > 0 && flags & PEEK == 0 {
             let _ = read(sk, bytes as u32);
-        } else {
+        } else if let Some(task) = points::task(bpf_get_current_pid_tgid() as u32) {
             // A read that leaves the data where it is, or finds none.
-            let _ = pairing::touched(sk, bpf_get_current_pid_tgid() as u32);
+            let _ = pairing::touched(sk, task);
         }
     }
     0

@@ -30,9 +30,8 @@ fn named(ctx: &SockAddrContext) -> Result<(), ()> {
     if !points::are_here() {
         return Ok(());
     }
-    let thread = bpf_get_current_pid_tgid() as u32;
     // First, as most threads are not a point's.
-    points::task(thread).ok_or(())?;
+    let task = points::task(bpf_get_current_pid_tgid() as u32).ok_or(())?;
     // SAFETY: a field of the hook's own context, which the verifier knows.
     let socket = unsafe { (*ctx.sock_addr).__bindgen_anon_1.sk };
     if socket.is_null() {
@@ -44,5 +43,5 @@ fn named(ctx: &SockAddrContext) -> Result<(), ()> {
         return Err(());
     }
     // SAFETY: a TCP socket, which exists until the program ends, as it is the subject of a system call.
-    pairing::touched(unsafe { Sock::new(socket.cast()) }, thread).ok_or(())
+    pairing::touched(unsafe { Sock::new(socket.cast()) }, task).ok_or(())
 }
