@@ -6,7 +6,7 @@ use super::question::Question;
 use super::resource::{Resource, Verb};
 
 /// The user of this server's kubeconfig and service-account directory, as messages name it.
-const USER: &str = "system:serviceaccount:narrows:narrows";
+pub(super) const USER: &str = "system:serviceaccount:narrows:narrows";
 
 /// A fault, and the requests that it applies to.
 #[derive(Debug, Clone)]

@@ -2,7 +2,8 @@
 //!
 //! It implements the part of the protocol that a client needs for lists and watches: HTTPS, a bearer token, pages from
 //! one consistent state, selectors, resource versions that expire, bookmarks, compression. It serves the objects that a
-//! test puts into it, and injects the faults that a test sets. Beside these, `kubectl apply` may write objects.
+//! test puts into it, and injects the faults that a test sets. Beside these, `kubectl apply` may write objects, and it reviews
+//! tokens and access.
 
 mod answer;
 mod fault;
@@ -11,6 +12,7 @@ mod object;
 mod options;
 mod question;
 mod resource;
+mod review;
 mod selector;
 mod serve;
 mod shared;
@@ -214,6 +216,26 @@ impl ApiServer {
     /// It has loaded its roles.
     pub fn load_roles(&self) {
         self.shared.set_has_roles(true);
+    }
+
+    /// From now on a token is that of a user, for these audiences; without any, for the API server itself.
+    pub fn issue(&self, token: &str, user: &str, audiences: &[&str]) {
+        self.shared.reviews().issue(token, user, audiences);
+    }
+
+    /// A token becomes invalid.
+    pub fn revoke(&self, token: &str) {
+        self.shared.reviews().revoke(token);
+    }
+
+    /// Lets a user or a group get a path that is no resource, or with `*` at the end all that begin with it.
+    pub fn allow(&self, user_or_group: &str, path: &str) {
+        self.shared.reviews().allow(user_or_group, path);
+    }
+
+    /// Whether the agent's account may review tokens and access, as the role `system:auth-delegator` allows; it may by default.
+    pub fn delegate(&self, may_review: bool) {
+        self.shared.reviews().is_delegated = may_review;
     }
 
     /// The objects that clients have created and applied, by their paths, as a real server stores them.

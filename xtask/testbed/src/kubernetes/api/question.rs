@@ -15,7 +15,7 @@ use super::selector::Selector;
 pub struct Asked {
     /// When the request arrived.
     pub at: Instant,
-    /// `None` for requests that would change objects.
+    /// `None` for requests that would change objects, and for reviews.
     pub verb: Option<Verb>,
     /// `None` for a path that is not a resource.
     pub resource: Option<Resource>,

@@ -230,7 +230,7 @@ fn not_found() -> Status {
     Status::new(404, "the server could not find the requested resource").with_details(json!({}))
 }
 
-/// A request that changes an object.
+/// A request that changes an object, or asks for a review.
 async fn write(shared: &Shared, request: Request<Incoming>, question: &Question) -> Result<Response<Content>, Status> {
     let method = request.method().clone();
     if method != Method::POST && method != Method::PATCH {
@@ -244,7 +244,11 @@ async fn write(shared: &Shared, request: Request<Incoming>, question: &Question)
     let content_type = content_type.unwrap_or_default().to_owned();
     let body = request.into_body().collect().await;
     let body = body.map_err(|error| Status::new(400, error.to_string()))?.to_bytes();
-    let (status, object) = shared.written().write(&method, question, &content_type, &body)?;
+    let review = (method == Method::POST).then(|| shared.reviews().review(&question.path, &body));
+    let (status, object) = match review.flatten() {
+        Some(reviewed) => (201, reviewed?),
+        None => shared.written().write(&method, question, &content_type, &body)?,
+    };
     let mut response = whole(object.to_string());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     Ok(response)

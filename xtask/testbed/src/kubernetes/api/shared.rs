@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::question::Asked;
 use super::resource::Resource;
+use super::review::Reviews;
 use super::signals::Signals;
 use super::store::Store;
 use super::write::Written;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     token: String,
     store: Mutex<Store>,
     written: Mutex<Written>,
+    reviews: Mutex<Reviews>,
     faults: Mutex<Vec<Fault>>,
     asked: Mutex<Vec<Asked>>,
     watches: [AtomicUsize; Resource::ALL.len()],
@@ -43,6 +45,7 @@ impl Shared {
             token,
             store: Mutex::new(Store::new()),
             written: Mutex::default(),
+            reviews: Mutex::default(),
             faults: Mutex::default(),
             asked: Mutex::default(),
             watches: Default::default(),
@@ -62,6 +65,10 @@ impl Shared {
 
     pub fn written(&self) -> MutexGuard<'_, Written> {
         lock(&self.written)
+    }
+
+    pub fn reviews(&self) -> MutexGuard<'_, Reviews> {
+        lock(&self.reviews)
     }
 
     pub fn faults(&self) -> MutexGuard<'_, Vec<Fault>> {
