@@ -116,6 +116,7 @@ fn examine(config: &Config) -> (String, bool) {
     takeover(&mut rows, config);
     programs(&mut rows, config, cgroups.as_ref().ok());
     cluster(&mut rows, config);
+    reviews(&mut rows, config);
     inventory(&mut rows, config, cgroups.ok());
     (table(&rows), rows.iter().all(|row| row.state != State::Missing))
 }
@@ -279,6 +280,22 @@ fn cluster(rows: &mut Vec<Row>, config: &Config) {
             detail,
         });
     }
+}
+
+/// Whether the API server says whose a token is, and what they may read.
+fn reviews(rows: &mut Vec<Row>, config: &Config) {
+    const WHAT: &str = "api.kubernetes";
+    let (state, detail) = match kubernetes::try_out_reviews(config) {
+        Ok(None) => return,
+        Ok(Some(Ok(()))) => (State::Good, "tokens and access may be reviewed".to_owned()),
+        Ok(Some(Err(error))) => (State::Off, error.to_string()),
+        Err(error) => return outcome(rows, WHAT, Err(format!("{error:#}"))),
+    };
+    rows.push(Row {
+        what: WHAT.to_owned(),
+        state,
+        detail,
+    });
 }
 
 fn inventory(rows: &mut Vec<Row>, config: &Config, cgroups: Option<Cgroups>) {

@@ -15,6 +15,10 @@ pub struct Api {
     pub client_ca: Option<PathBuf>,
     /// A bearer token: who has it may ask.
     pub token_file: Option<PathBuf>,
+    /// Whether those may ask with a token of the cluster whom its roles allow it.
+    pub kubernetes: bool,
+    /// The audiences of which such a token must have one; if empty, that of the API server.
+    pub audiences: Vec<String>,
 }
 
 /// Where the certificate and the key are.
@@ -46,8 +50,17 @@ impl Api {
         let credentials = [
             ("api.client_ca", self.client_ca.is_some()),
             ("api.token_file", self.token_file.is_some()),
+            ("api.kubernetes", self.kubernetes),
         ];
         let given = credentials.into_iter().find(|(_, is_given)| *is_given);
+        if !self.kubernetes && !self.audiences.is_empty() {
+            return Err(
+                "api.audiences is set without api.kubernetes: only tokens of a cluster have audiences".to_owned(),
+            );
+        }
+        if self.audiences.iter().any(|audience| audience.trim().is_empty()) {
+            return Err("api.audiences has an empty one: leave it out for the audience of the API server".to_owned());
+        }
         let why = match (&self.certificate, &self.key, given) {
             (None, None, None) => return Ok(()),
             (Some(_), None, _) => "api.certificate is set without api.key, its private key",
@@ -59,7 +72,7 @@ impl Api {
                 ));
             }
             (Some(_), Some(_), None) => {
-                "api.certificate is set without api.client_ca or api.token_file: everybody who can connect could ask"
+                "api.certificate is set without api.client_ca, api.token_file or api.kubernetes: everybody who can connect could ask"
             }
             _ if api_listen.is_none_or(|address| address == listen) => {
                 "api.certificate is set, but api_listen is not, or is the same as listen: metrics there are served without TLS, so \
@@ -86,6 +99,7 @@ mod tests {
                 key,
                 client_ca,
                 token_file,
+                ..Api::default()
             }
         };
         for (fields, api_listen, expected) in [
@@ -127,6 +141,33 @@ mod tests {
             ([true; 4], other),
         ] {
             assert_eq!(api(fields).validate(listen, api_listen), Ok(()));
+        }
+        let cluster = |fields, audiences: &[&str]| Api {
+            kubernetes: true,
+            audiences: audiences.iter().copied().map(str::to_owned).collect(),
+            ..api(fields)
+        };
+        assert_eq!(
+            cluster([true, true, false, false], &["narrows"]).validate(listen, other),
+            Ok(())
+        );
+        let without_kubernetes = Api {
+            kubernetes: false,
+            ..cluster([true; 4], &["narrows"])
+        };
+        for (api, expected) in [
+            (
+                cluster([false; 4], &[]),
+                "api.kubernetes is set without api.certificate",
+            ),
+            (
+                cluster([true, true, false, false], &["narrows", " "]),
+                "api.audiences has an empty one",
+            ),
+            (without_kubernetes, "api.audiences is set without api.kubernetes"),
+        ] {
+            let error = api.validate(listen, other).expect_err(expected);
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 }

@@ -9,15 +9,16 @@ use super::{
 use crate::{
     clock,
     config::Config,
-    export::{self, Api, Gate, Publisher, Service, authenticate},
+    export::{self, Api, Gate, Publisher, Reviews, Service, authenticate},
     failures::{Log, Ring},
+    identity::kubernetes::Reviewer,
 };
 use anyhow::{Context, bail};
 use axum::middleware;
 use futures_util::future::try_join_all;
 use std::sync::Arc;
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, Runtime},
     signal::unix::{SignalKind, signal},
 };
 
@@ -28,17 +29,27 @@ use tokio::{
 /// valid.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     tracing::info!(config = %serde_json::to_string(config)?, "starting");
-    // First, as it fails quickly when this is a second instance.
-    let files = config.api.files();
-    let gate = files.as_ref().map(Gate::new).transpose()?;
-    let listening = listen(config.listen, config.api_listen, gate.is_some())?;
-    let failures = Arc::new(Ring::new(config.limits.failure_events, clock::now()));
-    let ticker = start(config, failures.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start tokio")?;
+    // First, as it fails quickly when this is a second instance.
+    let gate = gate(config, &runtime)?;
+    let listening = listen(config.listen, config.api_listen, gate.is_some())?;
+    let failures = Arc::new(Ring::new(config.limits.failure_events, clock::now()));
+    let ticker = start(config, failures.clone())?;
     runtime.block_on(serve(config, listening, gate, ticker, failures))
+}
+
+/// TLS and credentials at the API's own address, if they are configured. Tokens are reviewed within the runtime that serves, so that
+/// requests do not wait while the cluster's objects are read.
+fn gate(config: &Config, runtime: &Runtime) -> anyhow::Result<Option<Gate>> {
+    let Some(files) = config.api.files() else {
+        return Ok(None);
+    };
+    let _inside = runtime.enter();
+    let reviewer = config.api.kubernetes.then(|| Reviewer::new(config)).transpose()?;
+    Gate::new(&files, reviewer.map(Reviews::new)).map(Some)
 }
 
 async fn serve(

@@ -35,5 +35,5 @@ mod synthetic;
 pub use collector::series;
 pub use http::{Api, Service};
 pub use publish::{Published, Publisher};
-pub use server::{Gate, authenticate, serve};
+pub use server::{Gate, Reviews, authenticate, serve};
 pub use snapshot::{Identity, Reported, Shared, Snapshot, Tick};

@@ -14,4 +14,5 @@ mod odd_objects;
 mod outage;
 mod relist;
 mod requests;
+mod reviews;
 mod scope;

@@ -11,6 +11,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 /// The name in every certificate, which clients verify whatever address they call.
 pub const NAME: &str = "proxy.test";
 
+/// The address in every certificate, for clients that verify what they call.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// A certificate authority; two of them do not trust each other.
 #[derive(Debug)]
 pub struct Authority {
@@ -50,7 +53,7 @@ impl Authority {
 
     /// Signs a certificate for a workload, which is good for clients and servers.
     pub fn issue(&self, workload: &str) -> Result<Identity> {
-        let mut params = CertificateParams::new([NAME.to_owned()])?;
+        let mut params = CertificateParams::new([NAME.to_owned(), LOOPBACK.to_owned()])?;
         let principal = format!("spiffe://cluster.local/ns/shop/sa/{workload}");
         params
             .subject_alt_names

@@ -36,16 +36,20 @@ impl Operation {
         let mut problems = vec![
             ("400", "A parameter is unknown or not valid."),
             ("401", "The address asks for credentials."),
+            ("403", "The user of the cluster whose token it is may not get this."),
+            ("405", "The method is not GET or HEAD."),
             ("421", "The API is not served at this address."),
             ("500", "The answer cannot be built."),
         ];
+        let mut unavailable = "The Kubernetes API server cannot be asked whose the token is.".to_owned();
         if self.may_be_missing {
             problems.push(("404", "There is no such point."));
         }
         if self.has_events {
             good["content"]["text/event-stream"] = json!({ "schema": { "type": "string" } });
-            problems.push(("503", "As many clients follow as may."));
+            unavailable.push_str(" Or as many clients follow as may.");
         }
+        problems.push(("503", &unavailable));
         let problems = problems
             .into_iter()
             .map(|(status, why)| (status.to_owned(), answer(why, problem)));

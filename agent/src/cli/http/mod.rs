@@ -109,7 +109,9 @@ impl Client {
         };
         match answer.status() {
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                Err(asked.denied(&status.to_string(), self.token.as_ref()))
+                let said = answer.problem().await;
+                let status = said.map_or_else(|| status.to_string(), |said| format!("{status}: {said}"));
+                Err(asked.denied(&status, self.token.as_ref()))
             }
             status if status.is_redirection() => {
                 let there = answer.response.headers().get(LOCATION);
@@ -153,15 +155,7 @@ impl Answer {
             Ok(problem) => problem.message.into(),
             Err(_) => String::from_utf8_lossy(&body),
         };
-        let line: String = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .chars()
-            .take(SHOWN)
-            .collect();
-        let why = match printable(&line) {
+        let why = match first_line(&text) {
             said if said.is_empty() => status.to_string(),
             said => format!("{said} ({status})"),
         };
@@ -170,6 +164,13 @@ impl Answer {
             true => Error::Rejected { asked, why },
             false => Error::Unavailable { asked, why },
         })
+    }
+
+    /// Why an agent refuses; `None` when somebody else does, or the answer is not complete.
+    async fn problem(self) -> Option<String> {
+        let body = self.whole().await.ok()?;
+        let problem: Problem = serde_json::from_slice(&body).ok()?;
+        Some(first_line(&problem.message))
     }
 
     /// The next piece of the body, after waiting for at most `patience`; `None` at its end.
@@ -208,6 +209,12 @@ impl Answer {
         }
         Ok(all.freeze())
     }
+}
+
+/// The first line of a service's text, as it may be shown.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default().trim();
+    printable(&line.chars().take(SHOWN).collect::<String>()).into_owned()
 }
 
 /// Runs a client on this thread.

@@ -70,6 +70,21 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", why.to_owned())
     }
 
+    /// A user of the cluster whom no role allows a path, which is given as in rules of roles.
+    pub fn forbidden(user: &str, path: &str) -> Self {
+        let message = format!(
+            "{user:?} may not get {path}: bind the ClusterRole narrows-reader to it, or another role that has the verb get on this \
+             non-resource URL"
+        );
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// Credentials that cannot be checked now.
+    pub fn unreviewed(why: &dyn fmt::Display) -> Self {
+        let message = format!("the bearer token cannot be checked: {why}");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unreviewed", message)
+    }
+
     /// An address at which the API is not served.
     pub fn misdirected(where_else: &str) -> Self {
         let message = format!("the API is served {where_else}; the agent's setting api_listen decides");

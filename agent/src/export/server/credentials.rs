@@ -1,14 +1,15 @@
-//! Who may ask at the API's own address: clients with a certificate or a bearer token.
+//! Who may ask at the API's own address: clients with a certificate or a bearer token, the agent's or one of the cluster.
 
 use super::{
     super::{api::Problem, http::Arrival},
+    reviews::Reviews,
     rotating::Rotating,
 };
 use crate::config::Files;
 use anyhow::ensure;
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -22,14 +23,15 @@ const SHORTEST: usize = 16;
 pub struct Credentials {
     takes_certificates: bool,
     token: Option<Rotating<Vec<u8>>>,
+    reviews: Option<Reviews>,
 }
 
 impl Credentials {
-    /// Those in the configuration.
+    /// Those in the configuration; `reviews` are for tokens of the cluster.
     ///
     /// # Errors
     /// The file of the token cannot be read, or the token is too short.
-    pub fn new(files: &Files) -> anyhow::Result<Self> {
+    pub fn new(files: &Files, reviews: Option<Reviews>) -> anyhow::Result<Self> {
         let token = files
             .token_file
             .iter()
@@ -37,31 +39,48 @@ impl Credentials {
         Ok(Self {
             takes_certificates: files.client_ca.is_some(),
             token: token.into_iter().next().transpose()?,
+            reviews,
         })
     }
 
-    /// Whether this request has them.
+    /// Whether a request with these headers has them, for this path.
     ///
     /// # Errors
     /// The answer that says what is lacking.
-    fn check(&self, arrival: Arrival, headers: &HeaderMap) -> Result<(), Problem> {
+    async fn check(&self, arrival: Arrival, headers: &HeaderMap, path: &str) -> Result<(), Problem> {
         if self.takes_certificates && arrival.has_certificate {
             return Ok(());
         }
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let wanted = match (self.takes_certificates, &self.token) {
-            (true, None) => "a client certificate",
-            (false, _) => "a bearer token (Authorization: Bearer TOKEN)",
-            (true, Some(_)) => "a client certificate or a bearer token (Authorization: Bearer TOKEN)",
+        let Some(given) = given.filter(|_| self.takes_tokens()) else {
+            return Err(Problem::unauthenticated(&format!(
+                "this address asks for {}",
+                self.wanted()
+            )));
         };
-        match (given, &self.token) {
-            (Some(given), Some(token)) => {
-                let is_right = bearer(given).is_some_and(|given| bool::from(given.ct_eq(&token.current())));
-                is_right
-                    .then_some(())
-                    .ok_or_else(|| Problem::unauthenticated("the bearer token is not the agent's"))
-            }
-            _ => Err(Problem::unauthenticated(&format!("this address asks for {wanted}"))),
+        let given = bearer(given).unwrap_or_default();
+        if self
+            .token
+            .as_ref()
+            .is_some_and(|token| bool::from(given.ct_eq(&token.current())))
+        {
+            return Ok(());
+        }
+        match &self.reviews {
+            Some(reviews) => reviews.check(given, path).await,
+            None => Err(Problem::unauthenticated("the bearer token is not the agent's")),
+        }
+    }
+
+    fn takes_tokens(&self) -> bool {
+        self.token.is_some() || self.reviews.is_some()
+    }
+
+    fn wanted(&self) -> &'static str {
+        match (self.takes_certificates, self.takes_tokens()) {
+            (true, false) => "a client certificate",
+            (false, _) => "a bearer token (Authorization: Bearer TOKEN)",
+            (true, true) => "a client certificate or a bearer token (Authorization: Bearer TOKEN)",
         }
     }
 }
@@ -73,12 +92,16 @@ pub async fn authenticate(
     request: Request,
     next: Next,
 ) -> Response {
-    match credentials.check(arrival, request.headers()) {
+    match credentials
+        .check(arrival, request.headers(), request.uri().path())
+        .await
+    {
         Ok(()) => next.run(request).await,
-        Err(problem) => {
+        Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
             let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"narrows\"")];
             (challenge, problem).into_response()
         }
+        Err(problem) => problem.into_response(),
     }
 }
 

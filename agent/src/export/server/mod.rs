@@ -1,12 +1,14 @@
 //! Connections: how many there may be, how long they may take, and TLS.
 
 mod credentials;
+mod reviews;
 mod rotating;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 pub use credentials::{Credentials, authenticate};
+pub use reviews::Reviews;
 
 use super::http::Arrival;
 use crate::config::Files;
@@ -56,14 +58,14 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// That of these files.
+    /// That of these files, and of tokens that are reviewed.
     ///
     /// # Errors
     /// A file cannot be read, or what is in it cannot be used.
-    pub fn new(files: &Files) -> anyhow::Result<Self> {
+    pub fn new(files: &Files, reviews: Option<Reviews>) -> anyhow::Result<Self> {
         Ok(Self {
             tls: tls::tls(files)?,
-            credentials: Arc::new(Credentials::new(files)?),
+            credentials: Arc::new(Credentials::new(files, reviews)?),
         })
     }
 }

@@ -1,11 +1,13 @@
 //! What clients meet who are slow, too many, too big, or unknown.
 
+mod reviews;
+
 use super::{
     super::{
         http::{Api, Service},
         publish::Publisher,
     },
-    Gate, authenticate, serve,
+    Gate, Reviews, authenticate, serve,
 };
 use crate::{api::Problem, config::Files, failures::Ring};
 use axum::{Router, middleware, routing::get};
@@ -159,7 +161,7 @@ async fn who_occupies_every_place_does_so_for_a_moment() {
 #[tokio::test(start_paused = true)]
 async fn who_begins_no_handshake_is_cut() {
     let files = TestFiles::new();
-    let server = start(routes(Api::Authenticated), Some(files.gate(true, true))).await;
+    let server = start(routes(Api::Authenticated), Some(files.gate(true, true, None))).await;
     let mut stream = TcpStream::connect(server.address).await.expect("a connection");
     let begin = tokio::time::Instant::now();
     let _closed = ends(&mut stream).await;
@@ -197,26 +199,39 @@ impl TestFiles {
         self.write("tls.crt", &identity.certificate_pem);
     }
 
-    fn gate(&self, takes_certificates: bool, takes_token: bool) -> Gate {
+    fn gate(&self, takes_certificates: bool, takes_token: bool, reviews: Option<Reviews>) -> Gate {
         let path = |name: &str| self.directory.path().join(name);
-        Gate::new(&Files {
+        let files = Files {
             certificate: path("tls.crt"),
             key: path("tls.key"),
             client_ca: takes_certificates.then(|| path("ca.crt")),
             token_file: takes_token.then(|| path("token")),
-        })
-        .expect("files that can be used")
+        };
+        Gate::new(&files, reviews).expect("files that can be used")
     }
 
     async fn start(&self, takes_certificates: bool, takes_token: bool) -> Running {
-        let gate = self.gate(takes_certificates, takes_token);
-        let layer = middleware::from_fn_with_state(gate.credentials.clone(), authenticate);
-        start(routes(Api::Authenticated).layer(layer), Some(gate)).await
+        guarded(self.gate(takes_certificates, takes_token, None)).await
     }
+}
+
+async fn guarded(gate: Gate) -> Running {
+    let layer = middleware::from_fn_with_state(gate.credentials.clone(), authenticate);
+    start(routes(Api::Authenticated).layer(layer), Some(gate)).await
 }
 
 /// Asks over TLS; status and body, or why there is no answer.
 async fn ask(
+    server: &Running,
+    authority: &Authority,
+    identity: Option<&Identity>,
+    authorization: Option<&str>,
+) -> anyhow::Result<(u16, String)> {
+    ask_for("/api/v1/points", server, authority, identity, authorization).await
+}
+
+async fn ask_for(
+    path: &str,
     server: &Running,
     authority: &Authority,
     identity: Option<&Identity>,
@@ -239,7 +254,7 @@ async fn ask(
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let mut request = hyper::Request::get("/api/v1/points").header("host", authority::NAME);
+    let mut request = hyper::Request::get(path).header("host", authority::NAME);
     if let Some(authorization) = authorization {
         request = request.header("authorization", authorization);
     }
@@ -371,12 +386,13 @@ fn what_is_wrong_with_a_file_is_named_with_it() {
     ] {
         files.write(name, text);
         let path = |name: &str| files.directory.path().join(name);
-        let made = Gate::new(&Files {
+        let files = Files {
             certificate: path("tls.crt"),
             key: path("tls.key"),
             client_ca: Some(path("ca.crt")),
             token_file: Some(path("token")),
-        });
+        };
+        let made = Gate::new(&files, None);
         let error = format!("{:#}", made.err().expect("it is refused"));
         let expected = expected.replace("{}", &path(name).display().to_string());
         assert!(error.starts_with(&expected), "{error}");

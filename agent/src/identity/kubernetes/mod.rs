@@ -2,7 +2,7 @@
 //!
 //! `access` finds the cluster, `connection` connects to it, `source` names the lists, `status` is the state of each, `reflector`
 //! keeps each up to date, `objects` and `pod` parse the objects, `workload` and `principal` derive a pod's identity, `directory`
-//! stores it, `shared` makes it available to the reflectors and the tick, `random` spreads what all agents do, `trouble` describes
+//! stores it, `reviewer` asks whose a token is, `shared` makes it available to the reflectors and the tick, `random` spreads what all agents do, `trouble` describes
 //! errors.
 
 mod access;
@@ -21,6 +21,7 @@ mod pod;
 mod principal;
 mod random;
 mod reflector;
+mod reviewer;
 mod shared;
 mod source;
 mod status;
@@ -31,10 +32,11 @@ mod workload;
 pub use directory::{Directory, REMEMBERED, Setup, Sizes};
 pub use local_pod::LocalPod;
 pub use meshes::Meshes;
+pub use reviewer::{PREFIX, ReviewError, Reviewer};
 pub use shared::Shared;
 pub use source::Source;
 pub use status::SourceStatus;
-pub use try_out::try_out;
+pub use try_out::{try_out, try_out_reviews};
 
 use crate::{
     clock::now,

@@ -12,20 +12,44 @@ pub const LASTING: Duration = Duration::from_secs(30);
 pub struct Trouble {
     verb: Verb,
     source: Source,
-    what: What,
+    what: Cause,
     /// The delay that the API server asked for (`Retry-After`).
     pub retry_after: Duration,
 }
 
+/// Why a request failed.
 #[derive(Clone, Debug)]
-enum What {
+pub enum Cause {
+    /// The API server answered 403.
     Forbidden,
+    /// The API server answered 401.
     Unauthorized,
     /// The API server answered with another error.
     Answered(String),
     /// There was no answer.
     Unreachable(String),
+    /// The answer cannot be used.
     Other(String),
+}
+
+impl Cause {
+    /// That of an error of the Kubernetes client.
+    pub fn of(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => match status.code {
+                401 => Self::Unauthorized,
+                403 => Self::Forbidden,
+                code => Self::Answered(format!(
+                    "the API server answered {code}: {}",
+                    first_line(&status.message)
+                )),
+            },
+            // The response had begun.
+            kube::Error::HyperError(error) => Self::Other(broken(&error)),
+            kube::Error::SerdeError(error) => Self::Other(format!("the API server's answer cannot be read: {error}")),
+            other => Self::Unreachable(format!("the API server cannot be reached: {}", innermost(&other))),
+        }
+    }
 }
 
 impl Trouble {
@@ -36,17 +60,17 @@ impl Trouble {
 
     /// Whether the answer was 403: the agent's role forbids the request, or the API server has not loaded its roles yet.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self.what, What::Forbidden)
+        matches!(self.what, Cause::Forbidden)
     }
 
     /// Whether the API server did answer, with an error other than 401 and 403.
     pub fn is_answer(&self) -> bool {
-        matches!(self.what, What::Answered(_))
+        matches!(self.what, Cause::Answered(_))
     }
 
     /// Whether there was no answer.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self.what, What::Unreachable(_))
+        matches!(self.what, Cause::Unreachable(_))
     }
 
     /// What to say of it. `is_lasting`: if it is a refusal, it has been repeated for [`LASTING`].
@@ -67,7 +91,7 @@ impl Trouble {
         Self {
             verb,
             source,
-            what: What::Other(what),
+            what: Cause::Other(what),
             retry_after: Duration::ZERO,
         }
     }
@@ -75,23 +99,11 @@ impl Trouble {
     /// An error of the Kubernetes client.
     pub fn of(verb: Verb, source: Source, error: kube::Error) -> Self {
         let mut trouble = Self::new(verb, source, String::new());
-        trouble.what = match error {
-            kube::Error::Api(status) => {
-                let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-                trouble.retry_after = Duration::from_secs(u64::from(wait));
-                match status.code {
-                    401 => What::Unauthorized,
-                    403 => What::Forbidden,
-                    code => What::Answered(format!(
-                        "the API server answered {code}: {}",
-                        first_line(&status.message)
-                    )),
-                }
-            }
-            // The response had begun.
-            kube::Error::HyperError(error) => What::Other(broken(&error)),
-            other => What::Unreachable(format!("the API server cannot be reached: {}", innermost(&other))),
-        };
+        if let kube::Error::Api(status) = &error {
+            let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+            trouble.retry_after = Duration::from_secs(u64::from(wait));
+        }
+        trouble.what = Cause::of(error);
         trouble
     }
 }
@@ -123,17 +135,17 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (verb, resource) = (self.verb.label(), self.source.resource());
         match &self.what {
-            What::Forbidden => write!(
+            Cause::Forbidden => write!(
                 f,
                 "the agent's role lacks the verb {verb:?} on {resource:?}: add it (deploy/kubernetes/rbac.yaml has all that \
                  is needed)"
             ),
-            What::Unauthorized => write!(
+            Cause::Unauthorized => write!(
                 f,
                 "cannot {verb} {resource}: the API server does not accept the agent's token (401); does its service \
                  account still exist?"
             ),
-            What::Answered(what) | What::Unreachable(what) | What::Other(what) => {
+            Cause::Answered(what) | Cause::Unreachable(what) | Cause::Other(what) => {
                 write!(f, "cannot {verb} {resource}: {what}")
             }
         }

@@ -2,11 +2,14 @@
 
 use super::{
     access::Access,
-    connection, runtime,
+    connection,
+    reviewer::{ReviewError, Reviewer},
+    runtime,
     source::{Place, Source, Verb},
     trouble::Trouble,
 };
 use crate::config;
+use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::{Client, core::params::ListParams};
 use serde::Deserialize;
 use std::time::Duration;
@@ -44,6 +47,31 @@ pub fn try_out(config: &config::Config) -> anyhow::Result<Option<Vec<Answer>>> {
     });
     runtime.shutdown_background();
     answers.map(Some)
+}
+
+/// Whether tokens and access can be reviewed, of which nobody is allowed anything; `None` when the configuration asks for no reviews.
+///
+/// # Errors
+/// When there is no cluster to ask.
+pub fn try_out_reviews(config: &config::Config) -> anyhow::Result<Option<Result<(), ReviewError>>> {
+    if !config.api.kubernetes {
+        return Ok(None);
+    }
+    let runtime = runtime()?;
+    let reviewer = {
+        let _inside = runtime.enter();
+        Reviewer::new(config)?
+    };
+    let nobody = UserInfo {
+        username: Some("system:anonymous".to_owned()),
+        ..UserInfo::default()
+    };
+    let tried = runtime.block_on(async {
+        reviewer.user("a token of nobody").await?;
+        reviewer.may_get(&nobody, "/").await.map(drop)
+    });
+    runtime.shutdown_background();
+    Ok(Some(tried))
 }
 
 /// Requests one object of a list, to check the permission. Returns the number of objects.
