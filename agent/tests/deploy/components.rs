@@ -1,8 +1,9 @@
 //! What the optional parts of the manifests change, held against what they are for.
 
 use super::manifests::{base, container, deploy, everything, named, of_kind, only, pod, selects, variable, with};
+use narrows::{config::Config, identity::kubernetes::PREFIX};
 use serde_json::{Value, json};
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, path::Path};
 
 fn text(value: &Value) -> &str {
     value.as_str().expect("text")
@@ -111,12 +112,59 @@ fn the_network_policy_lets_only_prometheus_in_and_only_to_the_port() {
 }
 
 #[test]
+fn the_api_is_for_those_whom_the_role_of_readers_is_bound_to() {
+    let objects = with(&["api-access"]);
+    let account = named(&objects, "ServiceAccount", "narrows");
+    let delegator = named(&objects, "ClusterRoleBinding", "narrows-auth-delegator");
+    assert_eq!(delegator["roleRef"]["name"], "system:auth-delegator");
+    assert_eq!(
+        delegator["subjects"],
+        json!([{ "kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": account["metadata"]["namespace"] }])
+    );
+    // The name that an agent tells those who lack it, and the paths that it asks for.
+    let reader = named(&objects, "ClusterRole", "narrows-reader");
+    assert_eq!(
+        reader["rules"],
+        json!([{ "nonResourceURLs": [format!("{PREFIX}/*")], "verbs": ["get"] }])
+    );
+    let bound = of_kind(&objects, "ClusterRoleBinding");
+    assert!(bound.iter().all(|binding| binding["roleRef"]["name"] != reader["metadata"]["name"]), "by you");
+
+    // The configuration that the component's comment and the guide ask for finds port and certificate.
+    let comment = fs::read_to_string(deploy().join("kubernetes/components/api-access/kustomization.yaml"));
+    let comment = comment.expect("a kustomization");
+    let lines = comment.lines().filter_map(|line| line.strip_prefix("#   "));
+    let settings = lines.collect::<Vec<_>>().join("\n");
+    let guide = fs::read_to_string(deploy().join("README.md")).expect("a guide");
+    assert!(guide.contains(&settings.replace('\n', "\n   ")), "{settings}");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), &settings).expect("written");
+    let config = Config::read(Some(file.path())).expect("a valid configuration");
+    assert!(config.api.kubernetes);
+    let container = container(&objects);
+    let at = |list: &str, name: &str| {
+        let mut entries = container[list].as_array().expect("a list").iter();
+        entries.find(|entry| entry["name"] == name).expect("it is there").clone()
+    };
+    let port = config.api_listen.expect("an address").port();
+    assert_eq!(at("ports", "api")["containerPort"], port);
+    let mount = at("volumeMounts", "api-certificate");
+    let files = config.api.files().expect("both");
+    for (file, name) in [(files.certificate, "tls.crt"), (files.key, "tls.key")] {
+        assert_eq!(file, Path::new(text(&mount["mountPath"])).join(name));
+    }
+    let volumes = pod(&objects)["spec"]["volumes"].as_array().expect("volumes");
+    assert!(volumes.contains(&json!({ "name": "api-certificate", "secret": { "secretName": "narrows-api" } })));
+}
+
+#[test]
 fn openshift_admits_what_the_pod_asks_for_and_nothing_else() {
     let constraints = |objects: &[Value]| only(objects, "SecurityContextConstraints").clone();
     for more in [
         &["openshift"][..],
         &["openshift", "seccomp-profile"],
         &["openshift", "seccomp-unconfined"],
+        &["openshift", "api-access"],
     ] {
         let objects = with(more);
         let (scc, pod, container) = (constraints(&objects), &pod(&objects)["spec"], container(&objects));

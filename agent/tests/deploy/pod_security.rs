@@ -44,6 +44,7 @@ fn what_components_add_to_it() {
         "pod-monitor",
         "istio-trust-domain",
         "network-policy",
+        "api-access",
         "ipv6-only",
         "priority-class",
         "openshift",

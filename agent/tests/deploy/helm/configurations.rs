@@ -51,13 +51,13 @@ pub fn configurations() -> [Configuration; 6] {
             }),
         },
         Configuration {
-            name: "IPv6 only, restricted, Bottlerocket",
-            components: &["network-policy", "ipv6-only", "bottlerocket"],
+            name: "IPv6 only, restricted, readers of the API, Bottlerocket",
+            components: &["network-policy", "api-access", "ipv6-only", "bottlerocket"],
             overlay: json!({ "patches": [{
                 "target": { "kind": "NetworkPolicy" },
                 "patch": json!([{ "op": "replace", "path": "/spec/ingress/0/from", "value": peers }]).to_string(),
             }] }),
-            values: json!({ "networkPolicy": { "enabled": true, "from": peers }, "ipv6Only": true, "seLinux": { "type": "control_t" } }),
+            values: json!({ "networkPolicy": { "enabled": true, "from": peers }, "apiAccess": { "enabled": true }, "ipv6Only": true, "seLinux": { "type": "control_t" } }),
         },
         Configuration {
             name: "OpenShift",
