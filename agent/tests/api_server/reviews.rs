@@ -1,6 +1,6 @@
 //! Who reads the API with a token of the cluster: those whom the API server's roles allow it.
 
-use crate::common::{binary, cluster::Cluster, turn};
+use crate::common::{binary, cluster::Cluster};
 use narrows_testbed::{
     agent::{Agent, free_address},
     authority::Authority,
@@ -90,7 +90,6 @@ impl Guarded {
 
 #[test]
 fn the_roles_of_the_cluster_say_who_reads_the_api() {
-    let _turn = turn();
     let guarded = Guarded::new();
     let api = &guarded.cluster.api;
     api.issue("token-of-ada", "ada", &["narrows"]);
@@ -123,7 +122,6 @@ fn the_roles_of_the_cluster_say_who_reads_the_api() {
 
 #[test]
 fn check_says_whether_the_account_may_ask() {
-    let _turn = turn();
     let guarded = Guarded::new();
     let kubeconfig = guarded.cluster.api.kubeconfig();
     let row = guarded.checked(kubeconfig);
