@@ -1,6 +1,7 @@
 //! Connections: how many there may be, how long they may take, and TLS.
 
 mod credentials;
+mod heads;
 mod reviews;
 mod rotating;
 #[cfg(test)]
@@ -13,13 +14,14 @@ pub use reviews::Reviews;
 use super::http::Arrival;
 use crate::config::Files;
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use heads::{Answered, Heads, Phases};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rotating::Rotating;
 use rustls::ServerConfig;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{self, AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -35,8 +37,12 @@ const CONNECTIONS: usize = 512;
 /// The time in which a TLS handshake has to be done.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The time in which the head of a request has to arrive, and for which a connection may be idle between requests.
+/// The time in which the head of a request has to arrive, and the first one to begin.
 const HEAD: Duration = Duration::from_secs(20);
+
+/// The time for which a connection may be idle between requests: longer than the interval at which anybody scrapes, which is a minute
+/// by Prometheus' default, so that a scraper need not connect each time.
+const IDLE: Duration = Duration::from_secs(90);
 
 /// The time for which a client may take nothing of its answer.
 const STALLED: Duration = Duration::from_secs(20);
@@ -115,18 +121,27 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, routes: Router,
 async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, routes: Router, arrival: Arrival) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALLED));
+    let phases = Phases::new();
+    let (reading, writing) = io::split(Box::pin(stream));
+    let stream = io::join(Heads::new(reading, phases.clone(), HEAD), writing);
     let service = service_fn(move |request: Request<Incoming>| {
+        let answering = phases.answer();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(arrival));
-        routes.clone().oneshot(request)
+        let routes = routes.clone();
+        async move {
+            let answer = routes.oneshot(request).await;
+            answer.map(|answer| answer.map(|body| Answered::new(body, answering)))
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        // From the end of an answer to the end of the next head.
+        .header_read_timeout(IDLE)
         .max_headers(HEADERS)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {
         tracing::debug!("connection ended: {error}");

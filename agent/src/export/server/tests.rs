@@ -1,5 +1,6 @@
-//! What clients meet who are slow, too many, too big, or unknown.
+//! What clients meet who are unknown, and the server that these and other tests ask.
 
+mod limits;
 mod reviews;
 
 use super::{
@@ -63,15 +64,6 @@ fn routes(api: Api) -> Router {
     Service::new(publisher.published().clone(), Arc::new(Ring::new(10, 0))).router(api)
 }
 
-#[track_caller]
-fn is_about(found: Duration, expected: Duration) {
-    assert!(found.abs_diff(expected) <= Duration::from_secs(1), "{found:?}");
-}
-
-async fn ends(stream: &mut TcpStream) -> io::Result<usize> {
-    stream.read_to_end(&mut Vec::new()).await
-}
-
 /// Sends this, and reads what comes until the server closes.
 async fn exchange(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
@@ -82,90 +74,6 @@ async fn exchange(address: SocketAddr, request: &[u8]) -> String {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
     String::from_utf8_lossy(&answer).into_owned()
-}
-
-#[tokio::test]
-async fn what_is_too_big_is_refused() {
-    let server = start(routes(Api::Open), None).await;
-    let fits = format!(
-        "GET /healthz?{} HTTP/1.1\r\nConnection: close\r\n\r\n",
-        "x".repeat(8 << 10)
-    );
-    let answer = exchange(server.address, fits.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let line = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(40 << 10));
-    let one = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(40 << 10));
-    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(super::HEADERS + 1));
-    for request in [line, one, many] {
-        let answer = exchange(server.address, request.as_bytes()).await;
-        let is_refused = answer.starts_with("HTTP/1.1 431 ") || answer.starts_with("HTTP/1.1 414 ");
-        assert!(is_refused, "{answer}");
-    }
-    let answer = exchange(server.address, b"POST /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
-}
-
-// Time is the runtime's: it goes on when nobody has anything to do.
-#[tokio::test(start_paused = true)]
-async fn who_never_ends_a_request_is_cut() {
-    let server = start(routes(Api::Open), None).await;
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHo").await.expect("sent");
-    let begin = tokio::time::Instant::now();
-    // A byte now and then does not help.
-    for _ in 0..3 {
-        sleep(super::HEAD / 4).await;
-        stream.write_all(b"s").await.expect("sent");
-    }
-    let _closed = ends(&mut stream).await;
-    is_about(begin.elapsed(), super::HEAD);
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_is_idle_between_requests_is_cut() {
-    let server = start(routes(Api::Open), None).await;
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-    stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.expect("sent");
-    let begin = tokio::time::Instant::now();
-    assert!(ends(&mut stream).await.expect("an answer") > 0);
-    is_about(begin.elapsed(), super::HEAD);
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_reads_nothing_is_cut() {
-    // More than the buffers of both sockets take.
-    const SIZE: usize = 64 << 20;
-    let large = Router::new().route("/", get(async || vec![b'x'; SIZE]));
-    let server = start(large, None).await;
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
-    sleep(super::STALLED * 3).await;
-    let mut answer = Vec::new();
-    let _reset = stream.read_to_end(&mut answer).await;
-    assert!(answer.len() < SIZE, "{} bytes", answer.len());
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_occupies_every_place_does_so_for_a_moment() {
-    let server = start(routes(Api::Open), None).await;
-    let mut idle = Vec::new();
-    for _ in 0..super::CONNECTIONS {
-        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-        stream.write_all(b"GET /").await.expect("sent");
-        idle.push(stream);
-    }
-    let answer = exchange(server.address, b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_begins_no_handshake_is_cut() {
-    let files = TestFiles::new();
-    let server = start(routes(Api::Authenticated), Some(files.gate(true, true, None))).await;
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-    let begin = tokio::time::Instant::now();
-    let _closed = ends(&mut stream).await;
-    is_about(begin.elapsed(), super::HANDSHAKE);
 }
 
 /// Certificates and a token in files, as a secret is mounted.
