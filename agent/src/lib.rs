@@ -28,6 +28,7 @@ pub mod points;
 pub mod program;
 #[cfg(test)]
 mod purity;
+mod several;
 pub mod signals;
 pub mod table;
 pub mod uninstall;

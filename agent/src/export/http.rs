@@ -4,6 +4,7 @@ use super::{
     api,
     encoded::{Encoded, decompressed},
     failures::{Failures, failures},
+    gzip::compress,
     negotiate::{content_type, format, takes_gzip},
     page,
     publish::Published,
@@ -116,7 +117,8 @@ impl Service {
         let guarded = failures
             .merge(api::router(self.published.clone()))
             .method_not_allowed_fallback(api::method_not_allowed)
-            .route_layer(middleware::from_fn_with_state(api, guard));
+            .route_layer(middleware::from_fn_with_state(api, guard))
+            .route_layer(middleware::from_fn(compress));
         Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(async || "ok\n"))

@@ -10,6 +10,7 @@ mod dependency;
 mod drains;
 mod encoded;
 mod failures;
+mod gzip;
 mod half_closed;
 mod history;
 mod http;

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     cli::report::{percent::percent, source::About},
     failures::printable,
+    several::several,
 };
 use anyhow::Context as _;
 use serde::Serialize;
@@ -249,9 +250,4 @@ pub fn connections(n: f64) -> String {
         "0" if n > 0.0 => "less than 1 connection".to_owned(),
         n => format!("{n} connections"),
     }
-}
-
-/// A number with its noun.
-pub fn several(n: usize, one: &str, more: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { more })
 }

@@ -6,10 +6,10 @@
 
 use super::{
     coverage::{self, Coverage},
-    draft::{self, Draft, Metadata, Object, denied, several, shared_identities, upper_bound},
+    draft::{self, Draft, Metadata, Object, denied, shared_identities, upper_bound},
     seen::{Callers, Seen, split},
 };
-use crate::{cli::report::percent::percent, points::Kind};
+use crate::{cli::report::percent::percent, points::Kind, several::several};
 use serde::Serialize;
 use serde_saphyr::Commented;
 use std::collections::BTreeMap;

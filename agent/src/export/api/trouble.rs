@@ -3,8 +3,9 @@
 
 use super::super::rates::PointRates;
 use crate::{
-    api::{Delay, Point, Severity, Trouble, TroubleReason, Vantage},
+    api::{Delay, DrainState, Point, Severity, Trouble, TroubleReason, Vantage},
     model::rows::PointRow,
+    several::several,
 };
 use agent_common::Reason;
 
@@ -21,7 +22,7 @@ pub fn trouble(point: &Point, row: &PointRow, rates: Option<&PointRates>) -> Tro
     reasons.extend(slow(point));
     reasons.extend(busy_thread(row));
     reasons.extend(detached(point));
-    reasons.extend(draining(point));
+    reasons.extend(point.drain.as_ref().map(to_go));
     reasons.sort_by(|one, other| other.score.total_cmp(&one.score));
     Trouble {
         score: 1.0 - reasons.iter().map(|reason| 1.0 - reason.score).product::<f64>(),
@@ -47,17 +48,19 @@ fn reason(what: &str, severity: Severity, extent: f64, text: String) -> TroubleR
 }
 
 fn not_running(point: &Point) -> Option<TroubleReason> {
-    if !point.local || point.processes > 0 {
-        return None;
-    }
-    let dependents = point.dependents.workloads;
+    (point.local && point.processes == 0).then(|| gone(point.dependents.workloads))
+}
+
+/// What it means that no process of a point runs, for so many dependents.
+fn gone(dependents: usize) -> TroubleReason {
     let severity = if dependents > 0 {
         Severity::Critical
     } else {
         Severity::Notice
     };
-    let text = format!("no process of it runs on this node, and {dependents} workloads depended on it in the window");
-    Some(reason("not_running", severity, 1.0, text))
+    let dependents = several(dependents, "workload", "workloads");
+    let text = format!("no process of it runs on this node, and {dependents} depended on it in the window");
+    reason("not_running", severity, 1.0, text)
 }
 
 fn saturated(point: &Point) -> impl Iterator<Item = TroubleReason> {
@@ -172,20 +175,53 @@ fn detached(point: &Point) -> Option<TroubleReason> {
     Some(reason("control_plane", Severity::Warning, 0.5, text))
 }
 
-fn draining(point: &Point) -> Option<TroubleReason> {
-    let drain = point.drain.as_ref()?;
-    let cause = drain.cause.label();
-    let connections = drain.connections;
+fn to_go(drain: &DrainState) -> TroubleReason {
+    let (cause, connections) = (drain.cause.label(), drain.connections as usize);
     match drain.cut_estimate {
         Some(cut) if cut >= 1.0 => {
-            let text = format!(
-                "it is to go ({cause}), and the end of its grace will cut about {cut:.0} of {connections} connections"
-            );
-            Some(reason("drain", Severity::Warning, cut / 100.0, text))
+            let connections = several(connections, "connection", "connections");
+            let text =
+                format!("it is to go ({cause}), and the end of its grace will cut about {cut:.0} of {connections}");
+            reason("drain", Severity::Warning, cut / 100.0, text)
         }
         _ => {
-            let text = format!("it is to go ({cause}); {connections} connections hang on it");
-            Some(reason("drain", Severity::Notice, 0.5, text))
+            let hang = several(connections, "connection hangs", "connections hang");
+            let text = format!("it is to go ({cause}); {hang} on it");
+            reason("drain", Severity::Notice, 0.5, text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DrainCause;
+
+    #[test]
+    fn one_is_not_several() {
+        for (dependents, expected) in [
+            (0, "and 0 workloads depended"),
+            (1, "and 1 workload depended"),
+            (2, "and 2 workloads depended"),
+        ] {
+            let text = gone(dependents).text;
+            assert!(text.contains(expected), "{text}");
+        }
+        for (connections, cut_estimate, expected) in [
+            (1, None, "1 connection hangs on it"),
+            (2, Some(0.5), "2 connections hang on it"),
+            (1, Some(1.0), "will cut about 1 of 1 connection"),
+            (412, Some(17.0), "will cut about 17 of 412 connections"),
+        ] {
+            let drain = DrainState {
+                cause: DrainCause::Superseded,
+                since: "2026-11-26T12:00:00Z".to_owned(),
+                deadline: None,
+                connections,
+                cut_estimate,
+            };
+            let text = to_go(&drain).text;
+            assert!(text.ends_with(expected), "{text}");
         }
     }
 }

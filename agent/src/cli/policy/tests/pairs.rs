@@ -1,12 +1,12 @@
 //! Drafts at a ztunnel, whose workloads see both ends.
 
-use super::{
-    super::{draft::several, seen},
-    CALLERS_NODE, WAYPOINT, draft, istio_allows, objects, refusal,
-};
-use crate::cli::{
-    prometheus::{self, Sample},
-    report::facts,
+use super::{super::seen, CALLERS_NODE, WAYPOINT, draft, istio_allows, objects, refusal};
+use crate::{
+    cli::{
+        prometheus::{self, Sample},
+        report::facts,
+    },
+    several::several,
 };
 use proptest::prelude::*;
 use serde_json::Value;
