@@ -128,7 +128,12 @@ fn the_api_is_for_those_whom_the_role_of_readers_is_bound_to() {
         json!([{ "nonResourceURLs": [format!("{PREFIX}/*")], "verbs": ["get"] }])
     );
     let bound = of_kind(&objects, "ClusterRoleBinding");
-    assert!(bound.iter().all(|binding| binding["roleRef"]["name"] != reader["metadata"]["name"]), "by you");
+    assert!(
+        bound
+            .iter()
+            .all(|binding| binding["roleRef"]["name"] != reader["metadata"]["name"]),
+        "by you"
+    );
 
     // The configuration that the component's comment and the guide ask for finds port and certificate.
     let comment = fs::read_to_string(deploy().join("kubernetes/components/api-access/kustomization.yaml"));
@@ -144,7 +149,10 @@ fn the_api_is_for_those_whom_the_role_of_readers_is_bound_to() {
     let container = container(&objects);
     let at = |list: &str, name: &str| {
         let mut entries = container[list].as_array().expect("a list").iter();
-        entries.find(|entry| entry["name"] == name).expect("it is there").clone()
+        entries
+            .find(|entry| entry["name"] == name)
+            .expect("it is there")
+            .clone()
     };
     let port = config.api_listen.expect("an address").port();
     assert_eq!(at("ports", "api")["containerPort"], port);

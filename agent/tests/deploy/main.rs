@@ -131,7 +131,8 @@ fn every_role_is_bound_to_the_account_of_the_pods() {
         let (mut bindings, mut roles) = (of_kind(&objects, binding), of_kind(&objects, kind));
         // Of what OpenShift has, for the reports; of what every cluster has; and a role for others.
         bindings.retain(|binding| {
-            binding["metadata"]["name"] != "narrows-report-scc" && binding["metadata"]["name"] != "narrows-auth-delegator"
+            binding["metadata"]["name"] != "narrows-report-scc"
+                && binding["metadata"]["name"] != "narrows-auth-delegator"
         });
         roles.retain(|role| role["metadata"]["name"] != "narrows-reader");
         assert_eq!((bindings.len(), roles.len()), (number, number), "{kind}");
