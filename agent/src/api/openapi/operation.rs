@@ -46,7 +46,7 @@ impl Operation {
             problems.push(("404", "There is no such point."));
         }
         if self.has_events {
-            good["content"]["text/event-stream"] = json!({ "schema": { "type": "string" } });
+            good["content"]["text/event-stream"] = json!({ "schema": event() });
             unavailable.push_str(" Or as many clients follow as may.");
         }
         problems.push(("503", &unavailable));
@@ -64,4 +64,18 @@ impl Operation {
             },
         })
     }
+}
+
+/// One server-sent event: that is what a schema of such a stream describes before OpenAPI 3.2.
+fn event() -> Value {
+    json!({
+        "type": "object",
+        "description": "One of the events of the stream, whose data is JSON.",
+        "required": ["event", "data"],
+        "properties": {
+            "event": { "type": "string", "enum": ["start", "failure", "dropped", "lost"] },
+            "data": { "type": "string", "contentMediaType": "application/json" },
+            "id": { "type": "string", "description": "The `seq` up to which everything was sent, for `Last-Event-ID`." },
+        },
+    })
 }
