@@ -184,7 +184,8 @@ impl InsideWatch {
         let started = main.is_some_and(|(_, facts)| !new || self.began.is_some_and(|began| facts.began > began));
         if is_main
             && started
-            && let Some(inside) = model.inside(point) {
+            && let Some(inside) = model.inside(point)
+        {
             inside.processes.starts += 1;
         }
         Ok(())

@@ -3,8 +3,7 @@
 use super::options::Options;
 use crate::signals;
 use agent_common::{
-    AgeKey, Backlog, CgroupEvent, Flow, FlowAges, FlowKey, PathCounts, PathKey, PointCounters, THREADS, Tally,
-    Task,
+    AgeKey, Backlog, CgroupEvent, Flow, FlowAges, FlowKey, PathCounts, PathKey, PointCounters, THREADS, Tally, Task,
 };
 use std::fmt;
 
