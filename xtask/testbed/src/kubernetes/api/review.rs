@@ -29,6 +29,9 @@ const DISCOVERY: [&str; 11] = [
     "/version/",
 ];
 
+/// Makes a status of what is asked.
+type Review = fn(&Reviews, &Value) -> Result<Value, Status>;
+
 /// Tokens and their users, and who may get what.
 #[derive(Debug)]
 pub(super) struct Reviews {
@@ -96,7 +99,7 @@ impl Reviews {
 
     /// The reviewed object; `None` for a path that is no review.
     pub fn review(&self, path: &str, body: &[u8]) -> Option<Result<Value, Status>> {
-        let (group, plural, kind, review): (_, _, _, fn(&Self, &Value) -> Result<Value, Status>) = match path {
+        let (group, plural, kind, review): (_, _, _, Review) = match path {
             "/apis/authentication.k8s.io/v1/tokenreviews" => {
                 ("authentication.k8s.io", "tokenreviews", "TokenReview", Self::token)
             }
