@@ -1,9 +1,11 @@
 //! What a Prometheus or an agent knows: samples, asked for by queries or read from `/metrics`.
 
 mod origin;
+mod scope;
 mod text;
 
 pub use origin::{Origin, window};
+pub use scope::Scope;
 pub use text::{Sample, parse};
 
 use super::http::Client;

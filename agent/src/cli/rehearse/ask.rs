@@ -4,7 +4,7 @@ use super::estimate::{Ages, Lifetimes};
 use crate::{
     cli::{
         http::Client,
-        prometheus::{self, Sample},
+        prometheus::{self, Sample, Scope},
     },
     clock, duration,
     metrics::{Family, dependents::DEPENDENT_OPEN_BY_AGE},
@@ -15,17 +15,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-
-/// Which connections of which point are meant.
-#[derive(Clone, Debug)]
-pub struct Scope {
-    /// The point, as `<namespace>/<name>`.
-    pub point: String,
-    /// Only its instances on this node.
-    pub node: Option<String>,
-    /// Only those of this cluster.
-    pub cluster: Option<String>,
-}
 
 /// What is known at present.
 #[derive(Debug, Default)]
@@ -60,35 +49,6 @@ const STEPS: u32 = 1_008;
 
 /// Queries have steps of whole seconds.
 const LEAST_STEP: Duration = Duration::from_secs(1);
-
-impl Scope {
-    /// Whether a series is about it.
-    fn has(&self, sample: &Sample) -> bool {
-        let is_on = |node: &str| [sample.label("node"), sample.label("instance")].contains(&node);
-        sample.label("point") == self.point
-            && self.node.as_deref().is_none_or(is_on)
-            && self
-                .cluster
-                .as_deref()
-                .is_none_or(|cluster| sample.label("cluster") == cluster)
-    }
-
-    /// The series of a family that it accepted, in PromQL. An agent's node is the label `node`, or else its target.
-    fn series(&self, name: &str, more: &str) -> String {
-        let quoted = |text: &str| format!("{text:?}");
-        let mut labels = format!("point={}{more}", quoted(&self.point));
-        if let Some(cluster) = &self.cluster {
-            labels.push_str(&format!(",cluster={}", quoted(cluster)));
-        }
-        match &self.node {
-            None => format!("{name}{{{labels}}}"),
-            Some(node) => {
-                let node = quoted(node);
-                format!("({name}{{{labels},node={node}}} or {name}{{{labels},node=\"\",instance={node}}})")
-            }
-        }
-    }
-}
 
 const DOWNSTREAM: &str = ",side=\"downstream\"";
 

@@ -9,7 +9,7 @@ mod page;
 use super::{
     http,
     output::print,
-    prometheus::{Origin, window},
+    prometheus::{Origin, Scope, window},
 };
 use crate::{
     clock,
@@ -17,7 +17,7 @@ use crate::{
 };
 use agent_common::AGE_BOUNDS;
 use anyhow::Context as _;
-use ask::{Past, Present, Scope};
+use ask::{Past, Present};
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use estimate::{Ages, fewest};
 use page::{Dependent, Grace, InWindow, Rehearsal};

@@ -14,6 +14,8 @@ pub enum Block {
     Text(String),
     /// The items of a list.
     List(Vec<String>),
+    /// A picture, as SVG. The blocks beside it say the same in words, for who does not see it.
+    Picture(String),
     /// A table: its head, and its rows.
     Table(Vec<&'static str>, Vec<Vec<String>>),
 }

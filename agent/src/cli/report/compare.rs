@@ -2,10 +2,11 @@
 
 use super::{
     block::{Block, names},
-    evidence::{Evidence, Point, VERSION},
+    evidence::{Evidence, VERSION},
     findings::Findings,
     name::Name,
     percent::percent,
+    point::Point,
 };
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 use super::{
     facts::{self, GRACES},
     name::{Name, node, within, workload},
+    point::Point,
     verdicts::Verdicts,
 };
 use crate::{
@@ -14,59 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of evidence and findings as JSON.
 pub const VERSION: u32 = 1;
-
-/// What is known of the failure domain of an enforcement point: all of it, or the proxy of one node.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Point {
-    /// The name of the point, without a node.
-    pub point: Name,
-    /// The node whose proxy this is; empty where a point is one domain, or where the source is a single agent.
-    pub node: String,
-    /// The value of the label `kind`.
-    pub kind: String,
-    /// The value of the label `mesh`.
-    pub mesh: String,
-    /// Its instances: pods or units.
-    pub instances: BTreeSet<String>,
-    /// The agents (scrape targets) with an instance on their node.
-    pub nodes: BTreeSet<String>,
-    /// The highest saturation of its resources, and the name of that resource; `None` where it is not known.
-    pub saturation: Option<(f64, String)>,
-    /// Its dependents, with the share of their connections that pass it; `None` where the share is not known.
-    pub dependents: BTreeMap<Name, Option<f64>>,
-    /// A lower bound of the number of dependents without series of their own, whose names are not known.
-    pub untracked: u64,
-    /// The identities of its dependents, as far as they have one.
-    #[serde(default)]
-    pub principals: BTreeSet<String>,
-    /// Workloads that are reached through it.
-    pub served: BTreeSet<Name>,
-    /// Connections and attempts, and how many failed, as observed by its own sockets.
-    pub own: Tally,
-    /// The same, as observed by its callers.
-    pub callers: Tally,
-    /// How often the OOM killer killed it.
-    pub oom_kills: f64,
-    /// The most open connections that it had accepted and that were at least so old, by `min_age_seconds`: a sum over its instances.
-    #[serde(default)]
-    pub restart: BTreeMap<String, f64>,
-}
-
-/// Attempts, and how many of them failed.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Tally {
-    /// Connections, plus attempts that failed in the handshake.
-    pub attempts: f64,
-    /// Those of them that failed.
-    pub failures: f64,
-}
-
-impl Tally {
-    /// The share that failed; `None` without attempts.
-    pub fn ratio(self) -> Option<f64> {
-        (self.attempts > 0.0).then(|| self.failures / self.attempts)
-    }
-}
 
 /// Connections of a pair of workloads that did not pass an expected point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -192,6 +140,7 @@ impl Evidence {
         };
         let point = self.points.entry(domain).or_default();
         point.point = name;
+        sample.label("cluster").clone_into(&mut point.cluster);
         node.clone_into(&mut point.node);
         sample.label("kind").clone_into(&mut point.kind);
         sample.label("mesh").clone_into(&mut point.mesh);
@@ -331,6 +280,10 @@ impl Evidence {
                 // The lowest share counts: on one of its nodes it has another way.
                 *share = Some(share.map_or(value, |known| known.min(value)));
             }
+            facts::DEPENDENT_CONNECTIONS => point.dependent_traffic(sample).opened += value,
+            facts::DEPENDENT_OPEN => point.dependent_traffic(sample).open += value,
+            facts::SERVED_CONNECTIONS => point.served_traffic(sample).opened += value,
+            facts::SERVED_OPEN => point.served_traffic(sample).open += value,
             facts::DEPENDENTS_UNTRACKED => point.untracked = point.untracked.max(value as u64),
             facts::SERVED_ACTIVE if value > 0.0 => {
                 let name = workload(sample, "destination_workload_namespace", "destination_workload");

@@ -82,8 +82,12 @@ facts! {
     SATURATION: resources::SATURATION, Most, "cluster, instance, node, point, kind, mesh, resource";
     DEPENDENT_ACTIVE: dependents::DEPENDENT_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload, source_principal";
     DEPENDENT_SHARE: dependents::DEPENDENT_SHARE, Least, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload";
+    DEPENDENT_CONNECTIONS: dependents::DEPENDENT_CONNECTIONS, Growth, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload";
+    DEPENDENT_OPEN: dependents::DEPENDENT_OPEN, Most, "cluster, instance, node, point, kind, mesh, source_workload_namespace, source_workload";
     DEPENDENTS_UNTRACKED: dependents::DEPENDENTS_UNTRACKED, Most, "cluster, instance, node, point, kind, mesh";
     SERVED_ACTIVE: dependents::SERVED_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";
+    SERVED_CONNECTIONS: dependents::SERVED_CONNECTIONS, Growth, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";
+    SERVED_OPEN: dependents::SERVED_OPEN, Most, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";
     OPEN_BY_AGE: lifetimes::OPEN_BY_AGE, Most, "cluster, instance, node, point, kind, mesh, side, instance_pod, min_age_seconds", only "side=\"downstream\",min_age_seconds=~\"30|300\"";
     DEPENDENT_HALF_CLOSED: dependents::DEPENDENT_HALF_CLOSED, Most, "cluster, point, source_workload_namespace, source_workload, first_fin";
     SERVED_HALF_CLOSED: dependents::SERVED_HALF_CLOSED, Most, "cluster, point, destination_workload_namespace, destination_workload, first_fin";

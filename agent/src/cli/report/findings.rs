@@ -1,15 +1,12 @@
 //! Conclusions from the evidence: a function without I/O, deterministic.
 
-use super::{
-    evidence::{Evidence, Point},
-    name::Name,
-};
+use super::{evidence::Evidence, name::Name, point::Point};
 use crate::points::{FailureDomain, Kind};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A share of at least this counts as 1: one connection in a hundred may be a single attempt to another address.
-const ALL: f64 = 0.99;
+pub const ALL: f64 = 0.99;
 
 /// The number of points for which the consequences of a failure are listed.
 const WHAT_IF: usize = 5;

@@ -5,6 +5,7 @@ use super::{
     controls,
     evidence::{Evidence, VERSION},
     findings::Findings,
+    pictures::Trend,
     source::About,
 };
 use serde_json::json;
@@ -17,6 +18,7 @@ pub fn render(
     about: &About,
     evidence: &Evidence,
     findings: &Findings,
+    trend: &Result<Option<Trend>, String>,
     changes: Option<&Changes>,
 ) -> anyhow::Result<String> {
     let window = about.queries.as_deref().unwrap_or("24h");
@@ -28,6 +30,7 @@ pub fn render(
         "limits": about.limits,
         "evidence": evidence,
         "findings": findings,
+        "saturation_over_time": trend.as_ref().ok(),
         "changes": changes,
         "controls": controls::all(evidence, findings, window),
     });

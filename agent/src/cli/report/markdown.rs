@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 pub fn render(page: &[Block]) -> String {
     let mut text = String::new();
     for block in page {
-        if !text.is_empty() {
+        if !text.is_empty() && !matches!(block, Block::Picture(_)) {
             text.push('\n');
         }
         match block {
@@ -22,6 +22,8 @@ pub fn render(page: &[Block]) -> String {
                     let _infallible = writeln!(text, "- {point}");
                 }
             }
+            // What it shows is in the table beside it.
+            Block::Picture(_) => {}
             Block::Table(head, rows) => table(&mut text, head, rows),
         }
     }

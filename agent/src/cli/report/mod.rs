@@ -1,11 +1,12 @@
 //! `narrows report`: where policy is enforced, where traffic is observed, where failures will concentrate; on one page.
 //!
 //! `source` gets samples of a fixed list of `facts`; `evidence` merges them into one model; `findings` draws conclusions;
-//! `page` writes them as text, and `controls` lists the controls that they are evidence for. Only `source` does I/O.
+//! `courses` asks how full the points that matter most were; `pictures` draws; `page` writes all of it as text, and `controls` lists the controls that they are evidence for. Only `source` and `courses` do I/O.
 
 mod block;
 mod compare;
 mod controls;
+mod courses;
 pub mod evidence;
 pub mod facts;
 mod findings;
@@ -15,6 +16,9 @@ mod markdown;
 pub mod name;
 mod page;
 pub mod percent;
+mod picture_page;
+mod pictures;
+pub mod point;
 mod restarts;
 pub mod source;
 mod verdict_page;
@@ -31,6 +35,7 @@ use compare::{Changes, Earlier};
 use evidence::Evidence;
 use facts::{FACTS, RECORDED};
 use findings::Findings;
+use pictures::Trend;
 use source::Source;
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -95,7 +100,26 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let source = Source::of(&options.origin, options.window)?;
     // Before the queries, which take a while, and before the output, which may be the same file.
     let earlier = options.compare.as_deref().map(Earlier::read).transpose()?;
-    let samples = http::block_on(source.samples(&[FACTS, RECORDED].concat()))?;
+    let (evidence, findings, trend) = http::block_on(ask(&source))?;
+    let about = source.about();
+    let changes = earlier.map(|earlier| Changes::since(&earlier, &evidence, &findings));
+    let page = || page::page(&about, &evidence, &findings, &trend, changes.as_ref());
+    let text = match options.format {
+        Format::Markdown => markdown::render(&page()),
+        Format::Html => html::render(&page()),
+        Format::Json => json::render(&about, &evidence, &findings, &trend, changes.as_ref())?,
+    };
+    match &options.output {
+        Some(file) => fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?,
+        None => print(text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks for all that a report is made of. Why the trend is not known is no error: all else is known without it, as from an agent that
+/// offers its metrics at this address, and not its API.
+async fn ask(source: &Source) -> anyhow::Result<(Evidence, Findings, Result<Option<Trend>, String>)> {
+    let samples = source.samples(&[FACTS, RECORDED].concat()).await?;
     let evidence = Evidence::of(&samples);
     anyhow::ensure!(
         !evidence.is_empty(),
@@ -108,19 +132,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
     );
     let findings = Findings::of(&evidence);
-    let about = source.about();
-    let changes = earlier.map(|earlier| Changes::since(&earlier, &evidence, &findings));
-    let page = || page::page(&about, &evidence, &findings, changes.as_ref());
-    let text = match options.format {
-        Format::Markdown => markdown::render(&page()),
-        Format::Html => html::render(&page()),
-        Format::Json => json::render(&about, &evidence, &findings, changes.as_ref())?,
-    };
-    match &options.output {
-        Some(file) => fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?,
-        None => print(text)?,
-    }
-    Ok(ExitCode::SUCCESS)
+    let trend = source.trend(&evidence, &findings).await;
+    Ok((evidence, findings, trend.map_err(|error| format!("{error:#}"))))
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use super::{
     findings::{Findings, Rank, WhatIf},
     name::Name,
     percent::percent,
+    picture_page,
+    pictures::Trend,
     restarts,
     source::About,
     verdict_page,
@@ -22,7 +24,13 @@ fn count(n: usize, one: &str, several: &str) -> String {
 }
 
 /// Builds the page from evidence and findings.
-pub fn page(about: &About, evidence: &Evidence, findings: &Findings, changes: Option<&Changes>) -> Vec<Block> {
+pub fn page(
+    about: &About,
+    evidence: &Evidence,
+    findings: &Findings,
+    trend: &Result<Option<Trend>, String>,
+    changes: Option<&Changes>,
+) -> Vec<Block> {
     let mut page = vec![
         Block::Heading(
             1,
@@ -40,11 +48,13 @@ pub fn page(about: &About, evidence: &Evidence, findings: &Findings, changes: Op
     }
     summary(&mut page, evidence, findings);
     page.extend(changes.map(Changes::blocks).into_iter().flatten());
+    picture_page::flow(&mut page, evidence, findings);
     policy(&mut page, findings);
     observation(&mut page, about, evidence, findings);
     concentration(&mut page, findings);
     consequences(&mut page, findings);
     restarts::section(&mut page, evidence, findings);
+    picture_page::trend(&mut page, trend);
     verdict_page::time_to_full(&mut page, &evidence.verdicts);
     verdict_page::hanging(&mut page, &evidence.verdicts);
     boundary(&mut page, evidence, findings);
@@ -202,6 +212,7 @@ fn concentration(page: &mut Vec<Block>, findings: &Findings) {
          node. Points with an unknown score come before those with a score of 0."
             .into(),
     ));
+    picture_page::bars(page, findings);
     table(
         page,
         vec![

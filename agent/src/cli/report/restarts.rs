@@ -2,9 +2,10 @@
 
 use super::{
     block::{Block, NOT_KNOWN, table},
-    evidence::{Evidence, Point},
+    evidence::Evidence,
     facts::GRACES,
     findings::{Findings, Rank},
+    point::Point,
 };
 
 /// The section; nothing where no agent counts connections by age.

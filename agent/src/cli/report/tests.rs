@@ -1,3 +1,4 @@
+mod pictures;
 mod verdicts;
 
 use super::{
@@ -114,7 +115,7 @@ narrows_dependent_active{point="shop/w",kind="waypoint",source_workload_namespac
     let findings = Findings::of(&evidence);
     let rank = &findings.ranking[0];
     assert_eq!((rank.score, rank.without_another_way, rank.nodes), (None, None, None));
-    let text = markdown::render(&page(&about(), &evidence, &findings, None));
+    let text = markdown::render(&page(&about(), &evidence, &findings, &Ok(None), None));
     assert!(text.contains("- Identified connection ends: not known.\n"), "{text}");
     for number in ["NaN", " inf ", " -0 ", " -0."] {
         assert!(!text.contains(number), "{number}\n{text}");
@@ -157,7 +158,7 @@ fn more_dependents_more_saturation_or_less_redundancy_come_first() {
 fn all_forms_say_the_same_and_are_well_formed() {
     let (evidence, about) = (evidence(), about());
     let findings = Findings::of(&evidence);
-    let page = page(&about, &evidence, &findings, None);
+    let page = page(&about, &evidence, &findings, &Ok(None), None);
     let text = markdown::render(&page);
     for part in [
         "Most critical: waypoint shop/w. 3 workloads depend on it, 1 of them without another way out.",
@@ -176,8 +177,8 @@ fn all_forms_say_the_same_and_are_well_formed() {
     }
     let html = html::render(&page);
     assert!(html.contains("shop/&lt;a&gt;") && !html.contains("<a>"), "{html}");
-    assert_eq!(html.matches("<table>").count(), html.matches("</table>").count());
-    let json = json::render(&about, &evidence, &findings, None).expect("JSON");
+    assert_eq!(html.matches("<table ").count(), html.matches("</table>").count());
+    let json = json::render(&about, &evidence, &findings, &Ok(None), None).expect("JSON");
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["findings"]["ranking"][0]["score"], 0.5);
     assert_eq!(json["version"], 1);
@@ -210,7 +211,7 @@ fn a_zone_proxy_accepts_more_than_is_used() {
             ("shop/w", 0, 1, 2),
         ]
     );
-    let text = markdown::render(&page(&about(), &evidence, &findings, None));
+    let text = markdown::render(&page(&about(), &evidence, &findings, &Ok(None), None));
     for part in [
         "## Scope against use\n",
         " | 3, and those of at least 3 more callers | 2 ",
@@ -287,7 +288,7 @@ fn a_report_tells_what_changed_since_another() {
     let (before, about) = (evidence(), about());
     let findings = Findings::of(&before);
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let json = json::render(&about, &before, &findings, None).expect("JSON");
+    let json = json::render(&about, &before, &findings, &Ok(None), None).expect("JSON");
     std::fs::write(file.path(), json).expect("it can be written");
     let earlier = Earlier::read(file.path()).expect("a report");
     let same = Changes::since(&earlier, &before, &findings);

@@ -42,7 +42,7 @@ fn what_hangs_is_told_with_whose_turn_it_is() {
         json["cut_off"],
         serde_json::json!([["shop/w (w-1) on one", "istio-system/istiod"]])
     );
-    let text = markdown::render(&page(&about(), &hangs, &Findings::of(&hangs), None));
+    let text = markdown::render(&page(&about(), &hangs, &Findings::of(&hangs), &Ok(None), None));
     let hanging = text.split("## What hangs").nth(1).expect("a section");
     let row = |cells: [&str; 4]| {
         hanging
@@ -52,7 +52,7 @@ fn what_hangs_is_told_with_whose_turn_it_is() {
     assert!(row(["shop/w", "shop/catalog", "shop/w", "1000"]), "{text}");
     assert!(row(["shop/w", "shop/a", "shop/a", "250"]), "{text}");
     let calm = evidence();
-    let text = markdown::render(&page(&about(), &calm, &Findings::of(&calm), None));
+    let text = markdown::render(&page(&about(), &calm, &Findings::of(&calm), &Ok(None), None));
     assert!(
         text.contains("No point had 100 or more half-closed connections"),
         "{text}"
@@ -69,11 +69,11 @@ fn what_a_restart_cuts_is_the_sum_over_instances() {
         );
     }
     let evidence = Evidence::of(&parse(&scrape));
-    let text = markdown::render(&page(&about(), &evidence, &Findings::of(&evidence), None));
+    let text = markdown::render(&page(&about(), &evidence, &Findings::of(&evidence), &Ok(None), None));
     assert!(text.contains("| with 30 s of grace | with 5 min of grace |"), "{text}");
     assert!(text.contains("| waypoint shop/w | 25                 | 2 |"), "{text}");
     let without = Evidence::of(&parse(SCRAPE));
-    let text = markdown::render(&page(&about(), &without, &Findings::of(&without), None));
+    let text = markdown::render(&page(&about(), &without, &Findings::of(&without), &Ok(None), None));
     assert!(
         !text.contains("What a restart cuts"),
         "an older agent does not count ages: {text}"
@@ -103,14 +103,14 @@ fn verdicts_are_told_where_there_are_any_and_where_they_cannot_be_known() {
     let render = |series: &str| {
         let evidence = Evidence::of(&parse(series));
         let findings = Findings::of(&evidence);
-        let json = json::render(&about(), &evidence, &findings, None).expect("JSON");
+        let json = json::render(&about(), &evidence, &findings, &Ok(None), None).expect("JSON");
         let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         let again: Evidence = serde_json::from_value(read["evidence"].clone()).expect("evidence");
         assert_eq!(
-            page(&about(), &again, &findings, None),
-            page(&about(), &evidence, &findings, None)
+            page(&about(), &again, &findings, &Ok(None), None),
+            page(&about(), &evidence, &findings, &Ok(None), None)
         );
-        markdown::render(&page(&about(), &evidence, &findings, None))
+        markdown::render(&page(&about(), &evidence, &findings, &Ok(None), None))
     };
     let text = render(&(SCRAPE.to_owned() + RECORDED));
     for part in [
