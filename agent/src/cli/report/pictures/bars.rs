@@ -18,9 +18,9 @@ const HEAD: f64 = 30.0;
 const FOOT: f64 = 30.0;
 
 /// Where the columns begin.
-const SCORE: f64 = 270.0;
-const DEPENDENTS: f64 = 490.0;
-const SATURATION: f64 = 730.0;
+const SCORE: f64 = 300.0;
+const DEPENDENTS: f64 = 510.0;
+const SATURATION: f64 = 735.0;
 
 /// How long the longest bar of a column is.
 const LONGEST: f64 = 130.0;

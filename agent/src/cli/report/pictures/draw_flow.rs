@@ -18,7 +18,7 @@ const SLOT: f64 = 13.0;
 const LABEL: f64 = 235.0;
 const BAR: f64 = 6.0;
 const LEFT_BAR: f64 = 245.0;
-const BOX: (f64, f64) = (370.0, 220.0);
+const BOX: (f64, f64) = (350.0, 260.0);
 const RIGHT_BAR: f64 = WIDTH - LEFT_BAR - BAR;
 
 /// Above the columns, and below them.
@@ -69,19 +69,13 @@ impl Flow {
             anchor: Anchor::Start,
             has_ways: false,
         };
-        for (side, head) in [(&left, "workloads that depend on it"), (&right, "reached through it")] {
+        for (side, head) in [(&left, "workloads"), (&right, "destinations")] {
             svg.text((side.label, 16.0), side.anchor, SOFT, (LABEL, 12.0), head);
             let from = HEAD + (body - rows(side.column)) / 2.0;
             self.edges(&mut svg, side, from, &tops, &heights);
             side.labels(&mut svg, from);
         }
-        svg.text(
-            (BOX.0, 16.0),
-            Anchor::Start,
-            SOFT,
-            (BOX.1, 12.0),
-            "points, the most critical first",
-        );
+        svg.text((BOX.0, 16.0), Anchor::Start, SOFT, (BOX.1, 12.0), "points by rank");
         for ((node, top), height) in self.points.iter().zip(&tops).zip(&heights) {
             let (full, saturation) = alarmed(node.saturation.as_ref());
             svg.frame((BOX.0, *top), (BOX.1, *height), if full { BAD } else { CALM });

@@ -167,5 +167,5 @@ impl Trend {
 
 /// A time of the day, in UTC.
 fn moment(seconds: f64) -> String {
-    clock::rfc3339((seconds.round() as i64) * 1000)
+    clock::rfc3339((seconds.round() as i64) * 1000).replace(".000Z", "Z")
 }
