@@ -10,8 +10,10 @@ use narrows_testbed::agent::Agent;
 use narrows_testbed::prometheus::Prometheus;
 use narrows_testbed::signals::Stop;
 
-use super::mesh::Mesh;
+use super::mesh::{Mesh, WAYPOINT_NAME};
+use super::page::Pictures;
 use super::prometheus::HURRY;
+use super::tour::Tour;
 use super::{dashboards, prometheus};
 
 /// The CPU quota of the waypoint, in CPUs.
@@ -20,6 +22,12 @@ const QUOTA: f64 = 0.08;
 /// The steps in which the neighbour's rate grows, in connections per second, and their interval.
 const STEP: f64 = 10.0;
 const EVERY: Duration = Duration::from_secs(2);
+
+/// How long nothing happens at first, so that whoever watches can open the page.
+const CALM: Duration = Duration::from_secs(15);
+
+/// How long the neighbour goes on after others have failed, so that whoever watches can look at it.
+const HOLD: Duration = Duration::from_secs(20);
 
 /// The interval at which the alert and the tallies are checked.
 const LOOK: Duration = Duration::from_millis(250);
@@ -63,32 +71,50 @@ impl Verdict {
     }
 }
 
-/// Runs the scenario, and prints events with their times. The mesh has its usual load already. Pictures are of the moment at which
-/// the first request of another workload fails.
+/// Runs the scenario, and prints its steps and events with their times. The mesh has its usual load already. Pictures of the page
+/// are of the moment at which the alert fires, those of the dashboards of that at which a request of another workload fails.
 ///
 /// # Errors
 /// When the alert does not fire before the first failure, or does not resolve; or when a picture cannot be drawn.
-pub(super) fn run(mesh: &mut Mesh, agent: &Agent, stop: &Stop, pictures: Option<&Path>) -> Result<()> {
+pub(super) fn run(mesh: &mut Mesh, agent: &Agent, tour: &Tour, stop: &Stop, pictures: Option<&Path>) -> Result<()> {
     let prometheus = prometheus::start(agent)?;
     println!(
-        "Prometheus with the alerts of deploy/prometheus, their times divided by {HURRY}:  http://{}/alerts\n\n\
-         The waypoint may use {QUOTA} of a processor. billing/payments now opens {STEP:.0} connections a second more every {} s, until a \
-         request of shop/cart or shop/search fails.\n",
+        "\nThe page:  {}\nPrometheus with the alerts of deploy/prometheus, their times divided by {HURRY}:  http://{}/alerts",
+        tour.page(""),
         prometheus.address(),
+    );
+    // The agent knows the point since its first tick.
+    agent.try_settle()?;
+    let point = tour.point(WAYPOINT_NAME)?;
+    let page = pictures.map(|directory| Pictures::new(tour, directory)).transpose()?;
+    println!("{}", tour.calm(&point, CALM.as_secs()));
+    pause(stop, CALM)?;
+    let growth = format!(
+        "The waypoint may use {QUOTA} of a CPU from now on. billing/payments opens {STEP:.0} connections per second more every {} s, until \
+         a request of shop/cart or shop/search fails.",
         EVERY.as_secs()
     );
+    println!("{}", tour.growth(growth));
     mesh.limit_waypoint(QUOTA)?;
     let mut run = Run {
         begin: Instant::now(),
         prometheus: &prometheus,
+        tour,
+        point: &point,
+        page,
         passed: 0,
         verdict: Verdict::default(),
     };
     let before = mesh.others_failed()?;
     run.fill(mesh, before, stop)?;
     let (worst, lasted) = (Timestamp::now(), run.begin.elapsed());
+    if run.verdict.failed.is_some() {
+        println!("{}", tour.failing(&point, HOLD.as_secs()));
+        pause(stop, HOLD)?;
+    }
     mesh.stop_neighbour();
     run.say("payments stops");
+    println!("{}", tour.over(&point));
     run.recover(stop)?;
     println!("\n{}", run.verdict.sentence()?);
     pictures.map_or(Ok(()), |directory| {
@@ -96,9 +122,22 @@ pub(super) fn run(mesh: &mut Mesh, agent: &Agent, stop: &Stop, pictures: Option<
     })
 }
 
+/// Waits, unless somebody ends the demo.
+fn pause(stop: &Stop, time: Duration) -> Result<()> {
+    if stop.within(time)? {
+        bail!("the demo was interrupted");
+    }
+    Ok(())
+}
+
 struct Run<'a> {
     begin: Instant,
     prometheus: &'a Prometheus,
+    tour: &'a Tour,
+    /// What opens the waypoint on the page.
+    point: &'a str,
+    /// What draws the page.
+    page: Option<Pictures<'a>>,
     /// The number of thresholds that were exceeded.
     passed: usize,
     verdict: Verdict,
@@ -131,6 +170,11 @@ impl Run<'_> {
             {
                 let at = self.say(&format!("ALERT NarrowsPointSaturated fires: {description}"));
                 self.verdict.fired = Some(at);
+                if let Some(page) = &mut self.page {
+                    page.draw(self.point)?;
+                    // Drawing takes a while, and what would have grown meanwhile is not to come at once.
+                    due = self.begin.elapsed() + EVERY;
+                }
             }
             let failed = mesh.others_failed()? - before;
             if failed > 0 {
@@ -140,7 +184,7 @@ impl Run<'_> {
                 self.verdict.failed = Some(at);
                 return Ok(());
             }
-            self.pause(stop)?;
+            pause(stop, LOOK)?;
         }
         Ok(())
     }
@@ -157,14 +201,7 @@ impl Run<'_> {
                 self.verdict.resolved = Some(self.say("the alert has resolved"));
                 return Ok(());
             }
-            self.pause(stop)?;
-        }
-        Ok(())
-    }
-
-    fn pause(&self, stop: &Stop) -> Result<()> {
-        if stop.within(LOOK)? {
-            bail!("the demo was interrupted");
+            pause(stop, LOOK)?;
         }
         Ok(())
     }
@@ -183,6 +220,9 @@ impl Run<'_> {
                 most.value * 100.0,
                 threshold * 100.0
             ));
+            if self.passed == THRESHOLDS.len() {
+                println!("{}", self.tour.full(self.point));
+            }
         }
         Ok(())
     }

@@ -4,10 +4,9 @@ use std::fmt::{self, Display, Write as _};
 
 use narrows_testbed::scrape::Metrics;
 
-use super::mesh::{CLIENTS, Tallies};
+use super::mesh::{CLIENTS, Tallies, WAYPOINT_NAME as WAYPOINT};
 
 const ZTUNNEL: &str = "istio-system/ztunnel";
-const WAYPOINT: &str = "shop/waypoint";
 
 /// A number that both sides have counted.
 pub(super) struct Check {

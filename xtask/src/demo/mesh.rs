@@ -82,6 +82,9 @@ pub(super) const WAYPOINT: Member = Member {
     number: 2,
 };
 
+/// The waypoint, as the agent names it.
+pub(super) const WAYPOINT_NAME: &str = "shop/waypoint";
+
 /// Its port for tunnelled connections.
 const TUNNEL_PORT: u16 = 15008;
 

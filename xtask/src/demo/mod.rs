@@ -5,8 +5,10 @@ mod compare;
 mod dashboards;
 mod inventory;
 mod mesh;
+mod page;
 mod prometheus;
 mod table;
+mod tour;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,8 +25,9 @@ use narrows_testbed::{isolate, janitor, require_root, tools};
 
 use crate::dashboards::ensure_drawable;
 use crate::duration;
-use mesh::{Mesh, TOP};
+use mesh::{Mesh, TOP, WAYPOINT_NAME};
 use table::Table;
+use tour::Tour;
 
 /// The interval at which the table is printed.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -51,8 +54,8 @@ pub(crate) struct Args {
     chaos: bool,
 
     /// Let a noisy neighbour slowly saturate the shared waypoint while a real Prometheus evaluates the alerts of
-    /// deploy/prometheus, and print when the alert fired and when the first request of another workload failed; ends by
-    /// itself after about two minutes
+    /// deploy/prometheus; says at each step what happens, where to see it on the page and what to run, and at the end when the
+    /// alert fired and when the first request of another workload failed; ends by itself after about two minutes
     #[arg(long, conflicts_with_all = ["chaos", "duration", "prometheus"])]
     choke: bool,
 
@@ -60,8 +63,9 @@ pub(crate) struct Args {
     #[arg(long)]
     prometheus: bool,
 
-    /// Draw the dashboards of deploy/grafana at the end, as PNG files in this directory; with --choke, as they are when the first
-    /// request of another workload fails
+    /// Draw the page of the agent (page-light.png, page-dark.png, page-small.png, page-point.png, page-flow.png) and the dashboards
+    /// of deploy/grafana at the end, as PNG files in this directory; with --choke, the page as it is when the alert fires, and the
+    /// dashboards as they are when the first request of another workload fails
     #[arg(long, value_name = "DIR")]
     pictures: Option<PathBuf>,
 
@@ -82,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "--pictures are drawn from a Prometheus: add --choke or --prometheus"
         );
         ensure_drawable()?;
+        page::ensure_drawable()?;
     }
     tools::envoy()?;
     build_agent()?;
@@ -125,11 +130,12 @@ fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
     let arguments: &[&str] = if args.choke { &["--interval", "1"] } else { &[] };
     let agent = Agent::start_on(&binary, &inventory::text(), args.listen, arguments)?;
     mesh.start_load()?;
-    println!("{}", hints(args));
+    let tour = Tour::new(args.listen);
     if args.choke {
-        let choked = choke::run(&mut mesh, &agent, stop, args.pictures.as_deref());
+        let choked = choke::run(&mut mesh, &agent, &tour, stop, args.pictures.as_deref());
         return choked.with_context(|| format!("the last of the agent's log:\n{}", last_lines(&agent.stderr(), 15)));
     }
+    println!("{}", tour.hints());
     let begin = Instant::now();
     let prometheus = match args.prometheus.then(|| prometheus::start(&agent)).transpose()? {
         Some(prometheus) => {
@@ -137,7 +143,7 @@ fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
                 "Prometheus, with all times of rules and alerts divided by {}:  http://{address}\n  \
                    {} report --prometheus http://{address} --window 1m\n",
                 prometheus::HURRY,
-                binary.display(),
+                tour.program().display(),
                 address = prometheus.address(),
             );
             Some(prometheus)
@@ -147,6 +153,7 @@ fn watch_mesh(args: &Args, stop: &Stop) -> Result<()> {
     let watched = watch_load(args, stop, &mut mesh, &agent);
     watched.with_context(|| format!("the last of the agent's log:\n{}", last_lines(&agent.stderr(), 15)))?;
     if let (Some(prometheus), Some(directory)) = (&prometheus, &args.pictures) {
+        page::Pictures::new(&tour, directory)?.draw(&tour.point(WAYPOINT_NAME)?)?;
         dashboards::draw(prometheus, Timestamp::now(), begin.elapsed(), directory)?;
     }
     let shown = prometheus.as_ref().map(dashboards::check).transpose()?;
@@ -183,21 +190,6 @@ fn watch_load(args: &Args, stop: &Stop, mesh: &mut Mesh, agent: &Agent) -> Resul
             println!("── The waypoint is killed now (SIGKILL). It reports nothing; its callers are refused. ──\n");
         }
     }
-}
-
-fn hints(args: &Args) -> String {
-    let address = args.listen;
-    format!(
-        "\nnarrows is watching:  http://{address}/metrics\n\
-         Look at\n  \
-           narrows_connections_active               how busy each point is\n  \
-           narrows_client_connection_failures_total failures that the callers of a point observe (payments calls a closed port)\n  \
-           narrows_dependent_connections_total      who would fail with it\n  \
-           narrows_dependent_share_ratio            who has no other way out (1)\n  \
-           narrows_served_active                    who is reached through it\n  \
-           narrows_bypassed_connections_total       connections that bypass the expected waypoint\n\
-         End with Ctrl-C.\n"
-    )
 }
 
 fn last_lines(text: &str, count: usize) -> String {

@@ -215,10 +215,17 @@ impl Browser {
         let Some(directory) = std::env::var_os(PICTURES) else {
             return Ok(());
         };
-        let file = Path::new(&directory).join(format!("{name}.png"));
+        self.capture(&Path::new(&directory).join(format!("{name}.png")))
+    }
+
+    /// Writes a picture of the window as PNG.
+    ///
+    /// # Errors
+    /// Chromium does not answer, or the file cannot be written.
+    pub fn capture(&mut self, file: &Path) -> Result<()> {
         let picture = self.call("Page.captureScreenshot", &json!({ "format": "png" }))?;
         let png = STANDARD.decode(picture["data"].as_str().context("a picture")?)?;
-        std::fs::write(&file, png).with_context(|| format!("write {}", file.display()))
+        std::fs::write(file, png).with_context(|| format!("write {}", file.display()))
     }
 
     /// Bytes that JavaScript uses after a collection of garbage.
