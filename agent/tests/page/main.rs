@@ -1,6 +1,7 @@
 //! The page in a real browser, before a real agent: what a waypoint that chokes looks like, as it happens. What the page shows of
 //! made-up nodes is tested beside its server, in `agent/src/export/page_tests`.
 
+mod choke;
 #[path = "../common/mod.rs"]
 mod common;
 
