@@ -167,6 +167,8 @@ fn reports(prometheus: &Prometheus, agent: &Agent) {
         assert!(markdown.contains(part), "{part}\n{markdown}");
     }
     assert!(html.contains("<td>2 on 2 nodes</td>"), "{html}");
+    // Who depends on what, the ranking, and how full it was.
+    assert_eq!(html.matches("<svg ").count(), 3, "{html}");
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let first = &json["findings"]["ranking"][0];
     assert_eq!(
@@ -174,8 +176,17 @@ fn reports(prometheus: &Prometheus, agent: &Agent) {
         (&4.into(), &2.into()),
         "{first}"
     );
+    let was_full = |report: &serde_json::Value| {
+        let values = report["saturation_over_time"]["courses"][0]["values"].clone();
+        let values: Vec<(f64, f64)> = serde_json::from_value(values).expect("times and values");
+        let are_ratios = values.iter().all(|(_, ratio)| (0.0..=1.0).contains(ratio));
+        assert!(!values.is_empty() && are_ratios, "{values:?}");
+    };
+    was_full(&json);
     // One node knows its own two callers, and not how many instances there are elsewhere.
     let one = format!("http://{}", agent.address());
+    let json = run("report", &["--agent", &one, "--format", "json"]);
+    was_full(&serde_json::from_str(&json).expect("JSON"));
     let markdown = run("report", &["--agent", &one]);
     for part in ["Only one node is covered.", "1 on 1 node", "shop/a (100 %)"] {
         assert!(

@@ -48,9 +48,7 @@ pub fn render(page: &[Block]) -> String {
                     .iter()
                     .map(|name| format!("<th align=\"left\">{}</th>", escape(name)));
                 let rows = rows.iter().map(|row| {
-                    let cells = row
-                        .iter()
-                        .map(|cell| format!("<td valign=\"top\">{}</td>", inline(cell)));
+                    let cells = row.iter().map(|cell| format!("<td>{}</td>", inline(cell)));
                     format!("<tr>{}</tr>\n", cells.collect::<String>())
                 });
                 writeln!(

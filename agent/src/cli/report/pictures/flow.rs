@@ -131,10 +131,8 @@ impl Flow {
         let grouped: Vec<_> = grouped.into_iter().flatten().collect();
         let mut text = String::new();
         if !grouped.is_empty() {
-            text = format!(
-                "Drawn as one: {}, those with the fewest connections.",
-                grouped.join(" and ")
-            );
+            let first = "By name are those without another way out, then those with the most connections.";
+            text = format!("Drawn as one: {}. {first}", grouped.join(" and "));
         }
         if let Some(points) = several(self.more_points as u64, "shared points") {
             text += &format!(" Not drawn: {points}, further down in the ranking.");

@@ -59,7 +59,7 @@ fn the_flow_has_the_connections_and_ways_of_each_workload() {
     assert_eq!(flow.rows(), [row]);
     assert_eq!(
         flow.left_out(),
-        "Drawn as one: 2 more dependents, those with the fewest connections."
+        "Drawn as one: 2 more dependents. By name are those without another way out, then those with the most connections."
     );
     let drawn = flow.draw();
     for part in [
@@ -108,7 +108,8 @@ fn the_flow_is_bounded_and_says_what_is_left_out() {
     );
     assert_eq!(
         flow.left_out(),
-        "Drawn as one: 90 more dependents, those with the fewest connections. Not drawn: 35 more shared points, further down in the ranking."
+        "Drawn as one: 90 more dependents. By name are those without another way out, then those with the most connections. \
+         Not drawn: 35 more shared points, further down in the ranking."
     );
     assert!(flow.draw().len() < 32_000);
 
