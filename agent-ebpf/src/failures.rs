@@ -21,7 +21,7 @@ pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &Flow
     flow.failures[reason as usize % Reason::COUNT].add(1);
     let path = pairing::of(key, sk);
     if let Some(path) = path {
-        path.failed(sk, reason, 1);
+        pairing::failed(path, sk, reason, 1);
     }
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
@@ -75,8 +75,8 @@ pub(crate) fn rename(socket: &Socket, sk: Sock, tcp: Tcp, flow: &Flow, was: Reas
     flow.failures[is as usize % Reason::COUNT].add(1);
     let key = socket.key.get();
     if let Some(path) = pairing::of(&key, sk) {
-        path.failed(sk, was, u64::MAX);
-        path.failed(sk, is, 1);
+        pairing::failed(path, sk, was, u64::MAX);
+        pairing::failed(path, sk, is, 1);
     }
     if let Some(mut event) = FAILURES.reserve::<FailureEvent>(0) {
         // SAFETY: no arguments.

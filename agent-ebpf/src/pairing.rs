@@ -9,9 +9,9 @@ use crate::{
     path::Path,
     points::{self, Exchange, Task},
     reads::{Glance, Reads},
-    sock::{Sock, Tcp},
+    sock::{Sock, Tcp, is_established},
 };
-use agent_common::{Caller, Certainty, FlowKey, Role};
+use agent_common::{Caller, Certainty, FlowKey, Reason, Role};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 
 /// The peer of a connection that a point has accepted.
@@ -153,6 +153,28 @@ pub(crate) fn written(exchange: &Exchange, reads: &Reads, now: u64, begins: bool
     }
 }
 
+/// A connection that a point had opened has ended, or has failed, without data.
+#[inline(always)]
+fn abandoned(path: &Path) {
+    if let Some(opener) = path.abandon()
+        && let Some(task) = points::task(opener)
+    {
+        task.reads.one_less_opening();
+    }
+}
+
+/// A connection that a point had opened has failed; `by` is 1, or -1 when the reason was another one.
+#[inline(always)]
+pub(crate) fn failed(path: &Path, sk: Sock, reason: Reason, by: u64) {
+    if !is_established(sk.state()) {
+        // An attempt is no connection.
+        abandoned(path);
+    }
+    if let Some(counts) = path.counts() {
+        counts.failures[reason as usize % Reason::COUNT].add(by);
+    }
+}
+
 /// A connection that a point had opened has ended.
 #[inline(always)]
 pub(crate) fn ended(sk: Sock, exchange: Option<&'static Exchange>) {
@@ -162,7 +184,7 @@ pub(crate) fn ended(sk: Sock, exchange: Option<&'static Exchange>) {
     if let Some(exchange) = exchange
         && exchange.path.is_new.get() != 0
     {
-        exchange.path.abandoned();
+        abandoned(&exchange.path);
         if let Some(counts) = exchange.path.counts() {
             counts.connections.add(1);
         }

@@ -3,11 +3,10 @@
 use crate::{
     cell::Cell,
     maps::lost,
-    points,
     reads::{Read, Reads},
-    sock::{Sock, is_established},
+    sock::Sock,
 };
-use agent_common::{Caller, Certainty, Loss, PathKey, Reason};
+use agent_common::{Caller, Certainty, Loss, PathKey};
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     macros::map,
@@ -130,29 +129,13 @@ impl Path {
         }
     }
 
-    /// It has ended, or has failed, without data.
+    /// It has ended, or has failed, without data: the thread that it was opened by, if that waits for it.
     #[inline(always)]
-    pub(crate) fn abandoned(&self) {
+    pub(crate) fn abandon(&self) -> Option<u32> {
         self.is_new.set(0);
         let opener = self.opener.get();
-        if opener != 0
-            && let Some(task) = points::task(opener)
-        {
-            self.opener.set(0);
-            task.reads.one_less_opening();
-        }
-    }
-
-    /// It has failed; `by` is 1, or -1 when the reason was another one.
-    #[inline(always)]
-    pub(crate) fn failed(&self, sk: Sock, reason: Reason, by: u64) {
-        if !is_established(sk.state()) {
-            // An attempt is no connection.
-            self.abandoned();
-        }
-        if let Some(counts) = self.counts() {
-            counts.failures[reason as usize % Reason::COUNT].add(by);
-        }
+        self.opener.set(0);
+        (opener != 0).then_some(opener)
     }
 
     /// Its entry among the counts; a loss is counted when there is no room for it.
