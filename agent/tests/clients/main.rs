@@ -6,7 +6,6 @@ mod policy;
 mod rehearse;
 mod report;
 mod server;
-mod terminal;
 mod token;
 mod top;
 

@@ -1,6 +1,7 @@
 //! `narrows top` in a terminal and in a pipe, with a server in the agent's place.
 
-use super::{failure, narrows, refusal, run, server::Server, terminal::Terminal};
+use super::{failure, narrows, refusal, run, server::Server};
+use narrows_testbed::terminal::Terminal;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::sync::{

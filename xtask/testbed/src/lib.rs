@@ -37,6 +37,7 @@ pub mod prometheus;
 pub mod scrape;
 pub mod signals;
 mod sync;
+pub mod terminal;
 pub mod tools;
 pub mod wait;
 pub mod workload;

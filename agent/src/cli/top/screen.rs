@@ -17,10 +17,14 @@ use tokio::{
 };
 
 /// Gives the terminal back as it was, however this ends. On a panic, ratatui's hook does so before the message.
-struct Screen(DefaultTerminal);
+pub(super) struct Screen(pub(super) DefaultTerminal);
 
 impl Screen {
-    fn enter() -> anyhow::Result<Self> {
+    /// Shows an empty screen.
+    ///
+    /// # Errors
+    /// When this is no terminal, or one that cannot be drawn on.
+    pub(super) fn enter() -> anyhow::Result<Self> {
         let entered = ratatui::try_init().context("cannot draw on this terminal; --once prints a table");
         entered.map(Self).inspect_err(|_| ratatui::restore())
     }
@@ -28,7 +32,11 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // The hook has done it already: leaving the screen again would put the cursor back to before the message, over which the
+        // shell would then write.
+        if !std::thread::panicking() {
+            ratatui::restore();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod drawing;
 mod keys;
+mod panic;
 
 use super::{
     ends::Ends,

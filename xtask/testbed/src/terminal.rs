@@ -1,6 +1,6 @@
 //! A program in a terminal: a pseudo-terminal, and what would be seen on it.
 
-use narrows_testbed::command;
+use crate::command;
 use nix::{
     pty::{Winsize, openpty},
     sys::{
