@@ -46,7 +46,7 @@ pub struct Settings {
     listen: Option<SocketAddr>,
     /// Address and port to serve the API on (/api/v1/status, /api/v1/failures), without TLS or authentication unless `api` in the
     /// configuration file asks for both; the same as --listen serves it wherever metrics are served [default: over loopback only, at
-    /// the port of --listen]
+    /// the port of metrics]
     #[arg(long, env = "NARROWS_API_LISTEN", value_name = "ADDRESS:PORT")]
     api_listen: Option<SocketAddr>,
     /// Time between two ticks, from 50ms to 1h; a number without a unit is in seconds [default: 5s]
