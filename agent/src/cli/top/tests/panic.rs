@@ -4,7 +4,10 @@ use super::super::screen::Screen;
 use crossterm::event;
 use narrows_testbed::terminal::Terminal;
 use ratatui::widgets::Paragraph;
-use std::{env, process::Command};
+use std::{
+    env, panic,
+    process::{self, Command},
+};
 
 /// Set in the program that is to panic: this test once more, in a terminal of its own.
 const INSIDE: &str = "NARROWS_TEST_INSIDE_TERMINAL";
@@ -12,8 +15,11 @@ const INSIDE: &str = "NARROWS_TEST_INSIDE_TERMINAL";
 /// What it shows.
 const SHOWN: &str = "until a key is pressed";
 
-/// What it says at the end.
+/// What it says when it panics.
 const SAID: &str = "panicked on purpose";
+
+/// What is written afterwards, as the shell's prompt is.
+const AFTER: &str = "prompt of the shell";
 
 #[test]
 fn a_panic_gives_the_terminal_back() {
@@ -33,16 +39,21 @@ fn a_panic_gives_the_terminal_back() {
     terminal.press("q");
     // Whether everything is as it was is seen there.
     let (status, text) = terminal.end();
-    assert!(!status.success() && text.contains(SAID), "{text}");
-    assert!(!text.contains(SHOWN), "{text}");
+    assert!(!status.success() && !text.contains(SHOWN), "{text}");
+    let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what:?}:\n{text}"));
+    assert!(place(SAID) < place(AFTER), "it is not written over:\n{text}");
 }
 
 fn panic_in_a_terminal() {
-    let mut screen = Screen::enter().expect("a terminal");
-    let drawn = screen
-        .0
-        .draw(|frame| frame.render_widget(Paragraph::new(SHOWN), frame.area()));
-    drawn.expect("drawn");
-    event::read().expect("a key");
-    panic!("{SAID}");
+    let panicked = panic::catch_unwind(|| {
+        let mut screen = Screen::enter().expect("a terminal");
+        let drawn = screen
+            .0
+            .draw(|frame| frame.render_widget(Paragraph::new(SHOWN), frame.area()));
+        drawn.expect("drawn");
+        event::read().expect("a key");
+        panic!("{SAID}");
+    });
+    println!("{AFTER}");
+    process::exit(i32::from(panicked.is_err()));
 }
