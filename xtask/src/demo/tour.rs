@@ -200,3 +200,41 @@ impl Display for Step {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_name_the_agent_where_it_is_not_found_by_itself() {
+        let usual = Tour::new(USUAL.parse().expect("an address"));
+        let step = usual.failing("?point=x", 20).to_string();
+        for part in [
+            "── Step 4 of 5: others fail",
+            "Page  http://127.0.0.1:9797/?point=x\n",
+            "release/narrows failures --since 1m --point shop/waypoint",
+        ] {
+            assert!(step.contains(part), "{part}\n{step}");
+        }
+        assert!(!step.contains("--agent"), "{step}");
+        let other = Tour::new("127.0.0.1:9798".parse().expect("an address"));
+        for text in [other.hints(), other.over("?point=x").to_string()] {
+            assert!(text.contains(" --agent http://127.0.0.1:9798"), "{text}");
+            assert!(text.contains("http://127.0.0.1:9798/"), "{text}");
+        }
+    }
+
+    #[test]
+    fn steps_are_counted_to_their_number() {
+        let tour = Tour::new(USUAL.parse().expect("an address"));
+        let steps = [
+            tour.calm("", 1),
+            tour.growth(String::new()),
+            tour.full(""),
+            tour.failing("", 1),
+            tour.over(""),
+        ];
+        let numbers: Vec<_> = steps.iter().map(|step| step.number).collect();
+        assert_eq!(numbers, (1..=STEPS).collect::<Vec<_>>());
+    }
+}

@@ -122,7 +122,12 @@ fn fails(what: &str, whose: &str, failures: f64, opened: f64) -> Option<TroubleR
         share if share > 0.01 => Severity::Warning,
         _ => Severity::Notice,
     };
-    let text = format!("{:.1} % {whose} fail: {failures:.1} a second", share * 100.0);
+    // What fails is never none of them.
+    let part = match share * 100.0 {
+        percent if percent < 0.1 => "less than 0.1".to_owned(),
+        percent => format!("{percent:.1}"),
+    };
+    let text = format!("{part} % {whose} fail: {failures:.1} a second");
     Some(reason(what, severity, share, text))
 }
 
@@ -223,5 +228,17 @@ mod tests {
             let text = to_go(&drain).text;
             assert!(text.ends_with(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_small_share_of_failures_is_not_none() {
+        let text = |failures, opened| {
+            fails("caller_failures", "of its connections", failures, opened).map(|reason| reason.text)
+        };
+        let rare = "less than 0.1 % of its connections fail: 1.0 a second";
+        assert_eq!(text(1.0, 5000.0).as_deref(), Some(rare));
+        let some = "1.0 % of its connections fail: 1.0 a second";
+        assert_eq!(text(1.0, 99.0).as_deref(), Some(some));
+        assert_eq!(text(0.0, 99.0), None);
     }
 }
