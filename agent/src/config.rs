@@ -1,9 +1,11 @@
 //! The agent's configuration: a YAML file, overridden by flags and `NARROWS_*` variables.
 
 mod api;
+mod peers;
 mod sections;
 
 pub use api::{Api, Files};
+pub use peers::Peers;
 pub use sections::{Bypass, Coverage, Identity, Kernel, Kubernetes, Limits, Metrics, Mode, Points, Scope};
 
 use crate::{

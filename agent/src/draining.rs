@@ -1,6 +1,7 @@
 //! What the API tells of instances that are to go (`/api/v1/drains`): written by the agent, read by `narrows drain`.
 
 use crate::{
+    fleet::Nodes,
     model::DrainCause,
     points::{Kind, Mesh},
 };
@@ -13,13 +14,19 @@ use std::collections::BTreeMap;
 pub struct Drains {
     /// The number of the agent's tick that it is as of.
     pub tick: u64,
-    /// The drains under way on the agent's node.
+    /// The drains under way on the agent's node, or with `nodes=all` on all of them.
     pub drains: Vec<Draining>,
+    /// Whose answers it is made of, with `nodes=all`; else `null`.
+    #[serde(default)]
+    pub nodes: Option<Nodes>,
 }
 
 /// An instance of a point that is to go.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Draining {
+    /// The node whose agent says this, with `nodes=all`; else `null`.
+    #[serde(default)]
+    pub node: Option<String>,
     /// The point.
     pub point: String,
     /// Its kind.
@@ -60,6 +67,7 @@ impl Draining {
             min_age_seconds: [(1, connections)].into(),
         };
         Self {
+            node: None,
             point: "shop/waypoint".into(),
             kind: Kind::Waypoint,
             mesh: Mesh::Istio,

@@ -23,7 +23,8 @@ pub struct AsOf {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Problem {
     /// What is wrong, for programs: `unknown_parameter`, `invalid_parameter`, `unknown_point`, `no_history`, `unknown_path`,
-    /// `method_not_allowed`, `misdirected`, `unauthenticated`, `forbidden`, `unreviewed`, `too_many_followers` or `internal`.
+    /// `method_not_allowed`, `misdirected`, `unauthenticated`, `forbidden`, `unreviewed`, `too_many_followers`, `no_peers`, `busy`,
+    /// `unknown_node`, `node_failed` or `internal`.
     pub error: String,
     /// What is wrong and what to do, for people.
     pub message: String,

@@ -32,7 +32,7 @@ pub use load::{BySide, Delay, Delays, Failures, Load, ReasonCount, SideLoad, Van
 pub use name::{PointName, WorkloadName};
 pub use openapi::document;
 pub use paths::{Certainty, Edge, Group, Node, NodeType, Paths};
-pub use point::{ControlPlaneLink, Counts, DrainState, Endpoint, Point, PointDetail, PointList, Rest};
+pub use point::{ControlPlaneLink, Counts, DrainState, Endpoint, Point, PointDetail, PointList, Rest, View};
 pub use saturation::{ChokeRisk, Resource, Saturation};
 pub use sources::{ClusterStatus, InventoryStatus, SourceRow};
 pub use status::{Bounds, Lost, Status};

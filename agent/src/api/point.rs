@@ -10,7 +10,7 @@ use super::{
     trouble::Trouble,
     workload::Traffic,
 };
-use crate::model::DrainCause;
+use crate::{fleet::Nodes, model::DrainCause};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,14 +19,17 @@ use serde::{Deserialize, Serialize};
 pub struct PointList {
     /// The moment that it describes.
     pub as_of: AsOf,
-    /// The number of points that the agent knows.
+    /// The number of points that the agent knows; with `nodes=all`, a point counts for each agent that knows it.
     pub total: usize,
-    /// The number of these that match the request.
+    /// The number of these that match the request, in the same way.
     pub matched: usize,
     /// Pass it as `after` for the next page; `null` on the last page. The order changes with each tick.
     pub next: Option<String>,
     /// The points of this page, those with the most trouble first.
     pub points: Vec<Point>,
+    /// Whose answers it is made of, with `nodes=all`; else `null`.
+    #[serde(default)]
+    pub nodes: Option<Nodes>,
 }
 
 /// An instance of a point, as in the list.
@@ -35,6 +38,9 @@ pub struct Point {
     /// Name, kind and mesh of the instance.
     #[serde(flatten)]
     pub name: PointName,
+    /// The node whose agent says this, with `nodes=all`; else `null`.
+    #[serde(default)]
+    pub node: Option<String>,
     /// Whether it runs on this node. Otherwise it is known by its callers here, and what only its own sockets show is `null`.
     pub local: bool,
     /// Whether it serves several workloads, rather than one.
@@ -61,6 +67,21 @@ pub struct Point {
     pub drain: Option<DrainState>,
     /// Its links to its control planes; empty where none was seen.
     pub control_plane: Vec<ControlPlaneLink>,
+    /// What agents of other nodes, with callers of this instance, say of it, with `nodes=all`: the ten with the most trouble.
+    #[serde(default)]
+    pub views: Vec<View>,
+    /// How many other agents know this instance by its callers, with `nodes=all`.
+    #[serde(default)]
+    pub views_total: usize,
+}
+
+/// What the agent of a node on which a point does not run says of it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct View {
+    /// The node of the agent.
+    pub node: String,
+    /// What is wrong with the point, as seen by its callers there.
+    pub trouble: Trouble,
 }
 
 /// The number of distinct workloads on one side of a point.

@@ -47,6 +47,8 @@ pub struct Status {
     pub kubernetes: Option<ClusterStatus>,
     /// A cgroup that seems to be a pod's, but has an unknown layout.
     pub unknown_cgroup_layout: Option<String>,
+    /// Where agents of other nodes are asked, as configured in `api.peers.addresses`; empty when `nodes=all` cannot be asked for.
+    pub peers: Vec<String>,
     /// The inventory file.
     pub inventory: InventoryStatus,
 }

@@ -49,6 +49,11 @@ pub struct Settings {
     /// the port of metrics]
     #[arg(long, env = "NARROWS_API_LISTEN", value_name = "ADDRESS:PORT")]
     api_listen: Option<SocketAddr>,
+    /// Where the agents of other nodes serve the API, as [http[s]://]HOST[:PORT], separated by commas: asked when somebody asks this
+    /// agent for all nodes. Each address that a name has is an agent, as behind a headless service; names are resolved anew each time.
+    /// api.peers in the configuration file has tokens and certificates [default: none]
+    #[arg(long, env = "NARROWS_PEERS", value_name = "URL", value_delimiter = ',')]
+    peers: Vec<String>,
     /// Time between two ticks, from 50ms to 1h; a number without a unit is in seconds [default: 5s]
     #[arg(long, env = "NARROWS_INTERVAL", value_name = "DURATION", value_parser = duration::parse_or_seconds)]
     interval: Option<Duration>,
@@ -83,6 +88,9 @@ impl Settings {
             config.listen = listen;
         }
         config.api_listen = self.api_listen.or(config.api_listen);
+        if !self.peers.is_empty() {
+            config.api.peers.addresses.clone_from(&self.peers);
+        }
         if let Some(interval) = self.interval {
             config.interval = interval;
         }

@@ -1,5 +1,6 @@
 //! Who may ask the API at its own address (`api`).
 
+use super::peers::Peers;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -19,6 +20,8 @@ pub struct Api {
     pub kubernetes: bool,
     /// The audiences of which such a token must have one; if empty, that of the API server.
     pub audiences: Vec<String>,
+    /// The agents of other nodes.
+    pub peers: Peers,
 }
 
 /// Where the certificate and the key are.
@@ -47,6 +50,7 @@ impl Api {
 
     /// Checks that the fields fit together, and with the addresses.
     pub(super) fn validate(&self, listen: SocketAddr, api_listen: Option<SocketAddr>) -> Result<(), String> {
+        self.peers.validate()?;
         let credentials = [
             ("api.client_ca", self.client_ca.is_some()),
             ("api.token_file", self.token_file.is_some()),

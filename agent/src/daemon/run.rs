@@ -9,9 +9,10 @@ use super::{
 use crate::{
     clock,
     config::Config,
-    export::{self, Api, Gate, Publisher, Reviews, Service, authenticate},
+    export::{self, Api, Fleet, Gate, Publisher, Reviews, Service, authenticate},
     failures::{Log, Ring},
     identity::kubernetes::Reviewer,
+    node,
 };
 use anyhow::{Context, bail};
 use axum::middleware;
@@ -35,10 +36,20 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .context("cannot start tokio")?;
     // First, as it fails quickly when this is a second instance.
     let gate = gate(config, &runtime)?;
+    let fleet = fleet(config)?;
     let listening = listen(config.listen, config.api_listen, gate.is_some())?;
     let failures = Arc::new(Ring::new(config.limits.failure_events, clock::now()));
     let ticker = start(config, failures.clone())?;
-    runtime.block_on(serve(config, listening, gate, ticker, failures))
+    runtime.block_on(serve(config, listening, gate, ticker, (failures, fleet)))
+}
+
+/// This agent, and those of other nodes. Its node is named as in the cluster, also without one.
+fn fleet(config: &Config) -> anyhow::Result<Fleet> {
+    let node = match &config.kubernetes.node {
+        Some(node) => node.clone(),
+        None => node::host_name().context("cannot tell this node's name: give it with --node")?,
+    };
+    Fleet::new(&node, &config.api.peers, config.api.token_file.as_deref())
 }
 
 /// TLS and credentials at the API's own address, if they are configured. Tokens are reviewed within the runtime that serves, so that
@@ -57,7 +68,7 @@ async fn serve(
     listening: Vec<Listening>,
     gate: Option<Gate>,
     ticker: Ticker,
-    failures: Arc<Ring>,
+    (failures, fleet): (Arc<Ring>, Fleet),
 ) -> anyhow::Result<()> {
     let end = match ticker.is_lasting() {
         true => {
@@ -72,7 +83,7 @@ async fn serve(
     let (stopped, stop) = std::io::pipe().context("cannot make a pipe")?;
     let interval = config.interval;
     let publisher = Publisher::new(interval);
-    let service = Service::new(publisher.published().clone(), failures);
+    let service = Service::new(publisher.published().clone(), failures, fleet);
     let thread = std::thread::Builder::new()
         .name("tick".to_owned())
         .spawn(move || run_loop(ticker, interval, publisher, &stopped))

@@ -1,6 +1,7 @@
 //! Every answer of the served API is held against its document.
 
 use super::{
+    api::Fleet,
     http::{Api, Arrival, Service},
     publish::Publisher,
     snapshot::Snapshot,
@@ -100,7 +101,7 @@ struct Server {
 
 impl Server {
     fn new(publisher: &Publisher) -> Self {
-        let service = Service::new(publisher.published().clone(), Arc::new(ring()));
+        let service = Service::new(publisher.published().clone(), Arc::new(ring()), Fleet::alone("node-1"));
         let arrival = MockConnectInfo(Arrival::local());
         Self {
             elsewhere: service.router(Api::Loopback).layer(MockConnectInfo(Arrival::remote())),

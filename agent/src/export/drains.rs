@@ -60,6 +60,7 @@ pub fn of(snapshot: &Snapshot) -> Drains {
             min_age_seconds: reached(&ages),
         });
         Draining {
+            node: None,
             point: drain.point.name.clone(),
             kind: drain.point.kind,
             mesh: drain.point.mesh,
@@ -78,5 +79,6 @@ pub fn of(snapshot: &Snapshot) -> Drains {
     Drains {
         tick: snapshot.tick.number,
         drains: drains.collect(),
+        nodes: None,
     }
 }

@@ -1,6 +1,6 @@
 //! `/api/v1/failures`: failed connections one by one, as a list or as a stream (server-sent events).
 
-use super::api::Problem;
+use super::api::{FailedConnections, Fleet, Problem};
 use crate::{
     clock, duration,
     failures::{Batch, Dropped, Filter, List, Lost, Reader, Record, Ring, Since, Start, parse_reason, parse_workload},
@@ -25,24 +25,31 @@ const FOLLOWERS: usize = 32;
 /// Records in a list, unless the parameter `limit` is given.
 const LIMIT: usize = 1_000;
 
+/// Records in a list of all nodes, at most: each agent is asked for as many.
+const LIMIT_OF_ALL: usize = 5_000;
+
 /// The interval of keep-alive comments to followers, so that both ends notice a broken connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Its parameters.
-const PARAMETERS: [&str; 8] = ["point", "workload", "reason", "since", "limit", "from", "follow", "run"];
+const PARAMETERS: [&str; 9] = [
+    "point", "workload", "reason", "since", "limit", "from", "follow", "run", "nodes",
+];
 
 /// State of the route.
 #[derive(Clone)]
 pub struct Failures {
     ring: Arc<Ring>,
     followers: Arc<Semaphore>,
+    fleet: Fleet,
 }
 
 impl Failures {
-    /// Serves the records in `ring`.
-    pub fn new(ring: Arc<Ring>) -> Self {
+    /// Serves the records in `ring`, and in those of the agents in `fleet`.
+    pub fn new(ring: Arc<Ring>, fleet: Fleet) -> Self {
         Self {
             ring,
+            fleet,
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
         }
     }
@@ -54,10 +61,15 @@ pub async fn failures(State(state): State<Failures>, uri: Uri, headers: HeaderMa
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
     };
-    if asked.follow == Some(true) {
+    if asked.of_all_nodes {
+        let query = uri.query().unwrap_or_default();
+        list_of_all(&state, &asked, query)
+            .await
+            .map_or_else(IntoResponse::into_response, |list| Json(list).into_response())
+    } else if asked.follow == Some(true) {
         follow(&state, &asked)
     } else {
-        list(&state.ring, &asked).into_response()
+        Json(list(&state.ring, &asked)).into_response()
     }
 }
 
@@ -72,6 +84,7 @@ struct Question {
     follow: Option<bool>,
     run: Option<i64>,
     last: Option<u64>,
+    of_all_nodes: bool,
 }
 
 impl Question {
@@ -101,7 +114,24 @@ impl Question {
                 }
             }
         }
+        asked.check_nodes()?;
         Ok(asked)
+    }
+
+    /// What is of one agent cannot be asked of all.
+    fn check_nodes(&self) -> Result<(), Problem> {
+        let why = match self.limit {
+            _ if !self.of_all_nodes => return Ok(()),
+            _ if self.follow == Some(true) => {
+                "failures are followed at the agent of one node; this is for a list (follow=false)"
+            }
+            _ if self.from.is_some() || self.run.is_some() => {
+                "numbers of failures are those of one agent, so there is neither from nor run; use since"
+            }
+            Some(limit) if limit > LIMIT_OF_ALL => "limit is at most 5000 for all nodes",
+            _ => return Ok(()),
+        };
+        Err(Problem::invalid_parameter("nodes", why))
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -115,6 +145,11 @@ impl Question {
             "limit" if value == "0" => return Err("it is 0: nothing would be told".to_owned()),
             "limit" => self.limit = Some(usize::try_from(number()?).unwrap_or(usize::MAX)),
             "from" => self.from = Some(number()?),
+            "nodes" => match value {
+                "own" => self.of_all_nodes = false,
+                "all" => self.of_all_nodes = true,
+                _ => return Err(format!("{value:?} is none of own, all")),
+            },
             "run" => self.run = i64::try_from(number()?).ok(),
             "follow" => {
                 let follow = value
@@ -156,19 +191,37 @@ impl Question {
     }
 }
 
-fn list(ring: &Ring, asked: &Question) -> Json<List> {
+/// The newest of all nodes.
+async fn list_of_all(state: &Failures, asked: &Question, query: &str) -> Result<List, Problem> {
+    let limit = asked.limit.unwrap_or(LIMIT);
+    let own = list(&state.ring, asked);
+    let (run, next) = (own.run, own.next);
+    let mut all = FailedConnections::new(limit);
+    all.add(state.fleet.node(), own);
+    let of_one = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "nodes");
+    let of_one = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(of_one)
+        .finish();
+    let target = format!("/api/v1/failures?{of_one}");
+    let take = |node: &str, list: List| all.add(node, list);
+    let nodes = state.fleet.ask_all(&target, "a list of failures", take).await?;
+    Ok(all.answer(run, next, nodes))
+}
+
+fn list(ring: &Ring, asked: &Question) -> List {
     let filter = asked.filter(u64::MAX);
     let limit = asked.limit.unwrap_or(LIMIT);
     let page = match asked.from {
         Some(from) => ring.read(from, limit, &filter),
         None => ring.newest(limit, &filter),
     };
-    Json(List {
+    List {
         run: ring.run(),
         failures: page.records.iter().map(Record::shown).collect(),
         dropped: Dropped::now(ring),
         next: page.next,
-    })
+        nodes: None,
+    }
 }
 
 fn follow(state: &Failures, asked: &Question) -> Response {

@@ -1,7 +1,7 @@
 //! The HTTP server: metrics, health, status, failures, the API and the page.
 
 use super::{
-    api,
+    api::{self, Fleet},
     encoded::{Encoded, decompressed},
     failures::{Failures, failures},
     gzip::compress,
@@ -33,6 +33,7 @@ pub struct Service {
     server: Arc<Server>,
     published: Published,
     failures: Failures,
+    fleet: Fleet,
 }
 
 struct Server {
@@ -96,8 +97,8 @@ impl Arrival {
 }
 
 impl Service {
-    /// Serves what is published, and the failures in `ring`.
-    pub fn new(published: Published, ring: Arc<Ring>) -> Self {
+    /// Serves what is published, the failures in `ring`, and what the agents of other nodes in `fleet` answer.
+    pub fn new(published: Published, ring: Arc<Ring>, fleet: Fleet) -> Self {
         let snapshot = published.snapshot.clone();
         Self {
             published,
@@ -105,7 +106,8 @@ impl Service {
                 encoded: Encoded::new(snapshot.clone()),
                 snapshot,
             }),
-            failures: Failures::new(ring),
+            failures: Failures::new(ring, fleet.clone()),
+            fleet,
         }
     }
 
@@ -115,8 +117,10 @@ impl Service {
             .route("/api/v1/failures", get(failures))
             .with_state(self.failures.clone());
         let guarded = failures
-            .merge(api::router(self.published.clone()))
+            .merge(api::router(self.published.clone(), self.fleet.clone()))
             .method_not_allowed_fallback(api::method_not_allowed)
+            .route_layer(middleware::from_fn_with_state(self.fleet.clone(), api::relay))
+            .route_layer(middleware::map_response_with_state(self.fleet.clone(), api::sign))
             .route_layer(middleware::from_fn_with_state(api, guard))
             .route_layer(middleware::from_fn(compress));
         Router::new()

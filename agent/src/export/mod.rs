@@ -10,6 +10,8 @@ mod dependency;
 mod drains;
 mod encoded;
 mod failures;
+#[cfg(test)]
+mod fleet_tests;
 mod gzip;
 mod half_closed;
 mod history;
@@ -21,9 +23,11 @@ mod page;
 #[cfg(test)]
 mod page_tests;
 mod paths;
+mod pem;
 mod process;
 mod publish;
 mod rates;
+mod rotating;
 mod rows;
 mod saturation;
 mod server;
@@ -33,6 +37,7 @@ mod snapshot;
 #[cfg(test)]
 mod synthetic;
 
+pub use api::Fleet;
 pub use collector::series;
 pub use http::{Api, Service};
 pub use publish::{Published, Publisher};

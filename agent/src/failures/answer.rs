@@ -1,6 +1,7 @@
 //! The JSON of `/api/v1/failures` apart from the failures themselves. Part of the interface.
 
 use super::{failure::Failure, ring::Ring};
+use crate::fleet::Nodes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,9 @@ pub struct List<F = Failure> {
     pub dropped: Dropped,
     /// The first number that was not examined: pass it as `from` to continue.
     pub next: u64,
+    /// Whose answers it is made of, with `nodes=all`; else absent. `run` and `next` are then those of the agent that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Nodes>,
 }
 
 /// The first event of a stream.
@@ -48,6 +52,19 @@ pub struct Dropped {
 }
 
 impl Dropped {
+    /// The sum of two agents'.
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            failure_event_rate_limited: self
+                .failure_event_rate_limited
+                .saturating_add(other.failure_event_rate_limited),
+            failure_event_ring_full: self
+                .failure_event_ring_full
+                .saturating_add(other.failure_event_ring_full),
+            overwritten: self.overwritten.saturating_add(other.overwritten),
+        }
+    }
+
     /// The current values of a ring.
     pub fn now(ring: &Ring) -> Self {
         let untold = ring.untold();

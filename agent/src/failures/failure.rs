@@ -64,6 +64,9 @@ pub struct Failure {
     pub received_bytes: u64,
     /// Segments that it retransmitted, including SYNs.
     pub retransmits: u32,
+    /// The node whose agent says this; absent unless all nodes were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 /// The end that observed a failure.
@@ -201,6 +204,7 @@ pub(super) mod tests {
             sent_bytes: 0,
             received_bytes: 0,
             retransmits: 0,
+            node: None,
         }
     }
 

@@ -141,6 +141,7 @@ impl Record {
             sent_bytes: self.sent,
             received_bytes: self.received,
             retransmits: self.retransmits,
+            node: None,
         }
     }
 }

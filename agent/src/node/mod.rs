@@ -86,6 +86,11 @@ fn if_inet6(text: &str) -> HashSet<Ipv6Addr> {
         .collect()
 }
 
+/// The host name of this node; `None` when it has none that is text.
+pub fn host_name() -> Option<String> {
+    nix::unistd::gethostname().ok()?.into_string().ok()
+}
+
 /// The running kernel's release, such as `6.12.0`.
 pub fn kernel_release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease")

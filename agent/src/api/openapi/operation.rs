@@ -17,8 +17,6 @@ pub struct Operation {
     pub parameters: Vec<Value>,
     /// The schema of its answer.
     pub schema: Value,
-    /// Whether it names a point, which may not be there.
-    pub may_be_missing: bool,
     /// Whether it can be followed, by a bounded number of clients.
     pub has_events: bool,
 }
@@ -33,33 +31,42 @@ impl Operation {
     pub fn into_value(self, problem: &Value) -> Value {
         let answer = |description: &str, schema: &Value| json!({ "description": description, "content": { "application/json": { "schema": schema } } });
         let mut good = answer("The answer.", &self.schema);
-        let mut problems = vec![
+        good["headers"] = json!({
+            "narrows-node": { "description": "The node of the agent that answers.", "schema": { "type": "string" } },
+            "narrows-agent": { "description": "Identifies the running agent.", "schema": { "type": "string" } },
+        });
+        let problems = [
             ("400", "A parameter is unknown or not valid."),
             ("401", "The address asks for credentials."),
             ("403", "The user of the cluster whose token it is may not get this."),
             ("405", "The method is not GET or HEAD."),
+            ("404", "There is no such point, or no peer is the agent of this node."),
             ("421", "The API is not served at this address."),
             ("500", "The answer cannot be built."),
+            ("502", "The agent of the node does not answer."),
+            (
+                "503",
+                "As many clients follow, or ask for all nodes, as may; or the Kubernetes API server cannot be asked whose the token is.",
+            ),
         ];
-        let mut unavailable = "The Kubernetes API server cannot be asked whose the token is.".to_owned();
-        if self.may_be_missing {
-            problems.push(("404", "There is no such point."));
-        }
         if self.has_events {
             good["content"]["text/event-stream"] = json!({ "schema": event() });
-            unavailable.push_str(" Or as many clients follow as may.");
         }
-        problems.push(("503", &unavailable));
         let problems = problems
             .into_iter()
             .map(|(status, why)| (status.to_owned(), answer(why, problem)));
         let responses: Map<_, _> = [("200".to_owned(), good)].into_iter().chain(problems).collect();
+        let node = json!({
+            "name": "node", "in": "query", "schema": { "type": "string", "minLength": 1 },
+            "description": "The answer of this node's agent, which this one asks; not for a stream.",
+        });
+        let parameters: Vec<_> = self.parameters.into_iter().chain([node]).collect();
         json!({
             "get": {
                 "operationId": self.name,
                 "summary": self.summary,
                 "description": self.description,
-                "parameters": self.parameters,
+                "parameters": parameters,
                 "responses": responses,
             },
         })

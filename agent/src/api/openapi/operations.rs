@@ -25,7 +25,8 @@ fn points(generator: &mut SchemaGenerator) -> Operation {
         path: "/api/v1/points",
         name: "listPoints",
         summary: "The points, those with the most trouble first",
-        description: "Ordered by severity and score of the trouble, then choke risk, then id.",
+        description: "Ordered by severity and score of the trouble, then choke risk, then id. With `nodes=all`, an instance is listed as the agent of its \
+                      own node tells of it, with what agents of its callers see in `views`; pages lead through the first 1,000.",
         parameters: vec![
             limit(100, 1_000),
             after(),
@@ -36,9 +37,9 @@ fn points(generator: &mut SchemaGenerator) -> Operation {
                 "search",
                 "Only points with this text in name, instance, kind or mesh, in any case.",
             ),
+            nodes(),
         ],
         schema: schema::<PointList>(generator),
-        may_be_missing: false,
         has_events: false,
     }
 }
@@ -53,7 +54,6 @@ fn point(generator: &mut SchemaGenerator) -> Operation {
             "name": "id", "in": "path", "required": true, "description": "The id of the point.", "schema": { "type": "string" },
         })],
         schema: schema::<PointDetail>(generator),
-        may_be_missing: true,
         has_events: false,
     }
 }
@@ -75,7 +75,6 @@ fn workloads(generator: &mut SchemaGenerator) -> Operation {
             point_id(),
         ],
         schema: schema::<WorkloadList>(generator),
-        may_be_missing: true,
         has_events: false,
     }
 }
@@ -102,7 +101,6 @@ fn paths(generator: &mut SchemaGenerator) -> Operation {
             ),
         ],
         schema: schema::<Paths>(generator),
-        may_be_missing: true,
         has_events: false,
     }
 }
@@ -125,7 +123,6 @@ fn history(generator: &mut SchemaGenerator) -> Operation {
             ),
         ],
         schema: schema::<History>(generator),
-        may_be_missing: true,
         has_events: false,
     }
 }
@@ -135,10 +132,9 @@ fn drains(generator: &mut SchemaGenerator) -> Operation {
         path: "/api/v1/drains",
         name: "listDrains",
         summary: "Instances of points that are to go, and the connections that hang on them",
-        description: "",
-        parameters: Vec::new(),
+        description: "With `nodes=all`, those whose grace ends first at the beginning.",
+        parameters: vec![nodes()],
         schema: schema::<Drains>(generator),
-        may_be_missing: false,
         has_events: false,
     }
 }
@@ -177,9 +173,9 @@ fn failures(generator: &mut SchemaGenerator) -> Operation {
                 "The `run` of an earlier answer, for a stream with `Last-Event-ID`.",
                 &json!({ "type": "integer", "minimum": 0 }),
             ),
+            nodes(),
         ],
         schema: schema::<List>(generator),
-        may_be_missing: false,
         has_events: true,
     }
 }
@@ -192,7 +188,6 @@ fn status(generator: &mut SchemaGenerator) -> Operation {
         description: "Kernel programs, signals, kernel fields, what was lost, how full tables are, the cluster, the inventory.",
         parameters: Vec::new(),
         schema: schema::<Status>(generator),
-        may_be_missing: false,
         has_events: false,
     }
 }
@@ -211,6 +206,15 @@ fn point_id() -> Value {
 
 fn namespace() -> Value {
     text("namespace", "Only what is in this namespace.")
+}
+
+fn nodes() -> Value {
+    let schema = json!({ "type": "string", "enum": ["own", "all"], "default": "own" });
+    optional(
+        "nodes",
+        "Whose answer: that of this agent, or one made of those of all its peers as well.",
+        &schema,
+    )
 }
 
 fn after() -> Value {

@@ -1,6 +1,7 @@
 //! Access to a service: the bearer token, and the CAs that are trusted.
 
-use super::{service::Service, url::Url};
+use super::service::Service;
+use crate::url::Url;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{Args, ValueHint};
 use hyper::header::HeaderValue;

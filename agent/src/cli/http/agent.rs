@@ -1,6 +1,7 @@
 //! The flags that name an agent.
 
-use super::{Access, Client, Service, Url};
+use super::{Access, Client, Service};
+use crate::url::Url;
 use clap::{Args, ValueHint};
 
 /// An agent, and what it takes to be answered by it.

@@ -1,6 +1,7 @@
 //! Errors of requests, as sentences: what was tried, at which address, why it failed, what to do.
 
-use super::{access::Token, service::Service, url::Url};
+use super::{access::Token, service::Service};
+use crate::url::Url;
 use rustls::CertificateError;
 use std::{
     error::Error as StdError,

@@ -6,15 +6,13 @@ mod access;
 mod agent;
 mod error;
 mod service;
-mod url;
 
 pub use access::Access;
 pub use agent::AgentAddress;
 pub use error::{Asked, Error};
 pub use service::Service;
-pub use url::Url;
 
-use crate::{api::Problem, failures::printable};
+use crate::{api::Problem, failures::printable, url::Url};
 use access::Token;
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};

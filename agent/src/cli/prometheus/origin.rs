@@ -1,8 +1,9 @@
 //! The flags that say where to ask.
 
 use crate::{
-    cli::http::{AgentAddress, Client, Service, Url},
+    cli::http::{AgentAddress, Client, Service},
     duration,
+    url::Url,
 };
 use clap::{Args, ValueHint};
 use std::time::Duration;

@@ -1,9 +1,11 @@
 //! `/api/v1/points`, `/workloads`, `/paths`, `/history`, `/drains`, `/status` and `/openapi.json`: read from the newest snapshot when somebody asks, on a thread
 //! of its own, so that neither ticks nor health checks wait. [`crate::api`] has the types of the answers.
 
+mod all;
 mod as_of;
 mod detail;
 mod endpoints;
+mod fleet;
 mod history;
 mod paths;
 mod point;
@@ -18,18 +20,40 @@ mod workloads;
 use super::{drains, publish::Published, snapshot::Snapshot};
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{FromRef, Path, State},
     http::{HeaderValue, Uri, header},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
+#[cfg(test)]
+pub use fleet::LARGEST;
+pub use fleet::{FailedConnections, Fleet, relay, sign};
 pub use problem::Problem;
 use query::Query;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
+/// What is asked: this agent, or all of them through it.
+#[derive(Clone)]
+struct Served {
+    published: Published,
+    fleet: Fleet,
+}
+
+impl FromRef<Served> for Published {
+    fn from_ref(served: &Served) -> Self {
+        served.published.clone()
+    }
+}
+
+impl FromRef<Served> for Fleet {
+    fn from_ref(served: &Served) -> Self {
+        served.fleet.clone()
+    }
+}
+
 /// The routes. Whatever else is asked for below `/api` is an error in the form of the others.
-pub fn router(published: Published) -> Router {
+pub fn router(published: Published, fleet: Fleet) -> Router {
     Router::new()
         .route("/api/v1/points", get(points))
         .route("/api/v1/points/{id}", get(detail))
@@ -40,7 +64,7 @@ pub fn router(published: Published) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/openapi.json", get(async || json(&crate::api::document())))
         .route("/api/{*rest}", any(async |uri: Uri| Problem::unknown_path(uri.path())))
-        .with_state(published)
+        .with_state(Served { published, fleet })
 }
 
 /// The answer to a method that nothing here takes.
@@ -48,11 +72,16 @@ pub async fn method_not_allowed() -> Response {
     Problem::method_not_allowed().into_response()
 }
 
-async fn points(State(published): State<Published>, uri: Uri) -> Response {
-    answer(published, move |snapshot, _| {
-        points::list(snapshot, &Query::read(&uri, &points::PARAMETERS)?)
-    })
-    .await
+async fn points(State(published): State<Published>, State(fleet): State<Fleet>, uri: Uri) -> Response {
+    let query = match Query::read(&uri, &points::PARAMETERS) {
+        Ok(query) => query,
+        Err(problem) => return problem.into_response(),
+    };
+    match query.is_about_all_nodes() {
+        Ok(false) => answer(published, move |snapshot, _| points::list(snapshot, &query)).await,
+        Ok(true) => given(all::points(published, &fleet, &query).await),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 async fn detail(State(published): State<Published>, Path(id): Path<String>, uri: Uri) -> Response {
@@ -84,20 +113,25 @@ async fn history(State(published): State<Published>, uri: Uri) -> Response {
     .await
 }
 
-async fn drains(State(published): State<Published>, uri: Uri) -> Response {
+async fn drains(State(published): State<Published>, State(fleet): State<Fleet>, uri: Uri) -> Response {
+    match Query::read(&uri, &["nodes"]).and_then(|query| query.is_about_all_nodes()) {
+        Ok(false) => answer(published, |snapshot, _| Ok(drains::of(snapshot))).await,
+        Ok(true) => given(all::drains(published, &fleet).await),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn status(State(published): State<Published>, State(fleet): State<Fleet>, uri: Uri) -> Response {
     answer(published, move |snapshot, _| {
         Query::read(&uri, &[])?;
-        Ok(drains::of(snapshot))
+        Ok(status::of(snapshot, fleet.addresses()))
     })
     .await
 }
 
-async fn status(State(published): State<Published>, uri: Uri) -> Response {
-    answer(published, move |snapshot, _| {
-        Query::read(&uri, &[])?;
-        Ok(status::of(snapshot))
-    })
-    .await
+/// An answer that is there, or why there is none.
+fn given(answer: Result<impl Serialize, Problem>) -> Response {
+    answer.map_or_else(IntoResponse::into_response, |answer| json(&answer))
 }
 
 /// Builds the answer from the newest snapshot.

@@ -24,6 +24,7 @@ pub fn point(snapshot: &Snapshot, offer: &Offer, row: &PointRow) -> Point {
     let saturation = saturation(snapshot, offer, row);
     let mut point = Point {
         name: point_name(&load.point),
+        node: None,
         local: load.local,
         shared: load.point.kind.is_shared(),
         processes: load.processes,
@@ -40,6 +41,8 @@ pub fn point(snapshot: &Snapshot, offer: &Offer, row: &PointRow) -> Point {
         served: counts(row.window.served),
         drain: drain(snapshot, row),
         control_plane: row.links.iter().map(link).collect(),
+        views: Vec::new(),
+        views_total: 0,
     };
     point.trouble = trouble(&point, row, rates);
     point

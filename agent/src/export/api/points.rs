@@ -2,16 +2,17 @@
 
 use super::{super::snapshot::Snapshot, as_of::as_of, point::point, problem::Problem, query::Query};
 use crate::{
-    api::{Point, PointList, point_id},
+    api::{Point, PointList, Severity, point_id},
     model::rows::PointRow,
     points::{Kind, Mesh},
 };
+use std::cmp::Ordering;
 
 /// Its parameters.
-pub const PARAMETERS: [&str; 6] = ["limit", "after", "kind", "mesh", "namespace", "search"];
+pub const PARAMETERS: [&str; 7] = ["limit", "after", "kind", "mesh", "namespace", "search", "nodes"];
 
 /// Points in a page, unless it is said, and at most.
-const LIMITS: (usize, usize) = (100, 1_000);
+pub const LIMITS: (usize, usize) = (100, 1_000);
 
 /// The points, those with the most trouble first.
 ///
@@ -47,20 +48,7 @@ pub fn list(snapshot: &Snapshot, query: &Query) -> Result<PointList, Problem> {
     let offer = snapshot.offer();
     let found = snapshot.points.iter().filter(fits);
     let mut found: Vec<_> = found.map(|row| point(snapshot, &offer, row)).collect();
-    found.sort_by(|one, other| {
-        let key = |point: &Point| {
-            (
-                point.trouble.severity,
-                point.trouble.score,
-                point.choke_risk.ratio.unwrap_or(0.0),
-            )
-        };
-        let (one_key, other_key) = (key(one), key(other));
-        (other_key.0.cmp(&one_key.0))
-            .then(other_key.1.total_cmp(&one_key.1))
-            .then(other_key.2.total_cmp(&one_key.2))
-            .then_with(|| one.name.id.cmp(&other.name.id))
-    });
+    found.sort_by(|one, other| worse_first(badness(one), badness(other)).then_with(|| one.name.id.cmp(&other.name.id)));
     let page = query.page(&found, LIMITS.0, LIMITS.1, |point| &point.name.id)?;
     Ok(PointList {
         as_of: as_of(snapshot),
@@ -68,7 +56,24 @@ pub fn list(snapshot: &Snapshot, query: &Query) -> Result<PointList, Problem> {
         matched: found.len(),
         next: page.next,
         points: page.items.to_vec(),
+        nodes: None,
     })
+}
+
+/// What points are sorted by: severity and score of the trouble, and choke risk.
+pub type Badness = (Severity, f64, f64);
+
+/// What this point is sorted by.
+pub fn badness(point: &Point) -> Badness {
+    let trouble = &point.trouble;
+    (trouble.severity, trouble.score, point.choke_risk.ratio.unwrap_or(0.0))
+}
+
+/// The order of two points.
+pub fn worse_first(one: Badness, other: Badness) -> Ordering {
+    (other.0.cmp(&one.0))
+        .then(other.1.total_cmp(&one.1))
+        .then(other.2.total_cmp(&one.2))
 }
 
 /// The point with this identifier.

@@ -97,6 +97,35 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_followers", message)
     }
 
+    /// An agent that has no peers is asked for other nodes.
+    pub fn no_peers() -> Self {
+        let message =
+            "this agent knows no agent of another node: its setting api.peers.addresses (--peers) says where they are";
+        Self::new(StatusCode::BAD_REQUEST, "no_peers", message.to_owned())
+    }
+
+    /// Too many questions about all nodes at a time.
+    pub fn busy(most: usize) -> Self {
+        let message =
+            format!("{most} questions about all nodes are answered already, and there may be no more; try again later");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
+    }
+
+    /// A node of which no agent has answered.
+    pub fn unknown_node(node: &str, missing: usize) -> Self {
+        let message = match missing {
+            0 => format!("{node}: none of the peers is the agent of this node"),
+            _ => format!("{node}: none of the peers that answer is the agent of this node; {missing} did not answer"),
+        };
+        Self::new(StatusCode::NOT_FOUND, "unknown_node", message)
+    }
+
+    /// The agent of a node that does not answer.
+    pub fn node_failed(node: &str, address: &dyn fmt::Display, why: &str) -> Self {
+        let message = format!("the agent of node {node}, at {address}, does not answer: {why}");
+        Self::new(StatusCode::BAD_GATEWAY, "node_failed", message)
+    }
+
     /// What should not happen.
     pub fn internal(error: &dyn fmt::Display) -> Self {
         let message = format!("cannot build the answer: {error}; please report this");

@@ -34,6 +34,29 @@ impl Query {
         Ok(Self(all))
     }
 
+    /// Whether all nodes are asked for, rather than the agent's own.
+    ///
+    /// # Errors
+    /// When the value is another one.
+    pub fn is_about_all_nodes(&self) -> Result<bool, Problem> {
+        Ok(self.choice("nodes", &[("own", false), ("all", true)])?.unwrap_or(false))
+    }
+
+    /// The same question for one agent, of which `limit` items are wanted from the beginning.
+    pub fn of_one_node(&self, limit: usize) -> Self {
+        let mut all = self.0.clone();
+        all.retain(|name, _| !["nodes", "after"].contains(&name.as_str()));
+        all.insert("limit".to_owned(), limit.to_string());
+        Self(all)
+    }
+
+    /// As it is in a URL, without the question mark.
+    pub fn encoded(&self) -> String {
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.0)
+            .finish()
+    }
+
     /// The value of a parameter; `None` when it is not given.
     ///
     /// # Errors

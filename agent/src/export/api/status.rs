@@ -9,8 +9,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// The state of the agent as of this snapshot.
-pub fn of(snapshot: &Snapshot) -> Status {
+/// The state of the agent as of this snapshot; `peers` is where it asks others.
+pub fn of(snapshot: &Snapshot, peers: Vec<String>) -> Status {
     let kernel = &snapshot.kernel;
     let lost = kernel.lost.iter().map(|(what, n)| Lost {
         what: what.label(),
@@ -41,6 +41,7 @@ pub fn of(snapshot: &Snapshot) -> Status {
         drains: snapshot.drains.len(),
         kubernetes: snapshot.identity.cluster.clone(),
         unknown_cgroup_layout: snapshot.identity.unrecognized_cgroup.clone(),
+        peers,
         inventory: snapshot.identity.inventory.clone(),
     }
 }

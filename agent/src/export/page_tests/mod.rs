@@ -5,6 +5,7 @@ mod parts;
 mod small;
 
 use super::{
+    api::Fleet,
     http::{Api, Service},
     publish::Publisher,
     server,
@@ -38,7 +39,11 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let publisher = Publisher::new(Duration::from_secs(5));
-        let service = Service::new(publisher.published().clone(), Arc::new(Ring::new(10, 0)));
+        let service = Service::new(
+            publisher.published().clone(),
+            Arc::new(Ring::new(10, 0)),
+            Fleet::alone("node-1"),
+        );
         let runtime = Runtime::new().expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");

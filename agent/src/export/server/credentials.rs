@@ -1,9 +1,8 @@
 //! Who may ask at the API's own address: clients with a certificate or a bearer token, the agent's or one of the cluster.
 
 use super::{
-    super::{api::Problem, http::Arrival},
+    super::{api::Problem, http::Arrival, rotating::Rotating},
     reviews::Reviews,
-    rotating::Rotating,
 };
 use crate::config::Files;
 use anyhow::ensure;

@@ -3,7 +3,6 @@
 mod credentials;
 mod heads;
 mod reviews;
-mod rotating;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -11,13 +10,12 @@ mod tls;
 pub use credentials::{Credentials, authenticate};
 pub use reviews::Reviews;
 
-use super::http::Arrival;
+use super::{http::Arrival, rotating::Rotating};
 use crate::config::Files;
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
 use heads::{Answered, Heads, Phases};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rotating::Rotating;
 use rustls::ServerConfig;
 use std::{sync::Arc, time::Duration};
 use tokio::{

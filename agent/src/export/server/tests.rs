@@ -5,6 +5,7 @@ mod reviews;
 
 use super::{
     super::{
+        api::Fleet,
         http::{Api, Service},
         publish::Publisher,
     },
@@ -61,7 +62,12 @@ async fn start(routes: Router, gate: Option<Gate>) -> Running {
 
 fn routes(api: Api) -> Router {
     let publisher = Publisher::new(Duration::from_secs(5));
-    Service::new(publisher.published().clone(), Arc::new(Ring::new(10, 0))).router(api)
+    Service::new(
+        publisher.published().clone(),
+        Arc::new(Ring::new(10, 0)),
+        Fleet::alone("node-1"),
+    )
+    .router(api)
 }
 
 /// Sends this, and reads what comes until the server closes.
@@ -251,10 +257,10 @@ async fn files_that_rotate_are_read_again() {
     assert!(!is_answered(&files.servers, None, Some(&right)).await);
     // What cannot be used changes nothing; neither does a file that is missing for a moment.
     files.write("tls.key", "no key");
-    sleep(super::rotating::EVERY).await;
+    sleep(super::super::rotating::EVERY).await;
     assert!(is_answered(&next, None, Some(&right)).await);
     fs::remove_file(files.directory.path().join("tls.crt")).expect("removed");
-    sleep(super::rotating::EVERY).await;
+    sleep(super::super::rotating::EVERY).await;
     assert!(is_answered(&next, None, Some(&right)).await);
     files.certify(&next);
     // The token.

@@ -1,12 +1,15 @@
 //! TLS of the API's own address.
 
-use super::rotating::Rotating;
+use super::super::{
+    pem::{certificates, roots},
+    rotating::Rotating,
+};
 use crate::config::Files;
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use rustls::{
-    RootCertStore, ServerConfig,
+    ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
 use std::{path::PathBuf, sync::Arc};
@@ -35,10 +38,7 @@ fn config(files: &[PathBuf], contents: &[Vec<u8>]) -> anyhow::Result<ServerConfi
         None => builder.with_no_client_auth(),
         Some(authorities) => {
             let what = || format!("cannot use the CAs of clients {}", names[2]);
-            let mut roots = RootCertStore::empty();
-            for authority in certificates(authorities).with_context(what)? {
-                roots.add(authority).with_context(what)?;
-            }
+            let roots = roots(authorities).with_context(what)?;
             // Without a certificate there is an answer that says what is lacking, or a token.
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .allow_unauthenticated()
@@ -55,13 +55,4 @@ fn config(files: &[PathBuf], contents: &[Vec<u8>]) -> anyhow::Result<ServerConfi
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
-}
-
-fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?;
-    ensure!(
-        !all.is_empty(),
-        "there is none in it: expected PEM, with lines `-----BEGIN CERTIFICATE-----`"
-    );
-    Ok(all)
 }

@@ -4,7 +4,10 @@ use super::{
     source::{Place, Source},
     trouble::innermost,
 };
-use crate::config::{self, Mode, Scope};
+use crate::{
+    config::{self, Mode, Scope},
+    node,
+};
 use anyhow::Context;
 use kube::{Config, config::KubeConfigOptions};
 use std::path::Path;
@@ -57,10 +60,7 @@ impl Access {
         };
         let node = match &settings.node {
             Some(node) => node.clone(),
-            None => nix::unistd::gethostname()
-                .ok()
-                .and_then(|name| name.into_string().ok())
-                .context("cannot tell this node's name: give it with --node")?,
+            None => node::host_name().context("cannot tell this node's name: give it with --node")?,
         };
         let map = settings.mesh_config_map.as_deref().map(|text| {
             let (namespace, name) = text.split_once('/').unwrap_or(("istio-system", text));

@@ -18,6 +18,22 @@ pub struct Url {
 }
 
 impl Url {
+    /// The port: that of the scheme where none is given.
+    pub fn port(&self) -> u16 {
+        let given = self.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        given.unwrap_or(if self.is_https { 443 } else { 80 })
+    }
+
+    /// Host and port, as given: the value of the header `Host`.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// What precedes the path of each request: empty, or with a slash at its beginning and none at its end.
+    pub fn prefix(&self) -> &str {
+        &self.path
+    }
+
     /// Whether data sent there stays on this machine: the name `localhost`, or a loopback address. What other names resolve
     /// to is up to a name server.
     pub fn is_loopback(&self) -> bool {
@@ -47,7 +63,7 @@ impl FromStr for Url {
         };
         if authority.as_str().contains('@') {
             return Err(format!(
-                "user names and passwords are not supported (use --bearer-token-file for a token), {EXAMPLE}"
+                "user names and passwords are not supported (a token is given as a file), {EXAMPLE}"
             ));
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -93,6 +109,19 @@ mod tests {
             let url: Url = text.parse().expect(text);
             assert_eq!((url.host.as_str(), url.to_string().as_str()), (host, shown), "{text}");
             assert_eq!(url.is_https, shown.starts_with("https"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_port_is_the_given_one_or_that_of_the_scheme() {
+        for (text, port) in [
+            ("node-1:9797", 9797),
+            ("http://node-1", 80),
+            ("https://node-1/x", 443),
+            ("https://[fd00::1]", 443),
+            ("[fd00::1]:9798", 9798),
+        ] {
+            assert_eq!(text.parse::<Url>().expect(text).port(), port, "{text}");
         }
     }
 
