@@ -33,7 +33,7 @@ pub struct Trouble {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct TroubleReason {
     /// What is wrong, for programs: `saturation`, `caller_failures`, `downstream_failures`, `upstream_failures`,
-    /// `accept_queue_drops`, `not_running`, `read_delay`, `forward_delay`, `busy_thread`, `control_plane` or `drain`.
+    /// `accept_queue_drops`, `not_running`, `read_delay`, `forward_delay`, `busy_thread`, `control_plane`, `drain` or, with `nodes=all`, `callers_elsewhere`.
     pub what: String,
     /// How bad it is.
     pub severity: Severity,

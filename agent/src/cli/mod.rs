@@ -1,6 +1,7 @@
 //! The command line: one module a command, and what several of them share.
 
 mod agent;
+mod all_nodes;
 mod check;
 mod completions;
 mod drain;

@@ -1,6 +1,7 @@
 //! `narrows failures` and `narrows report` as clients: what they send, whom they trust, and one sentence that says what to do when
 //! there is no answer. Needs no root.
 
+mod all_nodes;
 mod https;
 mod policy;
 mod rehearse;

@@ -93,6 +93,7 @@ fn a_refused_call_shows_at_the_caller() {
             sent_bytes: 0,
             received_bytes: 0,
             retransmits: 0,
+            node: None,
         };
         assert_eq!(known(failure, begin), expected);
     }
@@ -135,6 +136,7 @@ fn a_reset_shows_at_both_ends() {
         sent_bytes: 0,
         received_bytes: 512,
         retransmits: 0,
+        node: None,
     };
     assert_eq!(known(at_the_point, begin), expected);
 

@@ -20,13 +20,16 @@ const COLUMNS: [(&str, usize); 7] = [
     ("OLDEST", 6),
 ];
 
-/// The names of the columns.
-pub fn header() -> String {
-    padded(&COLUMNS.map(|(name, _)| name.to_owned())) + "CUT    WHOSE\n"
+/// The width of the column of nodes.
+const NODE: usize = 24;
+
+/// The names of the columns, with one for the node where they are of `all` nodes.
+pub fn header(all: bool) -> String {
+    node(all, Some("NODE")) + &padded(&COLUMNS.map(|(name, _)| name.to_owned())) + "CUT    WHOSE\n"
 }
 
 /// A line of the table.
-pub fn row(drain: &Draining) -> String {
+pub fn row(drain: &Draining, all: bool) -> String {
     let cut = drain.cut.map_or_else(|| "-".into(), |cut| format!("~{cut:.0}"));
     let left = drain.seconds_left.map_or_else(
         || "-".into(),
@@ -44,11 +47,11 @@ pub fn row(drain: &Draining) -> String {
         format!("{} of {}", drain.connections, drain.first.max(drain.connections)),
         oldest(drain),
     ];
-    padded(&cells) + &format!("{cut:<6} {}\n", whose(&drain.dependents))
+    node(all, drain.node.as_deref()) + &padded(&cells) + &format!("{cut:<6} {}\n", whose(&drain.dependents))
 }
 
 /// The line for an instance that no longer is.
-pub fn gone(last: &Draining) -> String {
+pub fn gone(last: &Draining, all: bool) -> String {
     let cells = [time(), last.point.clone(), last.instance.clone(), "gone".into()];
     let end = match last.connections {
         0 => "nothing hung on it any more".to_owned(),
@@ -57,7 +60,14 @@ pub fn gone(last: &Draining) -> String {
             whose(&last.dependents)
         ),
     };
-    padded(&cells) + &end + "\n"
+    node(all, last.node.as_deref()) + &padded(&cells) + &end + "\n"
+}
+
+fn node(all: bool, name: Option<&str>) -> String {
+    match all {
+        true => format!("{:<NODE$} ", name.unwrap_or("-")),
+        false => String::new(),
+    }
 }
 
 fn time() -> String {
@@ -101,15 +111,20 @@ mod tests {
 
     #[test]
     fn a_line_has_what_an_operator_asks() {
-        let row = row(&Draining::example(20));
-        let words: Vec<_> = row.split_whitespace().skip(1).collect();
+        let text = row(&Draining::example(20), false);
+        let words: Vec<_> = text.split_whitespace().skip(1).collect();
         assert_eq!(
             words.join(" "),
             "shop/waypoint waypoint-1 terminating 120s 20 of 40 ≥ 5s ~12 shop/a 9, shop/b 8, shop/c 2 and 1 more"
         );
-        let column = header().find("CUT").expect("a column");
-        assert_eq!(row.chars().skip(column).take(3).collect::<String>(), "~12");
-        assert!(gone(&Draining::example(0)).ends_with("gone        nothing hung on it any more\n"));
-        assert!(gone(&Draining::example(20)).contains("20 connections hung on it"));
+        let column = header(false).find("CUT").expect("a column");
+        assert_eq!(text.chars().skip(column).take(3).collect::<String>(), "~12");
+        assert!(gone(&Draining::example(0), false).ends_with("gone        nothing hung on it any more\n"));
+        assert!(gone(&Draining::example(20), false).contains("20 connections hung on it"));
+        let here = Draining {
+            node: Some("node-1".to_owned()),
+            ..Draining::example(20)
+        };
+        assert!(row(&here, true).starts_with("node-1 ") && header(true).starts_with("NODE "));
     }
 }

@@ -3,6 +3,7 @@
 mod line;
 
 use super::{
+    all_nodes::{AllNodes, Remarks},
     http::{self, AgentAddress, Client, Error},
     output::{is_read, remark},
 };
@@ -18,6 +19,8 @@ Examples:
   narrows drain
   # As it happens, while a waypoint is rolled out
   narrows drain --follow --point shop/waypoint
+  # On all nodes, through an agent that knows the others
+  narrows drain --follow --all-nodes
   # On another node of a cluster, for programs
   kubectl -n narrows exec POD -- narrows drain --json
 
@@ -33,7 +36,7 @@ Columns:
 
 /// Show instances of points that are to go, and the connections that still hang on them
 ///
-/// Asks a running agent, over http or https, for the shared points of its node. Needs no privileges, and changes nothing.
+/// Asks a running agent, over http or https, for the shared points of its node, or of all nodes. Needs no privileges, and changes nothing.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub struct Options {
@@ -43,6 +46,8 @@ pub struct Options {
     /// Only instances of this point
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = NonEmptyStringValueParser::new())]
     point: Option<String>,
+    #[command(flatten)]
+    all_nodes: AllNodes,
     /// Print each instance as a JSON object on a line of its own, as in the answer of /api/v1/drains
     #[arg(long)]
     json: bool,
@@ -71,7 +76,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 async fn show(client: &Client, options: &Options) -> anyhow::Result<()> {
     let mut shown = Shown::default();
-    let first = ask(client).await?;
+    let first = ask(client, options).await?;
     if first.drains.iter().all(|drain| !is_meant(options, drain)) {
         let of = options
             .point
@@ -87,7 +92,7 @@ async fn show(client: &Client, options: &Options) -> anyhow::Result<()> {
     // Ends by SIGINT, or when nobody reads.
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let drains = match ask(client).await {
+        let drains = match ask(client, options).await {
             Ok(drains) => drains,
             Err(error) => match error.downcast::<Error>() {
                 Ok(error @ (Error::Unreachable { .. } | Error::Unavailable { .. })) => {
@@ -112,8 +117,12 @@ async fn show(client: &Client, options: &Options) -> anyhow::Result<()> {
     }
 }
 
-async fn ask(client: &Client) -> anyhow::Result<Drains> {
-    let body = client.get("/api/v1/drains", &[]).await?.ok().await?.whole().await?;
+async fn ask(client: &Client, options: &Options) -> anyhow::Result<Drains> {
+    let path = match options.all_nodes.is_set {
+        true => "/api/v1/drains?nodes=all",
+        false => "/api/v1/drains",
+    };
+    let body = client.get(path, &[]).await?.ok().await?.whole().await?;
     serde_json::from_slice(&body).map_err(|_| {
         client
             .asked()
@@ -126,37 +135,48 @@ fn is_meant(options: &Options, drain: &Draining) -> bool {
     options.point.as_deref().is_none_or(|point| drain.point == point)
 }
 
-/// What has been shown, by point and instance.
+/// What has been shown, by node, point and instance.
 #[derive(Debug, Default)]
 struct Shown {
-    last: BTreeMap<(String, String), Draining>,
+    last: BTreeMap<(Option<String>, String, String), Draining>,
     has_header: bool,
+    remarks: Remarks,
 }
 
 impl Shown {
     /// Shows what is new, changed or gone; `false` when nobody reads it.
     fn update(&mut self, options: &Options, now: Drains) -> anyhow::Result<bool> {
+        self.remarks.say(now.nodes.as_ref());
         let mut before = std::mem::take(&mut self.last);
-        let mut text = String::new();
-        for drain in now.drains.into_iter().filter(|drain| is_meant(options, drain)) {
-            let key = (drain.point.clone(), drain.instance.clone());
+        let (mut text, all) = (String::new(), options.all_nodes.is_set);
+        for drain in now.drains.iter().cloned().filter(|drain| is_meant(options, drain)) {
+            let key = (drain.node.clone(), drain.point.clone(), drain.instance.clone());
             let last = before.remove(&key);
             if last.is_none_or(|last| is_changed(&last, &drain)) {
                 text += &match options.json {
                     true => serde_json::to_string(&drain).context("a drain cannot be written as JSON")? + "\n",
-                    false => line::row(&drain),
+                    false => line::row(&drain, all),
                 };
             }
             self.last.insert(key, drain);
         }
-        for gone in before.into_values().filter(|_| !options.json) {
-            text += &line::gone(&gone);
+        let has_answered = |node: &Option<String>| match (&now.nodes, node) {
+            (Some(nodes), Some(node)) => nodes.answered.contains(node),
+            _ => true,
+        };
+        for (key, last) in before {
+            match has_answered(&key.0) {
+                // Nothing is known of it at the moment.
+                false => drop(self.last.insert(key, last)),
+                true if options.json => {}
+                true => text += &line::gone(&last, all),
+            }
         }
         if text.is_empty() {
             return Ok(true);
         }
         if !options.json && !std::mem::replace(&mut self.has_header, true) {
-            text = line::header() + &text;
+            text = line::header(all) + &text;
         }
         is_read(text)
     }
@@ -178,6 +198,36 @@ fn is_changed(before: &Draining, now: &Draining) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::Nodes;
+
+    #[test]
+    fn a_drain_of_a_node_that_does_not_answer_is_not_gone() {
+        use clap::Parser;
+        #[derive(Parser)]
+        struct Cli {
+            #[command(flatten)]
+            options: Options,
+        }
+        let options = Cli::parse_from(["drain", "--all-nodes"]).options;
+        let answer = |drains: Vec<Draining>, answered: &[&str]| Drains {
+            tick: 1,
+            drains,
+            nodes: Some(Nodes {
+                answered: answered.iter().map(|&node| node.to_owned()).collect(),
+                missing: Vec::new(),
+            }),
+        };
+        let drain = Draining {
+            node: Some("b".to_owned()),
+            ..Draining::example(4)
+        };
+        let mut shown = Shown::default();
+        shown.update(&options, answer(vec![drain], &["a", "b"])).expect("shown");
+        shown.update(&options, answer(Vec::new(), &["a"])).expect("shown");
+        assert_eq!(shown.last.len(), 1, "its node has not said so");
+        shown.update(&options, answer(Vec::new(), &["a", "b"])).expect("shown");
+        assert_eq!(shown.last.len(), 0);
+    }
 
     #[test]
     fn the_passing_of_time_is_no_change() {

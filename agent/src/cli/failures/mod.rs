@@ -1,6 +1,7 @@
 //! `narrows failures`: asks a running agent for failed connections, and shows them.
 
 mod follow;
+mod follow_all;
 mod options;
 mod printer;
 mod sse;
@@ -8,6 +9,7 @@ mod sse;
 pub use options::Options;
 
 use super::{
+    all_nodes::Remarks,
     http::{self, Client},
     output::remark,
 };
@@ -24,6 +26,9 @@ use std::{
 /// The number of records that are requested: the upper limit of `limits.failure_events`.
 const LIMIT: usize = 1_000_000;
 
+/// The same for all nodes together: the most that an agent gives.
+const LIMIT_OF_ALL: usize = 5_000;
+
 /// Shows the failures, until all are shown, on SIGINT, or until the output is closed.
 ///
 /// # Errors
@@ -33,11 +38,11 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     http::block_on(async {
         let interrupted = tokio::signal::ctrl_c();
         let shown = async {
-            let mut printer = Printer::new(io::stdout(), options.json);
-            let shown = if options.follow {
-                follow::follow(&client, options, &mut printer).await
-            } else {
-                list(&client, options, &mut printer).await
+            let mut printer = Printer::new(io::stdout(), options.json, options.all_nodes.is_set);
+            let shown = match (options.follow, options.all_nodes.is_set) {
+                (true, true) => follow_all::follow(&client, options, &mut printer).await,
+                (true, false) => follow::follow(&client, options, &mut printer).await,
+                (false, _) => list(&client, options, &mut printer).await,
             };
             match shown {
                 // `narrows failures | head`: the reader needs no more.
@@ -59,15 +64,20 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
+fn understood(client: &Client, body: &[u8]) -> anyhow::Result<List<Box<RawValue>>> {
+    serde_json::from_slice(body).map_err(|_| {
+        let why = "not a list of failures, so it is not an agent of Narrows";
+        client.asked().unexpected(why).into()
+    })
+}
+
 async fn list(client: &Client, options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
-    let path = options.path(&[("limit", LIMIT.to_string())]);
+    let limit = if options.all_nodes.is_set { LIMIT_OF_ALL } else { LIMIT };
+    let path = options.path(&[("limit", limit.to_string())]);
     let answer = client.get(&path, &[(ACCEPT, "application/json".to_owned())]).await?;
     let body = answer.ok().await?.whole().await?;
-    let list: List<Box<RawValue>> = serde_json::from_slice(&body).map_err(|_| {
-        client
-            .asked()
-            .unexpected("not a list of failures, so it is not an agent of Narrows")
-    })?;
+    let list = understood(client, &body)?;
+    Remarks::default().say(list.nodes.as_ref());
     if !list.failures.is_empty() {
         printer.header()?;
     }
@@ -81,6 +91,11 @@ async fn list(client: &Client, options: &Options, printer: &mut Printer<impl Wri
             " of this kind"
         };
         remark(format_args!("{client} knows of no failed connection{fitting}"));
+    }
+    if list.failures.len() == limit {
+        remark(format_args!(
+            "these are the newest {limit}, not more; --since, --point and --workload choose among them"
+        ));
     }
     let (untold, gone) = (list.dropped.untold(), list.dropped.overwritten);
     if untold > 0 {

@@ -1,7 +1,7 @@
 //! The flags of `narrows failures`.
 
 use crate::{
-    cli::http::AgentAddress,
+    cli::{all_nodes::AllNodes, http::AgentAddress},
     duration,
     failures::{REASONS, parse_workload},
 };
@@ -17,10 +17,11 @@ Examples:
   narrows failures --workload shop/checkout --since 1h
   # Number of failures by reason, from an agent behind TLS
   narrows failures --agent https://node:9798 --ca-file ca.pem --json | jq .reason | sort | uniq -c
-  # On a node of a cluster
-  kubectl -n narrows exec POD -- narrows failures --follow
+  # On all nodes of a cluster, through an agent that knows the others
+  kubectl -n narrows exec POD -- narrows failures --follow --all-nodes
 
 Columns:
+  NODE     with --all-nodes, the node whose agent has seen it; both ends of a connection may be seen, on two nodes
   SEEN BY  self: a socket of the point itself; client: a socket of its caller; -: no point is involved
   POINT    the enforcement point that the failure is about
   FROM     the caller, with its address; \"A via P\" is the proxy P on behalf of A
@@ -39,7 +40,7 @@ many.";
 #[command(after_long_help = HELP)]
 pub struct Options {
     /// Show failures as they happen, until Ctrl-C; earlier ones only with --since. When the agent becomes unreachable, wait for it
-    /// and continue
+    /// and continue. With --all-nodes, it is asked every two seconds
     #[arg(long, short)]
     pub follow: bool,
     /// Only failures of connections with this point at either end
@@ -54,7 +55,9 @@ pub struct Options {
     reason: Option<String>,
     /// Only failures that are not older than this, e.g. 90s, 1h30m or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    since: Option<Duration>,
+    pub since: Option<Duration>,
+    #[command(flatten)]
+    pub all_nodes: AllNodes,
     /// Print one JSON object per line, with everything that is known
     #[arg(long)]
     pub json: bool,
@@ -65,11 +68,16 @@ pub struct Options {
 impl Options {
     /// The flags as parameters of the request.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let since = self.since.map(|since| ("since", duration::format(since)));
+        self.filters().into_iter().chain(since).collect()
+    }
+
+    /// The flags that choose among failures, whenever these were.
+    fn filters(&self) -> Vec<(&'static str, String)> {
         let given = [
             ("point", self.point.clone()),
             ("workload", self.workload.clone()),
             ("reason", self.reason.clone()),
-            ("since", self.since.map(duration::format)),
         ];
         given
             .into_iter()
@@ -79,8 +87,19 @@ impl Options {
 
     /// The path of the request, with further parameters.
     pub fn path(&self, more: &[(&'static str, String)]) -> String {
+        self.path_of(&self.parameters(), more)
+    }
+
+    /// The path of the request for failures that are not older than this, whatever `--since` says.
+    pub fn path_since(&self, since: Duration, more: &[(&'static str, String)]) -> String {
+        let parameters = self.filters().into_iter().chain([("since", duration::format(since))]);
+        self.path_of(&parameters.collect::<Vec<_>>(), more)
+    }
+
+    fn path_of(&self, parameters: &[(&'static str, String)], more: &[(&'static str, String)]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(self.parameters());
+        query.extend_pairs(parameters);
+        query.extend_pairs(self.all_nodes.parameter());
         query.extend_pairs(more);
         format!("/api/v1/failures?{}", query.finish())
     }

@@ -1,6 +1,6 @@
 //! Prints failures as a table or as JSON.
 
-use crate::failures::{Failure, HEADER, line};
+use crate::failures::{Failure, HEADER, line, printable};
 use anyhow::Context;
 use std::io::Write;
 
@@ -9,12 +9,13 @@ use std::io::Write;
 pub struct Printer<W> {
     out: W,
     json: bool,
+    has_nodes: bool,
 }
 
 impl<W: Write> Printer<W> {
-    /// A printer that writes to `out`, as JSON or as lines of a table.
-    pub fn new(out: W, json: bool) -> Self {
-        Self { out, json }
+    /// A printer that writes to `out`, as JSON or as lines of a table, which `has_nodes` in a column of its own.
+    pub fn new(out: W, json: bool, has_nodes: bool) -> Self {
+        Self { out, json, has_nodes }
     }
 
     /// Writes the names of the columns; nothing for JSON.
@@ -23,7 +24,7 @@ impl<W: Write> Printer<W> {
     /// When it cannot be written.
     pub fn header(&mut self) -> anyhow::Result<()> {
         if !self.json {
-            self.say(HEADER)?;
+            self.say(&self.with_node("NODE", HEADER))?;
         }
         Ok(())
     }
@@ -39,7 +40,15 @@ impl<W: Write> Printer<W> {
         let failure: Failure = serde_json::from_str(json).with_context(|| {
             format!("cannot parse a failure sent by the agent, which may be of another version: {json}")
         })?;
-        self.say(&line(&failure))
+        let node = failure.node.as_deref().unwrap_or("-");
+        self.say(&self.with_node(&printable(node), &line(&failure)))
+    }
+
+    fn with_node(&self, node: &str, line: &str) -> String {
+        match self.has_nodes {
+            true => format!("{node:24}  {line}"),
+            false => line.to_owned(),
+        }
     }
 
     /// Writes a line and flushes it, so that the reader gets it at once.

@@ -18,17 +18,24 @@ struct Column {
     widest: usize,
     /// Numbers stand at the right.
     is_number: bool,
+    /// Only where the points are those of all nodes.
+    is_of_all_nodes: bool,
     /// The higher, the sooner it falls away.
     rank: u8,
     cell: fn(&Point) -> String,
 }
 
 /// What may be shown, from left to right.
-const COLUMNS: [Column; 15] = [
+const COLUMNS: [Column; 16] = [
     column("STATE", 8, 0, |point| severity(point.trouble.severity).into()),
     Column {
         widest: 60,
         ..column("POINT", 20, 1, |point| point.name.name.clone())
+    },
+    Column {
+        widest: 40,
+        is_of_all_nodes: true,
+        ..column("NODE", 10, 2, |point| point.node.clone().unwrap_or_default())
     },
     number("RISK", 4, 2, |point| or_unknown(point.choke_risk.ratio, percent)),
     column("FULLEST", 17, 3, fullest),
@@ -61,6 +68,7 @@ const fn column(title: &'static str, width: usize, rank: u8, cell: fn(&Point) ->
         width,
         widest: width,
         is_number: false,
+        is_of_all_nodes: false,
         rank,
         cell,
     }
@@ -84,10 +92,13 @@ pub struct Table {
 impl Table {
     /// The table of these points: in as many characters a line, or with all columns at the width of their contents.
     pub fn new(points: &[&Point], room: Option<usize>) -> Self {
+        let has_nodes = points.iter().any(|point| point.node.is_some());
+        let columns = COLUMNS.iter().filter(|column| has_nodes || !column.is_of_all_nodes);
+        let columns: Vec<&Column> = columns.collect();
         let cells: Vec<Vec<String>> = points
             .iter()
             .map(|point| {
-                COLUMNS
+                columns
                     .iter()
                     .map(|column| printable(&(column.cell)(point)).into_owned())
                     .collect()
@@ -95,15 +106,15 @@ impl Table {
             .collect();
         let longest = |at: usize| {
             let lengths = cells.iter().map(|row| row[at].chars().count());
-            lengths.max().unwrap_or_default().max(COLUMNS[at].title.len())
+            lengths.max().unwrap_or_default().max(columns[at].title.len())
         };
         let widths: Vec<Option<usize>> = match room {
-            Some(room) => fitted(room, longest),
-            None => (0..COLUMNS.len()).map(|at| Some(longest(at))).collect(),
+            Some(room) => fitted(&columns, room, longest),
+            None => (0..columns.len()).map(|at| Some(longest(at))).collect(),
         };
         let line = |row: &[String]| {
             let mut text = String::new();
-            for ((cell, column), width) in row.iter().zip(&COLUMNS).zip(&widths) {
+            for ((cell, column), width) in row.iter().zip(&columns).zip(&widths) {
                 if let Some(width) = *width {
                     text += &padded(cell, width, column.is_number);
                     text.push(' ');
@@ -112,21 +123,21 @@ impl Table {
             text.trim_end().to_owned()
         };
         Self {
-            header: line(&COLUMNS.each_ref().map(|column| column.title.to_owned())),
+            header: line(&columns.iter().map(|column| column.title.to_owned()).collect::<Vec<_>>()),
             rows: cells.iter().map(|row| line(row)).collect(),
         }
     }
 }
 
 /// The width of each column that has room: by rank, then what is left to those that can use it, from left to right.
-fn fitted(room: usize, longest: impl Fn(usize) -> usize) -> Vec<Option<usize>> {
-    let mut by_rank: Vec<usize> = (0..COLUMNS.len()).collect();
-    by_rank.sort_by_key(|at| COLUMNS[*at].rank);
-    let mut widths = vec![None; COLUMNS.len()];
+fn fitted(columns: &[&Column], room: usize, longest: impl Fn(usize) -> usize) -> Vec<Option<usize>> {
+    let mut by_rank: Vec<usize> = (0..columns.len()).collect();
+    by_rank.sort_by_key(|at| columns[*at].rank);
+    let mut widths = vec![None; columns.len()];
     // The last column needs no space behind it.
     let mut left = room + 1;
     for at in by_rank {
-        let column = &COLUMNS[at];
+        let column = &columns[at];
         let Some(rest) = left.checked_sub(column.width + 1) else {
             // On a terminal that is narrower than that, the name gets what there is.
             if column.rank == 1 {
@@ -138,7 +149,7 @@ fn fitted(room: usize, longest: impl Fn(usize) -> usize) -> Vec<Option<usize>> {
         widths[at] = Some(column.width);
         left = rest;
     }
-    for (at, column) in COLUMNS.iter().enumerate() {
+    for (at, column) in columns.iter().enumerate() {
         if let Some(width) = &mut widths[at] {
             let wider = longest(at).min(column.widest).saturating_sub(*width).min(left);
             *width += wider;

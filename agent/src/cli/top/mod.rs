@@ -17,10 +17,11 @@ mod words;
 mod tests;
 
 use super::{
+    all_nodes::{AllNodes, Remarks},
     http::{self, AgentAddress, Client},
     output::{print, remark},
 };
-use crate::{api::PointList, duration};
+use crate::duration;
 use clap::Args;
 use draw::Style;
 use sort::Sort;
@@ -36,12 +37,12 @@ const HELP: &str = "\
 Examples:
   # The points of this node, those in trouble first
   narrows top
+  # Those of all nodes, through an agent that knows the others
+  narrows top --all-nodes
   # Those of another node, with an agent behind TLS
   narrows top --agent https://node:9798 --ca-file ca.pem
   # One table, for a pipe or a message
   narrows top --once --sort risk
-  # On a node of a cluster, for programs
-  kubectl -n narrows exec POD -- narrows top --json
 
 Keys:
   Up, Down, j, k  select a point; below the points are its dependents and the node's failures
@@ -56,6 +57,7 @@ links to control planes, signals that are missing; Esc goes back
 
 Columns:
   STATE       the severity of the worst reason: CRITICAL, WARNING, notice, ok
+  NODE        with --all-nodes, the node whose agent says all this: the one on which the point runs, if that has answered
   RISK        choke risk: FULLEST times the share of the node's workloads that depend on the point
   FULLEST     the fullest resource, and how full it is
   OPEN        connections that the point has accepted and that are open
@@ -68,7 +70,7 @@ Columns:
 
 Where there is less room, columns fall away, the least needed first. A number that is not known is shown as -; Enter says why.";
 
-/// Show the points of a node, those in trouble first, with their dependents and failures, as they change
+/// Show the points of a node or of all, those in trouble first, with their dependents and failures, as they change
 ///
 /// Asks a running agent, over http or https, and draws on the terminal until q. When the output is no terminal, it prints one table.
 /// Needs no privileges, and changes nothing.
@@ -81,13 +83,15 @@ pub struct Options {
     /// Print the answer of /api/v1/points and end; it has up to 1,000 points
     #[arg(long, conflicts_with_all = ["once", "sort", "filter"])]
     json: bool,
+    #[command(flatten)]
+    all_nodes: AllNodes,
     /// Time between two questions to the agent, from 200ms to 1h; what it answers changes with its ticks
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = interval)]
     interval: Duration,
     /// What to sort by, the greatest first
     #[arg(long, value_enum, default_value_t)]
     sort: Sort,
-    /// Only points with this text in their name, instance, kind, mesh or state
+    /// Only points with this text in their name, instance, kind, mesh, state or node
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
     /// No colours. The variable NO_COLOR, when it is not empty, does the same
@@ -115,9 +119,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let is_terminal = io::stdout().is_terminal();
     http::block_on(async {
         if options.json {
-            return json(&client).await;
+            return json(&client, options.all_nodes.is_set).await;
         }
-        let state = State::new(options.sort, &options.filter);
+        let mut state = State::new(options.sort, &options.filter);
+        state.all_nodes = options.all_nodes.is_set;
         if options.once || !is_terminal {
             return once(&client, state, is_terminal).await;
         }
@@ -128,15 +133,15 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn json(client: &Client) -> anyhow::Result<()> {
-    let body = ask::points(client).await?;
+async fn json(client: &Client, all_nodes: bool) -> anyhow::Result<()> {
+    let (body, list) = ask::points(client, all_nodes).await?;
+    Remarks::default().say(list.nodes.as_ref());
     print(&body)?;
     print("\n")
 }
 
 async fn once(client: &Client, mut state: State, is_terminal: bool) -> anyhow::Result<()> {
-    let body = ask::points(client).await?;
-    state.list = ask::understood::<PointList>(client, &body, "a list of points")?;
+    (_, state.list) = ask::points(client, state.all_nodes).await?;
     // In a file or a pipe there is room for everything.
     let width = match is_terminal {
         true => crossterm::terminal::size().ok().map(|(width, _)| width.into()),
@@ -145,12 +150,14 @@ async fn once(client: &Client, mut state: State, is_terminal: bool) -> anyhow::R
     let shown = state.shown();
     let table = columns::Table::new(&shown, width);
     let list = &state.list;
+    Remarks::default().say(list.nodes.as_ref());
     if let Some(why) = &list.as_of.tick_error {
         remark(format_args!(
             "the last tick of {client} failed, so this is older: {why}"
         ));
     }
-    if list.points.len() < list.total {
+    // A point that several nodes know counts for each there.
+    if list.nodes.is_none() && list.points.len() < list.total {
         remark(format_args!(
             "the table has the {} of {} points with the most trouble",
             list.points.len(),

@@ -42,12 +42,36 @@ pub enum Step {
 /// What is to be asked of the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// The identifier of the point whose detail is shown.
-    pub detail: Option<String>,
+    /// The point whose detail is shown.
+    pub detail: Option<Selected>,
     /// The name of the point whose failures are shown; of all when `None`.
     pub failures_of: Option<String>,
     /// The run of the agent and the number of the first failure that is not known.
     pub from: Option<(i64, u64)>,
+    /// Whether all of it is to be that of all nodes.
+    pub all_nodes: bool,
+}
+
+/// A point, as one agent tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// Its identifier.
+    pub id: String,
+    /// The node of that agent; `None` when only the one that is asked tells of its own.
+    pub node: Option<String>,
+}
+
+impl Selected {
+    fn of(point: &Point) -> Self {
+        Self {
+            id: point.name.id.clone(),
+            node: point.node.clone(),
+        }
+    }
+
+    fn is(&self, point: &Point) -> bool {
+        point.name.id == self.id && point.node == self.node
+    }
 }
 
 /// What the agent answered.
@@ -70,7 +94,7 @@ pub struct State {
     pub detail: Option<PointDetail>,
     /// The newest failures, of all points or of the one whose detail is shown; the newest last.
     pub failures: VecDeque<Failure>,
-    /// Failures that were not told one by one, since the agent's start.
+    /// Failures that were not told one by one, since the start of the agent, or of the agents.
     pub untold: u64,
     /// What is looked at.
     pub view: View,
@@ -88,9 +112,11 @@ pub struct State {
     pub has_help: bool,
     /// The first line of the detail that is shown.
     pub scroll: usize,
+    /// Whether the points are those of all nodes.
+    pub all_nodes: bool,
     /// Why the agent did not answer last time; then all else is as it was before.
     pub away: Option<String>,
-    selected: Option<String>,
+    selected: Option<Selected>,
     position: Option<(i64, u64)>,
 }
 
@@ -117,14 +143,14 @@ impl State {
 
     /// Where the selected point stands among those that are shown.
     pub fn selected_row(&self) -> Option<usize> {
-        let id = self.selected.as_deref()?;
-        self.shown().iter().position(|point| point.name.id == id)
+        let selected = self.selected.as_ref()?;
+        self.shown().iter().position(|point| selected.is(point))
     }
 
     /// The selected point.
     pub fn selected(&self) -> Option<&Point> {
-        let id = self.selected.as_deref()?;
-        self.list.points.iter().find(|point| point.name.id == id)
+        let selected = self.selected.as_ref()?;
+        self.list.points.iter().find(|point| selected.is(point))
     }
 
     /// What is to be asked for next.
@@ -137,6 +163,7 @@ impl State {
             detail: self.selected.clone(),
             failures_of: of,
             from: self.position,
+            all_nodes: self.all_nodes,
         }
     }
 
@@ -145,9 +172,12 @@ impl State {
         self.away = None;
         let row = self.selected_row().unwrap_or_default();
         self.list = answers.list;
-        let is_detail_of_selected =
-            |detail: &PointDetail| Some(detail.point.name.id.as_str()) == self.selected.as_deref();
-        self.detail = answers.detail.filter(is_detail_of_selected);
+        let is_of_selected = |detail: &PointDetail| {
+            self.selected
+                .as_ref()
+                .is_some_and(|selected| selected.is(&detail.point))
+        };
+        self.detail = answers.detail.filter(is_of_selected);
         if let Some(list) = answers.failures {
             self.take_failures(list);
         }
@@ -158,6 +188,12 @@ impl State {
     }
 
     fn take_failures(&mut self, list: List) {
+        if list.nodes.is_some() {
+            // Numbers are of one agent; such a list is whole.
+            self.failures = list.failures.into();
+            self.untold = list.dropped.untold();
+            return;
+        }
         if self.position.is_none_or(|(run, _)| run != list.run) {
             self.failures.clear();
         }
@@ -186,18 +222,18 @@ impl State {
         }
         let shown = self.shown();
         let next = shown.get(row.min(shown.len().saturating_sub(1)));
-        let next = next.map(|point| point.name.id.clone());
+        let next = next.map(|point| Selected::of(point));
         self.select(next);
         if self.view == View::Detail {
             self.look_at(View::Points);
         }
     }
 
-    fn select(&mut self, id: Option<String>) -> Step {
-        if self.selected == id {
+    fn select(&mut self, selected: Option<Selected>) -> Step {
+        if self.selected == selected {
             return Step::Draw;
         }
-        self.selected = id;
+        self.selected = selected;
         self.detail = None;
         self.scroll = 0;
         Step::Ask
@@ -285,8 +321,8 @@ impl State {
             }
             _ => return Step::Draw,
         };
-        let id = self.shown().get(to.min(last)).map(|point| point.name.id.clone());
-        self.select(id)
+        let selected = self.shown().get(to.min(last)).map(|point| Selected::of(point));
+        self.select(selected)
     }
 
     fn in_detail(&mut self, code: KeyCode) -> Step {
@@ -330,7 +366,7 @@ impl State {
     }
 }
 
-/// Whether the name, the instance, the kind, the mesh or the severity has this text, which is in lower case.
+/// Whether the name, the instance, the kind, the mesh, the severity or the node has this text, which is in lower case.
 fn passes(point: &Point, filter: &str) -> bool {
     let name = &point.name;
     let severity = super::columns::severity(point.trouble.severity);
@@ -340,6 +376,7 @@ fn passes(point: &Point, filter: &str) -> bool {
         name.kind.label(),
         name.mesh.label(),
         severity,
+        point.node.as_deref().unwrap_or_default(),
     ]
     .join(" ");
     text.to_lowercase().contains(filter)

@@ -162,6 +162,15 @@ async fn points_of_all_nodes_are_each_told_once_by_trouble() {
         (waypoint.views_total, list.total, list.matched, list.next),
         (2, 6, 6, None)
     );
+    let reasons: Vec<_> = waypoint
+        .trouble
+        .reasons
+        .iter()
+        .map(|reason| (&*reason.what, &*reason.text))
+        .collect();
+    let expected = "as seen from b: 50.0 % of its callers' connections to it fail: 20.0 a second";
+    assert_eq!(reasons, [("callers_elsewhere", expected)]);
+    assert_eq!(waypoint.trouble.severity, Severity::Critical);
     // Parameters hold for all of them.
     let list: PointList = good(&first, "/api/v1/points?nodes=all&kind=ztunnel&search=C/").await;
     assert_eq!(

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     api::{Point, Severity},
     failures::{Failure, caller_and_called, printable},
+    fleet::Nodes,
 };
 use ratatui::{
     Frame,
@@ -69,14 +70,16 @@ fn wrapped(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'_>>) {
 /// Of which agent and tick the numbers are, and how bad things are.
 fn title_lines(state: &State, style: Style) -> Vec<Line<'static>> {
     let as_of = &state.list.as_of;
-    let node = as_of
-        .node
-        .as_deref()
-        .map_or(String::new(), |node| format!(" of {node}"));
+    let node = match (&state.list.nodes, &as_of.node) {
+        (Some(nodes), _) => format!(" of {} nodes", nodes.answered.len()),
+        (None, Some(node)) => format!(" of {node}"),
+        (None, None) => String::new(),
+    };
     let title = format!(
-        "narrows top{node}  {} UTC, tick {}",
+        "narrows top{node}  {} UTC, tick {}{}",
         time_of_day(&as_of.time),
-        as_of.tick
+        as_of.tick,
+        silent(state.list.nodes.as_ref())
     );
     let wrong = match (&state.away, &as_of.tick_error) {
         (Some(why), _) => Some(format!("NO ANSWER: {why}; what follows is old")),
@@ -90,6 +93,18 @@ fn title_lines(state: &State, style: Style) -> Vec<Line<'static>> {
     vec![style.heading(printable(&title).into_owned()), second]
 }
 
+/// Which nodes have not answered: it goes on where the title ends.
+fn silent(nodes: Option<&Nodes>) -> String {
+    let missing = nodes.map_or(&[][..], |nodes| &nodes.missing);
+    let named = missing
+        .iter()
+        .map(|missing| format!("{} ({})", missing.name(), missing.error.replace('_', " ")));
+    match missing.len() {
+        0 => String::new(),
+        n => format!("  {n} MISSING: {}", named.collect::<Vec<_>>().join(", ")),
+    }
+}
+
 fn summary(state: &State) -> String {
     let all = [Severity::Critical, Severity::Warning, Severity::Notice, Severity::Ok];
     let counted = all.map(|severity| {
@@ -100,11 +115,16 @@ fn summary(state: &State) -> String {
             .filter(|point| point.trouble.severity == severity);
         format!("{} {}", with.count(), columns::severity(severity))
     });
+    let total = match &state.list.nodes {
+        // There, a point counts for each node that knows it.
+        Some(_) => state.list.points.len(),
+        None => state.list.total,
+    };
     let some = match state.list.points.len() {
-        n if n < state.list.total => format!(" (the first {n} are shown)"),
+        n if n < total || state.list.next.is_some() => format!(" (the first {n} are shown)"),
         _ => String::new(),
     };
-    format!("{} points{some}: {}", state.list.total, counted.join(", "))
+    format!("{total} points{some}: {}", counted.join(", "))
 }
 
 fn points(frame: &mut Frame<'_>, area: Rect, state: &State, style: Style) {
@@ -144,7 +164,13 @@ fn nothing(state: &State) -> String {
 }
 
 fn everything(frame: &mut Frame<'_>, area: Rect, state: &State, style: Style) {
-    let name = |point: &Point| format!("{} {}", point.name.name, point.name.instance);
+    let name = |point: &Point| {
+        let on = point
+            .node
+            .as_deref()
+            .map_or(String::new(), |node| format!(" on {node}"));
+        format!("{} {}{on}", point.name.name, point.name.instance)
+    };
     let title = state.selected().map(name).unwrap_or_default();
     let mut lines = vec![style.rule(&printable(&title), area.width)];
     match &state.detail {
@@ -196,6 +222,7 @@ fn failure_lines(state: &State, area: Rect, style: Style) -> Vec<Line<'static>> 
         return Vec::new();
     }
     let of = match state.view {
+        View::Points if state.all_nodes => "of all nodes".to_owned(),
         View::Points => "of this node".to_owned(),
         View::Detail => state
             .selected()
@@ -204,6 +231,7 @@ fn failure_lines(state: &State, area: Rect, style: Style) -> Vec<Line<'static>> 
     };
     let untold = match state.untold {
         0 => String::new(),
+        n if state.all_nodes => format!("; {} more were only counted", count(n)),
         n => format!("; {} on the node were only counted", count(n)),
     };
     let mut lines = vec![style.rule(&printable(&format!("FAILURES {of}, newest last{untold}")), area.width)];
@@ -225,8 +253,12 @@ fn failure_lines(state: &State, area: Rect, style: Style) -> Vec<Line<'static>> 
 fn failure_line(failure: &Failure) -> String {
     let (from, to) = caller_and_called(failure);
     let seen_by = failure.vantage.map_or("-", |vantage| vantage.label());
+    let node = failure
+        .node
+        .as_deref()
+        .map_or(String::new(), |node| format!("{node}: "));
     let text = format!(
-        "{} {:<13} {from} -> {to} (seen by {seen_by})",
+        "{} {node}{:<13} {from} -> {to} (seen by {seen_by})",
         time_of_day(&failure.time),
         failure.reason
     );

@@ -21,7 +21,7 @@ fn terminal(state: &State, (width, height): (u16, u16), style: Style) -> Termina
 }
 
 /// The characters of the screen, without the spaces at the end of lines.
-fn drawn(state: &State, size: (u16, u16)) -> String {
+pub fn drawn(state: &State, size: (u16, u16)) -> String {
     let terminal = terminal(state, size, PLAIN);
     let lines = terminal.backend().buffer().content().chunks(size.0.into()).map(|line| {
         let text: String = line.iter().map(ratatui::buffer::Cell::symbol).collect();
@@ -32,7 +32,7 @@ fn drawn(state: &State, size: (u16, u16)) -> String {
 
 /// Compares with a file of the repository. To change what is drawn: run the test with NARROWS_REDRAW=1, and look at the difference.
 #[track_caller]
-fn is_in(file: &str, text: &str) {
+pub fn is_in(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("NARROWS_REDRAW").is_some() {
         fs::write(&path, text).expect("written");

@@ -19,7 +19,7 @@ fn the_selection_moves_and_asks_for_who_depends_on_it() {
     assert_eq!(selected(&state), "istio-system/ztunnel");
     assert_eq!(state.detail, None, "that of another point is not shown");
     assert_eq!(
-        state.wanted().detail.as_deref(),
+        state.wanted().detail.map(|selected| selected.id).as_deref(),
         Some("istio~ztunnel~istio-system__ztunnel~ztunnel-k7x2p")
     );
     // An answer to the question before the key.

@@ -1,5 +1,6 @@
 //! What is drawn, compared as text; and what keys do.
 
+mod all_nodes;
 mod drawing;
 mod keys;
 mod panic;

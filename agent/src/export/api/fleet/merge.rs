@@ -6,15 +6,12 @@ use super::super::{
     query::Query,
 };
 use crate::{
-    api::{AsOf, Point, PointList, View},
+    api::{AsOf, Point, PointList, Severity, TroubleReason, View},
     draining::{Draining, Drains},
     failures::{Dropped, Failure, List},
     fleet::Nodes,
 };
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, btree_map::Entry},
-};
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Points that are kept while answers come, and those through which pages lead.
 const POINTS: usize = 1_000;
@@ -106,14 +103,17 @@ impl Listed {
         }
         for (id, distant) in self.distant {
             match places.get(&id).map(Vec::as_slice) {
-                Some(&[at]) => join(&mut all[at], distant),
+                Some(&[at]) => {
+                    join(&mut all[at], distant);
+                    tell_of_others(&mut all[at]);
+                }
                 // Where several instances have the same name, whose callers these are is not known.
                 _ => all.push(distant),
             }
         }
         all.sort_by(|one, other| {
             let ids = || (&one.name.id, &one.node).cmp(&(&other.name.id, &other.node));
-            worse_first(worst(one), worst(other)).then_with(ids)
+            worse_first(badness(one), badness(other)).then_with(ids)
         });
         all.truncate(POINTS);
         all
@@ -121,7 +121,7 @@ impl Listed {
 }
 
 fn keep_worst(points: &mut Vec<Point>) {
-    points.sort_by(|one, other| worse_first(worst(one), worst(other)));
+    points.sort_by(|one, other| worse_first(badness(one), badness(other)));
     points.truncate(POINTS);
 }
 
@@ -146,14 +146,36 @@ fn join(point: &mut Point, mut distant: Point) {
     point.views.truncate(VIEWS);
 }
 
-/// How bad it is, by its own agent or by the worst of the others.
-fn worst(point: &Point) -> Badness {
-    let views = point.views.iter();
-    let views = views.map(|view| (view.trouble.severity, view.trouble.score, 0.0));
-    views.fold(badness(point), |worst, view| match worse_first(view, worst) {
-        Ordering::Less => view,
-        _ => worst,
-    })
+/// Adds to the trouble of a point what callers on other nodes see of it: their worst.
+fn tell_of_others(point: &mut Point) {
+    let bad = point.views.iter().filter(|view| view.trouble.severity > Severity::Ok);
+    let others = match bad.count() {
+        0 | 1 => String::new(),
+        n => format!(" (and on {} more nodes)", n - 1),
+    };
+    let Some(View { node, trouble }) = point.views.first() else {
+        return;
+    };
+    let Some(worst) = trouble.reasons.first().filter(|_| trouble.severity > Severity::Ok) else {
+        return;
+    };
+    let reason = TroubleReason {
+        what: "callers_elsewhere".to_owned(),
+        severity: trouble.severity,
+        score: trouble.score,
+        text: format!("as seen from {node}{others}: {}", worst.text),
+    };
+    let own = &mut point.trouble;
+    own.severity = own.severity.max(reason.severity);
+    own.score = 1.0 - (1.0 - own.score) * (1.0 - reason.score);
+    let before = |other: &TroubleReason| worse_first(of(other), of(&reason)).is_le();
+    let at = own.reasons.iter().take_while(|other| before(other)).count();
+    own.reasons.insert(at, reason);
+}
+
+/// What reasons are sorted by.
+fn of(reason: &TroubleReason) -> Badness {
+    (reason.severity, reason.score, 0.0)
 }
 
 /// The drains of all nodes.
