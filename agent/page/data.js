@@ -2,6 +2,8 @@
 import { useEffect, useReducer, useRef, useState } from './vendor/preact-hooks.js';
 
 export const INTERVAL_MS = 5000;
+// A question about all nodes goes to every agent.
+export const ALL_NODES_MS = 15000;
 const PATIENCE_MS = 15000;
 
 // Whether the agent answers at all: shared by everything on the page.
@@ -52,8 +54,9 @@ export async function ask(path, signal) {
       // Not from the API itself.
     }
     const message = problem.message ?? (text.trim() || `status ${response.status}`);
-    // Nothing at this address answers with data: that is as good as unreachable.
-    if (response.status === 421 || response.status >= 500) tell({ since: connection.since ?? Date.now(), why: message });
+    // Nothing at this address answers with data: that is as good as unreachable. But another agent is not this one.
+    const answers = ['node_failed', 'busy'].includes(problem.error);
+    if (response.status === 421 || (response.status >= 500 && !answers)) tell({ since: connection.since ?? Date.now(), why: message });
     throw new Refusal(response.status, problem.error, message);
   }
   const answer = await response.json();
@@ -61,8 +64,26 @@ export async function ask(path, signal) {
   return answer;
 }
 
+// Whether this agent can ask those of other nodes: as configured, so asked for once.
+export function useHasPeers() {
+  const [has, set] = useState(false);
+  const { since } = useConnection();
+  useEffect(() => {
+    if (since) return undefined;
+    const stop = new AbortController();
+    ask('api/v1/status', stop.signal).then(({ peers }) => set(peers.length > 0), () => {});
+    return () => stop.abort();
+  }, [since === null]);
+  return has;
+}
+
+// What is added to a question about a point that the agent of another node tells of.
+export function ofNode(node) {
+  return node ? `&node=${encodeURIComponent(node)}` : '';
+}
+
 // Calls `load(signal)` now and after each interval; not while the page is hidden, but at once when it is shown again.
-function usePolling(load, key) {
+export function usePolling(load, key, interval = INTERVAL_MS) {
   const current = useRef(load);
   current.current = load;
   useEffect(() => {
@@ -77,7 +98,7 @@ function usePolling(load, key) {
       await current.current(stop.signal).catch(() => {});
       running = false;
       // A slow agent is asked less often.
-      const pause = Math.max(INTERVAL_MS - (Date.now() - begin), INTERVAL_MS / 5);
+      const pause = Math.max(interval - (Date.now() - begin), interval / 5);
       if (!stop.signal.aborted) timer = setTimeout(round, pause);
     };
     round();
@@ -91,7 +112,7 @@ function usePolling(load, key) {
 }
 
 // The newest answer to `path`, and why there is none. The last answer stays while the agent is unreachable.
-export function useAnswer(path) {
+export function useAnswer(path, interval) {
   const [state, set] = useState({ path, answer: null, refusal: null });
   usePolling(async (signal) => {
     try {
@@ -100,24 +121,25 @@ export function useAnswer(path) {
     } catch (error) {
       if (error instanceof Refusal && !signal.aborted) set({ path, answer: null, refusal: error });
     }
-  }, path);
+  }, path, interval);
   return state.path === path ? state : { path, answer: null, refusal: null };
 }
 
 const HOUR_SECONDS = 3600;
 
 // The last hour of a point, of which each round asks only for what is new.
-export function useHistory(point) {
+export function useHistory(id, node) {
+  const point = `${encodeURIComponent(id)}${ofNode(node)}`;
   const [state, set] = useState({ point, history: null, refusal: null });
   const known = useRef(null);
   usePolling(async (signal) => {
-    const before = known.current?.point === point ? known.current : null;
+    const before = known.current?.of === point ? known.current : null;
     const last = before?.time_seconds.at(-1);
     const after = last === undefined ? '' : `&after_seconds=${last}`;
     try {
-      const answer = await ask(`api/v1/history?point=${encodeURIComponent(point)}${after}`, signal);
+      const answer = await ask(`api/v1/history?point=${point}${after}`, signal);
       if (signal.aborted) return;
-      known.current = before ? joined(before, answer) : answer;
+      known.current = { ...(before ? joined(before, answer) : answer), of: point };
       set({ point, history: known.current, refusal: null });
     } catch (error) {
       if (error instanceof Refusal && !signal.aborted) set({ point, history: null, refusal: error });

@@ -2,7 +2,8 @@
 import { useEffect, useState } from './vendor/preact-hooks.js';
 import { html } from './html.js';
 import { bytes, clock, count, seconds, words } from './format.js';
-import { Section } from './parts.js';
+import { ask, ofNode, usePolling } from './data.js';
+import { Refusal, Section } from './parts.js';
 
 // Shown at once; a storm of failures is not drawn in full, and the counters have all of them.
 const SHOWN = 100;
@@ -83,9 +84,32 @@ const STATUS = {
 const VANTAGE = { self: 'the point', client: 'a caller' };
 
 export function LiveFailures({ point }) {
-  const { failures, status, missed, untold } = useFailures(point.name);
+  const { status, ...rest } = useFailures(point.name);
+  return html`<${Failures} point=${point} about=${STATUS[status]} ...${rest} />`;
+}
+
+// Those that another node's agent knows: asked for again and again, as a stream would have to come from there.
+export function ListedFailures({ point, node }) {
+  const [state, set] = useState({ answer: null, refusal: null });
+  usePolling(async (signal) => {
+    try {
+      const path = `api/v1/failures?follow=false&since=10m&limit=${SHOWN}&point=${encodeURIComponent(point.name)}${ofNode(node)}`;
+      const answer = await ask(path, signal);
+      if (!signal.aborted) set({ answer, refusal: null });
+    } catch (error) {
+      if (!signal.aborted) set({ answer: null, refusal: error });
+    }
+  }, `${point.name} ${node}`);
+  const { answer, refusal } = state;
+  if (refusal) return html`<${Section} id="failures" title="Failures, newest first"><${Refusal} refusal=${refusal} what="Failures" /><//>`;
+  if (!answer) return html`<${Section} id="failures" title="Failures, newest first"><p class="quiet">Asking the agent …</p><//>`;
+  const untold = answer.dropped.failure_event_rate_limited + answer.dropped.failure_event_ring_full;
+  return html`<${Failures} point=${point} about=${`as node ${node} tells, every 5 s`} failures=${answer.failures.toReversed()} missed=${0} untold=${untold} />`;
+}
+
+function Failures({ point, about, failures, missed, untold }) {
   return html`
-    <${Section} id="failures" title="Failures, newest first" about=${`all instances of ${point.name}, the last 10 minutes; ${STATUS[status]}`}>
+    <${Section} id="failures" title="Failures, newest first" about=${`all instances of ${point.name}, the last 10 minutes; ${about}`}>
       ${missed > 0 && html`<p class="note">${count(missed)} came faster than they could be sent; the counters above include them.</p>`}
       ${untold > 0 && html`<p class="note">${count(untold)} of this agent's failures since its start were not told one by one (rate limits); the counters include them.</p>`}
       ${failures.length === 0

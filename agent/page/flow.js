@@ -24,6 +24,7 @@ export function Flow({ parameters, point }) {
   const query = new URLSearchParams({ group, limit: LIMIT });
   if (parameters.active !== 'false') query.set('active', 'true');
   if (point) query.set('point', point);
+  if (point && parameters.node) query.set('node', parameters.node);
   if (parameters.namespace && !point) query.set('namespace', parameters.namespace);
   const { answer: newest, refusal } = useAnswer(`api/v1/paths?${query}`);
   const answer = useFailing(newest);
@@ -40,6 +41,7 @@ export function Flow({ parameters, point }) {
   if (refusal) return html`<${Refusal} refusal=${refusal} what="The flow picture" />`;
   return html`
     <div class="flow">
+      ${!point && parameters.nodes === 'all' && html`<p class="note">The picture is that of this node; the list of points is of all nodes.</p>`}
       <${Controls} parameters=${parameters} group=${group} />
       ${!drawn
         ? html`<p class="quiet" role="status">Asking the agent …</p>`

@@ -22,6 +22,7 @@ export function Help({ dialog }) {
         <div><dt>Choke risk</dt><dd>saturation × the share of active workloads that depend on it</dd></div>
         <div><dt class="missing">missing</dt><dd>a value that this kernel or node does not offer, never shown as 0: point at it to see why</dd></div>
       </dl>
+      <p>Where the agent knows those of other nodes, <b>All nodes</b> lists the points of all: a point as the agent of its own node tells of it, with the trouble that callers on other nodes see.</p>
       <h3>Keys</h3>
       <dl class="pairs">${KEYS.map(([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}</dl>
       <p>The same for programs: <a href="index.txt">list of paths</a>, <a href="api/v1/openapi.json">OpenAPI</a>.</p>

@@ -24,8 +24,8 @@ const CHARTS = [
 // Lines differ by dashes, too.
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3], [12, 5], [1, 5]];
 
-export function TimeLines({ point }) {
-  const { history, refusal } = useHistory(point.id);
+export function TimeLines({ point, node }) {
+  const { history, refusal } = useHistory(point.id, node);
   if (refusal) return html`<${Section} id="lines" title="The last hour"><${Refusal} refusal=${refusal} what="Time lines" /><//>`;
   if (!history) return html`<${Section} id="lines" title="The last hour"><p class="quiet">Asking the agent …</p><//>`;
   const times = history.time_seconds;
@@ -74,7 +74,10 @@ function Chart({ chart, history }) {
       if (gone || !place.current) return;
       const width = () => Math.max(200, place.current.clientWidth);
       plot.current = new Plot(options(chart, lines, width(), place.current, setAt), newest.current, place.current);
-      observer = new ResizeObserver(() => plot.current?.setSize({ width: width(), height: HEIGHT }));
+      observer = new ResizeObserver(() => {
+        // When the point is closed, its place is gone before the observer is.
+        if (place.current) plot.current?.setSize({ width: width(), height: HEIGHT });
+      });
       observer.observe(place.current);
     });
     return () => {

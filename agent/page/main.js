@@ -3,7 +3,7 @@ import { render } from './vendor/preact.js';
 import { useEffect, useRef, useState } from './vendor/preact-hooks.js';
 import { html } from './html.js';
 import { ago, clock, seconds, words } from './format.js';
-import { useConnection } from './data.js';
+import { useConnection, useHasPeers } from './data.js';
 import { go, link, parameters as inUrl, useParameters } from './url.js';
 import { KINDS, Points } from './points.js';
 import { Point } from './point.js';
@@ -31,6 +31,7 @@ function Page() {
         <a ...${link({ view: null, point: null })} aria-current=${!parameters.point && parameters.view !== 'flow' ? 'page' : undefined}>Points</a>
         <a ...${link({ view: 'flow', point: null })} aria-current=${!parameters.point && parameters.view === 'flow' ? 'page' : undefined}>Flow</a>
       </nav>
+      <${Nodes} parameters=${parameters} />
       <${Filters} parameters=${parameters} />
       <${Theme} />
       <button type="button" onClick=${() => help.current.showModal()} aria-keyshortcuts="?" title="What is what, and which keys (?)">Help</button>
@@ -38,7 +39,7 @@ function Page() {
     <${State} />
     <main id="content" tabindex="-1">
       ${parameters.point
-        ? html`<${Point} key=${parameters.point} id=${parameters.point} parameters=${parameters} />`
+        ? html`<${Point} key=${`${parameters.point} ${parameters.node}`} id=${parameters.point} parameters=${parameters} />`
         : parameters.view === 'flow'
           ? html`<h2 class="hidden">Flow</h2><${Flow} parameters=${parameters} />`
           : html`<h2 class="hidden">Points</h2><${Points} parameters=${parameters} />`}
@@ -53,6 +54,15 @@ function Node() {
     <p class="quiet" title="The moment that everything on this page describes, and the time that rates are about">
       ${of.node === null ? 'agent at' : 'node'} <b>${of.node ?? location.hostname}</b>, as of <time dateTime=${of.time}>${clock(of.time)}</time>, tick ${of.tick}${of.rate_span_seconds !== null && html`; rates over ${seconds(of.rate_span_seconds)}`}
     </p>`;
+}
+
+// Whose points: this agent's own, or those of all nodes. Only where the agent can ask the others.
+function Nodes({ parameters }) {
+  const hasPeers = useHasPeers();
+  const isAll = parameters.nodes === 'all';
+  if (!hasPeers && !isAll) return null;
+  const choice = (nodes, text, chosen) => html`<a ...${link({ nodes, point: null })} aria-current=${chosen ? 'true' : undefined}>${text}</a>`;
+  return html`<nav aria-label="Nodes" id="nodes">${choice(null, 'This node', !isAll)} ${choice('all', 'All nodes', isAll)}</nav>`;
 }
 
 // That something is wrong between the page and the agent, or in the agent itself, and since when.

@@ -8,13 +8,14 @@ import { link } from './url.js';
 import { Failures, Load } from './points.js';
 import { TimeLines } from './lines.js';
 import { Flow } from './flow.js';
-import { LiveFailures } from './failures.js';
+import { ListedFailures, LiveFailures } from './failures.js';
 import { Inside, Signals } from './inside.js';
 
 const ROWS = 100;
 
 export function Point({ id, parameters }) {
-  const { answer, refusal } = useAnswer(`api/v1/points/${encodeURIComponent(id)}`);
+  const { node } = parameters;
+  const { answer, refusal } = useAnswer(`api/v1/points/${encodeURIComponent(id)}${node ? `?node=${encodeURIComponent(node)}` : ''}`);
   const back = html`<p><a ...${link({ point: null })}>← all points</a></p>`;
   if (refusal) return html`${back}<${Refusal} refusal=${refusal} what="This point" />`;
   if (!answer) return html`${back}<p class="quiet" role="status">Asking the agent …</p>`;
@@ -22,7 +23,7 @@ export function Point({ id, parameters }) {
   return html`
     ${back}
     <article class=${`opened ${point.trouble.severity}`}>
-      <${Head} point=${point} />
+      <${Head} point=${point} node=${node} />
       <nav class="contents" aria-label="In this point">
         <a href="#lines">last hour</a> <a href="#dependents">dependents</a> <a href="#served">served</a> <a href="#paths">paths</a> <a href="#failures">failures</a> <a href="#drain">drain</a> <a href="#control-plane">control plane</a> <a href="#inside">inside</a> <a href="#signals">signals</a>
       </nav>
@@ -34,11 +35,11 @@ export function Point({ id, parameters }) {
         <div class="cell"><h4>Load <small>at its sockets</small></h4><${Load} load=${point.load} /></div>
         <div class="cell"><h4>Failures</h4><${Failures} point=${point} /><${ByReason} failures=${point.failures} /></div>
       </div>
-      ${point.local ? html`<${TimeLines} point=${point} />` : html`<${Section} id="lines" title="The last hour"><p class="missing">missing: the point does not run on this node, and its own agent keeps its time lines</p><//>`}
+      ${point.local ? html`<${TimeLines} point=${point} node=${node} />` : html`<${Section} id="lines" title="The last hour"><p class="missing">missing: the point does not run on this node, and its own agent keeps its time lines</p><//>`}
       <${Workloads} id="dependents" title="Workloads that depend on it" counts=${point.dependents} rows=${answer.dependents} rest=${answer.dependents_rest} share=${true} />
       <${Workloads} id="served" title="Workloads that it serves" counts=${point.served} rows=${answer.served} rest=${answer.served_rest} />
       <${Section} id="paths" title="Paths through it"><${Flow} parameters=${parameters} point=${point.id} /><${Carried} paths=${answer.paths} /><//>
-      <${LiveFailures} point=${point} />
+      <${node ? ListedFailures : LiveFailures} point=${point} node=${node} />
       <${Drain} drain=${point.drain} />
       <${ControlPlane} links=${point.control_plane} />
       <${Inside} answer=${answer} />
@@ -46,14 +47,14 @@ export function Point({ id, parameters }) {
     </article>`;
 }
 
-function Head({ point }) {
+function Head({ point, node }) {
   const heading = useRef(null);
   // Who opens it with a key or a screen reader goes on from here.
   useEffect(() => heading.current.focus({ preventScroll: true }), [point.id]);
   useEffect(() => scrollTo(0, 0), [point.id]);
   return html`
     <h2 tabindex="-1" ref=${heading}>${point.name} <${Severity} severity=${point.trouble.severity} /></h2>
-    <p class="quiet">${words(point.kind)} · ${point.mesh} · ${point.instance} · ${point.local ? counted(point.processes, 'process', 'processes') : 'on another node'} · ${point.shared ? 'shared by workloads' : 'of one workload'}</p>
+    <p class="quiet">${words(point.kind)} · ${point.mesh} · ${point.instance} · ${point.local ? counted(point.processes, 'process', 'processes') : 'on another node'} · ${point.shared ? 'shared by workloads' : 'of one workload'}${node && html` · as node <b>${node}</b> tells`}</p>
     ${point.trouble.reasons.length > 0 && html`<ul class="reasons">${point.trouble.reasons.map((reason) => html`<li key=${reason.what}><${Severity} severity=${reason.severity} /> ${reason.text}</li>`)}</ul>`}`;
 }
 

@@ -2,7 +2,7 @@
 import { html } from './html.js';
 import { bytesPerSecond, count, counted, percent, perSecond, words } from './format.js';
 import { Delays, Missing, Refusal, Saturation, Severity, Value } from './parts.js';
-import { useAnswer } from './data.js';
+import { ALL_NODES_MS, useAnswer } from './data.js';
 import { link } from './url.js';
 
 // Drawn at once. Those beyond have less trouble, and are found by the filter.
@@ -10,16 +10,18 @@ export const SHOWN = 100;
 
 export const KINDS = ['ztunnel', 'waypoint', 'sidecar', 'ingress_gateway', 'egress_gateway', 'east_west_gateway', 'zone_ingress', 'zone_egress', 'node_proxy'];
 
-export function pointsPath({ search, kind, namespace }) {
+export function pointsPath({ search, kind, namespace, nodes }) {
   const query = new URLSearchParams({ limit: SHOWN });
-  for (const [name, value] of Object.entries({ search, kind, namespace })) if (value) query.set(name, value);
+  for (const [name, value] of Object.entries({ search, kind, namespace, nodes })) if (value) query.set(name, value);
   return `api/v1/points?${query}`;
 }
 
 export function Points({ parameters }) {
-  const { answer, refusal } = useAnswer(pointsPath(parameters));
+  const isAll = parameters.nodes === 'all';
+  const { answer, refusal } = useAnswer(pointsPath(parameters), isAll ? ALL_NODES_MS : undefined);
   if (refusal) return html`<${Refusal} refusal=${refusal} what="The list of points" />`;
   if (!answer) return html`<p class="quiet" role="status">Asking the agent …</p>`;
+  if (answer.nodes) return html`<${OfAllNodes} answer=${answer} />`;
   const { points, matched, total } = answer;
   if (total === 0) {
     return html`<p>This agent knows no enforcement point yet. <code>narrows check</code> says what is missing.</p>`;
@@ -36,14 +38,45 @@ export function Points({ parameters }) {
     </ol>`;
 }
 
-function Row({ point }) {
+// A point that several nodes know is listed once, as the agent of its own node tells of it.
+function OfAllNodes({ answer: { points, nodes, next, total } }) {
+  const troubled = points.filter(({ trouble }) => trouble.severity !== 'ok').length;
+  const [own] = nodes.answered;
+  return html`
+    <${MissingNodes} missing=${nodes.missing} answered=${nodes.answered.length} />
+    ${points.length === 0
+      ? html`<p role="status">${total === 0 ? 'No agent knows an enforcement point yet.' : 'No point of any node matches the filter.'}</p>`
+      : html`<p class="summary" role="status">
+            ${next === null ? counted(points.length, 'point') : `The first ${counted(points.length, 'point')}`} of ${counted(nodes.answered.length, 'node')}, ${troubled === 0 ? 'none' : count(troubled)} with trouble${troubled > 0 && troubled < points.length && ', at the top'}.
+            ${next !== null && ' Filter to see others.'}
+          </p>
+          <ol class="points" aria-label="Points of all nodes by trouble">
+            ${points.map((point) => html`<${Row} key=${`${point.id} ${point.node}`} point=${point} own=${own} />`)}
+          </ol>`}`;
+}
+
+const NAMED = 20;
+
+// What these nodes know is not on the page: which they are, and why.
+function MissingNodes({ missing, answered }) {
+  if (missing.length === 0) return null;
+  return html`
+    <div class="note" role="status" id="missing-nodes">
+      <p>▲ <b>Not all nodes are here</b>: ${counted(answered, 'agent')} answered, ${count(missing.length)} did not.</p>
+      <ul>${missing.slice(0, NAMED).map(({ address, node, message }) => html`<li key=${address}><b>${node ?? address}</b>: ${message}</li>`)}</ul>
+      ${missing.length > NAMED && html`<p>And ${count(missing.length - NAMED)} more: <code>narrows top --all-nodes --json</code></p>`}
+    </div>`;
+}
+
+// `own` is the node of this agent, where the points are those of all nodes.
+function Row({ point, own }) {
   const { trouble } = point;
   return html`
     <li class=${`point ${trouble.severity}`}>
       <div class="who">
         <${Severity} severity=${trouble.severity} />
-        <h3><a ...${link({ point: point.id, view: null })}>${point.name}</a></h3>
-        <p class="quiet">${words(point.kind)} · ${point.mesh} · ${point.instance}${!point.local && ' · on another node'}</p>
+        <h3><a ...${link({ point: point.id, view: null, node: point.node === own ? null : point.node })}>${point.name}</a></h3>
+        <p class="quiet">${words(point.kind)} · ${point.mesh} · ${point.instance}${point.node && html` · ${point.local ? 'on' : 'seen from'} node <b>${point.node}</b>`}${!point.local && ' · on another node'}</p>
         ${trouble.reasons.length > 0 && html`<ul class="reasons">${trouble.reasons.map((reason) => html`<li key=${reason.what}>${reason.text}</li>`)}</ul>`}
       </div>
       <div class="cell"><h4>Saturation <small>of the point</small></h4><${Saturation} saturation=${point.saturation} /></div>

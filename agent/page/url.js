@@ -9,6 +9,8 @@ export function parameters() {
 
 export function href(changes) {
   const next = new URLSearchParams(location.search);
+  // The node is that of the opened point.
+  if ('point' in changes) next.delete('node');
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === undefined || value === '') next.delete(name);
     else next.set(name, value);

@@ -58,7 +58,7 @@ fn stand() -> (Server, String) {
 fn nodes_are_shown_and_those_that_are_missing_are_named() {
     let (_server, url) = stand();
     for (command, shown) in [
-        (&["top", "--once"][..], "CRITICAL shop/waypoint      worker-2"),
+        (&["top", "--once"][..], "worker-2  75% accept_queue 100%"),
         (&["top", "--json"], "\"node\":\"worker-2\""),
         (&["drain"], "worker-2"),
         (&["drain", "--json"], "\"node\":\"worker-2\""),

@@ -1,5 +1,6 @@
 //! The page in a real browser, before made-up nodes. `agent/tests/page` has it before a real agent.
 
+mod all_nodes;
 mod large;
 mod parts;
 mod small;
@@ -38,12 +39,13 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
+        Self::with(Fleet::alone("node-1"))
+    }
+
+    /// A node among others.
+    fn with(fleet: Fleet) -> Self {
         let publisher = Publisher::new(Duration::from_secs(5));
-        let service = Service::new(
-            publisher.published().clone(),
-            Arc::new(Ring::new(10, 0)),
-            Fleet::alone("node-1"),
-        );
+        let service = Service::new(publisher.published().clone(), Arc::new(Ring::new(10, 0)), fleet);
         let runtime = Runtime::new().expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");

@@ -7,7 +7,7 @@ use narrows_testbed::browser::Browser;
 use serde_json::Value;
 
 /// The text of the first element, without line breaks.
-fn text(browser: &mut Browser, selector: &str) -> String {
+pub fn text(browser: &mut Browser, selector: &str) -> String {
     let text = browser.evaluate(&format!(
         "document.querySelector({selector:?})?.innerText.replaceAll(/\\s+/g, ' ') ?? ''"
     ));
