@@ -46,9 +46,6 @@ impl Peers {
         let first = given.into_iter().find(|(_, is_given)| *is_given);
         let plain = urls.iter().enumerate().find(|(_, url)| !url.is_https);
         match (&self.certificate, &self.key, first, plain) {
-            (_, _, Some((field, _)), _) if urls.is_empty() => Err(format!(
-                "{field} is set without api.peers.addresses (or --peers), so nobody would be asked"
-            )),
             (Some(_), None, ..) => {
                 Err("api.peers.certificate is set without api.peers.key, its private key".to_owned())
             }
@@ -84,10 +81,6 @@ mod tests {
                 "api.peers.addresses[1] is \"ftp://b\": only http and https are supported",
             ),
             (
-                peers(&[], |peers| peers.ca = file()),
-                "api.peers.ca is set without api.peers.addresses (or --peers)",
-            ),
-            (
                 peers(&["https://a:1"], |peers| peers.certificate = file()),
                 "api.peers.certificate is set without api.peers.key",
             ),
@@ -104,6 +97,8 @@ mod tests {
             assert!(error.starts_with(expected), "{error}");
         }
         assert_eq!(peers(&[], |_| {}), Ok(()));
+        // Addresses may come from a flag.
+        assert_eq!(peers(&[], |peers| peers.ca = file()), Ok(()));
         assert_eq!(peers(&["a:1", "[fd00::1]:1"], |_| {}), Ok(()));
         let all = peers(&["https://a:1"], |peers| {
             (peers.ca, peers.token_file) = (file(), file());

@@ -100,7 +100,9 @@ fn the_network_policy_lets_only_prometheus_in_and_only_to_the_port() {
         json!(["Ingress"]),
         "the agent has to reach the API server"
     );
-    assert_eq!(spec["ingress"].as_array().map(Vec::len), Some(1));
+    // The second rule is for agents that ask each other: without `all-nodes` no port has the name in it.
+    assert_eq!(spec["ingress"].as_array().map(Vec::len), Some(2));
+    assert_eq!(container(&objects)["ports"].as_array().map(Vec::len), Some(1));
     let rule = &spec["ingress"][0];
     // Both selectors in one peer: that pod in that namespace.
     assert_eq!(rule["from"].as_array().map(Vec::len), Some(1));
@@ -163,6 +165,36 @@ fn the_api_is_for_those_whom_the_role_of_readers_is_bound_to() {
     }
     let volumes = pod(&objects)["spec"]["volumes"].as_array().expect("volumes");
     assert!(volumes.contains(&json!({ "name": "api-certificate", "secret": { "secretName": "narrows-api" } })));
+}
+
+#[test]
+fn agents_find_each_other_and_only_they_reach_the_api() {
+    let objects = with(&["network-policy", "all-nodes"]);
+    let (service, pod) = (only(&objects, "Service"), pod(&objects));
+    let (spec, labels) = (&service["spec"], &pod["metadata"]["labels"]);
+    assert_eq!(spec["clusterIP"], "None", "each agent has an address of its own");
+    assert_eq!(spec["publishNotReadyAddresses"], true, "who does not answer is named");
+    assert!(selects(&json!({ "matchLabels": spec["selector"] }), labels));
+    // What the agents are told is where that leads.
+    let value = |name: &str| text(&variable(container(&objects), name).expect(name)["value"]);
+    let port = spec["ports"][0]["port"].as_u64().expect("a port");
+    let name = text(&service["metadata"]["name"]);
+    assert_eq!(value("NARROWS_PEERS"), format!("http://{name}:{port}"));
+    assert_eq!(value("NARROWS_AGENT"), format!("http://127.0.0.1:{port}"));
+    let listen: SocketAddr = value("NARROWS_API_LISTEN").parse().expect("an address");
+    assert_eq!(u64::from(listen.port()), port);
+    let ports = container(&objects)["ports"].as_array().expect("ports");
+    let api = ports
+        .iter()
+        .find(|port| port["name"] == "api")
+        .expect("a port of the API");
+    assert_eq!(
+        (&api["containerPort"], &spec["ports"][0]["targetPort"]),
+        (&json!(port), &json!("api"))
+    );
+    let rule = &only(&objects, "NetworkPolicy")["spec"]["ingress"][1];
+    assert_eq!(rule["ports"], json!([{ "port": "api", "protocol": "TCP" }]));
+    assert!(selects(&rule["from"][0]["podSelector"], labels) && rule["from"].as_array().map(Vec::len) == Some(1));
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn what_components_add_to_it() {
         "istio-trust-domain",
         "network-policy",
         "api-access",
+        "all-nodes",
         "ipv6-only",
         "priority-class",
         "openshift",

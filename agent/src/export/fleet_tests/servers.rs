@@ -4,10 +4,14 @@ use super::super::{
     api::Fleet,
     http::{Api, Service},
     publish::Publisher,
-    server,
+    server::{self, Gate, authenticate},
     snapshot::Snapshot,
 };
-use crate::{config::Peers, failures::Ring};
+use crate::{
+    config::{Files, Peers},
+    failures::Ring,
+};
+use axum::middleware;
 use std::{
     net::SocketAddr,
     sync::Arc,
@@ -55,15 +59,40 @@ impl Agent {
             ..Peers::default()
         };
         let fleet = Fleet::new(node, &peers, None).expect("valid peers");
+        Self::serve(listener, fleet, snapshots, None)
+    }
+
+    /// With what it takes to ask its peers.
+    pub async fn of(fleet: Fleet, snapshots: impl IntoIterator<Item = Snapshot>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::serve(listener, fleet, snapshots, None)
+    }
+
+    /// With TLS and credentials.
+    pub async fn guarded(fleet: Fleet, snapshots: impl IntoIterator<Item = Snapshot>, files: &Files) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let gate = Gate::new(files).expect("files that can be used");
+        Self::serve(listener, fleet, snapshots, Some(gate))
+    }
+
+    fn serve(
+        listener: TcpListener,
+        fleet: Fleet,
+        snapshots: impl IntoIterator<Item = Snapshot>,
+        gate: Option<Gate>,
+    ) -> Self {
         let mut publisher = Publisher::new(Duration::from_secs(5));
         let begin = Instant::now();
         for (n, snapshot) in (0..).zip(snapshots) {
             publisher.publish(snapshot, begin + Duration::from_secs(5) * n);
         }
         let ring = Arc::new(Ring::new(100, 7));
-        let service = Service::new(publisher.published().clone(), ring.clone(), fleet);
+        let mut routes = Service::new(publisher.published().clone(), ring.clone(), fleet).router(Api::Open);
+        if let Some(gate) = &gate {
+            routes = routes.layer(middleware::from_fn_with_state(gate.credentials.clone(), authenticate));
+        }
         let address = listener.local_addr().expect("an address");
-        let task = tokio::spawn(async move { server::serve(listener, service.router(Api::Open), None).await });
+        let task = tokio::spawn(async move { server::serve(listener, routes, gate.as_ref()).await });
         Self {
             running: Running { address, task },
             ring,

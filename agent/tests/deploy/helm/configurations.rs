@@ -1,4 +1,4 @@
-//! Six configurations, written once for kustomize and once for the chart. Together they have every component and nearly every value.
+//! Seven configurations, written once for kustomize and once for the chart. Together they have every component and nearly every value.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub struct Configuration {
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-pub fn configurations() -> [Configuration; 6] {
+pub fn configurations() -> [Configuration; 7] {
     let config = "interval: 2s # <&> as in kustomize\n";
     let arm64 = json!({ "kubernetes.io/arch": "arm64" });
     let resources = json!({ "requests": { "cpu": "100m", "memory": "128Mi" }, "limits": { "memory": "512Mi" } });
@@ -58,6 +58,29 @@ pub fn configurations() -> [Configuration; 6] {
                 "patch": json!([{ "op": "replace", "path": "/spec/ingress/0/from", "value": peers }]).to_string(),
             }] }),
             values: json!({ "networkPolicy": { "enabled": true, "from": peers }, "apiAccess": { "enabled": true }, "ipv6Only": true, "seLinux": { "type": "control_t" } }),
+        },
+        Configuration {
+            name: "all nodes, IPv6 only, restricted",
+            components: &["network-policy", "ipv6-only", "all-nodes"],
+            overlay: json!({ "patches": [
+                {
+                    "target": { "kind": "NetworkPolicy" },
+                    "patch": json!([{ "op": "replace", "path": "/spec/ingress/0/from", "value": peers }]).to_string(),
+                },
+                {
+                    "patch": json!({
+                        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "narrows" },
+                        "spec": { "template": { "spec": { "containers": [{
+                            "name": "narrows", "env": [{ "name": "NARROWS_API_LISTEN", "value": "[::]:9798" }],
+                        }] } } },
+                    }).to_string(),
+                },
+            ] }),
+            values: json!({
+                "networkPolicy": { "enabled": true, "from": peers },
+                "ipv6Only": true,
+                "allNodes": { "enabled": true },
+            }),
         },
         Configuration {
             name: "OpenShift",

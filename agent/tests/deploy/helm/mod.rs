@@ -319,7 +319,7 @@ fn sort(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
-                if let (Value::Array(list), "env" | "volumes") = (&mut *field, name.as_str()) {
+                if let (Value::Array(list), "env" | "volumes" | "ports") = (&mut *field, name.as_str()) {
                     list.sort_by_key(|item| item["name"].to_string());
                 }
                 sort(field);
