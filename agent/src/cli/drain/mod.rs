@@ -146,10 +146,11 @@ struct Shown {
 impl Shown {
     /// Shows what is new, changed or gone; `false` when nobody reads it.
     fn update(&mut self, options: &Options, now: Drains) -> anyhow::Result<bool> {
-        self.remarks.say(now.nodes.as_ref());
+        let Drains { drains, nodes, .. } = now;
+        self.remarks.say(nodes.as_ref());
         let mut before = std::mem::take(&mut self.last);
         let (mut text, all) = (String::new(), options.all_nodes.is_set);
-        for drain in now.drains.iter().cloned().filter(|drain| is_meant(options, drain)) {
+        for drain in drains.into_iter().filter(|drain| is_meant(options, drain)) {
             let key = (drain.node.clone(), drain.point.clone(), drain.instance.clone());
             let last = before.remove(&key);
             if last.is_none_or(|last| is_changed(&last, &drain)) {
@@ -160,7 +161,7 @@ impl Shown {
             }
             self.last.insert(key, drain);
         }
-        let has_answered = |node: &Option<String>| match (&now.nodes, node) {
+        let has_answered = |node: &Option<String>| match (&nodes, node) {
             (Some(nodes), Some(node)) => nodes.answered.contains(node),
             _ => true,
         };

@@ -1,6 +1,10 @@
 //! `narrows failures --follow --all-nodes`: asks again and again, as there is no stream of all nodes.
 
-use super::{LIMIT_OF_ALL, options::Options, printer::Printer};
+use super::{
+    answer::{LIMIT_OF_ALL, understood},
+    options::Options,
+    printer::Printer,
+};
 use crate::{
     cli::{
         all_nodes::Remarks,
@@ -134,7 +138,7 @@ async fn ask(client: &Client, options: &Options, since: Duration) -> anyhow::Res
     let path = options.path_since(since, &[("limit", LIMIT_OF_ALL.to_string())]);
     let answer = client.get(&path, &[(ACCEPT, "application/json".to_owned())]).await?;
     let body = answer.ok().await?.whole().await?;
-    super::understood(client, &body)
+    understood(client, &body)
 }
 
 #[cfg(test)]

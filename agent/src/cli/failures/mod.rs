@@ -1,5 +1,6 @@
 //! `narrows failures`: asks a running agent for failed connections, and shows them.
 
+mod answer;
 mod follow;
 mod follow_all;
 mod options;
@@ -13,11 +14,10 @@ use super::{
     http::{self, Client},
     output::remark,
 };
-use crate::failures::List;
+use answer::{LIMIT_OF_ALL, understood};
 use anyhow::Context as _;
 use hyper::header::ACCEPT;
 use printer::Printer;
-use serde_json::value::RawValue;
 use std::{
     io::{self, ErrorKind, Write},
     process::ExitCode,
@@ -25,9 +25,6 @@ use std::{
 
 /// The number of records that are requested: the upper limit of `limits.failure_events`.
 const LIMIT: usize = 1_000_000;
-
-/// The same for all nodes together: the most that an agent gives.
-const LIMIT_OF_ALL: usize = 5_000;
 
 /// Shows the failures, until all are shown, on SIGINT, or until the output is closed.
 ///
@@ -62,13 +59,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
-}
-
-fn understood(client: &Client, body: &[u8]) -> anyhow::Result<List<Box<RawValue>>> {
-    serde_json::from_slice(body).map_err(|_| {
-        let why = "not a list of failures, so it is not an agent of Narrows";
-        client.asked().unexpected(why).into()
-    })
 }
 
 async fn list(client: &Client, options: &Options, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {

@@ -47,7 +47,7 @@ pub async fn drains(published: Published, fleet: &Fleet) -> Result<Drains, Probl
     all.add(fleet.node(), own);
     let nodes = fleet
         .ask_all("/api/v1/drains", "a list of drains", |node, drains| {
-            all.add(node, drains)
+            all.add(node, drains);
         })
         .await?;
     Ok(all.answer(tick, nodes))

@@ -1,6 +1,9 @@
 //! A request to one peer, bounded in time and size.
 
-use super::{AGENT, NODE, access::Access};
+use super::{
+    access::Access,
+    headers::{AGENT, NODE},
+};
 use crate::{api, failures::printable, url::Url};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use bytes::Bytes;

@@ -6,6 +6,7 @@
 mod access;
 mod client;
 mod find;
+mod headers;
 mod merge;
 mod relay;
 
@@ -30,6 +31,7 @@ use axum::{
 };
 use client::{Answer, Failed, Peer, ask};
 use futures_util::{StreamExt as _, stream};
+use headers::{AGENT, NODE};
 use serde::de::DeserializeOwned;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,12 +45,6 @@ use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout, timeout_at},
 };
-
-/// In each answer of the API: the node of the agent.
-pub const NODE: HeaderName = HeaderName::from_static("narrows-node");
-
-/// In each answer of the API: what identifies the running agent, so that none counts twice, and none asks itself.
-pub const AGENT: HeaderName = HeaderName::from_static("narrows-agent");
 
 /// How long all peers have together. The clients of Narrows wait for 10 s.
 const ALL: Duration = Duration::from_secs(8);
