@@ -71,7 +71,7 @@ impl Agent {
     /// With TLS and credentials.
     pub async fn guarded(fleet: Fleet, snapshots: impl IntoIterator<Item = Snapshot>, files: &Files) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let gate = Gate::new(files).expect("files that can be used");
+        let gate = Gate::new(files, None).expect("files that can be used");
         Self::serve(listener, fleet, snapshots, Some(gate))
     }
 
