@@ -138,7 +138,23 @@ fn the_api_is_for_those_whom_the_role_of_readers_is_bound_to() {
     );
 
     // The configuration that the component's comment and the guide ask for finds port and certificate.
-    let comment = fs::read_to_string(deploy().join("kubernetes/components/api-access/kustomization.yaml"));
+    let config = asked_for_by("api-access");
+    assert!(config.api.kubernetes);
+    let container = container(&objects);
+    let port = config.api_listen.expect("an address").port();
+    assert_eq!(at(container, "ports", "api")["containerPort"], port);
+    let mount = at(container, "volumeMounts", "api-certificate");
+    let files = config.api.files().expect("both");
+    for (file, name) in [(files.certificate, "tls.crt"), (files.key, "tls.key")] {
+        assert_eq!(file, Path::new(text(&mount["mountPath"])).join(name));
+    }
+    let volumes = pod(&objects)["spec"]["volumes"].as_array().expect("volumes");
+    assert!(volumes.contains(&json!({ "name": "api-certificate", "secret": { "secretName": "narrows-api" } })));
+}
+
+/// The configuration that a component's comment and the guide ask for.
+fn asked_for_by(component: &str) -> Config {
+    let comment = fs::read_to_string(deploy().join(format!("kubernetes/components/{component}/kustomization.yaml")));
     let comment = comment.expect("a kustomization");
     let lines = comment.lines().filter_map(|line| line.strip_prefix("#   "));
     let settings = lines.collect::<Vec<_>>().join("\n");
@@ -146,25 +162,13 @@ fn the_api_is_for_those_whom_the_role_of_readers_is_bound_to() {
     assert!(guide.contains(&settings.replace('\n', "\n   ")), "{settings}");
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(file.path(), &settings).expect("written");
-    let config = Config::read(Some(file.path())).expect("a valid configuration");
-    assert!(config.api.kubernetes);
-    let container = container(&objects);
-    let at = |list: &str, name: &str| {
-        let mut entries = container[list].as_array().expect("a list").iter();
-        entries
-            .find(|entry| entry["name"] == name)
-            .expect("it is there")
-            .clone()
-    };
-    let port = config.api_listen.expect("an address").port();
-    assert_eq!(at("ports", "api")["containerPort"], port);
-    let mount = at("volumeMounts", "api-certificate");
-    let files = config.api.files().expect("both");
-    for (file, name) in [(files.certificate, "tls.crt"), (files.key, "tls.key")] {
-        assert_eq!(file, Path::new(text(&mount["mountPath"])).join(name));
-    }
-    let volumes = pod(&objects)["spec"]["volumes"].as_array().expect("volumes");
-    assert!(volumes.contains(&json!({ "name": "api-certificate", "secret": { "secretName": "narrows-api" } })));
+    Config::read(Some(file.path())).expect("a valid configuration")
+}
+
+/// The entry of this name in a list of a container.
+fn at<'a>(container: &'a Value, list: &str, name: &str) -> &'a Value {
+    let mut entries = container[list].as_array().expect("a list").iter();
+    entries.find(|entry| entry["name"] == name).expect("it is there")
 }
 
 #[test]
@@ -179,10 +183,16 @@ fn agents_find_each_other_and_only_they_reach_the_api() {
     let value = |name: &str| text(&variable(container(&objects), name).expect(name)["value"]);
     let port = spec["ports"][0]["port"].as_u64().expect("a port");
     let name = text(&service["metadata"]["name"]);
-    assert_eq!(value("NARROWS_PEERS"), format!("http://{name}:{port}"));
-    assert_eq!(value("NARROWS_AGENT"), format!("http://127.0.0.1:{port}"));
-    let listen: SocketAddr = value("NARROWS_API_LISTEN").parse().expect("an address");
-    assert_eq!(u64::from(listen.port()), port);
+    assert_eq!(value("NARROWS_PEERS"), format!("https://{name}:{port}"));
+    let config = asked_for_by("all-nodes");
+    assert_eq!(config.api_listen.map(|address| u64::from(address.port())), Some(port));
+    let directory = text(&at(container(&objects), "volumeMounts", "api-certificate")["mountPath"]);
+    let directory = Path::new(&directory);
+    let files = config.api.files().expect("TLS and a token");
+    assert_eq!(files.certificate, directory.join("tls.crt"));
+    assert_eq!(files.key, directory.join("tls.key"));
+    assert_eq!(config.api.token_file, Some(directory.join("token")));
+    assert_eq!(config.api.peers.ca, Some(directory.join("ca.crt")));
     let ports = container(&objects)["ports"].as_array().expect("ports");
     let api = ports
         .iter()

@@ -67,14 +67,6 @@ pub fn configurations() -> [Configuration; 7] {
                     "target": { "kind": "NetworkPolicy" },
                     "patch": json!([{ "op": "replace", "path": "/spec/ingress/0/from", "value": peers }]).to_string(),
                 },
-                {
-                    "patch": json!({
-                        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "narrows" },
-                        "spec": { "template": { "spec": { "containers": [{
-                            "name": "narrows", "env": [{ "name": "NARROWS_API_LISTEN", "value": "[::]:9798" }],
-                        }] } } },
-                    }).to_string(),
-                },
             ] }),
             values: json!({
                 "networkPolicy": { "enabled": true, "from": peers },
