@@ -11,6 +11,7 @@ use nix::{
 };
 use serde_json::Value;
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Command, Output},
     time::{Duration, Instant},
@@ -43,7 +44,19 @@ impl Drop for Stopped {
 /// The agent of a node whose host is this, with these peers.
 fn start(host: &Workload, name: &str, inventory: &str, peers: &str) -> Agent {
     let listen = format!("{}:{API}", host.addresses[0]);
-    let arguments = ["--node", name, "--api-listen", &listen, "--peers", peers];
+    let config = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(config.path(), "api: { anonymous: true }\n").expect("written");
+    let config = config.path().to_str().expect("UTF-8");
+    let arguments = [
+        "--config",
+        config,
+        "--node",
+        name,
+        "--api-listen",
+        &listen,
+        "--peers",
+        peers,
+    ];
     Agent::start_in_network(binary(), inventory, LOCAL, &host.netns, &arguments).expect("it starts")
 }
 

@@ -88,6 +88,9 @@ fn the_api_is_served_over_loopback_unless_it_has_an_address_of_its_own() {
     let begin = |arguments: &[&str]| {
         Agent::start_in_network(binary(), "workloads: []\n", local(9797), &node.netns, arguments).expect("it starts")
     };
+    let open = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(open.path(), "api: { anonymous: true }\n").expect("written");
+    let open = open.path().to_str().expect("UTF-8");
     // All addresses, as in a pod that has both families, or only IPv6.
     for (listen, addresses) in [
         ("0.0.0.0:9797", vec![v4(5, 9797), local(9797)]),
@@ -123,14 +126,28 @@ fn the_api_is_served_over_loopback_unless_it_has_an_address_of_its_own() {
     }
     drop(agent);
     // An address of its own, and the same for everything.
-    let agent = begin(&["--listen", "0.0.0.0:9797", "--api-listen", "10.90.0.5:9798"]);
+    let agent = begin(&[
+        "--config",
+        open,
+        "--listen",
+        "0.0.0.0:9797",
+        "--api-listen",
+        "10.90.0.5:9798",
+    ]);
     assert_eq!(ask(v4(5, 9798), STATUS).0, 200);
     for address in [v4(5, 9797), local(9797)] {
         let (status, body) = ask(address, STATUS);
         assert!(status == 421 && body.contains("at 10.90.0.5:9798"), "{body}");
     }
     drop(agent);
-    let agent = begin(&["--listen", "0.0.0.0:9797", "--api-listen", "0.0.0.0:9797"]);
+    let agent = begin(&[
+        "--config",
+        open,
+        "--listen",
+        "0.0.0.0:9797",
+        "--api-listen",
+        "0.0.0.0:9797",
+    ]);
     assert_eq!(ask(v4(5, 9797), STATUS).0, 200);
     // A client is told, too.
     drop(agent);
@@ -148,6 +165,12 @@ fn the_api_is_served_over_loopback_unless_it_has_an_address_of_its_own() {
     drop(agent);
     let mut narrows = Command::new(binary());
     narrows.args(["agent", "--listen", "127.0.0.1:0", "--api-listen", "10.90.0.99:9798"]);
+    let output = node.netns.run(|| command::output(&mut narrows)).expect("it runs");
+    fails_with(
+        &output,
+        "api_listen is 10.90.0.99:9798, where others may reach it: set api.certificate",
+    );
+    narrows.args(["--config", open]);
     let output = node.netns.run(|| command::output(&mut narrows)).expect("it runs");
     fails_with(
         &output,

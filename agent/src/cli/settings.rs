@@ -44,9 +44,8 @@ pub struct Settings {
     /// [default: 127.0.0.1:9797]
     #[arg(long, env = "NARROWS_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Address and port to serve the API on (/api/v1/status, /api/v1/failures), without TLS or authentication unless `api` in the
-    /// configuration file asks for both; the same as --listen serves it wherever metrics are served [default: over loopback only, at
-    /// the port of metrics]
+    /// Address and port to serve the API and the page on, with TLS and credentials as `api` in the configuration file says; one that is
+    /// not loopback needs them, or api.anonymous [default: over loopback only, at the port of metrics]
     #[arg(long, env = "NARROWS_API_LISTEN", value_name = "ADDRESS:PORT")]
     api_listen: Option<SocketAddr>,
     /// Where the agents of other nodes serve the API, as [http[s]://]HOST[:PORT], separated by commas: asked when somebody asks this

@@ -20,6 +20,8 @@ pub struct Api {
     pub kubernetes: bool,
     /// The audiences of which such a token must have one; if empty, that of the API server.
     pub audiences: Vec<String>,
+    /// Whether everybody who reaches `api_listen` may ask, without TLS.
+    pub anonymous: bool,
     /// The agents of other nodes.
     pub peers: Peers,
 }
@@ -66,7 +68,10 @@ impl Api {
             return Err("api.audiences has an empty one: leave it out for the audience of the API server".to_owned());
         }
         let why = match (&self.certificate, &self.key, given) {
-            (None, None, None) => return Ok(()),
+            (None, None, None) => return self.is_open_on_purpose(api_listen),
+            _ if self.anonymous => {
+                "api.anonymous is set, and so are fields by which the agent would ask who somebody is"
+            }
             (Some(_), None, _) => "api.certificate is set without api.key, its private key",
             (None, Some(_), _) => "api.key is set without api.certificate",
             (None, None, Some((field, _))) => {
@@ -85,6 +90,18 @@ impl Api {
             _ => return Ok(()),
         };
         Err(why.to_owned())
+    }
+
+    /// Checks that the API, when it asks for no credentials, is where others can reach it only if that is said.
+    fn is_open_on_purpose(&self, api_listen: Option<SocketAddr>) -> Result<(), String> {
+        match api_listen {
+            Some(address) if !address.ip().is_loopback() && !self.anonymous => Err(format!(
+                "api_listen is {address}, where others may reach it: set api.certificate, api.key and one of api.client_ca, \
+                 api.token_file and api.kubernetes, so that the agent asks who they are, or api.anonymous, if everybody may read what \
+                 connects to what and which connections failed"
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -106,7 +123,28 @@ mod tests {
                 ..Api::default()
             }
         };
+        let anonymous = |fields| Api {
+            anonymous: true,
+            ..api(fields)
+        };
+        assert_eq!(anonymous([false; 4]).validate(listen, other), Ok(()));
+        let error = anonymous([true, true, false, true]).validate(listen, other);
+        assert!(
+            error
+                .expect_err("one or the other")
+                .starts_with("api.anonymous is set, and so are")
+        );
         for (fields, api_listen, expected) in [
+            (
+                [false; 4],
+                other,
+                "api_listen is 0.0.0.0:9798, where others may reach it",
+            ),
+            (
+                [false; 4],
+                Some(listen),
+                "api_listen is 0.0.0.0:9797, where others may reach it",
+            ),
             (
                 [true, false, false, true],
                 other,
@@ -140,6 +178,7 @@ mod tests {
         }
         for (fields, api_listen) in [
             ([false; 4], None),
+            ([false; 4], Some("127.0.0.1:9798".parse().expect("an address"))),
             ([true, true, false, true], other),
             ([true, true, true, false], other),
             ([true; 4], other),
