@@ -120,8 +120,8 @@ fn a_list_whose_next_page_has_expired_is_begun_again() {
             remote("many", &format!("many-{n}"), &address).into_value()
         });
         cluster.api.put_all(Resource::Pods, pods);
-        let fault = Fault::new(FaultKind::Slow(Duration::from_millis(500))).on(Resource::Pods);
-        cluster.api.fault(fault.verb(Verb::List));
+        let fault = Fault::new(FaultKind::Held).on(Resource::Pods).verb(Verb::List);
+        cluster.api.fault(fault.continued());
     });
     // It is answered only after the history is gone.
     shop.awaits("a further page to be asked for", || {

@@ -15,6 +15,8 @@ pub struct Fault {
     pub resource: Option<Resource>,
     /// Only requests with this verb.
     pub verb: Option<Verb>,
+    /// Only requests for a further page of a list.
+    pub continued: bool,
     /// What happens to these requests.
     pub kind: FaultKind,
     /// The number of requests that it applies to; `None` for all until the faults are cleared.
@@ -34,6 +36,8 @@ pub enum FaultKind {
     Hang,
     /// The answer is delayed. Combined with the next fault that matches.
     Slow(Duration),
+    /// The answer is delayed until the faults are cleared. Combined with the next fault that matches.
+    Held,
     /// The connection ends without an answer.
     Close,
     /// 200, then the connection ends within an object: the first of a list, or that of the first event of a watch.
@@ -49,6 +53,7 @@ impl Fault {
         Self {
             resource: None,
             verb: None,
+            continued: false,
             kind,
             times: None,
         }
@@ -73,6 +78,12 @@ impl Fault {
         self
     }
 
+    /// Applies it to requests for a further page of a list only.
+    pub fn continued(mut self) -> Self {
+        self.continued = true;
+        self
+    }
+
     /// Applies it to this number of requests only.
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
@@ -88,6 +99,7 @@ impl Fault {
         self.times != Some(0)
             && (self.resource.is_none() || self.resource == question.resource)
             && (self.verb.is_none() || self.verb == question.verb)
+            && (!self.continued || question.parameter("continue").is_some())
             && possible
     }
 }
@@ -108,7 +120,7 @@ pub(super) fn take(faults: &mut Vec<Fault>, question: &Question) -> Vec<FaultKin
             *times -= 1;
         }
         taken.push(fault.kind.clone());
-        if !matches!(fault.kind, FaultKind::Slow(_)) {
+        if !matches!(fault.kind, FaultKind::Slow(_) | FaultKind::Held) {
             break;
         }
     }

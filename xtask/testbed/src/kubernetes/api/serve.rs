@@ -137,6 +137,9 @@ async fn answer(shared: &Arc<Shared>, link: &Arc<Link>, request: Request<Incomin
     response.map(|content| content.counted(sent))
 }
 
+/// Between two looks at whether the faults were cleared.
+const MOMENT: Duration = Duration::from_millis(10);
+
 async fn respond(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
@@ -157,6 +160,11 @@ async fn respond(
             FaultKind::Garbage => return Ok(whole("<html>Bad things happen to good proxies.</html>\n")),
             FaultKind::Hang => pending().await,
             FaultKind::Slow(delay) => sleep(delay).await,
+            FaultKind::Held => {
+                while shared.faults().iter().any(|fault| fault.kind == FaultKind::Held) {
+                    sleep(MOMENT).await;
+                }
+            }
             FaultKind::Close => {
                 link.cut();
                 pending::<()>().await;
