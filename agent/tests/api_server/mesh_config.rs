@@ -154,8 +154,8 @@ fn a_map_that_changes_between_two_pages_of_pods_is_followed() {
                 .into_value()
         });
         cluster.api.put_all(Resource::Pods, others);
-        let slow = Fault::new(FaultKind::Slow(Duration::from_millis(1500))).on(Resource::Pods);
-        cluster.api.fault(slow.verb(Verb::List));
+        let held = Fault::new(FaultKind::Held).on(Resource::Pods).verb(Verb::List);
+        cluster.api.fault(held.continued());
     });
     awaits("the second page to be asked for", || {
         let asked = mesh.cluster.api.asked();
