@@ -286,4 +286,5 @@ enum Volume {
     EmptyDir,
     HostPath,
     Projected,
+    Secret,
 }

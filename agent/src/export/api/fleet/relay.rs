@@ -7,7 +7,7 @@ use super::{
 };
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,6 +20,10 @@ use tokio::{
 
 /// Answers a request with `node` by the agent of that node, and any other one here.
 pub async fn relay(State(fleet): State<Fleet>, mut request: Request, next: Next) -> Response {
+    // Other methods are answered by the routes, with 405.
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
     let asked = match Asked::read(request.uri(), request.headers()) {
         Ok(None) => return next.run(request).await,
         Ok(Some(asked)) => asked,
