@@ -91,6 +91,7 @@ fn the_api_is_served_over_loopback_unless_it_has_an_address_of_its_own() {
     let open = tempfile::NamedTempFile::new().expect("a file");
     fs::write(open.path(), "api: { anonymous: true }\n").expect("written");
     let open = open.path().to_str().expect("UTF-8");
+    let begin_open = |api: &str| begin(&["--config", open, "--listen", "0.0.0.0:9797", "--api-listen", api]);
     // All addresses, as in a pod that has both families, or only IPv6.
     for (listen, addresses) in [
         ("0.0.0.0:9797", vec![v4(5, 9797), local(9797)]),
@@ -126,28 +127,14 @@ fn the_api_is_served_over_loopback_unless_it_has_an_address_of_its_own() {
     }
     drop(agent);
     // An address of its own, and the same for everything.
-    let agent = begin(&[
-        "--config",
-        open,
-        "--listen",
-        "0.0.0.0:9797",
-        "--api-listen",
-        "10.90.0.5:9798",
-    ]);
+    let agent = begin_open("10.90.0.5:9798");
     assert_eq!(ask(v4(5, 9798), STATUS).0, 200);
     for address in [v4(5, 9797), local(9797)] {
         let (status, body) = ask(address, STATUS);
         assert!(status == 421 && body.contains("at 10.90.0.5:9798"), "{body}");
     }
     drop(agent);
-    let agent = begin(&[
-        "--config",
-        open,
-        "--listen",
-        "0.0.0.0:9797",
-        "--api-listen",
-        "0.0.0.0:9797",
-    ]);
+    let agent = begin_open("0.0.0.0:9797");
     assert_eq!(ask(v4(5, 9797), STATUS).0, 200);
     // A client is told, too.
     drop(agent);

@@ -1,7 +1,10 @@
 //! Conclusions from the evidence: a function without I/O, deterministic.
 
 use super::{evidence::Evidence, name::Name, point::Point};
-use crate::points::{FailureDomain, Kind};
+use crate::{
+    points::{FailureDomain, Kind},
+    several::several,
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -249,7 +252,6 @@ fn accepts(point: &Point, identities: usize, namespaces: usize) -> Option<String
         Kind::ZoneIngress => ("anything for this zone", ", as it does not terminate TLS"),
         _ => return None,
     };
-    let several = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
     Some(format!(
         "{} {} accepts {what} ({} of {} {} it){unless}.",
         point.kind,

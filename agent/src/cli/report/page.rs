@@ -14,13 +14,10 @@ use super::{
     source::About,
     verdict_page,
 };
+use crate::several::several;
 
 fn or_not_known<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| NOT_KNOWN.to_owned(), text)
-}
-
-fn count(n: usize, one: &str, several: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { several })
 }
 
 /// Builds the page from evidence and findings.
@@ -69,7 +66,7 @@ fn summary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
             "Most critical: {} {}. {} depend on it, {} of them without another way out.",
             rank.kind,
             rank.point,
-            count(rank.dependents as usize, "workload", "workloads"),
+            several(rank.dependents as usize, "workload", "workloads"),
             or_not_known(rank.without_another_way, |n| n.to_string()),
         ),
         None => "No point is shared by several workloads.".into(),
@@ -79,7 +76,7 @@ fn summary(page: &mut Vec<Block>, evidence: &Evidence, findings: &Findings) {
         format!(
             "{} known. Connections that workloads accepted and that a point carried: {}. Connections that bypassed an expected point: \
             {:.0}.",
-            count(evidence.points.len(), "point is", "points are"),
+            several(evidence.points.len(), "point is", "points are"),
             or_not_known(findings.enforced, percent),
             evidence.bypassed(),
         ),
@@ -151,10 +148,10 @@ fn observation(page: &mut Vec<Block>, about: &About, evidence: &Evidence, findin
     let agents = match evidence.nodes {
         Some(nodes) => format!(
             "{} on {}",
-            count(evidence.agents.len(), "agent", "agents"),
-            count(nodes as usize, "node", "nodes")
+            several(evidence.agents.len(), "agent", "agents"),
+            several(nodes as usize, "node", "nodes")
         ),
-        None => count(evidence.agents.len(), "agent", "agents"),
+        None => several(evidence.agents.len(), "agent", "agents"),
     };
     let uncovered = evidence.nodes.unwrap_or(0).saturating_sub(evidence.agents.len() as u64);
     // A report from one agent knows the nodes, and not their agents.
@@ -191,7 +188,7 @@ fn row(rank: &Rank) -> Vec<String> {
         rank.served.to_string(),
         saturation,
         match (rank.instances, rank.nodes) {
-            (Some(instances), Some(nodes)) => format!("{instances} on {}", count(nodes as usize, "node", "nodes")),
+            (Some(instances), Some(nodes)) => format!("{instances} on {}", several(nodes as usize, "node", "nodes")),
             _ => NOT_KNOWN.into(),
         },
         or_not_known(rank.failures_own, percent),
@@ -315,7 +312,7 @@ fn scope(page: &mut Vec<Block>, findings: &Findings) {
             0 => String::new(),
             n => format!(
                 ", and those of at least {}",
-                count(n as usize, "more caller", "more callers")
+                several(n as usize, "more caller", "more callers")
             ),
         };
         vec![
