@@ -105,9 +105,9 @@ impl Reads {
             let age = now.wrapping_sub(read.at.get());
             let waits = if_negative(age.wrapping_sub(FORWARDED_NS));
             let is_other = read.socket.get() ^ socket;
-            let is_own = !if_negative(is_other | is_other.wrapping_neg()) & waits;
-            number += waits & 1;
-            own |= is_own & (place + 1);
+            let is_own = bit(!(is_other | is_other.wrapping_neg()) & waits);
+            number += bit(waits);
+            own |= is_own * (place + 1);
             let by_age = age & !PLACE | place;
             free = greater(free, by_age);
             oldest = greater(oldest, by_age & waits);
@@ -180,6 +180,17 @@ impl Reads {
         self.is_blurred.set(1);
         Certainty::Estimated
     }
+}
+
+/// 1, if the number is negative as a signed one; else 0. Where a mask is combined with a constant, the verifier of Linux 6.18 follows both
+/// cases (`maybe_fork_scalars`); a factor is one case.
+#[inline(always)]
+fn bit(number: u64) -> u64 {
+    let mut bit = number;
+    // As the instruction itself, as below.
+    // SAFETY: a shift of a register.
+    unsafe { asm!("{0} >>= 63", inout(reg) bit, options(pure, nomem, nostack)) };
+    bit
 }
 
 /// All bits, if the number is negative as a signed one; else none.
