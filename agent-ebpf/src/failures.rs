@@ -2,27 +2,29 @@
 
 use crate::{
     maps::{FAILURES, Flow, lost, settings},
-    pairing,
-    record::Socket,
+    outcome::Outcome,
+    path::Path,
     sock::{Sock, Tcp},
 };
-use agent_common::{Caller, Certainty, FailureEvent, FlowKey, Loss, Reason};
+use agent_common::{Caller, Certainty, FailureEvent, FlowKey, Loss};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
-/// The [`Socket::outcome`] of a connection that failed for this reason.
-#[inline(always)]
-pub(crate) const fn outcome(reason: Reason) -> u32 {
-    reason as u32 + 1
+/// A connection or an attempt that failed.
+#[derive(Clone, Copy)]
+pub(crate) struct Failed {
+    pub(crate) sk: Sock,
+    pub(crate) tcp: Tcp,
+    /// When it began, in nanoseconds of `CLOCK_MONOTONIC`; 0: not known.
+    pub(crate) since_ns: u64,
+    pub(crate) outcome: Outcome,
+    /// Its path, if a point has opened it.
+    pub(crate) path: Option<&'static Path>,
 }
 
-/// Counts a failure in its flow and sends the event; `since_ns` is 0 when the duration is not known.
+/// Counts a failure in its flow, which has this key, and sends the event.
 #[inline(always)]
-pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &Flow, reason: Reason) {
-    flow.failures[reason as usize % Reason::COUNT].add(1);
-    let path = pairing::of(key, sk);
-    if let Some(path) = path {
-        pairing::failed(path, sk, reason, 1);
-    }
+pub(crate) fn fail(failed: &Failed, key: &FlowKey, flow: &Flow) {
+    count(failed, flow, 1);
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     if !may_report(flow, now) {
@@ -33,8 +35,8 @@ pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &Flow
         lost(Loss::FailureEventsDropped);
         return;
     };
-    event.write(describe(key, since_ns, sk, tcp, reason, now));
-    if let Some(path) = path {
+    event.write(describe(failed, key, now));
+    if let Some(path) = failed.path {
         let (caller, certainty) = path.caller();
         let event = event.as_mut_ptr();
         // SAFETY: fields of the event, which has just been written.
@@ -46,8 +48,26 @@ pub(crate) fn fail(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, flow: &Flow
     event.submit(0);
 }
 
+/// Counts it in its flow and path; `by` is 1, or -1 when it was another reason.
 #[inline(always)]
-fn describe(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, reason: Reason, now: u64) -> FailureEvent {
+fn count(failed: &Failed, flow: &Flow, by: u64) {
+    if let Some(count) = failed.outcome.counter(&flow.failures) {
+        count.add(by);
+    }
+    if let Some(path) = failed.path {
+        path.failed(failed.outcome, by);
+    }
+}
+
+#[inline(always)]
+fn describe(failed: &Failed, key: &FlowKey, now: u64) -> FailureEvent {
+    let Failed {
+        sk,
+        tcp,
+        since_ns,
+        outcome,
+        ..
+    } = *failed;
     FailureEvent {
         time_ns: now,
         duration_ns: if since_ns == 0 { 0 } else { now.saturating_sub(since_ns) },
@@ -59,31 +79,32 @@ fn describe(key: &FlowKey, since_ns: u64, sk: Sock, tcp: Tcp, reason: Reason, no
         local_port: tcp.own_port(),
         peer_port: sk.peer_port(),
         retransmits: tcp.retransmits(),
-        reason: reason as u8,
+        reason: outcome.reason() as u8,
         corrects: 0,
         certainty: Certainty::Unknown as u8,
         reserved: [0; 5],
     }
 }
 
-/// Corrects the reason of a failure from `was` to `is`. Its event was sent a moment ago, unless it exceeded the limit; the
-/// agent finds it and corrects it.
+/// Corrects the reason of a failure to that of `failed`, from what it `was` counted as. Its event was sent a moment ago, unless it
+/// exceeded the limit; the agent finds it and corrects it.
 #[inline(always)]
-pub(crate) fn rename(socket: &Socket, sk: Sock, tcp: Tcp, flow: &Flow, was: Reason, is: Reason) {
-    socket.outcome.set(outcome(is));
-    flow.failures[was as usize % Reason::COUNT].add(u64::MAX);
-    flow.failures[is as usize % Reason::COUNT].add(1);
-    let key = socket.key.get();
-    if let Some(path) = pairing::of(&key, sk) {
-        pairing::failed(path, sk, was, u64::MAX);
-        pairing::failed(path, sk, is, 1);
-    }
+pub(crate) fn rename(failed: &Failed, key: &FlowKey, flow: &Flow, was: Outcome) {
+    count(
+        &Failed {
+            outcome: was,
+            ..*failed
+        },
+        flow,
+        u64::MAX,
+    );
+    count(failed, flow, 1);
     if let Some(mut event) = FAILURES.reserve::<FailureEvent>(0) {
         // SAFETY: no arguments.
         let now = unsafe { bpf_ktime_get_ns() };
         event.write(FailureEvent {
             corrects: 1,
-            ..describe(&key, socket.since_ns.get(), sk, tcp, is, now)
+            ..describe(failed, key, now)
         });
         event.submit(0);
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     cell::Cell,
-    maps::lost,
+    maps::{lost, unknown},
     outcome::Ending,
     points::{self, Backlog, Exchange, PointCounters, side},
     record::Socket,
@@ -29,16 +29,20 @@ pub(crate) fn ended(ending: &Ending, counters: &PointCounters, exchange: Option<
     let side = side(u32::from(ending.role));
     let lived = elapsed(points::since(exchange, ending.since_ns));
     counters.lifetimes.sum_ms[side].add(lived / 1_000_000);
-    counters.lifetimes.ended[side][age_class(lived) % AGES].add(1);
+    if let Some(ended) = counters.lifetimes.ended[side].get(class_of(lived)) {
+        ended.add(1);
+    }
 }
 
 /// A walk, by its number, has met an open connection of a point in a process.
 #[inline(always)]
 pub(crate) fn met(sk: Sock, socket: &Socket, (number, process): (u32, u32), backlog: &Backlog) {
     let exchange = sk.exchange();
-    let class = age_class(elapsed(points::since(exchange, socket.since_ns.get()))) % AGES;
+    let class = class_of(elapsed(points::since(exchange, socket.since_ns.get())));
     let key = socket.key.get();
-    backlog.ages[side(u32::from(key.role))][class].add(1);
+    if let Some(open) = backlog.ages[side(u32::from(key.role))].get(class) {
+        open.add(1);
+    }
     if key.role == Role::Server as u8
         && let Some(exchange) = exchange
     {
@@ -54,7 +58,9 @@ pub(crate) fn met(sk: Sock, socket: &Socket, (number, process): (u32, u32), back
         return;
     };
     start(ages, number);
-    ages.open[class].add(1);
+    if let Some(open) = ages.open.get(class) {
+        open.add(1);
+    }
     match sk.state() {
         state::CLOSE_WAIT => ages.half_closed[0].add(1),
         state::FIN_WAIT2 => ages.half_closed[1].add(1),
@@ -81,6 +87,12 @@ fn read_by(thread: u32, walk: u32) {
         task.walk.set(walk);
     }
     task.connections.add(1);
+}
+
+/// The class of an age in nanoseconds: see [`age_class`].
+#[inline(always)]
+fn class_of(ns: u64) -> usize {
+    unknown(age_class(ns) as u32) as usize
 }
 
 /// The time since then, in nanoseconds; 0 if that is not known.

@@ -40,6 +40,13 @@ pub(crate) static TOTALS: Array<Flow> = Array::with_max_entries(Role::COUNT, 0);
 #[map]
 pub(crate) static ZERO: Array<Flow> = Array::with_max_entries(1, 0);
 
+/// The same number, which the verifier does not know: what follows is one case for it, and not one for each value that it has seen.
+#[inline(always)]
+pub(crate) fn unknown(number: u32) -> u32 {
+    // Zero, as no program writes to it.
+    number.wrapping_add(only(&ZERO).map_or(0, |zero| zero.retired.get()))
+}
+
 type ControlBlock = agent_common::ControlBlock<Cell<u64>, Cell<u32>>;
 
 /// Settings that the agent changes while the programs run.

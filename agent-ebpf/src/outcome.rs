@@ -1,13 +1,49 @@
 //! Decides how a connection ended; comments name the kernel code that the decisions rely on.
 
 use crate::{
-    maps::{control, resets_are_seen},
+    cell::Cell,
+    maps::{control, resets_are_seen, unknown},
     points::Exchange,
     record::Socket,
-    sock::{Sock, Tcp, state},
+    sock::{Sock, States, Tcp},
 };
 use agent_common::{Control, EARLY_NS, Reason, Role};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+
+/// How a connection or an attempt ended.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outcome(u32);
+
+impl Outcome {
+    /// Without a failure.
+    pub(crate) const CLEAN: Self = Self(0);
+
+    /// It failed for this reason.
+    #[inline(always)]
+    pub(crate) const fn failed(reason: Reason) -> Self {
+        Self(reason as u32 + 1)
+    }
+
+    /// As [`Self::failed`], or clean; what follows is the same for the verifier whatever the reason.
+    #[inline(always)]
+    fn of(reason: Option<Reason>) -> Self {
+        let Self(number) = reason.map_or(Self::CLEAN, Self::failed);
+        Self(unknown(number))
+    }
+
+    /// The number of its [`Reason`], if it failed.
+    #[inline(always)]
+    pub(crate) const fn reason(self) -> u32 {
+        self.0.wrapping_sub(1)
+    }
+
+    /// The counter of its reason; `None` if it did not fail.
+    #[inline(always)]
+    pub(crate) fn counter(self, failures: &[Cell<u64>; Reason::COUNT]) -> Option<&Cell<u64>> {
+        failures.get(self.reason() as usize)
+    }
+}
 
 const EPIPE: i32 = 32;
 const ENETDOWN: i32 = 100;
@@ -24,23 +60,22 @@ const fn unreachable(error: i32) -> bool {
     matches!(error, EHOSTUNREACH | ENETUNREACH | EHOSTDOWN | ENETDOWN | ENOPROTOOPT)
 }
 
-/// Why a handshake of a client failed. `sk_err` is set before the state changes to CLOSE
+/// How a handshake of a client failed. `sk_err` is set before the state changes to CLOSE
 /// (`tcp_reset`, `tcp_write_err`, `tcp_v4_err`); it is 0 when the caller closed the socket or `connect` itself failed.
 #[inline(always)]
-pub(crate) fn of_handshake(error: i32, own_port: u16) -> Reason {
-    match error {
+pub(crate) fn of_handshake(error: i32, own_port: u16) -> Outcome {
+    Outcome::of(Some(match error {
         // Any error but a time-out or an ICMP error comes from a segment that was not a SYN-ACK.
         ETIMEDOUT => Reason::HandshakeTimedOut,
         ECONNREFUSED | ECONNRESET | EPIPE => Reason::Refused,
         // `inet_hash_connect` found no free port: the socket never got a port number.
         0 if own_port == 0 => Reason::NoLocalPort,
         0 | ECONNABORTED => Reason::Cancelled,
-        error if unreachable(error) => Reason::Unreachable,
         _ => Reason::Unreachable,
-    }
+    }))
 }
 
-/// An established connection that ends.
+/// A connection, or an attempt, that ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Ending {
     pub(crate) sk: Sock,
@@ -50,16 +85,30 @@ pub(crate) struct Ending {
     /// The role of this end: a [`Role`].
     pub(crate) role: u8,
     /// The TCP state before.
-    pub(crate) from: i32,
+    pub(crate) from: States,
     /// Flags of its record; 0 without one.
     pub(crate) flags: u32,
     /// When its record was created, in nanoseconds of `CLOCK_MONOTONIC`; 0 when the connection began and ended between two ticks.
     pub(crate) since_ns: u64,
 }
 
-/// Why an established connection failed; `None` when it ended normally. `exchange`: that of a point's connection.
+impl Ending {
+    /// Whether its handshake was complete: else it was an attempt.
+    #[inline(always)]
+    pub(crate) const fn is_connection(&self) -> bool {
+        !self.from.are_in(States::HANDSHAKES)
+    }
+}
+
+/// How an established connection ended. `exchange`: that of a point's connection.
 #[inline(always)]
-pub(crate) fn of_connection(ending: &Ending, exchange: Option<&Exchange>) -> Option<Reason> {
+pub(crate) fn of_connection(ending: &Ending, exchange: Option<&Exchange>) -> Outcome {
+    Outcome::of(why(ending, exchange))
+}
+
+/// Why an established connection failed; `None` when it ended normally.
+#[inline(always)]
+fn why(ending: &Ending, exchange: Option<&Exchange>) -> Option<Reason> {
     // Where the kernel does not report reads and writes it says nothing.
     let exchange = exchange.filter(|_| control(Control::ExchangesAreSeen));
     let Ending { sk, from, flags, .. } = *ending;
@@ -82,8 +131,9 @@ pub(crate) fn of_connection(ending: &Ending, exchange: Option<&Exchange>) -> Opt
     if early && exchange.is_some_and(|exchange| refused(ending, exchange)) {
         return Some(Reason::ClosedEarly);
     }
-    // Set by `tcp_reset` when a reset is received (for an exception see `more_may_come`).
-    if matches!(error, ECONNRESET | EPIPE) && !both_fins_seen(from) {
+    // Set by `tcp_reset` when a reset is received (for an exception see `more_may_come`). A reset in the states in which both ends
+    // have sent their FIN ends a connection that was already over.
+    if matches!(error, ECONNRESET | EPIPE) && !from.are_in(States::BOTH_SENT_FIN) {
         return Some(Reason::ResetByPeer);
     }
     // `tcp_abort` sets ECONNABORTED.
@@ -111,16 +161,10 @@ fn is_early(ending: &Ending, exchange: Option<&Exchange>) -> bool {
 #[inline(always)]
 fn unanswered(ending: &Ending) -> bool {
     if ending.role == Role::Server as u8 {
-        sent_fin_first(ending.from) && ending.tcp.sent() == 0
+        ending.from.are_in(States::SENT_FIN_FIRST) && ending.tcp.sent() == 0
     } else {
-        ending.from == state::LAST_ACK && ending.tcp.received() == 0
+        ending.from.are_in(States::SENT_FIN_LAST) && ending.tcp.received() == 0
     }
-}
-
-/// Whether this end sent its FIN before it received the peer's.
-#[inline(always)]
-const fn sent_fin_first(from: i32) -> bool {
-    matches!(from, state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING)
 }
 
 /// Whether the flights of a point's connection are those of a failed TLS handshake. Without decryption, the only difference from
@@ -138,7 +182,7 @@ fn refused(ending: &Ending, exchange: &Exchange) -> bool {
     let turns = exchange.turns.get();
     let server = ending.role == Role::Server as u8;
     // Plain text on a TLS port: read, and either not answered, or answered with an alert.
-    if server && sent_fin_first(ending.from) && turns > 0 && received > 0 && (sent == 0 || sent == 7) {
+    if server && ending.from.are_in(States::SENT_FIN_FIRST) && turns > 0 && received > 0 && (sent == 0 || sent == 7) {
         return true;
     }
     let first_speaker = if turns & 1 == 1 {
@@ -173,29 +217,20 @@ const fn is_alert(bytes: u64) -> bool {
 /// Otherwise CLOSE follows LAST_ACK or CLOSING, or FIN_WAIT2 when TIME_WAIT begins: then the peer's FIN was
 /// received, or the process had closed the socket before.
 #[inline(always)]
-fn aborted(sk: Sock, from: i32) -> bool {
-    match from {
-        state::ESTABLISHED | state::CLOSE_WAIT => true,
-        state::FIN_WAIT1 | state::FIN_WAIT2 => !sk.is_orphan() && !sk.is_done(),
-        _ => false,
-    }
+fn aborted(sk: Sock, from: States) -> bool {
+    from.are_in(States::SENT_NO_FIN) || (from.are_in(States::FIN_WAITS) && !sk.is_orphan() && !sk.is_done())
 }
 
 /// Whether the hook may still report a reset that this end sends, which would then be counted a second time. When data arrives
 /// after `close`, the kernel calls `tcp_reset` as if it had received one, and then sends one; a connection that was not accepted is
 /// reset when its listener closes (`inet_csk_listen_stop`); and one that closed early may have left bytes unread.
 #[inline(always)]
-pub(crate) fn more_may_come(sk: Sock, from: i32, reason: Reason) -> bool {
-    match reason {
-        Reason::ResetByPeer => matches!(from, state::FIN_WAIT1 | state::FIN_WAIT2) && sk.is_orphan(),
-        Reason::NeverAccepted => sk.error() == 0,
-        Reason::ClosedEarly => true,
-        _ => false,
+pub(crate) fn more_may_come(sk: Sock, from: States, outcome: Outcome) -> bool {
+    if outcome == Outcome::failed(Reason::ResetByPeer) {
+        from.are_in(States::FIN_WAITS) && sk.is_orphan()
+    } else if outcome == Outcome::failed(Reason::NeverAccepted) {
+        sk.error() == 0
+    } else {
+        outcome == Outcome::failed(Reason::ClosedEarly)
     }
-}
-
-/// Whether both ends have sent their FIN: a reset in these states ends a connection that was already over.
-#[inline(always)]
-fn both_fins_seen(from: i32) -> bool {
-    matches!(from, state::LAST_ACK | state::CLOSING | state::TIME_WAIT)
 }

@@ -9,9 +9,9 @@ use crate::{
     path::Path,
     points::{self, Exchange, Task},
     reads::{Glance, Reads},
-    sock::{Sock, Tcp, is_established},
+    sock::{Sock, Tcp},
 };
-use agent_common::{Caller, Certainty, FlowKey, Reason, Role};
+use agent_common::{Caller, Certainty, FlowKey, Role};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 
 /// The peer of a connection that a point has accepted.
@@ -153,9 +153,9 @@ pub(crate) fn written(exchange: &Exchange, reads: &Reads, now: u64, begins: bool
     }
 }
 
-/// A connection that a point had opened has ended, or has failed, without data.
+/// An attempt of a point to connect has failed, or a connection that it had opened has ended: without data, when it was new.
 #[inline(always)]
-fn abandoned(path: &Path) {
+pub(crate) fn abandoned(path: &Path) {
     if let Some(opener) = path.abandon()
         && let Some(task) = points::task(opener)
     {
@@ -163,29 +163,12 @@ fn abandoned(path: &Path) {
     }
 }
 
-/// A connection that a point had opened has failed; `by` is 1, or -1 when the reason was another one.
-#[inline(always)]
-pub(crate) fn failed(path: &Path, sk: Sock, reason: Reason, by: u64) {
-    if !is_established(sk.state()) {
-        // An attempt is no connection.
-        abandoned(path);
-    }
-    if let Some(counts) = path.counts() {
-        counts.failures[reason as usize % Reason::COUNT].add(by);
-    }
-}
-
 /// A connection that a point had opened has ended.
 #[inline(always)]
-pub(crate) fn ended(sk: Sock, exchange: Option<&'static Exchange>) {
-    // One that carried no data has none yet.
-    // SAFETY: no arguments.
-    let exchange = exchange.or_else(|| sk.exchange_or_new(unsafe { bpf_ktime_get_ns() }));
-    if let Some(exchange) = exchange
-        && exchange.path.is_new.get() != 0
-    {
-        abandoned(&exchange.path);
-        if let Some(counts) = exchange.path.counts() {
+pub(crate) fn ended(path: &Path) {
+    if path.is_new.get() != 0 {
+        abandoned(path);
+        if let Some(counts) = path.counts() {
             counts.connections.add(1);
         }
     }
@@ -198,7 +181,5 @@ pub(crate) fn of(key: &FlowKey, sk: Sock) -> Option<&'static Path> {
         return None;
     }
     points::counters(key.cgroup)?;
-    // SAFETY: no arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
-    sk.exchange_or_new(now).map(|exchange| &exchange.path)
+    sk.path()
 }

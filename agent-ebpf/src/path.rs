@@ -3,6 +3,7 @@
 use crate::{
     cell::Cell,
     maps::lost,
+    outcome::Outcome,
     reads::{Read, Reads},
     sock::Sock,
 };
@@ -136,6 +137,16 @@ impl Path {
         let opener = self.opener.get();
         self.opener.set(0);
         (opener != 0).then_some(opener)
+    }
+
+    /// Counts a failure; `by` is 1, or -1 when it was another reason.
+    #[inline(always)]
+    pub(crate) fn failed(&self, outcome: Outcome, by: u64) {
+        if let Some(counts) = self.counts()
+            && let Some(count) = outcome.counter(&counts.failures)
+        {
+            count.add(by);
+        }
     }
 
     /// Its entry among the counts; a loss is counted when there is no room for it.

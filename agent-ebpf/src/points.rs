@@ -13,7 +13,7 @@ use agent_common::{BUCKETS, Control, FlowKey, Loss, Role, THREADS, Tally, bucket
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::SkStorage,
-    helpers::generated::bpf_sk_storage_get,
+    helpers::{bpf_ktime_get_ns, generated::bpf_sk_storage_get},
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuHashMap},
 };
@@ -318,6 +318,14 @@ impl Sock {
             None => new_exchange(self, now),
             found => found,
         }
+    }
+
+    /// The path of this socket, which a point has opened.
+    #[inline(always)]
+    pub(crate) fn path(self) -> Option<&'static Path> {
+        // SAFETY: no arguments.
+        let now = unsafe { bpf_ktime_get_ns() };
+        self.exchange_or_new(now).map(|exchange| &exchange.path)
     }
 
     /// The current CPU's counters of the owner's cgroup, if the owner is a point. `None` for sockets of other families, which use

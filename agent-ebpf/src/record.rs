@@ -3,6 +3,7 @@
 use crate::{
     cell::Cell,
     maps::{control, lost, offset, records, settings},
+    outcome::Outcome,
     sock::{Sock, load},
 };
 use agent_common::{ABSENT, Control, FlowKey, Loss};
@@ -41,8 +42,8 @@ pub(crate) struct Socket {
     pub(crate) closed: Cell<u32>,
     /// Bits: [`Socket::READY`] and others.
     pub(crate) flags: Cell<u32>,
-    /// 1 + the [`agent_common::Reason`] that was counted when it closed, or [`Socket::CLEAN`].
-    pub(crate) outcome: Cell<u32>,
+    /// How its end was counted when it closed.
+    pub(crate) outcome: Cell<Outcome>,
     /// If data waited to be read (or to be acknowledged) at the last walk: 1 + the sequence number that was reached; else 0.
     pub(crate) read_to: Cell<u64>,
     pub(crate) acknowledged_to: Cell<u64>,
@@ -55,8 +56,6 @@ impl Socket {
     pub(crate) const RESET_SENT: u32 = 2;
     /// The record is filled in.
     pub(crate) const READY: u32 = 4;
-    /// An outcome: it ended without a failure.
-    pub(crate) const CLEAN: u32 = 0;
 
     /// Fills in a new record, or that of a socket that was disconnected and is reused (`tcp_disconnect` resets the socket's
     /// counters, so those of the record are reset, too).
@@ -73,7 +72,7 @@ impl Socket {
                 word.set(0);
             }
             self.flags.set(0);
-            self.outcome.set(Self::CLEAN);
+            self.outcome.set(Outcome::CLEAN);
             self.closed.set(0);
         }
         self.key.set(key);

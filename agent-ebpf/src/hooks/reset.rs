@@ -1,9 +1,11 @@
 //! Resets that this end sends. Received resets set `sk_err` to ECONNRESET or EPIPE.
 
 use crate::{
-    failures::{fail, outcome, rename},
+    failures::{Failed, fail, rename},
     flows::flow,
     maps::resets_are_seen,
+    outcome::Outcome,
+    pairing,
     record::Socket,
     sock::{Sock, state},
 };
@@ -47,27 +49,34 @@ fn sent(sk: Sock) -> Result<(), ()> {
     }
     // `close` changes the state before it sends the reset, so the connection was counted already: as a clean end, or,
     // when data arrived after `close`, as reset by its peer.
-    let Some(socket) = sk.record() else {
-        let key = sk.key(tcp, sk.role());
-        let flow = flow(&key).ok_or(())?;
-        fail(&key, 0, sk, tcp, flow, Reason::ResetBySelf);
-        return Ok(());
-    };
-    let key = socket.key.get();
+    let socket = sk.record();
+    let key = socket.map_or_else(|| sk.key(tcp, sk.role()), |socket| socket.key.get());
     if key.role == Role::Listener as u8 {
         return Ok(());
     }
     let flow = flow(&key).ok_or(())?;
-    let counted = socket.outcome.get();
-    if counted == Socket::CLEAN {
-        socket.outcome.set(outcome(Reason::ResetBySelf));
-        fail(&key, socket.since_ns.get(), sk, tcp, flow, Reason::ResetBySelf);
-    } else if counted == outcome(Reason::ResetByPeer) {
-        rename(socket, sk, tcp, flow, Reason::ResetByPeer, Reason::ResetBySelf);
-    } else if counted == outcome(Reason::ClosedEarly) && sk.exchange().is_none_or(|exchange| exchange.turns.get() == 0)
-    {
+    let counted = socket.map_or(Outcome::CLEAN, |socket| socket.outcome.get());
+    let is_other = counted == Outcome::failed(Reason::ResetByPeer)
         // Nothing was read from the socket: its peer gets no TLS alert, but the reset.
-        rename(socket, sk, tcp, flow, Reason::ClosedEarly, Reason::ResetBySelf);
+        || counted == Outcome::failed(Reason::ClosedEarly)
+            && sk.exchange().is_none_or(|exchange| exchange.turns.get() == 0);
+    if counted != Outcome::CLEAN && !is_other {
+        return Ok(());
+    }
+    let failed = Failed {
+        sk,
+        tcp,
+        since_ns: socket.map_or(0, |socket| socket.since_ns.get()),
+        outcome: Outcome::failed(Reason::ResetBySelf),
+        path: pairing::of(&key, sk),
+    };
+    if let Some(socket) = socket {
+        socket.outcome.set(failed.outcome);
+    }
+    if is_other {
+        rename(&failed, &key, flow, counted);
+    } else {
+        fail(&failed, &key, flow);
     }
     Ok(())
 }

@@ -1,15 +1,17 @@
 //! The life cycle of every TCP socket.
 
 use crate::{
-    failures::{fail, outcome},
+    failures::{Failed, fail},
     flows::{account_listener, count_opened, flow, fold, fold_all, no_record},
     ledger::{self, Change, Found},
     lifetimes,
     maps::{Flow, control, is_counting, is_on_duty, record_at_once, stop_when_orphaned},
-    outcome::{self, Ending},
-    pairing, points,
+    outcome::{self, Ending, Outcome},
+    pairing,
+    path::Path,
+    points,
     record::Socket,
-    sock::{Sock, Tcp, is_established, state},
+    sock::{Sock, States, Tcp, state},
 };
 use agent_common::{Control, FlowKey, Role};
 use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -184,93 +186,93 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
     if sk.number().is_multiple_of(ASKED) {
         stop_when_orphaned();
     }
+    let from = States::only(old);
     // A record that is just being created, on another CPU or by the interrupted code, has no flow yet: the socket is
     // counted as one without a record, and walks ignore the record.
-    if let Some(socket) = sk.record().filter(|socket| socket.is_ready()) {
-        return close_recorded(sk, socket, old);
-    }
-    // A child that is closed in SYN_RECV was never a connection.
-    if old == state::CLOSE || old == state::SYN_RECV || old == state::LISTEN {
-        return Ok(());
-    }
-    let tcp = sk.tcp().ok_or(())?;
-    let key = sk.key(tcp, sk.role());
-    let flow = flow(&key).ok_or(())?;
-    fold_all(is_established(old), tcp, flow);
-    let ending = Ending {
-        sk,
-        tcp,
-        cgroup: key.cgroup,
-        role: key.role,
-        from: old,
-        flags: 0,
-        since_ns: 0,
-    };
-    if let Some(reason) = ended(&ending, flow) {
-        fail(&key, 0, sk, tcp, flow, reason);
-        if outcome::more_may_come(sk, old, reason) {
-            // The `reset` program decides; it needs to know how this end was counted.
-            let socket = sk.record_or_zero().ok_or(())?;
-            socket.key.set(key);
-            socket.closed.set(1);
-            socket.outcome.set(outcome(reason));
-            socket.flags.or(Socket::READY);
+    let socket = sk.record().filter(|socket| socket.is_ready());
+    match socket {
+        // Before anything is folded: a walk that sees this folds again, or not at all (see `flows`).
+        Some(socket) if !socket.end() => return Ok(()),
+        Some(socket) if socket.role() == Role::Listener as u8 => {
+            account_listener(socket, sk).ok_or(())?.closed.add(1);
+            return Ok(());
         }
-    }
-    Ok(())
-}
-
-#[inline(always)]
-fn close_recorded(sk: Sock, socket: &Socket, old: i32) -> Result<(), ()> {
-    // Before anything is folded: a walk that sees this folds again, or not at all (see `flows`).
-    if !socket.end() {
-        return Ok(());
-    }
-    let (key, since_ns) = (socket.key.get(), socket.since_ns.get());
-    if key.role == Role::Listener as u8 {
-        let flow = account_listener(socket, sk).ok_or(())?;
-        flow.closed.add(1);
-        return Ok(());
+        Some(_) => {}
+        // A child that is closed in SYN_RECV was never a connection.
+        None if from.are_in(States::NO_CONNECTION) => return Ok(()),
+        None => {}
     }
     let tcp = sk.tcp().ok_or(())?;
+    let key = socket.map_or_else(|| sk.key(tcp, sk.role()), |socket| socket.key.get());
     let flow = flow(&key).ok_or(())?;
-    fold(socket, tcp, is_established(old), flow);
     let ending = Ending {
         sk,
         tcp,
         cgroup: key.cgroup,
         role: key.role,
-        from: old,
-        flags: socket.flags.get(),
-        since_ns,
+        from,
+        flags: socket.map_or(0, |socket| socket.flags.get()),
+        since_ns: socket.map_or(0, |socket| socket.since_ns.get()),
     };
-    if let Some(reason) = ended(&ending, flow) {
-        socket.outcome.set(outcome(reason));
-        fail(&key, since_ns, sk, tcp, flow, reason);
+    match socket {
+        Some(socket) => fold(socket, tcp, ending.is_connection(), flow),
+        None => fold_all(ending.is_connection(), tcp, flow),
+    }
+    let (outcome, path) = ended(&ending, flow);
+    if outcome == Outcome::CLEAN {
+        return Ok(());
+    }
+    if let Some(socket) = socket {
+        socket.outcome.set(outcome);
+    }
+    let failed = Failed {
+        sk,
+        tcp,
+        since_ns: ending.since_ns,
+        outcome,
+        path,
+    };
+    fail(&failed, &key, flow);
+    if socket.is_none() && outcome::more_may_come(sk, from, outcome) {
+        // The `reset` program decides; it needs to know how this end was counted.
+        let socket = sk.record_or_zero().ok_or(())?;
+        socket.key.set(key);
+        socket.closed.set(1);
+        socket.outcome.set(outcome);
+        socket.flags.or(Socket::READY);
     }
     Ok(())
 }
 
-/// Counts the end of a connection or of an attempt, and returns the reason if it failed.
+/// Counts the end of a connection or of an attempt, and returns how it ended and its path, if a point had opened it.
 #[inline(always)]
-fn ended(ending: &Ending, flow: &Flow) -> Option<agent_common::Reason> {
-    if !is_established(ending.from) {
-        return Some(outcome::of_handshake(ending.sk.error(), ending.tcp.own_port()));
-    }
-    flow.closed.add(1);
+fn ended(ending: &Ending, flow: &Flow) -> (Outcome, Option<&'static Path>) {
+    let Ending { sk, tcp, .. } = *ending;
     let point = if points::are_here() {
         points::counters(ending.cgroup)
     } else {
         None
     };
-    let exchange = point.and_then(|_| ending.sk.exchange());
-    if let Some(counters) = point {
-        lifetimes::ended(ending, counters, exchange);
-    }
-    let reason = outcome::of_connection(ending, exchange);
+    let outcome = if ending.is_connection() {
+        flow.closed.add(1);
+        let exchange = point.and_then(|_| sk.exchange());
+        if let Some(counters) = point {
+            lifetimes::ended(ending, counters, exchange);
+        }
+        outcome::of_connection(ending, exchange)
+    } else {
+        outcome::of_handshake(sk.error(), tcp.own_port())
+    };
     // Last, as it may make an exchange.
-    if point.is_some() && ending.role == Role::Client as u8 {
-        pairing::ended(ending.sk, exchange);
+    let path = match point {
+        Some(_) if ending.role == Role::Client as u8 => sk.path(),
+        _ => None,
+    };
+    if let Some(path) = path {
+        match ending.is_connection() {
+            true => pairing::ended(path),
+            false => pairing::abandoned(path),
+        }
     }
-    reason
+    (outcome, path)
 }
