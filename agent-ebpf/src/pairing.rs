@@ -110,7 +110,7 @@ pub(crate) fn written(exchange: &Exchange, reads: &Reads, now: u64, begins: bool
     reads.last.at.set(0);
     let path = &exchange.path;
     let is_upstream = exchange.role.get() == Role::Client as u32;
-    let glance = reads.look(now, path.from.get());
+    let mut glance = reads.look(now, path.from.get());
     if !is_upstream {
         // An answer, of the destination or of the proxy itself.
         if glance.own != 0 {
@@ -135,6 +135,8 @@ pub(crate) fn written(exchange: &Exchange, reads: &Reads, now: u64, begins: bool
     } else if (is_first || begins) && !(is_known && is_bound) && glance.number != 0 {
         path.set_certainty(reads.certainty(glance));
         path.take(reads, glance.oldest);
+        // What the caller before has sent meanwhile still waits.
+        glance.own = 0;
     } else if begins && is_known && !is_bound {
         path.set_certainty(Certainty::Estimated);
     }

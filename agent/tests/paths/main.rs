@@ -4,6 +4,7 @@
 mod common;
 
 mod matrix;
+mod order;
 mod refusal;
 mod shop;
 mod succession;

@@ -21,6 +21,7 @@ use crate::limits::Limits;
 use crate::load::{Behaviour, ClientTally, Pace, PaceTally, Plan, ServerTally};
 use crate::netns::Netns;
 use crate::process::{Child, Placement};
+use crate::steps::{Sockets, Step};
 use crate::tools;
 use crate::workload::Workload;
 
@@ -101,6 +102,18 @@ impl Actor<()> {
     }
 }
 
+impl Actor<()> {
+    /// Starts a proxy in a workload that does what [`Actor::take`] says.
+    pub fn steps(workload: &Workload) -> Result<Self> {
+        Self::start(&["steps".to_owned()], Some(&workload.netns), Some(&workload.cgroup))
+    }
+
+    /// Lets it do these steps, and returns when the last one is done.
+    pub fn take(&mut self, steps: &[Step]) -> Result<()> {
+        self.ask(&serde_json::to_string(steps)?)
+    }
+}
+
 impl<T: DeserializeOwned> Actor<T> {
     /// Starts `narrows-actor` with these arguments and returns when it is ready.
     pub fn start(arguments: &[String], netns: Option<&Netns>, cgroup: Option<&Cgroup>) -> Result<Self> {
@@ -160,9 +173,9 @@ impl<T: DeserializeOwned> Actor<T> {
     }
 
     fn ask(&mut self, question: &str) -> Result<T> {
-        writeln!(self.stdin, "{question}").context("ask an actor for its tally")?;
+        writeln!(self.stdin, "{question}").with_context(|| format!("ask an actor {question:?}"))?;
         let line = self.line()?;
-        serde_json::from_str(&line).with_context(|| format!("an actor's tally {line:?}"))
+        serde_json::from_str(&line).with_context(|| format!("an actor's answer {line:?}"))
     }
 
     fn line(&mut self) -> Result<String> {
@@ -182,6 +195,24 @@ pub fn answer<T: Serialize>(tally: impl Fn() -> T) -> Result<()> {
             "stop" => break,
             other => anyhow::bail!("cannot {other:?}: say `tally` or `stop`"),
         }
+    }
+    Ok(())
+}
+
+/// The own side of [`Actor::steps`]: does steps until it is told to stop.
+pub fn follow_steps() -> Result<()> {
+    let mut sockets = Sockets::default();
+    say("ready")?;
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        if line == "stop" {
+            break;
+        }
+        let steps: Vec<Step> = serde_json::from_str(&line).with_context(|| format!("steps {line:?}"))?;
+        for step in steps {
+            sockets.take(step).with_context(|| format!("{step:?}"))?;
+        }
+        say("null")?;
     }
     Ok(())
 }

@@ -36,6 +36,7 @@ pub mod process;
 pub mod prometheus;
 pub mod scrape;
 pub mod signals;
+pub mod steps;
 mod sync;
 pub mod terminal;
 pub mod tools;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use clap::Parser;
-use narrows_testbed::actor::{answer, say};
+use narrows_testbed::actor::{answer, follow_steps, say};
 use narrows_testbed::burden::{Burden, Weight};
 use narrows_testbed::load::{Behaviour, Client, Pace, Plan, Server, Steady};
 use narrows_testbed::ztunnel::{self, Config};
@@ -26,6 +26,8 @@ enum Part {
     },
     /// Uses CPU time, memory and files. Its tally is empty.
     Burden(Weight),
+    /// A proxy that does the steps that it is told, lists of them in JSON. Its tally is empty.
+    Steps,
     /// Stands in for Istio's ztunnel in in-pod mode.
     Ztunnel(Config),
 }
@@ -51,6 +53,10 @@ fn main() -> Result<()> {
             let burden = Burden::new(weight)?;
             answer(|| ())?;
             drop(burden);
+            serde_json::to_string(&())
+        }
+        Part::Steps => {
+            follow_steps()?;
             serde_json::to_string(&())
         }
         Part::Ztunnel(config) => {
