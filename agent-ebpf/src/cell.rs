@@ -3,7 +3,7 @@
 
 use core::{
     cell::UnsafeCell,
-    intrinsics::{AtomicOrdering, atomic_and, atomic_or, atomic_xadd, atomic_xchg},
+    intrinsics::{AtomicOrdering, atomic_and, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg},
     ptr::{read_volatile, write_volatile},
 };
 
@@ -59,6 +59,16 @@ impl Cell<u64> {
     pub(crate) fn exchange(&self, value: u64) -> u64 {
         // SAFETY: valid and aligned, as it is behind a reference; atomic for every other writer.
         unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(self.0.get(), value) }
+    }
+
+    /// Writes `value` if the value is still `seen`, and returns whether it was; a full barrier.
+    #[inline(always)]
+    pub(crate) fn exchange_if(&self, seen: u64, value: u64) -> bool {
+        // SAFETY: valid and aligned, as it is behind a reference; atomic for every other writer.
+        let (found, _) = unsafe {
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(self.0.get(), seen, value)
+        };
+        found == seen
     }
 }
 

@@ -48,6 +48,11 @@ pub(crate) fn met(sk: Sock, socket: &Socket, (number, process): (u32, u32), back
     {
         read_by(exchange.reader.get(), number);
     }
+    if key.role == Role::Client as u8
+        && let Some(exchange) = exchange
+    {
+        exchange.path.met();
+    }
     let key = AgeKey {
         flow: key,
         process,

@@ -6,6 +6,7 @@
 //! is estimated, unless the upstream connection was opened for one of them.
 
 use crate::{
+    maps::record_at_once,
     path::Path,
     points::{self, Exchange, Task},
     reads::{Glance, Reads},
@@ -106,7 +107,7 @@ pub(crate) fn connecting(sk: Sock) -> Option<()> {
 
 /// A thread of a point has written to a connection; `begins`: the other end was the last one to send.
 #[inline(always)]
-pub(crate) fn written(exchange: &Exchange, reads: &Reads, now: u64, begins: bool) {
+pub(crate) fn written(tcp: Tcp, exchange: &Exchange, reads: &Reads, now: u64, begins: bool) {
     reads.last.at.set(0);
     let path = &exchange.path;
     let is_upstream = exchange.role.get() == Role::Client as u32;
@@ -121,6 +122,10 @@ pub(crate) fn written(exchange: &Exchange, reads: &Reads, now: u64, begins: bool
     let is_first = path.is_new.get() != 0;
     let is_known = path.certainty() != Certainty::Unknown as u16;
     let is_bound = path.is_bound.get() != 0;
+    if begins && !is_bound && (glance.number != 0 || path.certainty() == Certainty::Certain as u16) {
+        // Its caller, or how sure that is, may change.
+        path.settle();
+    }
     if is_first && is_known && is_bound {
         // It was opened before this caller had sent anything, so now there is data of the caller.
         if glance.own != 0 {
@@ -146,13 +151,21 @@ pub(crate) fn written(exchange: &Exchange, reads: &Reads, now: u64, begins: bool
     if is_first {
         path.opened(reads);
     }
-    if is_first || begins {
+    if begins && !is_first && is_met(tcp) {
+        path.turn();
+    } else if is_first || begins {
         let Some(counts) = path.counts() else { return };
         counts.turns.add(1);
         if is_first {
             counts.connections.add(1);
         }
     }
+}
+
+/// Whether each walk over open files meets this connection of a point, while it is open.
+#[inline(always)]
+fn is_met(tcp: Tcp) -> bool {
+    !record_at_once() && !tcp.is_multipath()
 }
 
 /// An attempt of a point to connect has failed, or a connection that it had opened has ended: without data, when it was new.
@@ -168,6 +181,7 @@ pub(crate) fn abandoned(path: &Path) {
 /// A connection that a point had opened has ended.
 #[inline(always)]
 pub(crate) fn ended(path: &Path) {
+    path.settle();
     if path.is_new.get() != 0 {
         abandoned(path);
         if let Some(counts) = path.counts() {

@@ -37,6 +37,9 @@ pub(crate) struct Path {
     key: Cell<PathKey>,
     /// The address of that caller's socket in the kernel; of a connection that the point has accepted, its own.
     pub(crate) from: Cell<u64>,
+    /// Turns that are not among the counts yet: a look-up for each costs as much as all else that is done for it. Their number is in
+    /// the lower half; the upper half changes whenever the key may, so that a walk counts none for a caller that they are not of.
+    pending: Cell<u64>,
     /// 1 when it was opened before its caller had sent anything: it is that caller's for good.
     pub(crate) is_bound: Cell<u32>,
     /// 1 until it is counted: for a connection that was seen to begin.
@@ -67,6 +70,7 @@ impl Path {
         set!(self, caller, Caller::NOBODY);
         self.set_certainty(Certainty::Unknown);
         self.from.set(0);
+        self.pending.set(next_caller(self.pending.get()));
         self.opener.set(0);
         self.is_bound.set(0);
         self.is_new.set(u32::from(is_new));
@@ -149,26 +153,86 @@ impl Path {
         }
     }
 
-    /// Its entry among the counts; a loss is counted when there is no room for it.
-    #[inline(never)]
-    pub(crate) fn counts(&self) -> Option<&'static PathCounts> {
-        // SAFETY: elements of an array live as long as the program; a cell.
-        let generation = PATH_GENERATION.get_ptr(0).map_or(0, |now| unsafe { &*now }.get());
-        set!(self, generation, generation);
-        // SAFETY: a cell; what is written to it meanwhile makes it another key.
-        let key = unsafe { &*self.key.as_ptr() };
-        if let Some(found) = PATHS.get_ptr(key) {
-            // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
-            return Some(unsafe { &*found });
-        }
-        // SAFETY: an element of an array lives as long as the program; no program writes to this one.
-        let none = NO_PATH.get_ptr(0).map(|none| unsafe { &*none })?;
-        let _ = PATHS.insert(key, none, u64::from(BPF_NOEXIST));
-        // SAFETY: as above.
-        let found = PATHS.get_ptr(key).map(|found| unsafe { &*found });
-        if found.is_none() {
-            lost(Loss::Paths);
-        }
-        found
+    /// It carries another turn, which is counted later: before its caller changes, at its end, or by the next walk over open files.
+    #[inline(always)]
+    pub(crate) fn turn(&self) {
+        self.pending.add(1);
     }
+
+    /// Counts its turns so far, by the thread that writes to it; before its key changes.
+    #[inline(always)]
+    pub(crate) fn settle(&self) {
+        let pending = self.pending.get();
+        if turns(pending) == 0 {
+            return;
+        }
+        // A walk may have counted them meanwhile.
+        let turns = turns(self.pending.exchange(next_caller(pending)));
+        if turns != 0
+            && let Some(counts) = self.counts()
+        {
+            counts.turns.add(turns);
+        }
+    }
+
+    /// Counts its turns so far, by a walk over open files.
+    #[inline(always)]
+    pub(crate) fn met(&self) {
+        let pending = self.pending.get();
+        if turns(pending) == 0 {
+            return;
+        }
+        let mut key = self.key.get();
+        key.generation = generation();
+        // Else there are more, or they are counted, or the key is another one by now: the next walk sees.
+        if self.pending.exchange_if(pending, pending - turns(pending))
+            && let Some(counts) = counts_of(&key)
+        {
+            counts.turns.add(turns(pending));
+        }
+    }
+
+    /// Its entry among the counts; a loss is counted when there is no room for it.
+    #[inline(always)]
+    pub(crate) fn counts(&self) -> Option<&'static PathCounts> {
+        set!(self, generation, generation());
+        // SAFETY: a cell; what is written to it meanwhile makes it another key.
+        counts_of(unsafe { &*self.key.as_ptr() })
+    }
+}
+
+/// The number of turns in [`Path::pending`].
+#[inline(always)]
+const fn turns(pending: u64) -> u64 {
+    pending & u32::MAX as u64
+}
+
+/// [`Path::pending`] without turns, for another key.
+#[inline(always)]
+const fn next_caller(pending: u64) -> u64 {
+    ((pending >> u32::BITS) + 1) << u32::BITS
+}
+
+/// The generation in which programs count.
+#[inline(always)]
+fn generation() -> u32 {
+    // SAFETY: elements of an array live as long as the program; a cell.
+    PATH_GENERATION.get_ptr(0).map_or(0, |now| unsafe { &*now }.get())
+}
+
+#[inline(never)]
+fn counts_of(key: &PathKey) -> Option<&'static PathCounts> {
+    if let Some(found) = PATHS.get_ptr(key) {
+        // SAFETY: a map's value is there until the program ends (RCU); it is made of cells.
+        return Some(unsafe { &*found });
+    }
+    // SAFETY: an element of an array lives as long as the program; no program writes to this one.
+    let none = NO_PATH.get_ptr(0).map(|none| unsafe { &*none })?;
+    let _ = PATHS.insert(key, none, u64::from(BPF_NOEXIST));
+    // SAFETY: as above.
+    let found = PATHS.get_ptr(key).map(|found| unsafe { &*found });
+    if found.is_none() {
+        lost(Loss::Paths);
+    }
+    found
 }

@@ -107,14 +107,14 @@ fn data_sent(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn written(sk: Sock, bytes: u32) -> Result<(), ()> {
     let counters = sk.point().ok_or(())?;
-    sk.tcp().ok_or(())?;
+    let tcp = sk.tcp().ok_or(())?;
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     let exchange = sk.exchange_or_new(now).ok_or(())?;
     let begins = exchange.carry(Exchange::OUT, bytes);
     let thread = bpf_get_current_pid_tgid() as u32;
     let task = points::task(thread).ok_or(())?;
-    pairing::written(exchange, &task.reads, now, begins);
+    pairing::written(tcp, exchange, &task.reads, now, begins);
     let read_ns = task.read_ns.get();
     if read_ns != 0 && task.read_from.get() != sk.as_ptr() as u64 {
         task.read_ns.set(0);

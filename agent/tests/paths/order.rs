@@ -99,3 +99,43 @@ fn a_pooled_connection_that_goes_to_another_caller_leaves_its_last_ones_request(
     pooled.answer(1, 0);
     pooled.expect([[1, 1], [1, 1]]);
 }
+
+/// A turn is kept with its connection until a walk over open files meets it, and counted at once where there is no walk.
+#[test]
+fn turns_on_open_connections_are_counted_with_and_without_walks() {
+    for arguments in [&[][..], &["--off", "walk"]] {
+        let mut pooled = Pooled::watched_with(arguments);
+        for _ in 0..5 {
+            pooled.request(0);
+            pooled.proxy.take(&[Read(0), Write(2)]).expect("it forwards it");
+            pooled.answer(0, 0);
+        }
+        pooled.expect([[6, 0], [0, 1]]);
+    }
+}
+
+/// Also those since the last walk.
+#[test]
+fn turns_of_a_connection_that_ends_are_counted() {
+    let mut pooled = Pooled::watched_with(&["--interval", "3"]);
+    for _ in 0..5 {
+        pooled.request(0);
+        pooled.proxy.take(&[Read(0), Write(2)]).expect("it forwards it");
+        pooled.answer(0, 0);
+    }
+    let Pooled {
+        proxy,
+        shop,
+        callers,
+        destinations,
+    } = pooled;
+    proxy.stop().expect("it ends");
+    drop((callers, destinations));
+    let metrics = shop.agent().settle();
+    assert_eq!(
+        metrics.sum("narrows_path_turns_total", &path(0, 0)),
+        6.0,
+        "{}",
+        listing(&metrics)
+    );
+}
