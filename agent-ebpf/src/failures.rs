@@ -51,9 +51,7 @@ pub(crate) fn fail(failed: &Failed, key: &FlowKey, flow: &Flow) {
 /// Counts it in its flow and path; `by` is 1, or -1 when it was another reason.
 #[inline(always)]
 fn count(failed: &Failed, flow: &Flow, by: u64) {
-    if let Some(count) = failed.outcome.counter(&flow.failures) {
-        count.add(by);
-    }
+    failed.outcome.counter(&flow.failures).add(by);
     if let Some(path) = failed.path {
         path.failed(failed.outcome, by);
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     cell::Cell,
-    maps::{lost, unknown},
+    maps::{element, lost, unknown},
     outcome::Ending,
     points::{self, Backlog, Exchange, PointCounters, side},
     record::Socket,
@@ -29,9 +29,7 @@ pub(crate) fn ended(ending: &Ending, counters: &PointCounters, exchange: Option<
     let side = side(u32::from(ending.role));
     let lived = elapsed(points::since(exchange, ending.since_ns));
     counters.lifetimes.sum_ms[side].add(lived / 1_000_000);
-    if let Some(ended) = counters.lifetimes.ended[side].get(class_of(lived)) {
-        ended.add(1);
-    }
+    element(&counters.lifetimes.ended[side], class_of(lived)).add(1);
 }
 
 /// A walk, by its number, has met an open connection of a point in a process.
@@ -40,9 +38,7 @@ pub(crate) fn met(sk: Sock, socket: &Socket, (number, process): (u32, u32), back
     let exchange = sk.exchange();
     let class = class_of(elapsed(points::since(exchange, socket.since_ns.get())));
     let key = socket.key.get();
-    if let Some(open) = backlog.ages[side(u32::from(key.role))].get(class) {
-        open.add(1);
-    }
+    element(&backlog.ages[side(u32::from(key.role))], class).add(1);
     if key.role == Role::Server as u8
         && let Some(exchange) = exchange
     {
@@ -63,9 +59,7 @@ pub(crate) fn met(sk: Sock, socket: &Socket, (number, process): (u32, u32), back
         return;
     };
     start(ages, number);
-    if let Some(open) = ages.open.get(class) {
-        open.add(1);
-    }
+    element(&ages.open, class).add(1);
     match sk.state() {
         state::CLOSE_WAIT => ages.half_closed[0].add(1),
         state::FIN_WAIT2 => ages.half_closed[1].add(1),
@@ -96,8 +90,8 @@ fn read_by(thread: u32, walk: u32) {
 
 /// The class of an age in nanoseconds: see [`age_class`].
 #[inline(always)]
-fn class_of(ns: u64) -> usize {
-    unknown(age_class(ns) as u32) as usize
+fn class_of(ns: u64) -> u32 {
+    unknown(age_class(ns) as u32)
 }
 
 /// The time since then, in nanoseconds; 0 if that is not known.

@@ -2,7 +2,7 @@
 
 use crate::{
     cell::Cell,
-    maps::{control, resets_are_seen, unknown},
+    maps::{control, element, resets_are_seen, unknown},
     points::Exchange,
     record::Socket,
     sock::{Sock, States, Tcp},
@@ -38,10 +38,10 @@ impl Outcome {
         self.0.wrapping_sub(1)
     }
 
-    /// The counter of its reason; `None` if it did not fail.
+    /// The counter of its reason, if it failed.
     #[inline(always)]
-    pub(crate) fn counter(self, failures: &[Cell<u64>; Reason::COUNT]) -> Option<&Cell<u64>> {
-        failures.get(self.reason() as usize)
+    pub(crate) fn counter(self, failures: &[Cell<u64>; Reason::COUNT]) -> &Cell<u64> {
+        element(failures, self.reason())
     }
 }
 

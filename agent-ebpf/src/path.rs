@@ -146,10 +146,8 @@ impl Path {
     /// Counts a failure; `by` is 1, or -1 when it was another reason.
     #[inline(always)]
     pub(crate) fn failed(&self, outcome: Outcome, by: u64) {
-        if let Some(counts) = self.counts()
-            && let Some(count) = outcome.counter(&counts.failures)
-        {
-            count.add(by);
+        if let Some(counts) = self.counts() {
+            outcome.counter(&counts.failures).add(by);
         }
     }
 
@@ -179,9 +177,14 @@ impl Path {
     #[inline(always)]
     pub(crate) fn met(&self) {
         let pending = self.pending.get();
-        if turns(pending) == 0 {
-            return;
+        if turns(pending) != 0 {
+            self.settle_from_outside(pending);
         }
+    }
+
+    /// Not inlined: with this copy of the key, a walk would need more stack than it has.
+    #[inline(never)]
+    fn settle_from_outside(&self, pending: u64) {
         let mut key = self.key.get();
         key.generation = generation();
         // Else there are more, or they are counted, or the key is another one by now: the next walk sees.
