@@ -122,10 +122,6 @@ pub(crate) fn written(tcp: Tcp, exchange: &Exchange, reads: &Reads, now: u64, be
     let is_first = path.is_new.get() != 0;
     let is_known = path.certainty() != Certainty::Unknown as u16;
     let is_bound = path.is_bound.get() != 0;
-    if begins && !is_bound && (glance.number != 0 || path.certainty() == Certainty::Certain as u16) {
-        // Its caller, or how sure that is, may change.
-        path.settle();
-    }
     if is_first && is_known && is_bound {
         // It was opened before this caller had sent anything, so now there is data of the caller.
         if glance.own != 0 {
@@ -138,11 +134,16 @@ pub(crate) fn written(tcp: Tcp, exchange: &Exchange, reads: &Reads, now: u64, be
     } else if is_first && is_known {
         // Taken when it was opened.
     } else if (is_first || begins) && !(is_known && is_bound) && glance.number != 0 {
-        path.set_certainty(reads.certainty(glance));
+        let certainty = reads.certainty(glance);
+        if !path.is_of(reads.waiting(glance.oldest)) || path.certainty() != certainty as u16 {
+            path.settle();
+            path.set_certainty(certainty);
+        }
         path.take(reads, glance.oldest);
         // What the caller before has sent meanwhile still waits.
         glance.own = 0;
-    } else if begins && is_known && !is_bound {
+    } else if begins && is_known && !is_bound && path.certainty() != Certainty::Estimated as u16 {
+        path.settle();
         path.set_certainty(Certainty::Estimated);
     }
     if glance.own != 0 {

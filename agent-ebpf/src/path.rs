@@ -96,6 +96,20 @@ impl Path {
         (caller, self.certainty() as u8)
     }
 
+    /// Whether it carries data of this connection's caller already.
+    #[inline(always)]
+    pub(crate) fn is_of(&self, read: &Read) -> bool {
+        const WORDS: usize = size_of::<Caller>() / size_of::<u64>();
+        // SAFETY: fields of cells, of 24 bytes and aligned to 8.
+        let (own, other) = unsafe {
+            (
+                read_volatile((&raw const (*self.key.as_ptr()).caller).cast::<[u64; WORDS]>()),
+                read_volatile(read.caller.as_ptr().cast::<[u64; WORDS]>()),
+            )
+        };
+        own.iter().zip(&other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+    }
+
     /// It carries data of this connection.
     #[inline(always)]
     pub(crate) fn carry(&self, read: &Read) {
@@ -158,7 +172,7 @@ impl Path {
     }
 
     /// Counts its turns so far, by the thread that writes to it; before its key changes.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn settle(&self) {
         let pending = self.pending.get();
         if turns(pending) == 0 {
