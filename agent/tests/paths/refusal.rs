@@ -1,8 +1,8 @@
-//! A destination that refuses: it is told for its callers, and for nobody else.
+//! A destination that refuses or resets: it is told for its callers, and for nobody else.
 
 use super::{
-    matrix::{CONNECTIONS, Proxy},
-    shop::{CALLERS, DESTINATIONS, Matrix, Shop, found, listing, path, sum},
+    matrix::{CONNECTIONS, Proxy, call_all_once},
+    shop::{CALLERS, DESTINATIONS, Matrix, Shop, found, listing, path, sum, total},
 };
 use narrows::failures::{End, Failure};
 use narrows_testbed::load::Behaviour;
@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 
 /// The destination where nobody listens.
 const CLOSED: usize = 2;
+
+/// The destination that resets its connections after their request.
+const RESETS: usize = 0;
 
 /// The callers of the records of refused connections of the proxy, with their number; `more` of the question.
 fn recorded(shop: &Shop, more: &str) -> BTreeMap<String, usize> {
@@ -39,9 +42,9 @@ fn expect_refusals(proxy: Proxy, attempts: u64) {
     proxy.refused_calls(&shop);
 
     let expected: Matrix = CONNECTIONS.map(|row| [0, 0, row[CLOSED]]);
-    let total: u64 = expected.iter().flatten().sum();
+    let all_calls = total(&expected);
     let metrics = shop.agent().wait_for("all refusals", |m| {
-        sum(m, "narrows_path_failures_total") >= total * attempts
+        sum(m, "narrows_path_failures_total") >= all_calls * attempts
     });
     let (all, _) = found(&metrics, "narrows_path_failures_total");
     for (found, calls) in all.iter().flatten().zip(expected.iter().flatten()) {
@@ -59,7 +62,7 @@ fn expect_refusals(proxy: Proxy, attempts: u64) {
     // What the counters say of the point itself.
     let own = [("point", "shop/waypoint"), ("side", "upstream"), ("reason", "refused")];
     let refused = metrics.sum("narrows_connection_failures_total", &own);
-    assert_eq!(refused, (total * attempts) as f64);
+    assert_eq!(refused, (all_calls * attempts) as f64);
     assert_eq!(sum(&metrics, "narrows_path_failures_total") as f64, refused);
     assert_eq!(
         sum(&metrics, "narrows_path_connections_total"),
@@ -100,4 +103,42 @@ fn through_envoy_as_tcp() {
 fn through_haproxy_as_tcp() {
     // The first one, and three that follow a second after each other (`retries 3`).
     expect_refusals(Proxy::Haproxy, 4);
+}
+
+/// A connection that carried a request of its caller, and that its destination then resets, is that caller's failure.
+#[test]
+fn a_destination_that_resets_is_told_for_its_callers() {
+    for proxy in [Proxy::Envoy(1), Proxy::Envoy(4), Proxy::Haproxy] {
+        let shop = Shop::new();
+        let _servers: Vec<_> = (0..DESTINATIONS.len())
+            .map(|n| {
+                let behaviour = Behaviour {
+                    reset_every: (n == RESETS).then_some(1),
+                    ..Behaviour::default()
+                };
+                shop.serve(n, behaviour)
+            })
+            .collect();
+        let _proxy = proxy.start(&shop);
+        shop.agent().settle();
+        shop.agent().settle();
+        let replies = call_all_once(&shop);
+        let expected: Matrix = CONNECTIONS.map(|row| [row[RESETS], 0, 0]);
+        assert_eq!(replies, total(&CONNECTIONS) - total(&expected));
+
+        let metrics = shop.agent().wait_for("all resets", |m| {
+            sum(m, "narrows_path_failures_total") >= total(&expected)
+        });
+        let (all, _) = found(&metrics, "narrows_path_failures_total");
+        assert_eq!(all, expected, "{}", listing(&metrics));
+        let reset = [
+            ("point", "shop/waypoint"),
+            ("reason", "reset_by_peer"),
+            ("phase", "established"),
+        ];
+        assert_eq!(
+            metrics.sum("narrows_path_failures_total", &reset),
+            total(&expected) as f64
+        );
+    }
 }
