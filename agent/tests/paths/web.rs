@@ -284,3 +284,28 @@ fn requests_through_haproxy_have_their_callers() {
         expect_requests(&shop, &websites, pace);
     }
 }
+
+/// Requests that the proxy answers itself, as it finds nobody at their destination: a failure for each, of its caller.
+#[test]
+fn requests_that_envoy_finds_nobody_for_are_failures_of_their_callers() {
+    const CLOSED: usize = DESTINATIONS.len() - 1;
+    for workers in [1, 4] {
+        let shop = Shop::new();
+        let mut websites = websites(&shop);
+        websites.truncate(CLOSED);
+        let _envoy = envoy(&shop, workers);
+        shop.agent().settle();
+        shop.agent().settle();
+        for caller in &mut callers(&shop) {
+            caller.ask();
+            caller.hear();
+        }
+        let expected: Matrix = REQUESTS.map(|row| [0, 0, row[CLOSED]]);
+        let metrics = shop.agent().wait_for("all refusals", |m| {
+            sum(m, "narrows_path_failures_total") >= total(&expected)
+        });
+        let (all, certain) = found(&metrics, "narrows_path_failures_total");
+        assert_eq!(all, expected, "{}", listing(&metrics));
+        assert_eq!(certain, expected, "{}", listing(&metrics));
+    }
+}

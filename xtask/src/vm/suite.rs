@@ -125,6 +125,7 @@ pub(crate) const SUITE: [Entry; 15] = [
             "matrix::each_connection_through_envoy_has_its_caller",
             "refusal::a_destination_that_resets_is_told_for_its_callers",
             "refusal::through_envoy_as_tcp",
+            "web::requests_that_envoy_finds_nobody_for_are_failures_of_their_callers",
             "web::requests_through_envoy_have_their_callers",
             // How HAProxy repeats attempts and pools connections does not depend on the kernel.
             "refusal::through_haproxy_as_tcp",
