@@ -2,9 +2,8 @@
 
 use super::{
     matrix::{CONNECTIONS, Proxy, call_all_once},
-    shop::{CALLERS, DESTINATIONS, Matrix, Shop, found, listing, path, sum, total},
+    shop::{CALLERS, DESTINATIONS, Matrix, Shop, found, listing, path, recorded, sum, total},
 };
-use narrows::failures::{End, Failure};
 use narrows_testbed::load::Behaviour;
 use std::collections::BTreeMap;
 
@@ -13,24 +12,6 @@ const CLOSED: usize = 2;
 
 /// The destination that resets its connections after their request.
 const RESETS: usize = 0;
-
-/// The callers of the records of refused connections of the proxy, with their number; `more` of the question.
-fn recorded(shop: &Shop, more: &str) -> BTreeMap<String, usize> {
-    let answer = shop
-        .agent()
-        .get_json(&format!("/api/v1/failures?point=shop/waypoint&reason=refused{more}"));
-    let records: Vec<Failure> = serde_json::from_value(answer["failures"].clone()).expect("failures");
-    let mut callers = BTreeMap::new();
-    for record in records {
-        let caller = match record.caller {
-            Some(End::Workload(caller)) => caller,
-            None => continue,
-            other => panic!("{other:?}"),
-        };
-        *callers.entry(caller.name).or_default() += 1;
-    }
-    callers
-}
 
 /// `attempts`: how often the proxy tries for each call. It repeats them later: for whom is not known, or estimated.
 fn expect_refusals(proxy: Proxy, attempts: u64) {
@@ -72,10 +53,10 @@ fn expect_refusals(proxy: Proxy, attempts: u64) {
     );
 
     // Failures are recorded up to a limit a second.
-    let all = recorded(&shop, "");
+    let all = recorded(shop.agent(), "shop/waypoint", "");
     assert!(!all.is_empty());
     for (name, n) in &all {
-        let theirs = recorded(&shop, &format!("&workload={name}"));
+        let theirs = recorded(shop.agent(), "shop/waypoint", &format!("&workload={name}"));
         assert_eq!(
             theirs,
             BTreeMap::from([(name.clone(), *n)]),

@@ -1,13 +1,14 @@
 //! Four callers and three destinations, with a proxy between them; and what the agent says of the paths between.
 
 use super::common::{World, inventory, start_with, v4};
+use narrows::failures::{End, Failure};
 use narrows_testbed::{
     agent::Agent,
     load::{Behaviour, Server},
     scrape::Metrics,
     workload::Workload,
 };
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 pub const CALLERS: [&str; 4] = ["web", "cart", "checkout", "admin"];
 pub const DESTINATIONS: [&str; 3] = ["catalog", "orders", "stock"];
@@ -124,6 +125,22 @@ pub fn total(matrix: &Matrix) -> u64 {
 pub fn wrong(found: &Matrix, expected: &Matrix) -> u64 {
     let cells = found.iter().flatten().zip(expected.iter().flatten());
     cells.map(|(found, expected)| found.saturating_sub(*expected)).sum()
+}
+
+/// The callers of the records of a point's refused connections, with their number; `more` of the question.
+pub fn recorded(agent: &Agent, point: &str, more: &str) -> BTreeMap<String, usize> {
+    let answer = agent.get_json(&format!("/api/v1/failures?point={point}&reason=refused{more}"));
+    let records: Vec<Failure> = serde_json::from_value(answer["failures"].clone()).expect("failures");
+    let mut callers = BTreeMap::new();
+    for record in records {
+        let caller = match record.caller {
+            Some(End::Workload(caller)) => caller,
+            None => continue,
+            other => panic!("{other:?}"),
+        };
+        *callers.entry(caller.name).or_default() += 1;
+    }
+    callers
 }
 
 /// All paths, for messages.

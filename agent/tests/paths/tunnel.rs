@@ -6,7 +6,7 @@ use super::{
         delivery::{connect_as, lead_back},
         inventory, start, v4,
     },
-    shop::{CALLERS, DESTINATIONS, Matrix},
+    shop::{CALLERS, DESTINATIONS, Matrix, recorded},
 };
 use narrows_testbed::{
     agent::Agent,
@@ -103,6 +103,14 @@ impl Ambient {
             }
             assert_eq!(found, expected, "{name}\n{}", metrics.listing("narrows_path"));
             assert_eq!(metrics.sum(name, &[]), total(&expected));
+        }
+        // Failures are recorded up to a limit a second, each for the caller that it hurts.
+        let records = recorded(&self.agent, "istio-system/ztunnel", "");
+        assert!(!records.is_empty());
+        for (name, n) in records {
+            let caller = CALLERS.iter().position(|caller| name == format!("shop/{caller}"));
+            let failed = failures[caller.expect("one of the callers")][CLOSED];
+            assert!(n as u64 <= failed, "{n} of {name}, of which {failed} were refused");
         }
     }
 }
