@@ -102,6 +102,10 @@ fn the_forecast_of_a_restart_is_what_restarts_cut() {
     let (forecast, cut) = (mean(&forecasts), mean(&cuts));
     println!("forecasts {forecasts:?}, cut {cuts:?}: {forecast:.1} for {cut:.1}");
     assert!((forecast / cut - 1.0).abs() < 0.15, "{forecasts:?} for {cuts:?}");
+    // A single one is less sure: on a machine that stalls, the callers open many connections at once, and few before.
+    let mut errors: Vec<_> = forecasts.iter().zip(&cuts).map(|(a, b)| (a - b).abs()).collect();
+    errors.sort_by(f64::total_cmp);
+    assert!(errors[RESTARTS / 2] <= OLD / 4.0, "{forecasts:?} for {cuts:?}");
     assert!(
         (cut / OLD - 1.0).abs() < 0.25,
         "the mix is what it was meant to be: {cuts:?}"
