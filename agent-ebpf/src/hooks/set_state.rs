@@ -5,7 +5,7 @@ use crate::{
     flows::{account_listener, count_opened, flow, fold, fold_all, no_record},
     ledger::{self, Change, Found},
     lifetimes,
-    maps::{Flow, control, is_counting, is_on_duty, record_at_once, stop_when_orphaned},
+    maps::{Flow, control, is_counting, is_on_duty, record_at_once, stop_when_orphaned, unknown},
     outcome::{self, Ending, Outcome},
     pairing,
     path::Path,
@@ -211,8 +211,8 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
         cgroup: key.cgroup,
         role: key.role,
         from,
-        flags: socket.map_or(0, |socket| socket.flags.get()),
-        since_ns: socket.map_or(0, |socket| socket.since_ns.get()),
+        flags: socket.map_or_else(|| unknown(0), |socket| socket.flags.get()),
+        since_ns: socket.map_or_else(|| u64::from(unknown(0)), |socket| socket.since_ns.get()),
     };
     match socket {
         Some(socket) => fold(socket, tcp, ending.is_connection(), flow),
@@ -222,9 +222,6 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
     if outcome == Outcome::CLEAN {
         return Ok(());
     }
-    if let Some(socket) = socket {
-        socket.outcome.set(outcome);
-    }
     let failed = Failed {
         sk,
         tcp,
@@ -233,13 +230,21 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
         path,
     };
     fail(&failed, &key, flow);
-    if socket.is_none() && outcome::more_may_come(sk, from, outcome) {
-        // The `reset` program decides; it needs to know how this end was counted.
-        let socket = sk.record_or_zero().ok_or(())?;
-        socket.key.set(key);
-        socket.closed.set(1);
-        socket.outcome.set(outcome);
-        socket.flags.or(Socket::READY);
+    // Looked up again, as the verifier would follow all that is between with a record and without one.
+    match sk
+        .record()
+        .filter(|socket| socket.is_ready() && socket.closed.get() != 0)
+    {
+        Some(socket) => socket.outcome.set(outcome),
+        None if outcome::more_may_come(sk, from, outcome) => {
+            // The `reset` program decides; it needs to know how this end was counted.
+            let socket = sk.record_or_zero().ok_or(())?;
+            socket.key.set(key);
+            socket.closed.set(1);
+            socket.outcome.set(outcome);
+            socket.flags.or(Socket::READY);
+        }
+        None => {}
     }
     Ok(())
 }
