@@ -8,7 +8,7 @@
 
 use crate::{
     cell::Cell,
-    maps::{FLOWS, Flow, OVERFLOW, OWNERS, TOTALS, ZERO, lost, settings},
+    maps::{FLOWS, Flow, OVERFLOW, OWNERS, TOTALS, lost, settings, zero},
     record::Socket,
     sock::{Sock, Tcp},
 };
@@ -76,12 +76,6 @@ fn make(key: &FlowKey) -> Option<&'static Flow> {
     }
     lost(if has_room { Loss::FlowDetail } else { Loss::FlowQuota });
     owner_flow(key)
-}
-
-#[inline(always)]
-fn zero() -> Option<&'static Flow> {
-    // SAFETY: an element of an array lives as long as the program; no program writes to this one.
-    ZERO.get_ptr(0).map(|zero| unsafe { &*zero })
 }
 
 /// The overflow entry of an owner, else the entry of its role.

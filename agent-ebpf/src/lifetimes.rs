@@ -2,11 +2,12 @@
 
 use crate::{
     cell::Cell,
-    maps::{element, lost, unknown},
-    outcome::Ending,
+    ending::Ending,
+    maps::lost,
     points::{self, Backlog, Exchange, PointCounters, side},
     record::Socket,
     sock::{Sock, state},
+    verifier::{element, unknown},
 };
 use agent_common::{AGES, AgeKey, Loss, Role, STATES, age_class};
 use aya_ebpf::{

@@ -1,6 +1,6 @@
 //! The kernel programs of Narrows: one file per hook in `hooks`; each entry point calls a body that returns a `Result`.
 //!
-//! `sock` reads kernel structures, `flows` counts, `outcome` decides how a connection ended, `maps` has the state that is kept
+//! `sock` reads kernel structures, `flows` counts, `ending` decides how a connection ended, `maps` has the state that is kept
 //! between events, which is made of `cell`s.
 
 #![no_std]
@@ -15,6 +15,7 @@
 )]
 
 mod cell;
+mod ending;
 mod failures;
 mod flows;
 mod hooks;
@@ -30,6 +31,7 @@ mod reads;
 mod record;
 mod sock;
 mod task;
+mod verifier;
 
 #[cfg(not(test))]
 #[panic_handler]

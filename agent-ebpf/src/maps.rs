@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
-use core::{arch::asm, ptr::read_volatile};
+use core::ptr::read_volatile;
 
 /// A flow's counters as the programs write them, made of cells.
 pub(crate) type Flow = agent_common::Flow<Cell<u64>, Cell<u32>>;
@@ -38,33 +38,12 @@ pub(crate) static TOTALS: Array<Flow> = Array::with_max_entries(Role::COUNT, 0);
 
 /// A flow of zeros, the initial value of new entries: it is too large for the stack.
 #[map]
-pub(crate) static ZERO: Array<Flow> = Array::with_max_entries(1, 0);
+static ZERO: Array<Flow> = Array::with_max_entries(1, 0);
 
-/// The same number, which the verifier does not know: what follows is one case for it, and not one for each value that it has seen.
+/// The flow of zeros.
 #[inline(always)]
-pub(crate) fn unknown(number: u32) -> u32 {
-    // Zero, as no program writes to it.
-    number.wrapping_add(only(&ZERO).map_or(0, |zero| zero.retired.get()))
-}
-
-/// The element with this number, which is among them; else the first one.
-#[inline(always)]
-pub(crate) fn element<T, const N: usize>(all: &[T; N], number: u32) -> &T {
-    let (mut at, length) = (u64::from(number), N as u64);
-    // Compared in the register that is used as the index: the compiler may compare another one, and then the verifier of Linux 6.1
-    // does not know that this one is below the length.
-    // SAFETY: a jump over the next instruction, which sets a register.
-    unsafe {
-        asm!(
-            "if {0} < {1} goto +1",
-            "{0} = 0",
-            inout(reg) at,
-            in(reg) length,
-            options(pure, nomem, nostack)
-        );
-    };
-    // SAFETY: it is below the length.
-    unsafe { all.get_unchecked(at as usize) }
+pub(crate) fn zero() -> Option<&'static Flow> {
+    only(&ZERO)
 }
 
 type ControlBlock = agent_common::ControlBlock<Cell<u64>, Cell<u32>>;

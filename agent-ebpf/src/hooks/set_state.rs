@@ -1,17 +1,19 @@
 //! The life cycle of every TCP socket.
 
 use crate::{
+    ending::{self, Ending},
     failures::{Failed, fail},
     flows::{account_listener, count_opened, flow, fold, fold_all, no_record},
     ledger::{self, Change, Found},
     lifetimes,
-    maps::{Flow, control, is_counting, is_on_duty, record_at_once, stop_when_orphaned, unknown},
-    outcome::{self, Ending, Outcome},
+    maps::{Flow, control, is_counting, is_on_duty, record_at_once, stop_when_orphaned},
+    outcome::Outcome,
     pairing,
     path::Path,
     points,
     record::Socket,
     sock::{Sock, States, Tcp, state},
+    verifier::unknown,
 };
 use agent_common::{Control, FlowKey, Role};
 use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -236,7 +238,7 @@ fn close(sk: Sock, old: i32) -> Result<(), ()> {
         .filter(|socket| socket.is_ready() && socket.closed.get() != 0)
     {
         Some(socket) => socket.outcome.set(outcome),
-        None if outcome::more_may_come(sk, from, outcome) => {
+        None if ending::more_may_come(sk, from, outcome) => {
             // The `reset` program decides; it needs to know how this end was counted.
             let socket = sk.record_or_zero().ok_or(())?;
             socket.key.set(key);
@@ -264,9 +266,9 @@ fn ended(ending: &Ending, flow: &Flow) -> (Outcome, Option<&'static Path>) {
         if let Some(counters) = point {
             lifetimes::ended(ending, counters, exchange);
         }
-        outcome::of_connection(ending, exchange)
+        ending::of_connection(ending, exchange)
     } else {
-        outcome::of_handshake(sk.error(), tcp.own_port())
+        ending::of_handshake(sk.error(), tcp.own_port())
     };
     // Last, as it may make an exchange.
     let path = match point {
