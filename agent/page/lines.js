@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from './vendor/preact-hooks.js';
 import { html } from './html.js';
 import { clock, count, percent, perSecond, seconds } from './format.js';
 import { Refusal, RESOURCES, Section } from './parts.js';
+import { VANTAGES } from './points.js';
 import { useHistory } from './data.js';
 import { useTheme } from './theme.js';
 
@@ -10,22 +11,23 @@ const HEIGHT = 132;
 // A young agent has a short history: not stretched beyond this.
 const LEAST_SECONDS = 300;
 
-const resourceLines = Object.entries(RESOURCES).map(([resource, label]) => [`${resource}_saturation_ratio`, label]);
+const resourceLines = Object.entries(RESOURCES).map(([name, label]) => [`${name}_saturation_ratio`, label, ({ point }) => point.saturation.resources.find(({ resource }) => resource === name)?.missing]);
 
+// Each line: its name in the API, its label, and what says in an answer about the point why it may be missing.
 const CHARTS = [
   { title: 'New connections', about: 'per second, at its sockets', show: perSecond, lines: [['downstream_opened_per_second', 'accepted'], ['upstream_opened_per_second', 'opened by it']] },
-  { title: 'Failures', about: 'per second', show: perSecond, lines: [['caller_failures_per_second', 'seen by callers here'], ['point_failures_per_second', 'seen by the point']] },
-  { title: 'Delays, p99', about: 'approximate, of the worse side', show: seconds, lines: [['read_delay_p99_seconds', 'arrived → read'], ['forward_delay_p99_seconds', 'read → forwarded']] },
+  { title: 'Failures', about: 'per second', show: perSecond, lines: [['caller_failures_per_second', 'seen by callers here', ({ point }) => !point.failures.callers && VANTAGES.callers[1]], ['point_failures_per_second', 'seen by the point']] },
+  { title: 'Delays, p99', about: 'approximate, of the worse side', show: seconds, lines: [['read_delay_p99_seconds', 'arrived → read', ({ point }) => point.delays?.read_missing], ['forward_delay_p99_seconds', 'read → forwarded', ({ point }) => point.delays?.forward_missing]] },
   { title: 'Saturation', about: 'by resource', show: percent, most: 1, lines: resourceLines },
   { title: 'Open connections', about: 'at its sockets', show: count, lines: [['downstream_open_connections', 'accepted'], ['upstream_open_connections', 'opened by it']] },
-  { title: 'Accept queues', about: 'connections that wait', show: count, lines: [['accept_queue_connections', 'waiting']] },
+  { title: 'Accept queues', about: 'connections that wait', show: count, lines: [['accept_queue_connections', 'waiting', ({ missing }) => missing.queued_connections]] },
 ];
 
 // Lines differ by dashes, too.
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3], [12, 5], [1, 5]];
 
-export function TimeLines({ point, node }) {
-  const { history, refusal } = useHistory(point.id, node);
+export function TimeLines({ answer, node }) {
+  const { history, refusal } = useHistory(answer.point.id, node);
   if (refusal) return html`<${Section} id="lines" title="The last hour"><${Refusal} refusal=${refusal} what="Time lines" /><//>`;
   if (!history) return html`<${Section} id="lines" title="The last hour"><p class="quiet">Asking the agent …</p><//>`;
   const times = history.time_seconds;
@@ -34,7 +36,7 @@ export function TimeLines({ point, node }) {
   return html`
     <${Section} id="lines" title="The last hour" about=${about}>
       <div class="charts">
-        ${CHARTS.map((chart) => html`<${Chart} key=${chart.title} chart=${chart} history=${history} />`)}
+        ${CHARTS.map((chart) => html`<${Chart} key=${chart.title} chart=${chart} history=${history} answer=${answer} />`)}
       </div>
     <//>`;
 }
@@ -51,14 +53,13 @@ function describe(lines, show) {
     .join('; ');
 }
 
-function Chart({ chart, history }) {
+function Chart({ chart, history, answer }) {
   const place = useRef(null);
   const plot = useRef(null);
   const theme = useTheme();
   const [at, setAt] = useState(null);
-  const lines = chart.lines
-    .map(([name, label], index) => ({ name, label, index, values: history.lines[name] ?? [] }))
-    .filter(({ values }) => known(values).length > 0);
+  const all = chart.lines.map(([name, label, why], index) => ({ name, label, index, why: why?.(answer), values: history.lines[name] ?? [] }));
+  const lines = all.filter(({ values }) => known(values).length > 0);
   const shape = lines.map(({ name }) => name).join();
   const times = history.time_seconds;
   const data = [times, ...lines.map(({ values }) => values)];
@@ -94,14 +95,21 @@ function Chart({ chart, history }) {
   return html`
     <figure class="chart">
       <figcaption><b>${chart.title}</b> <small>${chart.about}</small></figcaption>
-      ${lines.length === 0
-        ? html`<p class="missing">no value in this time: idle, or a signal is missing (see Signals)</p>`
-        : html`<div ref=${place} class="plot" role="img" aria-label=${`${chart.title}: ${describe(lines, chart.show)}`}></div>
+      ${lines.length > 0 &&
+        html`<div ref=${place} class="plot" role="img" aria-label=${`${chart.title}: ${describe(lines, chart.show)}`}></div>
             <ul class="legend" aria-hidden="true">
               <li class="quiet">${at === null ? 'now' : clock(times[index] * 1000)}</li>
               ${lines.map((line) => html`<li key=${line.name}><${Sample} index=${line.index} /> ${line.label} <b>${line.values[index] === null || line.values[index] === undefined ? 'none' : chart.show(line.values[index])}</b></li>`)}
             </ul>`}
+      <${Lacking} lines=${all.filter((line) => !lines.includes(line))} />
     </figure>`;
+}
+
+// Lines without a value in this time: idle, or missing now, and why.
+function Lacking({ lines }) {
+  const said = ({ why }) => (why ? html`<span class="missing">missing: ${why}</span>` : html`<span class="quiet">idle: nothing was measured in this time</span>`);
+  if (lines.length === 0) return null;
+  return html`<ul class="lacking">${lines.map((line) => html`<li key=${line.name}>${line.label}: ${said(line)}</li>`)}</ul>`;
 }
 
 function Sample({ index }) {

@@ -35,7 +35,7 @@ export function Point({ id, parameters }) {
         <div class="cell"><h4>Load <small>at its sockets</small></h4><${Load} load=${point.load} /></div>
         <div class="cell"><h4>Failures</h4><${Failures} point=${point} /><${ByReason} failures=${point.failures} /></div>
       </div>
-      ${point.local ? html`<${TimeLines} point=${point} node=${node} />` : html`<${Section} id="lines" title="The last hour"><p class="missing">missing: the point does not run on this node, and its own agent keeps its time lines</p><//>`}
+      ${point.local ? html`<${TimeLines} answer=${answer} node=${node} />` : html`<${Section} id="lines" title="The last hour"><p class="missing">missing: the point does not run on this node, and its own agent keeps its time lines</p><//>`}
       <${Workloads} id="dependents" title="Workloads that depend on it" counts=${point.dependents} rows=${answer.dependents} rest=${answer.dependents_rest} share=${true} />
       <${Workloads} id="served" title="Workloads that it serves" counts=${point.served} rows=${answer.served} rest=${answer.served_rest} />
       <${Section} id="paths" title="Paths through it"><${Flow} parameters=${parameters} point=${point.id} /><${Carried} paths=${answer.paths} /><//>

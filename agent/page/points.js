@@ -106,7 +106,8 @@ export function Load({ load }) {
     </dl>`;
 }
 
-const VANTAGES = {
+// What is said of each vantage, and why nothing may be known there.
+export const VANTAGES = {
   callers: ['seen by callers here', 'no caller on this node calls it at an address of its own'],
   point: ['seen by the point', 'the point does not run on this node'],
 };

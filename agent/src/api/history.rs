@@ -67,7 +67,7 @@ lines! {
     /// Failed connections by the point's own sockets, per second since the sample before.
     point_failures_per_second,
     /// Failed connections by the sockets of its callers on this node, all instances of the point together, per second since the sample
-    /// before.
+    /// before. Not known where nobody on this node has called it at an address of its own.
     caller_failures_per_second,
     /// The 99th percentile of the time until arrived data is read, of the worse side, since the sample before. Approximate.
     read_delay_p99_seconds,

@@ -29,8 +29,29 @@ pub struct AcceptQueue {
     pub utilization_ratio: Option<f64>,
     /// How long the oldest connection has waited; `null` where that is not known.
     pub oldest_seconds: Option<f64>,
-    /// Handshakes that were dropped.
-    pub drops_total: u64,
+    /// Handshakes that were dropped; `null` where this kernel does not show it.
+    pub drops_total: Option<u64>,
+}
+
+/// Why what is inside a point is not known; each is `null` where it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct InsideMissing {
+    /// Why there are no `accept_queues`.
+    pub accept_queues: Option<String>,
+    /// Why it is not known how many connections wait in them, and for how long.
+    pub queued_connections: Option<String>,
+    /// Why it is not known how many handshakes they dropped.
+    pub accept_queue_drops: Option<String>,
+    /// Why unread bytes, and connections stalled on them, are not known.
+    pub unread_bytes: Option<String>,
+    /// Why unacknowledged bytes are not known.
+    pub unacknowledged_bytes: Option<String>,
+    /// Why the ages of open connections are not known.
+    pub ages: Option<String>,
+    /// Why `drops` are not known.
+    pub drops: Option<String>,
+    /// Why `exits` are not known.
+    pub exits: Option<String>,
 }
 
 /// How evenly the threads of a point share its work.

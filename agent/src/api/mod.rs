@@ -25,8 +25,8 @@ pub use carried::{Carried, CarriedEnd};
 pub use history::{History, Lines, Sample};
 pub use id::{point_id, workload_id};
 pub use inside::{
-    AcceptQueue, Ages, ByAge, DependentAges, Drops, Exits, HalfClosed, OpenFiles, Resources, Signal, Sockets, Threads,
-    UnnamedCallers,
+    AcceptQueue, Ages, ByAge, DependentAges, Drops, Exits, HalfClosed, InsideMissing, OpenFiles, Resources, Signal,
+    Sockets, Threads, UnnamedCallers,
 };
 pub use load::{BySide, Delay, Delays, Failures, Load, ReasonCount, SideLoad, Vantage};
 pub use name::{PointName, WorkloadName};

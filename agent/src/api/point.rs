@@ -3,7 +3,9 @@
 use super::{
     answer::AsOf,
     carried::Carried,
-    inside::{AcceptQueue, Ages, Drops, Exits, HalfClosed, Resources, Signal, Sockets, Threads, UnnamedCallers},
+    inside::{
+        AcceptQueue, Ages, Drops, Exits, HalfClosed, InsideMissing, Resources, Signal, Sockets, Threads, UnnamedCallers,
+    },
     load::{BySide, Delays, Failures, Load},
     name::{PointName, WorkloadName},
     saturation::{ChokeRisk, Saturation},
@@ -152,8 +154,8 @@ pub struct PointDetail {
     pub concentration_ratio: Option<f64>,
     /// Its share of the connections that points of this node accepted.
     pub traffic_ratio: Option<f64>,
-    /// Its accept queues, by port.
-    pub accept_queues: Vec<AcceptQueue>,
+    /// Its accept queues, by port; `null` for a point that does not run on this node, or where open sockets are not walked.
+    pub accept_queues: Option<Vec<AcceptQueue>>,
     /// How evenly its threads share the work; `null` for a point that does not run on this node.
     pub threads: Option<Threads>,
     /// Its open sockets; `null` for a point that does not run on this node.
@@ -162,10 +164,13 @@ pub struct PointDetail {
     pub ages: Ages,
     /// Leaks: connections that one end has closed and the other one has not, those with the most first.
     pub half_closed: Vec<HalfClosed>,
-    /// Packets that the kernel dropped on their way to or from its sockets.
-    pub drops: Vec<Drops>,
-    /// Its processes that ended.
-    pub exits: Vec<Exits>,
+    /// Packets that the kernel dropped on their way to or from its sockets; `null` for a point that does not run on this node, or where
+    /// this kernel does not show it.
+    pub drops: Option<Vec<Drops>>,
+    /// Its processes that ended; `null` for a point that does not run on this node.
+    pub exits: Option<Vec<Exits>>,
+    /// Why some of this is not known.
+    pub missing: InsideMissing,
     /// CPU time, memory and open files.
     pub resources: Resources,
     /// The signals about points on this node, active or not.

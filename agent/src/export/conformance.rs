@@ -1,5 +1,7 @@
 //! Every answer of the served API is held against its document.
 
+mod missing;
+
 use super::{
     api::Fleet,
     http::{Api, Arrival, Service},
@@ -379,44 +381,6 @@ async fn trouble_comes_first_and_says_what_it_is() {
         points[3]["trouble"],
         json!({ "score": 0.0, "severity": "ok", "reasons": [] })
     );
-}
-
-#[tokio::test]
-async fn what_this_kernel_lacks_is_said() {
-    let mut snapshot = snapshot(&[shape(0)], 20, Details::default());
-    snapshot.points[0].load.processes = 1;
-    for field in &mut snapshot.kernel.fields {
-        field.offset = None;
-        field.reason = Some("this kernel has none".to_owned());
-    }
-    snapshot
-        .kernel
-        .programs
-        .iter_mut()
-        .for_each(|status| status.switch_off("too old".to_owned()));
-    let server = Server::new(&published([snapshot]));
-    let list = server.good("/api/v1/points").await;
-    let point = &list["points"][0];
-    let resources = point["saturation"]["resources"].as_array().expect("a list");
-    for resource in resources {
-        assert_eq!(
-            resource["ratio"].is_null(),
-            resource["missing"].is_string(),
-            "{resource}"
-        );
-    }
-    let backlog = resources
-        .iter()
-        .find(|resource| resource["resource"] == "backlog")
-        .expect("there");
-    assert!(
-        backlog["missing"]
-            .as_str()
-            .is_some_and(|why| why.contains("this kernel has none")),
-        "{backlog}"
-    );
-    let read = point["delays"]["read_missing"].as_str().expect("a reason");
-    assert_eq!(read, "kernel program data_arrived is off: too old");
 }
 
 #[test]

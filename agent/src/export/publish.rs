@@ -10,10 +10,11 @@ use super::{
 use crate::{
     api::{Delay, Sample},
     metrics::load::QUEUE,
-    model::rows::PointRow,
+    model::{CalledPoint, rows::PointRow},
     program::Offer,
 };
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -70,9 +71,13 @@ impl Publisher {
 
     fn sample(&mut self, snapshot: &Snapshot, now: Instant) {
         let (rates, offer) = (self.sampler.measure(snapshot, now), snapshot.offer());
+        let called: HashSet<_> = snapshot.called.iter().map(|(point, _)| point).collect();
         let of = |row: &PointRow| {
             let point = row.load.point.clone();
-            let sample = sample(row, rates.points.get(&point), &offer);
+            let mut sample = sample(row, rates.points.get(&point), &offer);
+            if !called.contains(&CalledPoint::from(&*point)) {
+                sample.caller_failures_per_second = f32::NAN;
+            }
             (point, sample)
         };
         let local = |is_shared: bool| {

@@ -58,7 +58,10 @@ pub(super) fn ratios(offer: &Offer, load: &PointLoad) -> [(&'static str, Option<
         ("backlog", backlog.flatten()),
         (
             "ephemeral_ports",
-            saturation::ephemeral_ports(inside.sockets.ports_used, inside.sockets.ports),
+            offer
+                .has_all(sockets::PORTS_NEEDS)
+                .then(|| saturation::ephemeral_ports(inside.sockets.ports_used, inside.sockets.ports))
+                .flatten(),
         ),
     ]
 }

@@ -4,7 +4,7 @@ use super::{
     Detail, Label, families,
     labels::{POINT, SIDE, label},
 };
-use crate::program::Need;
+use crate::program::{Need, WALK};
 use agent_common::Field;
 
 const PORT: &[Label] = &[label("port", "The port that the point listens on")];
@@ -59,7 +59,7 @@ families! {
         "Connections whose handshake completed and that wait for the point to accept them, over all listeners of the port"
     )
         .by(&[POINT, PORT])
-        .needs(&[Need::Field(Field::sk_ack_backlog)])
+        .needs(&[Need::Field(Field::sk_ack_backlog), Need::Program(&WALK)])
         .at(Detail::Points);
 
     QUEUE_LIMIT: gauge(
@@ -67,6 +67,7 @@ families! {
         "Capacity of the accept queues of the port in connections (the backlog given to listen), over all its listeners"
     )
         .by(&[POINT, PORT])
+        .needs(&[Need::Program(&WALK)])
         .at(Detail::Points);
 
     QUEUE_UTILIZATION: gauge(
@@ -74,7 +75,7 @@ families! {
         "How full the fullest accept queue of the port is; at 1 the next handshake is dropped"
     )
         .by(&[POINT, PORT])
-        .needs(&[Need::Field(Field::sk_ack_backlog)]);
+        .needs(&[Need::Field(Field::sk_ack_backlog), Need::Program(&WALK)]);
 
     QUEUE_OLDEST: gauge(
         "narrows_accept_queue_oldest_seconds",
@@ -82,12 +83,12 @@ families! {
     )
         .by(&[POINT, PORT])
         .caveat("Absent when it is unknown for a waiting connection, as after a SYN cookie")
-        .needs(&[Need::Field(Field::sk_ack_backlog)]);
+        .needs(&[Need::Field(Field::sk_ack_backlog), Need::Program(&WALK)]);
 
     QUEUE_DROPS: counter(
         "narrows_accept_queue_drops_total",
         "Handshakes that listeners of the port dropped, as when their accept queue was full"
     )
         .by(&[POINT, PORT])
-        .needs(&[Need::Field(Field::sk_drops)]);
+        .needs(&[Need::Field(Field::sk_drops), Need::Program(&WALK)]);
 }

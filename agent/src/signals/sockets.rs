@@ -58,10 +58,18 @@ families! {
 }
 
 /// What unread bytes depend on.
-pub const UNREAD_NEEDS: &[Need] = &[Need::Field(Field::tp_rcv_nxt), Need::Field(Field::tp_copied_seq)];
+pub const UNREAD_NEEDS: &[Need] = &[
+    Need::Field(Field::tp_rcv_nxt),
+    Need::Field(Field::tp_copied_seq),
+    Need::Program(&WALK),
+];
 
 /// What unacknowledged bytes depend on.
-pub const UNACKNOWLEDGED_NEEDS: &[Need] = &[Need::Field(Field::tp_write_seq), Need::Field(Field::tp_snd_una)];
+pub const UNACKNOWLEDGED_NEEDS: &[Need] = &[
+    Need::Field(Field::tp_write_seq),
+    Need::Field(Field::tp_snd_una),
+    Need::Program(&WALK),
+];
 
 /// What local ports in use depend on.
 pub const PORTS_NEEDS: &[Need] = &[Need::Program(&WALK)];
@@ -70,6 +78,7 @@ const ZERO_WINDOW_NEEDS: &[Need] = &[
     Need::Field(Field::tp_write_seq),
     Need::Field(Field::tp_snd_una),
     Need::Field(Field::tp_snd_wnd),
+    Need::Program(&WALK),
 ];
 
 /// Labels of the TCP states by their numbers; 0 is not a state. The kernel's last one, `new_syn_recv`, is that of requests, which

@@ -240,11 +240,15 @@ fn workloads(page: &mut Page, table: &ends::Table) {
 
 fn accept_queues(page: &mut Page, detail: &PointDetail) {
     page.heading("ACCEPT QUEUES  by port");
-    if detail.accept_queues.is_empty() {
+    let Some(queues) = &detail.accept_queues else {
+        let why = detail.missing.accept_queues.as_deref().unwrap_or("not known");
+        return page.say(format!("{UNKNOWN}  {why}"));
+    };
+    if queues.is_empty() {
         return page.say("no listening socket was found on this node");
     }
     page.say("PORT   LISTENERS  QUEUED  LIMIT  FULL    OLDEST  DROPPED");
-    for queue in &detail.accept_queues {
+    for queue in queues {
         page.say(format!(
             "{:<6} {:>9} {:>7} {:>6} {:>5} {:>9} {:>8}",
             queue.port,
@@ -253,7 +257,7 @@ fn accept_queues(page: &mut Page, detail: &PointDetail) {
             count(queue.limit_connections),
             or_unknown(queue.utilization_ratio, percent),
             or_unknown(queue.oldest_seconds, seconds),
-            count(queue.drops_total),
+            or_unknown(queue.drops_total, count),
         ));
     }
 }

@@ -7,20 +7,23 @@ use super::{
     point::point,
     points::find,
     problem::Problem,
-    saturation::missing,
+    saturation::{ELSEWHERE, missing},
 };
 use crate::{
     api::{
         AcceptQueue, Ages, ByAge, BySide, Carried, CarriedEnd, DependentAges, Drops, Endpoint, Exits, HalfClosed,
-        OpenFiles, PointDetail, Resources, Signal, Sockets, Threads, UnnamedCallers,
+        InsideMissing, OpenFiles, PointDetail, Resources, Signal, Sockets, Threads, UnnamedCallers,
     },
-    metrics::load::{QUEUE, QUEUE_OLDEST},
+    metrics::load::{QUEUE, QUEUE_DROPS, QUEUE_LIMIT, QUEUE_OLDEST},
     model::{Busiest, Path, PathTally, rows::PointRow},
     program::{Hook, Need, Offer, WALK},
-    signals::{self, lifetimes::reached, processes, skew, sockets},
+    signals::{self, drops, lifetimes::reached, processes, skew, sockets},
 };
 use agent_common::{AGES, Exit};
 use std::cmp::Reverse;
+
+/// What the ages of open connections depend on.
+const AGES_NEEDS: &[Need] = &[Need::Program(&WALK)];
 
 /// Everything about the point with this identifier.
 ///
@@ -40,13 +43,14 @@ pub fn of(snapshot: &Snapshot, id: &str) -> Result<PointDetail, Problem> {
         unnamed_callers: unnamed(row),
         concentration_ratio: row.window.concentration,
         traffic_ratio: row.window.traffic,
-        accept_queues: accept_queues(row, &offer),
+        accept_queues: (local && offer.has_all(QUEUE_LIMIT.needs)).then(|| accept_queues(row, &offer)),
         threads: local.then(|| threads(snapshot, row)),
         sockets: local.then(|| open_sockets(row, &offer)),
         ages: ages(row, &offer),
         half_closed: half_closed(row),
-        drops: drops(row),
-        exits: if local { exits(row, &offer) } else { Vec::new() },
+        drops: (local && offer.has_all(drops::PACKETS.needs)).then(|| drops(row)),
+        exits: local.then(|| exits(row, &offer)),
+        missing: inside_missing(snapshot, row),
         resources: resources(row),
         signals: signals_of(snapshot),
     })
@@ -105,6 +109,7 @@ fn unnamed(row: &PointRow) -> Vec<UnnamedCallers> {
 
 fn accept_queues(row: &PointRow, offer: &Offer) -> Vec<AcceptQueue> {
     let (is_known, is_oldest_known) = (offer.has_all(QUEUE.needs), offer.has_all(QUEUE_OLDEST.needs));
+    let are_drops_known = offer.has_all(QUEUE_DROPS.needs);
     let all = row.load.queues.iter();
     let queues = all.map(|(port, queue)| AcceptQueue {
         port: *port,
@@ -113,7 +118,7 @@ fn accept_queues(row: &PointRow, offer: &Offer) -> Vec<AcceptQueue> {
         limit_connections: queue.limit,
         utilization_ratio: is_known.then_some(queue.utilization),
         oldest_seconds: queue.oldest_us.filter(|_| is_oldest_known).map(|us| us as f64 / 1e6),
-        drops_total: queue.drops,
+        drops_total: are_drops_known.then_some(queue.drops),
     });
     queues.collect()
 }
@@ -151,7 +156,7 @@ fn ages(row: &PointRow, offer: &Offer) -> Ages {
         .backlog
         .ages
         .map(|ages| by_age(&ages.map(u64::from)));
-    let is_known = row.load.local && offer.has(&Need::Program(&WALK));
+    let is_known = row.load.local && offer.has_all(AGES_NEEDS);
     let [upstream, downstream] = by_side;
     let Busiest { named, rest } = &row.ages;
     let named = named.iter().map(|(who, ages)| DependentAges {
@@ -221,6 +226,24 @@ fn exits(row: &PointRow, offer: &Offer) -> Vec<Exits> {
     exits.collect()
 }
 
+/// Why what is inside a point is not known.
+fn inside_missing(snapshot: &Snapshot, row: &PointRow) -> InsideMissing {
+    let why = |needs| match row.load.local {
+        true => missing(snapshot, needs),
+        false => Some(ELSEWHERE.to_owned()),
+    };
+    InsideMissing {
+        accept_queues: why(QUEUE_LIMIT.needs),
+        queued_connections: why(QUEUE.needs),
+        accept_queue_drops: why(QUEUE_DROPS.needs),
+        unread_bytes: why(sockets::UNREAD_NEEDS),
+        unacknowledged_bytes: why(sockets::UNACKNOWLEDGED_NEEDS),
+        ages: why(AGES_NEEDS),
+        drops: why(drops::PACKETS.needs),
+        exits: why(processes::EXITS.needs),
+    }
+}
+
 fn resources(row: &PointRow) -> Resources {
     let (resources, now) = (&row.load.resources, &row.load.resources.now);
     Resources {
@@ -237,11 +260,13 @@ fn resources(row: &PointRow) -> Resources {
     }
 }
 
-/// What this node supports of the signals about points: kernel programs that are attached for points, and what the node's files tell.
+/// What this node supports of the signals about points: kernel programs that are attached for points, the walk over open files, and
+/// what the node's files tell.
 fn signals_of(snapshot: &Snapshot) -> Vec<Signal> {
     let is_about_points = |name: &str| {
         signals::programs().any(|program| {
-            program.name == name && (program.concerns_points() || matches!(program.hook, Hook::OnDemand(_)))
+            let is_about_points = program.concerns_points() || matches!(program.hook, Hook::OnDemand(_));
+            program.name == name && (is_about_points || *program == WALK)
         })
     };
     let programs = snapshot

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Why nothing is known of the resources of a point that runs elsewhere.
-const ELSEWHERE: &str = "the point does not run on this node: ask the agent of its node";
+pub const ELSEWHERE: &str = "the point does not run on this node: ask the agent of its node";
 
 /// The saturation of a point's resources.
 pub fn saturation(snapshot: &Snapshot, offer: &Offer, row: &PointRow) -> Saturation {

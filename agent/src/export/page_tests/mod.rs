@@ -2,6 +2,7 @@
 
 mod all_nodes;
 mod large;
+mod missing;
 mod parts;
 mod small;
 

@@ -1,8 +1,6 @@
 //! What the page shows of a few points, and how it is used.
 
-use super::{Site, WAYPOINT, choked, quiet, shapes};
-use crate::export::synthetic::snapshot;
-use crate::metrics::Details;
+use super::{Site, WAYPOINT, choked, quiet};
 use narrows_testbed::browser::Browser;
 use serde_json::Value;
 
@@ -288,21 +286,5 @@ fn an_agent_that_is_gone_is_said_to_be() {
             .expect("a number"),
         6,
         "what was known stays"
-    );
-}
-
-#[test]
-fn a_signal_that_is_missing_is_said_where_its_number_would_be() {
-    let mut site = Site::new();
-    let mut lacking = snapshot(&shapes(), 20, Details::default());
-    let programs = lacking.kernel.programs.iter_mut();
-    programs.for_each(|status| status.switch_off("too old".to_owned()));
-    site.tick(lacking);
-    let mut browser = site.visit(&format!("?point={WAYPOINT}"));
-    browser.wait_for("document.querySelector('.delays')").expect("delays");
-    let delays = text(&mut browser, ".delays");
-    assert!(
-        delays.contains("request: from arrival until it is read: kernel program data_arrived is off: too old"),
-        "{delays}"
     );
 }

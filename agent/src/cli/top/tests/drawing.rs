@@ -200,6 +200,9 @@ fn what_is_missing_is_said_where_its_number_would_be() {
     ] {
         assert!(said.contains(sentence), "{sentence}: {said}");
     }
+    detail.accept_queues = None;
+    detail.missing.accept_queues = Some("kernel program walk is off: too old".into());
+    assert!(text(&detail).contains("-  kernel program walk is off: too old"));
     detail.point = list().points.remove(5);
     let said = text(&detail);
     assert!(
