@@ -1,6 +1,6 @@
 //! The edges of a flow picture: workloads to points to workloads.
 
-use super::answer::AsOf;
+use super::{answer::AsOf, trouble::Severity};
 use crate::points::{Kind, Mesh};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,17 +12,19 @@ pub struct Paths {
     pub as_of: AsOf,
     /// What a node that is no point stands for.
     pub group: Group,
-    /// What the edges connect.
+    /// What the edges of this page connect, and points without an edge.
     pub nodes: Vec<Node>,
     /// The edges with the most connections, open ones first. Each is about one point: what comes in at a point is not matched with what
     /// goes out there.
     pub edges: Vec<Edge>,
     /// The number of edges that match the request.
     pub total_edges: usize,
-    /// How many of these were left out, as they are beyond `limit`.
+    /// How many of these are on other pages.
     pub omitted_edges: usize,
     /// The connections that are open on those, so that nothing is left out silently.
     pub omitted_open_connections: i64,
+    /// Pass it as `after` for the next page; `null` on the last page. The order changes with each tick.
+    pub next: Option<String>,
 }
 
 /// What a node that is no point stands for.
@@ -53,6 +55,8 @@ pub struct Node {
     pub mesh: Option<Mesh>,
     /// The instance of a point.
     pub instance: Option<String>,
+    /// How bad the trouble of a point is, as in `/api/v1/points`.
+    pub severity: Option<Severity>,
 }
 
 /// What a node is.

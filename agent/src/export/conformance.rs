@@ -1,6 +1,7 @@
 //! Every answer of the served API is held against its document.
 
 mod missing;
+mod paths;
 
 use super::{
     api::Fleet,
@@ -179,6 +180,7 @@ async fn every_answer_is_as_the_document_says() {
         "/api/v1/workloads?search=workload-1&namespace=team-1",
         "/api/v1/paths",
         "/api/v1/paths?group=namespace&active=true&limit=3",
+        "/api/v1/paths?kind=waypoint&mesh=istio&namespace=team-1&search=POINT",
         "/api/v1/drains",
         "/api/v1/status",
         "/api/v1/failures",
@@ -234,6 +236,8 @@ async fn what_cannot_be_answered_is_explained() {
         ("/api/v1/workloads?kind=lamp", 400, "unknown_parameter"),
         ("/api/v1/paths?point=gone", 404, "unknown_point"),
         ("/api/v1/paths?group=mesh", 400, "invalid_parameter"),
+        ("/api/v1/paths?kind=lamp", 400, "invalid_parameter"),
+        ("/api/v1/paths?after=gone", 400, "invalid_parameter"),
         ("/api/v1/history", 400, "invalid_parameter"),
         ("/api/v1/history?point=gone", 404, "unknown_point"),
         ("/api/v1/status?x=1", 400, "unknown_parameter"),

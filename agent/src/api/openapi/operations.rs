@@ -84,16 +84,33 @@ fn paths(generator: &mut SchemaGenerator) -> Operation {
         path: "/api/v1/paths",
         name: "getPaths",
         summary: "The edges of a flow picture",
-        description: "From dependents to points, and from points to the workloads that they serve.",
+        description: "From dependents to points, and from points to the workloads that they serve. Those with traffic first, then by open connections, \
+                      opened ones and name.",
         parameters: vec![
             limit(2_000, 20_000),
+            after(),
             optional(
                 "group",
                 "What a node stands for.",
                 &json!({ "type": "string", "enum": ["workload", "namespace"], "default": "workload" }),
             ),
             point_id(),
-            namespace(),
+            choice(
+                "kind",
+                "Only edges of points of this kind.",
+                &Kind::ALL.map(Kind::label),
+            ),
+            choice(
+                "mesh",
+                "Only edges of points of this mesh.",
+                &Mesh::ALL.map(Mesh::label),
+            ),
+            text("namespace", "Only edges of workloads in this namespace."),
+            text(
+                "search",
+                "Only edges with this text in name, instance, kind or mesh of the point, or in namespace, name or principal of the workload, \
+                 in any case. Sums of workloads match with their point.",
+            ),
             optional(
                 "active",
                 "Only edges with traffic in the window.",

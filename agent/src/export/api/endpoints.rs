@@ -68,6 +68,11 @@ pub fn workload_name(workload: &Workload) -> WorkloadName {
     }
 }
 
+/// The text of a workload in which `search` looks.
+pub fn searched(namespace: &str, name: &str, principal: &str) -> String {
+    format!("{namespace}/{name} {principal}")
+}
+
 /// The workloads on one side of a point, with their traffic.
 pub fn endpoints<'a>(
     snapshot: &'a Snapshot,

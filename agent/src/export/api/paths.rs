@@ -3,19 +3,30 @@
 use super::{
     super::snapshot::Snapshot,
     as_of::as_of,
-    endpoints::{Side, endpoints, rest},
+    endpoints::{self, Side, endpoints, rest},
+    point::point,
+    points::{self, Wanted},
     problem::Problem,
     query::Query,
 };
 use crate::{
-    api::{Certainty, Edge, Group, Node, NodeType, Paths, Traffic, point_id, workload_id},
+    api::{Certainty, Edge, Group, Node, NodeType, Paths, Point, PointName, Traffic, point_id, workload_id},
     identity::Workload,
-    model::rows::PointRow,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Its parameters.
-pub const PARAMETERS: [&str; 5] = ["limit", "group", "point", "namespace", "active"];
+pub const PARAMETERS: [&str; 9] = [
+    "limit",
+    "after",
+    "group",
+    "point",
+    "kind",
+    "mesh",
+    "namespace",
+    "search",
+    "active",
+];
 
 /// Edges in an answer, unless it is said, and at most.
 const LIMITS: (usize, usize) = (2_000, 20_000);
@@ -29,36 +40,48 @@ pub fn of(snapshot: &Snapshot, query: &Query) -> Result<Paths, Problem> {
         "group",
         &[("workload", Group::Workload), ("namespace", Group::Namespace)],
     )?;
-    let (group, point) = (group.unwrap_or_default(), query.text("point")?);
-    let namespace = query.text("namespace")?;
+    let (group, only) = (group.unwrap_or_default(), query.text("point")?);
+    let (wanted, search, namespace) = (Wanted::read(query)?, query.search()?, query.text("namespace")?);
     let active = query
         .choice("active", &[("true", true), ("false", false)])?
         .unwrap_or_default();
-    let limit = query.limit(LIMITS.0, LIMITS.1)?;
-    let mut picture = Picture::default();
-    let mut is_known = point.is_none();
+    let (mut picture, offer) = (Picture::default(), snapshot.offer());
+    let mut is_known = only.is_none();
     for row in &snapshot.points {
         let id = point_id(&row.load.point);
-        if point.is_some_and(|wanted| wanted != id) {
+        if only.is_some_and(|only| only != id) {
             continue;
         }
         is_known = true;
-        picture.add_point(&id, row);
+        if !wanted.is(&row.load.point) {
+            continue;
+        }
+        // Who searches for a point sees all of it, and who searches for a workload its points.
+        let sought = search.as_ref();
+        let sought = sought.filter(|search| !search.is_in(&points::searched(&row.load.point)));
+        picture.add_point(point(snapshot, &offer, row), sought.is_none());
         for side in Side::ALL {
             for (workload, traffic) in endpoints(snapshot, row, side) {
-                if namespace.is_none_or(|wanted| workload.namespace == wanted) && (traffic.active || !active) {
+                let Workload {
+                    namespace: of,
+                    name,
+                    principal,
+                    ..
+                } = workload;
+                let is_sought = || sought.is_none_or(|search| search.is_in(&endpoints::searched(of, name, principal)));
+                if namespace.is_none_or(|wanted| of == wanted) && (traffic.active || !active) && is_sought() {
                     picture.add(&id, side, node(workload, group), &traffic);
                 }
             }
-            for rest in rest(snapshot, row, side).filter(|rest| namespace.is_none() && (rest.traffic.active || !active))
-            {
+            let is_whole = namespace.is_none() && sought.is_none();
+            for rest in rest(snapshot, row, side).filter(|rest| is_whole && (rest.traffic.active || !active)) {
                 picture.add(&id, side, rest_node(&id, side, &rest.name), &rest.traffic);
             }
         }
     }
-    match (is_known, point) {
+    match (is_known, only) {
         (false, Some(id)) => Err(Problem::unknown_point(id)),
-        _ => Ok(picture.shown(snapshot, group, limit)),
+        _ => picture.shown(snapshot, group, query),
     }
 }
 
@@ -67,22 +90,34 @@ pub fn of(snapshot: &Snapshot, query: &Query) -> Result<Paths, Problem> {
 struct Picture {
     nodes: HashMap<String, Node>,
     edges: BTreeMap<(String, String), Edge>,
+    /// Points that are shown even without an edge.
+    alone: HashSet<String>,
 }
 
 impl Picture {
-    fn add_point(&mut self, id: &str, row: &PointRow) {
-        let point = &row.load.point;
-        let namespace = point.name.split_once('/').map_or("", |(namespace, _)| namespace);
+    fn add_point(&mut self, point: Point, is_alone: bool) {
+        let PointName {
+            id,
+            name,
+            kind,
+            mesh,
+            instance,
+        } = point.name;
+        let namespace = name.split_once('/').map_or("", |(namespace, _)| namespace);
         let node = Node {
-            id: id.to_owned(),
+            id: id.clone(),
             r#type: NodeType::Point,
             namespace: namespace.to_owned(),
-            name: point.name.clone(),
-            kind: Some(point.kind),
-            mesh: Some(point.mesh),
-            instance: Some(point.instance.clone()),
+            name,
+            kind: Some(kind),
+            mesh: Some(mesh),
+            instance: Some(instance),
+            severity: Some(point.trouble.severity),
         };
-        self.nodes.insert(id.to_owned(), node);
+        if is_alone {
+            self.alone.insert(id.clone());
+        }
+        self.nodes.insert(id, node);
     }
 
     fn add(&mut self, point: &str, side: Side, other: Node, traffic: &Traffic) {
@@ -113,31 +148,34 @@ impl Picture {
         }
     }
 
-    fn shown(self, snapshot: &Snapshot, group: Group, limit: usize) -> Paths {
-        let mut edges: Vec<_> = self.edges.into_values().collect();
-        let total_edges = edges.len();
+    fn shown(self, snapshot: &Snapshot, group: Group, query: &Query) -> Result<Paths, Problem> {
+        let edges = self.edges.into_iter();
+        let mut edges: Vec<_> = edges
+            .map(|((from, to), edge)| (format!("{from}~to~{to}"), edge))
+            .collect();
         // By name where nothing else decides, so that the picture stays.
-        edges.sort_by(|one, other| {
+        edges.sort_by(|(_, one), (_, other)| {
             let key = |edge: &Edge| (edge.active, edge.open_connections, edge.opened_total);
             key(other)
                 .cmp(&key(one))
                 .then_with(|| (&one.from, &one.to).cmp(&(&other.from, &other.to)))
         });
-        let omitted = edges.split_off(limit.min(edges.len()));
-        let named: HashSet<_> = edges.iter().flat_map(|edge| [&edge.from, &edge.to]).collect();
+        let open = |edges: &[(String, Edge)]| edges.iter().map(|(_, edge)| edge.open_connections).sum::<i64>();
+        let page = query.page(&edges, LIMITS.0, LIMITS.1, |(id, _)| id)?;
+        let named: HashSet<_> = page.items.iter().flat_map(|(_, edge)| [&edge.from, &edge.to]).collect();
         let mut nodes: Vec<_> = self.nodes.into_values().collect();
-        // A point without edges is still a point.
-        nodes.retain(|node| node.r#type == NodeType::Point || named.contains(&node.id));
+        nodes.retain(|node| self.alone.contains(&node.id) || named.contains(&node.id));
         nodes.sort_by(|one, other| (one.r#type, &one.id).cmp(&(other.r#type, &other.id)));
-        Paths {
+        Ok(Paths {
             as_of: as_of(snapshot),
             group,
             nodes,
-            edges,
-            total_edges,
-            omitted_edges: omitted.len(),
-            omitted_open_connections: omitted.iter().map(|edge| edge.open_connections).sum(),
-        }
+            total_edges: edges.len(),
+            omitted_edges: edges.len() - page.items.len(),
+            omitted_open_connections: open(&edges) - open(page.items),
+            edges: page.items.iter().map(|(_, edge)| edge.clone()).collect(),
+            next: page.next,
+        })
     }
 }
 
@@ -154,6 +192,7 @@ fn node(workload: &Workload, group: Group) -> Node {
         kind: None,
         mesh: None,
         instance: None,
+        severity: None,
     }
 }
 
@@ -171,5 +210,6 @@ fn rest_node(point: &str, side: Side, name: &str) -> Node {
         kind: None,
         mesh: None,
         instance: None,
+        severity: None,
     }
 }

@@ -4,7 +4,7 @@ use super::{super::snapshot::Snapshot, as_of::as_of, point::point, problem::Prob
 use crate::{
     api::{Point, PointList, Severity, point_id},
     model::rows::PointRow,
-    points::{Kind, Mesh},
+    points::{self, Kind, Mesh},
 };
 use std::cmp::Ordering;
 
@@ -14,15 +14,42 @@ pub const PARAMETERS: [&str; 7] = ["limit", "after", "kind", "mesh", "namespace"
 /// Points in a page, unless it is said, and at most.
 pub const LIMITS: (usize, usize) = (100, 1_000);
 
+/// Which kind of points is wanted, and of which mesh.
+pub struct Wanted {
+    kind: Option<Kind>,
+    mesh: Option<Mesh>,
+}
+
+impl Wanted {
+    /// As the parameters `kind` and `mesh` say.
+    ///
+    /// # Errors
+    /// When one of them is not valid.
+    pub fn read(query: &Query) -> Result<Self, Problem> {
+        Ok(Self {
+            kind: query.choice("kind", &Kind::ALL.map(|kind| (kind.label(), kind)))?,
+            mesh: query.choice("mesh", &Mesh::ALL.map(|mesh| (mesh.label(), mesh)))?,
+        })
+    }
+
+    /// Whether this point is one.
+    pub fn is(&self, point: &points::Point) -> bool {
+        self.kind.is_none_or(|kind| point.kind == kind) && self.mesh.is_none_or(|mesh| point.mesh == mesh)
+    }
+}
+
+/// The text of a point in which `search` looks.
+pub fn searched(point: &points::Point) -> String {
+    let (kind, mesh) = (point.kind.label(), point.mesh.label());
+    format!("{} {} {kind} {mesh}", point.name, point.instance)
+}
+
 /// The points, those with the most trouble first.
 ///
 /// # Errors
 /// When a parameter is not valid.
 pub fn list(snapshot: &Snapshot, query: &Query) -> Result<PointList, Problem> {
-    let kind = query.choice("kind", &Kind::ALL.map(|kind| (kind.label(), kind)))?;
-    let mesh = query.choice("mesh", &Mesh::ALL.map(|mesh| (mesh.label(), mesh)))?;
-    let namespace = query.text("namespace")?;
-    let search = query.text("search")?.map(str::to_lowercase);
+    let (wanted, search, namespace) = (Wanted::read(query)?, query.search()?, query.text("namespace")?);
     let fits = |row: &&PointRow| {
         let point = &row.load.point;
         let in_namespace = |wanted: &str| {
@@ -31,19 +58,9 @@ pub fn list(snapshot: &Snapshot, query: &Query) -> Result<PointList, Problem> {
                 .split_once('/')
                 .is_some_and(|(namespace, _)| namespace == wanted)
         };
-        kind.is_none_or(|kind| point.kind == kind)
-            && mesh.is_none_or(|mesh| point.mesh == mesh)
+        wanted.is(point)
             && namespace.is_none_or(in_namespace)
-            && search.as_deref().is_none_or(|search| {
-                let text = format!(
-                    "{} {} {} {}",
-                    point.name,
-                    point.instance,
-                    point.kind.label(),
-                    point.mesh.label()
-                );
-                text.to_lowercase().contains(search)
-            })
+            && search.as_ref().is_none_or(|search| search.is_in(&searched(point)))
     };
     let offer = snapshot.offer();
     let found = snapshot.points.iter().filter(fits);

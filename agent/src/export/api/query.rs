@@ -8,6 +8,16 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub struct Query(BTreeMap<String, String>);
 
+/// Text that is searched for, in any case.
+pub struct Search(String);
+
+impl Search {
+    /// Whether it is in this text.
+    pub fn is_in(&self, text: &str) -> bool {
+        text.to_lowercase().contains(&self.0)
+    }
+}
+
 /// A page of a list.
 pub struct Page<'a, T> {
     /// Its items.
@@ -66,6 +76,14 @@ impl Query {
             Some("") => Err(Problem::invalid_parameter(name, "it is empty; leave it out instead")),
             value => Ok(value),
         }
+    }
+
+    /// The text that is searched for.
+    ///
+    /// # Errors
+    /// When it is empty.
+    pub fn search(&self) -> Result<Option<Search>, Problem> {
+        Ok(self.text("search")?.map(|text| Search(text.to_lowercase())))
     }
 
     /// The number of items that are wanted.

@@ -3,7 +3,7 @@
 use super::{
     super::snapshot::Snapshot,
     as_of::as_of,
-    endpoints::{Side, endpoints, point_name, workload_name},
+    endpoints::{Side, endpoints, point_name, searched, workload_name},
     problem::Problem,
     query::Query,
 };
@@ -25,7 +25,7 @@ const LIMITS: (usize, usize) = (100, 1_000);
 /// When a parameter is not valid.
 pub fn list(snapshot: &Snapshot, query: &Query) -> Result<WorkloadList, Problem> {
     let namespace = query.text("namespace")?;
-    let search = query.text("search")?.map(str::to_lowercase);
+    let search = query.search()?;
     let point = query.text("point")?;
     let mut all: BTreeMap<&Workload, WorkloadUse> = BTreeMap::new();
     for row in &snapshot.points {
@@ -59,9 +59,9 @@ pub fn list(snapshot: &Snapshot, query: &Query) -> Result<WorkloadList, Problem>
         let mut points = uses.depends_on.iter().chain(&uses.served_by);
         namespace.is_none_or(|namespace| workload.namespace == namespace)
             && point.is_none_or(|id| points.any(|of| of.point.id == id))
-            && search.as_deref().is_none_or(|search| {
-                let text = format!("{}/{} {}", workload.namespace, workload.name, workload.principal);
-                text.to_lowercase().contains(search)
+            && search.as_ref().is_none_or(|search| {
+                let text = searched(&workload.namespace, &workload.name, &workload.principal);
+                search.is_in(&text)
             })
     };
     let found: Vec<_> = all.into_values().filter(fits).collect();
