@@ -12,6 +12,8 @@ pub struct AsOf {
     pub time: String,
     /// The Kubernetes node; `null` without a cluster.
     pub node: Option<String>,
+    /// How far apart ticks are meant to be; `null` before the first one.
+    pub interval_seconds: Option<f64>,
     /// The time that rates (`_per_second`) and delays are about: from the tick before to this one. `null` at the first tick, when no
     /// rate is known.
     pub rate_span_seconds: Option<f64>,

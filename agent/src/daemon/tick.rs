@@ -301,6 +301,7 @@ impl Ticker {
             tick: Tick {
                 number: self.ticks,
                 time: self.before,
+                interval: Default::default(),
                 seconds: self.tick_seconds.clone(),
                 error,
             },

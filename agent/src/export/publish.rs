@@ -33,6 +33,7 @@ pub struct Published {
 /// Publishes snapshots.
 pub struct Publisher {
     published: Published,
+    interval: Duration,
     meter: Meter,
     /// Measures from one sample of the time lines to the next: ticks may be closer to each other.
     sampler: Meter,
@@ -47,6 +48,7 @@ impl Publisher {
                 resolution: RESOLUTION.max(interval),
                 ..Published::default()
             },
+            interval,
             meter: Meter::new(true),
             sampler: Meter::new(false),
             next_sample: None,
@@ -60,6 +62,7 @@ impl Publisher {
 
     /// Publishes the next snapshot.
     pub fn publish(&mut self, mut snapshot: Snapshot, now: Instant) {
+        snapshot.tick.interval = self.interval;
         snapshot.rates = self.meter.measure(&snapshot, now);
         if self.next_sample.is_none_or(|next| now >= next) {
             // Ticks are not exactly as far apart as they are meant to be.

@@ -16,7 +16,7 @@ use crate::{
     table::Table,
 };
 use arc_swap::ArcSwap;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The tick that produced the snapshot.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Tick {
     pub number: u64,
     /// When its counters were read, in milliseconds since 1970.
     pub time: Millis,
+    /// How far apart ticks are meant to be, as the publisher knows it.
+    pub interval: Duration,
     /// Durations of the ticks.
     pub seconds: Histogram,
     /// The error of the last tick, if it failed.
