@@ -30,6 +30,18 @@ class Refusal extends Error {
   }
 }
 
+// What an answer without data says, for programs and for people.
+export async function problemOf(response) {
+  const text = await response.text();
+  let problem = {};
+  try {
+    problem = JSON.parse(text);
+  } catch {
+    // Not from the API itself.
+  }
+  return { error: problem.error, message: problem.message ?? (text.trim() || `status ${response.status}`) };
+}
+
 export async function ask(path, signal) {
   const patience = AbortSignal.timeout(PATIENCE_MS);
   let response;
@@ -46,21 +58,20 @@ export async function ask(path, signal) {
     throw error;
   }
   if (!response.ok) {
-    const text = await response.text();
-    let problem = {};
-    try {
-      problem = JSON.parse(text);
-    } catch {
-      // Not from the API itself.
-    }
-    const message = problem.message ?? (text.trim() || `status ${response.status}`);
+    const { error, message } = await problemOf(response);
     // Nothing at this address answers with data: that is as good as unreachable. But another agent is not this one.
-    const answers = ['node_failed', 'busy'].includes(problem.error);
+    const answers = ['node_failed', 'busy'].includes(error);
     if (response.status === 421 || (response.status >= 500 && !answers)) tell({ since: connection.since ?? Date.now(), why: message });
-    throw new Refusal(response.status, problem.error, message);
+    throw new Refusal(response.status, error, message);
   }
   const answer = await response.json();
-  tell({ since: null, why: null, last: Date.now(), as_of: answer.as_of ?? connection.as_of });
+  tell({ since: null, why: null, last: Date.now() });
+  return answer;
+}
+
+// An answer that is shown: the head of the page says which moment it describes.
+function shown(answer) {
+  if (answer.as_of) tell({ as_of: answer.as_of });
   return answer;
 }
 
@@ -117,7 +128,7 @@ export function useAnswer(path, interval) {
   usePolling(async (signal) => {
     try {
       const answer = await ask(path, signal);
-      if (!signal.aborted) set({ path, answer, refusal: null });
+      if (!signal.aborted) set({ path, answer: shown(answer), refusal: null });
     } catch (error) {
       if (error instanceof Refusal && !signal.aborted) set({ path, answer: null, refusal: error });
     }
@@ -140,6 +151,7 @@ export function useHistory(id, node) {
       const answer = await ask(`api/v1/history?point=${point}${after}`, signal);
       if (signal.aborted) return;
       known.current = { ...(before ? joined(before, answer) : answer), of: point };
+      shown(answer);
       set({ point, history: known.current, refusal: null });
     } catch (error) {
       if (error instanceof Refusal && !signal.aborted) set({ point, history: null, refusal: error });
@@ -148,13 +160,18 @@ export function useHistory(id, node) {
   return state.point === point ? state : { point, history: null, refusal: null };
 }
 
+// Between the samples of two agents, as where some are missing, is a gap.
 function joined(before, newer) {
-  const times = before.time_seconds.concat(newer.time_seconds);
+  const [last, first] = [before.time_seconds.at(-1), newer.time_seconds[0]];
+  const isOther = newer.as_of.tick < before.as_of.tick;
+  const hasGap = first !== undefined && (isOther || first - last > 2.5 * newer.resolution_seconds);
+  const gap = hasGap ? [(last + first) / 2] : [];
+  const times = before.time_seconds.concat(gap, newer.time_seconds);
   const oldest = (times.at(-1) ?? 0) - HOUR_SECONDS;
   const skip = Math.max(0, times.findIndex((time) => time >= oldest));
   const lines = {};
   for (const [name, values] of Object.entries(newer.lines)) {
-    lines[name] = (before.lines[name] ?? []).concat(values).slice(skip);
+    lines[name] = (before.lines[name] ?? []).concat(gap.map(() => null), values).slice(skip);
   }
   return { ...newer, time_seconds: times.slice(skip), lines };
 }

@@ -4,12 +4,11 @@ import { html } from './html.js';
 import { bytes, count, counted, perSecond, words } from './format.js';
 import { Refusal, Value, severitySymbol } from './parts.js';
 import { useAnswer } from './data.js';
-import { pointsPath } from './points.js';
 import { go, link } from './url.js';
 import { EDGE_BOUND, coordinates, curve, label, picture, thicknesses } from './layout.js';
 
-// Asked for; the agent says what it leaves out.
-const LIMIT = 2000;
+// Asked for, more than are drawn: who loses traffic stays as long as it is among them. The agent says what it leaves out.
+const LIMIT = 5000;
 // Below the picture, and as a table.
 const LISTED = 6;
 const ROWS = 200;
@@ -25,19 +24,15 @@ export function Flow({ parameters, point }) {
   if (parameters.active !== 'false') query.set('active', 'true');
   if (point) query.set('point', point);
   if (point && parameters.node) query.set('node', parameters.node);
-  if (parameters.namespace && !point) query.set('namespace', parameters.namespace);
+  // Filters are the agent's to apply: not all edges may have come here.
+  if (!point) for (const name of ['namespace', 'search', 'kind']) if (parameters[name]) query.set(name, parameters[name]);
   const { answer: newest, refusal } = useAnswer(`api/v1/paths?${query}`);
   const answer = useFailing(newest);
-  const severities = useSeverities();
   const keep = useRef({ of: null });
-  const search = point ? '' : (parameters.search ?? '').toLowerCase();
   // Places are those of one view: another grouping or filter is another picture.
-  const view = `${query} ${search}`;
+  const view = query.toString();
   if (keep.current.of !== view) keep.current = { of: view };
-  const drawn = useMemo(
-    () => answer && picture(answer, keep.current, (text) => text.toLowerCase().includes(search)),
-    [answer, view],
-  );
+  const drawn = useMemo(() => answer && picture(answer, keep.current), [answer, view]);
   if (refusal) return html`<${Refusal} refusal=${refusal} what="The flow picture" />`;
   return html`
     <div class="flow">
@@ -45,7 +40,7 @@ export function Flow({ parameters, point }) {
       <${Controls} parameters=${parameters} group=${group} />
       ${!drawn
         ? html`<p class="quiet" role="status">Asking the agent …</p>`
-        : html`<${Drawing} drawn=${drawn} severities=${severities} group=${group} />
+        : html`<${Drawing} drawn=${drawn} group=${group} of=${point} />
             <${Left} answer=${answer} drawn=${drawn} />
             <${Table} answer=${answer} />`}
     </div>`;
@@ -63,11 +58,6 @@ function Controls({ parameters, group }) {
       ${choice({ active: null }, 'with traffic', !all)}
       ${choice({ active: 'false' }, 'all', all)}
     </div>`;
-}
-
-function useSeverities() {
-  const { answer } = useAnswer(pointsPath({}));
-  return useMemo(() => new Map((answer?.points ?? []).map(({ id, trouble }) => [`point:${id}`, trouble.severity])), [answer]);
 }
 
 // The answer with what failed on each edge since the answer before, as `newly_failed`.
@@ -93,11 +83,13 @@ function useWidth() {
   return [place, width];
 }
 
-function Drawing({ drawn, severities, group }) {
+// `of` is the point whose own picture it is.
+function Drawing({ drawn, group, of }) {
   const [place, width] = useWidth();
   const [looked, look] = useState(null);
   const { columns, edges } = drawn;
-  const places = useMemo(() => coordinates(columns, Math.max(width, 560)), [drawn, width]);
+  const severities = useMemo(() => new Map(columns.point.map(({ key, node }) => [key, node.severity])), [drawn]);
+  const places = useMemo(() => coordinates(drawn, Math.max(width, 560)), [drawn, width]);
   const { at, height } = places;
   const thickness = useMemo(() => thicknesses(edges), [drawn]);
   const isTroubled = (edge) => ['critical', 'warning'].includes(severities.get(edge.from) ?? severities.get(edge.to));
@@ -106,6 +98,11 @@ function Drawing({ drawn, severities, group }) {
   const tabStop = order.includes(home) ? home : (columns.point[0]?.key ?? order[0]);
   const nodes = new Map(COLUMNS.flatMap((name) => columns[name].map((node) => [node.key, node])));
   const isLooked = (edge) => looked === edge.key || looked === edge.from || looked === edge.to;
+  const entered = (key) => inside(nodes.get(key), group, of);
+  const enter = (key) => {
+    const changes = entered(key);
+    if (changes) go(changes);
+  };
   const step = (event, key) => {
     const next = neighbour(columns, at, key, event.key);
     if (next) {
@@ -114,9 +111,11 @@ function Drawing({ drawn, severities, group }) {
       place.current.querySelector(`[data-key="${CSS.escape(next)}"]`)?.focus();
     } else if (event.key === 'Enter' || event.key === ' ') {
       event.preventDefault();
-      enter(nodes.get(key), group);
+      enter(key);
     }
   };
+  // Said once for each node: its numbers change with each answer.
+  const spoken = useMemo(() => nodes.has(looked) && summary(nodes.get(looked), touching(looked, edges)), [looked]);
   if (order.length === 0) return html`<div ref=${place}><p class="quiet" role="status">No edge matches.</p></div>`;
   return html`
     <div class="heads" aria-hidden="true" style=${{ gridTemplateColumns: `${places.margin}px 1fr ${places.margin}px` }}>${COLUMNS.map((name) => html`<span key=${name}>${HEADS[name]} <small>${count(columns[name].length)}</small></span>`)}</div>
@@ -132,10 +131,11 @@ function Drawing({ drawn, severities, group }) {
           </g>
           ${COLUMNS.map((name) => columns[name].map((node) => html`
             <${Node} key=${node.key} node=${node} column=${name} at=${at.get(node.key)} places=${places} severity=${severities.get(node.key)}
-              tabStop=${node.key === tabStop} looked=${looked === node.key} look=${look} step=${step} enter=${() => enter(node, group)} />`))}
+              tabStop=${node.key === tabStop} looked=${looked === node.key} look=${look} step=${step} enter=${entered(node.key) && (() => enter(node.key))} />`))}
         </svg>`}
     </div>
-    <div class="told" role="status">${told(looked, nodes, edges) ?? html`<p class="quiet">Point at a node or an edge, or go there with the arrow keys, to see its numbers. Enter opens a point, or what is in a namespace. Thickness: open connections and new ones per second.</p>`}</div>`;
+    <p class="hidden" role="status">${spoken}</p>
+    <div class="told">${told(looked, nodes, edges) ?? html`<p class="quiet">Point at a node or an edge, or go there with the arrow keys, to see its numbers. Enter opens a point, or what is in a namespace. Thickness: open connections and new ones per second.</p>`}</div>`;
 }
 
 function neighbour(columns, at, key, pressed) {
@@ -151,10 +151,12 @@ function neighbour(columns, at, key, pressed) {
   return beside.toSorted((one, other) => distance(one) - distance(other))[0]?.key;
 }
 
-function enter({ node }, group) {
-  if (node.type === 'point') go({ point: node.id, view: null });
-  else if (node.type === 'namespace') go({ view: 'flow', point: null, namespace: node.name, group: 'workload' });
-  else if (node.type === 'workload') go({ view: 'flow', point: null, search: label(node), group });
+// Where a node leads: to its point, or to what is in it. Sums, and the point whose picture it is, lead nowhere.
+function inside({ node }, group, of) {
+  if (node.type === 'point' && node.id !== of) return { point: node.id };
+  if (node.type === 'namespace' && node.name) return { view: 'flow', point: null, namespace: node.name, group: 'workload' };
+  if (node.type === 'workload') return { view: 'flow', point: null, search: label(node), group };
+  return null;
 }
 
 function shortened(text, characters) {
@@ -170,24 +172,30 @@ function Node({ node, column, at, places: { row, margin, box }, severity, tabSto
   const kind = node.node.kind ? `, ${words(node.node.kind)}` : '';
   const spoken = `${node.label}${kind}${severity ? `, ${severity}` : ''}`;
   return html`
-    <g class=${`node ${node.node.type} ${severity ?? ''} ${looked ? 'on' : ''}`} role="button" tabindex=${tabStop ? 0 : -1} data-key=${node.key} aria-label=${spoken}
-      onPointerEnter=${() => look(node.key)} onFocus=${() => look(node.key)} onBlur=${() => look(null)} onKeyDown=${(event) => step(event, node.key)} onClick=${enter}>
+    <g class=${`node ${node.node.type} ${severity ?? ''} ${looked ? 'on' : ''} ${enter ? 'enters' : ''}`} role=${enter ? 'button' : 'img'} tabindex=${tabStop ? 0 : -1} data-key=${node.key} aria-label=${spoken}
+      onPointerEnter=${() => look(node.key)} onFocus=${() => look(node.key)} onBlur=${() => look(null)} onKeyDown=${(event) => step(event, node.key)} onClick=${enter ?? undefined}>
       <title>${spoken}</title>
       <rect x=${left} y=${at.y - tall / 2} width=${wide} height=${tall} rx="3" />
       <text x=${text[0]} y=${at.y} text-anchor=${text[1]} dominant-baseline="central" font-size=${row < 18 ? 11 : 12.5}>${severity && severity !== 'ok' ? `${severitySymbol(severity)} ` : ''}${shortened(node.label, letters)}</text>
     </g>`;
 }
 
+const touching = (looked, edges) => edges.filter((edge) => [edge.key, edge.from, edge.to].includes(looked));
+
+function summary(node, edges) {
+  const sum = (name) => edges.reduce((total, edge) => total + (edge[name] ?? 0), 0);
+  return `${node.label}: ${counted(edges.length, 'edge')}, ${count(sum('open_connections'))} open, ${perSecond(sum('opened_per_second'))} new, ${counted(sum('failures_total'), 'failure')} in all`;
+}
+
 // The numbers of what is pointed at or has the focus.
 function told(looked, nodes, edges) {
   if (!looked) return null;
-  const touched = edges.filter((edge) => [edge.key, edge.from, edge.to].includes(looked));
+  const touched = touching(looked, edges);
   const line = (edge) => html`<li key=${edge.key}><b>${nodes.get(edge.from).label} → ${nodes.get(edge.to).label}</b>: <${Numbers} edge=${edge} /></li>`;
   const node = nodes.get(looked);
   if (!node) return touched.length > 0 ? html`<ul>${touched.map(line)}</ul>` : null;
-  const sum = (name) => touched.reduce((total, edge) => total + (edge[name] ?? 0), 0);
   return html`
-    <p><b>${node.label}</b>: ${counted(touched.length, 'edge')}, ${count(sum('open_connections'))} open, ${perSecond(sum('opened_per_second'))} new, ${counted(sum('failures_total'), 'failure')} in all</p>
+    <p>${summary(node, touched)}</p>
     <ul>${touched.slice(0, LISTED).map(line)}${touched.length > LISTED && html`<li class="quiet">and ${count(touched.length - LISTED)} more: see the table</li>`}</ul>`;
 }
 
@@ -198,7 +206,7 @@ function Numbers({ edge }) {
 // What is not in the picture is said.
 function Left({ answer, drawn }) {
   const parts = [];
-  if (answer.omitted_edges > 0) parts.push(`the agent left out ${counted(answer.omitted_edges, 'edge')} with ${counted(answer.omitted_open_connections, 'open connection')}`);
+  if (answer.omitted_edges > 0) parts.push(`of ${counted(answer.total_edges, 'edge')}, ${count(answer.omitted_edges)} with ${counted(answer.omitted_open_connections, 'open connection')} ${answer.omitted_edges === 1 ? 'is' : 'are'} beyond the limit of the page`);
   if (drawn.undrawn > 0) parts.push(`${counted(drawn.undrawn, 'edge')} with less traffic than the first ${count(EDGE_BOUND)} ${drawn.undrawn === 1 ? 'is' : 'are'} not drawn`);
   if (answer.group === 'workload' && drawn.columns.from.length >= MANY) parts.push('by namespace, everything has a place');
   if (parts.length === 0) return null;
@@ -210,7 +218,7 @@ function Table({ answer }) {
   const named = new Map(answer.nodes.map((node) => [node.id, node]));
   return html`
     <details onToggle=${(event) => setOpen(event.target.open)}>
-      <summary>The same as a table (${counted(answer.edges.length, 'edge')})</summary>
+      <summary>The same as a table (${counted(answer.edges.length, 'edge')}${answer.omitted_edges > 0 && ` of ${count(answer.total_edges)}`})</summary>
       ${open && html`
         <div class="scroll tall" tabindex="0" role="region" aria-label="Edges of the flow picture">
           <table>
@@ -225,6 +233,6 @@ function Table({ answer }) {
             </tbody>
           </table>
         </div>
-        ${answer.edges.length > ROWS && html`<p class="quiet">The first ${count(ROWS)}, by open connections. All: <code>/api/v1/paths</code></p>`}`}
+        ${answer.edges.length > ROWS && html`<p class="quiet">The first ${count(ROWS)}, by open connections: filter to see others. All: <code>/api/v1/paths</code></p>`}`}
     </details>`;
 }

@@ -11,14 +11,13 @@ const weight = (edge) => edge.open_connections + (edge.opened_per_second ?? 0) +
 
 // The three columns and the edges between them, of an answer of /api/v1/paths. `keep` is an object that the caller keeps: it has the
 // places of before.
-export function picture(answer, keep, matches = () => true) {
+export function picture(answer, keep) {
   const named = new Map(answer.nodes.map((node) => [node.id, node]));
   const columns = { from: new Map(), point: new Map(), to: new Map() };
   for (const node of answer.nodes) {
-    if (node.type === 'point' && matches(node.name)) add(columns.point, `point:${node.id}`, node, 0);
+    if (node.type === 'point') add(columns.point, `point:${node.id}`, node, 0);
   }
-  const wanted = answer.edges.filter(({ from, to }) => matches(label(named.get(from))) || matches(label(named.get(to))));
-  const ends = wanted.map((edge) => {
+  const ends = answer.edges.map((edge) => {
     const [from, to] = [named.get(edge.from), named.get(edge.to)];
     const comesIn = to.type === 'point' && from.type !== 'point';
     const [point, other, side] = comesIn ? [to, from, 'from'] : [from, to, 'to'];
@@ -27,20 +26,28 @@ export function picture(answer, keep, matches = () => true) {
     const otherKey = add(columns[side], keyOf(side, other), other, size);
     return { edge, side, point: pointKey, other: otherKey };
   });
-  const places = {};
-  for (const [name, nodes] of Object.entries(columns)) places[name] = placed(nodes, (keep[name] ??= []), name);
-  const edges = summed(ends, places);
+  keep.columns ??= Object.fromEntries(Object.keys(columns).map((name) => [name, { shown: new Set(), places: new Map() }]));
+  const chosen = {};
+  for (const [name, nodes] of Object.entries(columns)) chosen[name] = choose(nodes, keep.columns[name].shown, name);
+  const shown = Object.values(chosen).map(({ nodes }) => nodes.length);
+  keep.rows ??= Math.max(1, ...shown);
+  keep.row ??= keep.rows > 30 ? 15 : keep.rows > 12 ? 20 : 28;
+  for (const [name, { nodes }] of Object.entries(chosen)) place(nodes, keep.columns[name], keep);
+  const edges = summed(ends, chosen);
   const byWeight = (one, other) => weight(other) - weight(one) || (one.key < other.key ? -1 : 1);
   edges.sort(byWeight);
   // Neither side may take all the room from the other.
   const comesIn = (edge) => edge.to.startsWith('point:');
   const sides = [edges.filter(comesIn), edges.filter((edge) => !comesIn(edge))];
-  const chosen = sides.flatMap((side) => side.slice(0, EDGE_BOUND / 2));
+  const drawn = sides.flatMap((side) => side.slice(0, EDGE_BOUND / 2));
   const others = sides.flatMap((side) => side.slice(EDGE_BOUND / 2)).sort(byWeight);
   return {
-    columns: Object.fromEntries(Object.entries(places).map(([name, { shown }]) => [name, shown])),
-    edges: chosen.concat(others.slice(0, EDGE_BOUND - chosen.length)),
+    columns: Object.fromEntries(Object.entries(chosen).map(([name, { nodes }]) => [name, nodes])),
+    edges: drawn.concat(others.slice(0, EDGE_BOUND - drawn.length)),
     undrawn: Math.max(0, edges.length - EDGE_BOUND),
+    places: new Map(Object.values(keep.columns).flatMap(({ places }) => [...places])),
+    rows: keep.rows,
+    row: keep.row,
   };
 }
 
@@ -66,34 +73,56 @@ function add(column, key, node, size) {
 // team-2 comes before team-10.
 const { compare: byName } = new Intl.Collator('en', { numeric: true });
 
-// Which nodes of a column are shown, and in which order: those of before stay where they are, new ones come in by their name.
-function placed(nodes, kept, name) {
-  const before = new Set(kept);
-  const chosen = [...nodes.values()]
+// Which nodes of a column are shown: those of before, then those with the most traffic; the others as a sum.
+function choose(all, before, name) {
+  const nodes = [...all.values()]
     .sort((one, other) => before.has(other.key) - before.has(one.key) || other.size - one.size || byName(one.label, other.label))
-    .slice(0, nodes.size > COLUMN_BOUND ? COLUMN_BOUND - 1 : COLUMN_BOUND);
-  const keys = new Set(chosen.map(({ key }) => key));
-  const order = kept.filter((key) => keys.has(key));
-  const isRest = (key) => nodes.get(key).node.type === 'rest';
-  const after = (one, other) => isRest(one) - isRest(other) || byName(nodes.get(one).label, nodes.get(other).label);
-  for (const { key } of chosen.filter(({ key }) => !before.has(key)).sort((one, other) => after(one.key, other.key))) {
-    const place = order.findIndex((other) => after(key, other) < 0);
-    order.splice(place === -1 ? order.length : place, 0, key);
-  }
-  kept.splice(0, kept.length, ...order);
-  const shown = order.map((key) => nodes.get(key));
-  const folded = nodes.size - shown.length;
+    .slice(0, all.size > COLUMN_BOUND ? COLUMN_BOUND - 1 : COLUMN_BOUND);
+  const keys = new Set(nodes.map(({ key }) => key));
+  const folded = all.size - nodes.length;
   const fold = `${name}:${FOLDED}`;
-  if (folded > 0) shown.push({ key: fold, node: { type: 'rest' }, label: `${folded} more (as a sum)`, size: 0 });
-  return { shown, of: (key) => (keys.has(key) ? key : fold) };
+  const isRest = ({ node }) => node.type === 'rest';
+  nodes.sort((one, other) => isRest(one) - isRest(other) || byName(one.label, other.label));
+  if (folded > 0) nodes.push({ key: fold, node: { type: 'rest' }, label: `${folded} more (as a sum)`, size: 0 });
+  return { nodes, of: (key) => (keys.has(key) ? key : fold) };
+}
+
+// Gives each node of a column a place, in rows from the top, and sorts them by it. Nobody moves: a new one comes where there is room,
+// else to the bottom. One that is gone finds its place again when it is back, unless the column became full in the meantime.
+function place(nodes, kept, keep) {
+  const { places } = kept;
+  const isFirst = places.size === 0;
+  kept.shown = new Set(nodes.map(({ key }) => key));
+  nodes.forEach(({ key }, index) => {
+    const at = places.get(key) ?? (isFirst ? ((index + 0.5) * keep.rows) / nodes.length : free(kept, keep));
+    // Those that have been gone for longest come first.
+    places.delete(key);
+    places.set(key, at);
+  });
+  nodes.sort((one, other) => places.get(one.key) - places.get(other.key));
+}
+
+function free({ shown, places }, keep) {
+  const taken = [-0.5, ...[...places.values()].sort((one, other) => one - other), keep.rows + 0.5];
+  const gaps = taken.slice(1).map((at, index) => ({ width: at - taken[index], middle: (at + taken[index]) / 2 }));
+  const widest = gaps.reduce((one, other) => (other.width > one.width ? other : one));
+  if (widest.width >= 2) return widest.middle;
+  if (places.size >= COLUMN_BOUND) {
+    const gone = [...places.keys()].find((key) => !shown.has(key));
+    const at = places.get(gone);
+    places.delete(gone);
+    return at;
+  }
+  keep.rows += 1;
+  return keep.rows - 0.5;
 }
 
 // Edges between the same two drawn nodes are one.
-function summed(ends, places) {
+function summed(ends, chosen) {
   const sums = new Map();
   for (const { edge, side, point, other } of ends) {
-    const pointKey = places.point.of(point);
-    const otherKey = places[side].of(other);
+    const pointKey = chosen.point.of(point);
+    const otherKey = chosen[side].of(other);
     const key = side === 'from' ? `${otherKey} ${pointKey}` : `${pointKey} ${otherKey}`;
     const sum = sums.get(key);
     if (!sum) {
@@ -109,17 +138,15 @@ function summed(ends, places) {
   return [...sums.values()];
 }
 
-// Coordinates: each column has its own distance between rows, so that a short one is spread over the height of the longest.
-export function coordinates(columns, width) {
-  const longest = Math.max(1, ...Object.values(columns).map(({ length }) => length));
-  const row = longest > 30 ? 15 : longest > 12 ? 20 : 28;
-  const height = longest * row + 8;
+// Coordinates of a picture of this width.
+export function coordinates({ columns, places, rows, row }, width) {
+  const height = rows * row + 8;
   // Labels of the outer columns take a quarter each.
   const margin = Math.min(270, width * 0.24);
   const xs = { from: margin, point: width / 2, to: width - margin };
   const at = new Map();
   for (const [name, nodes] of Object.entries(columns)) {
-    nodes.forEach(({ key }, index) => at.set(key, { x: xs[name], y: 4 + ((index + 0.5) * (height - 8)) / nodes.length }));
+    for (const { key } of nodes) at.set(key, { x: xs[name], y: 4 + places.get(key) * row });
   }
   return { at, height, row, margin, box: Math.min(220, margin) };
 }

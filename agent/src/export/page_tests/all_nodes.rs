@@ -4,6 +4,9 @@ use super::{super::api::Fleet, Site, WAYPOINT, choked, quiet, small::text};
 use crate::config::Peers;
 use narrows_testbed::browser::Browser;
 
+/// More than those of the other node.
+const OWN_TICKS: usize = 3;
+
 /// The page of a quiet node; on another one, the waypoint is choked. At a third address nobody answers.
 fn two() -> [Site; 2] {
     let mut other = Site::with(Fleet::alone("node-2"));
@@ -14,8 +17,9 @@ fn two() -> [Site; 2] {
         ..Peers::default()
     };
     let mut own = Site::with(Fleet::new("node-1", &peers, None).expect("valid peers"));
-    own.tick(quiet());
-    own.tick(quiet());
+    for _ in 0..OWN_TICKS {
+        own.tick(quiet());
+    }
     [own, other]
 }
 
@@ -61,6 +65,20 @@ fn a_switch_leads_to_all_nodes_and_each_point_to_its_agent() {
     browser
         .wait_for("document.querySelector('[data-key^=\"from:\"]')")
         .expect("paths");
+    // So does its severity in the picture, and the moment at the top.
+    browser
+        .wait_for("document.querySelector('#paths .node.point.critical')")
+        .expect("its severity");
+    shows(&mut browser, "header p", "tick 2");
+    let here = own.url("");
+    let of_this_node: Vec<_> = (browser.requests().into_iter())
+        .filter_map(|url| url.strip_prefix(&here)?.strip_prefix("api/v1/").map(str::to_owned))
+        .filter(|path| !path.contains("node=node-2") && !path.contains("nodes=all"))
+        .collect();
+    assert!(
+        (of_this_node.iter()).all(|path| path == "status" || path.starts_with("points?limit=")),
+        "{of_this_node:?}"
+    );
     let search = browser.evaluate("location.search").expect("a text").to_string();
     assert!(
         search.contains(&format!("point={}", WAYPOINT.replace('~', "%7E"))) && search.contains("node=node-2"),
