@@ -3,7 +3,7 @@ import { render } from './vendor/preact.js';
 import { useEffect, useRef, useState } from './vendor/preact-hooks.js';
 import { html } from './html.js';
 import { ago, clock, seconds, words } from './format.js';
-import { useConnection, useHasPeers } from './data.js';
+import { INTERVAL_MS, useConnection, useHasPeers } from './data.js';
 import { go, link, parameters as inUrl, useParameters } from './url.js';
 import { KINDS, Points } from './points.js';
 import { Point } from './point.js';
@@ -12,8 +12,8 @@ import { Help } from './help.js';
 import { apply, chooseTheme, chosenTheme, THEMES } from './theme.js';
 
 const TYPING_MS = 250;
-// As many ticks without an answer are more than a delay.
-const STALE_MS = 20000;
+// So many ticks without an answer are more than a delay.
+const STALE_TICKS = 4;
 
 function Page() {
   const parameters = useParameters();
@@ -65,6 +65,11 @@ function Nodes({ parameters }) {
   return html`<nav aria-label="Nodes" id="nodes">${choice(null, 'This node', !isAll)} ${choice('all', 'All nodes', isAll)}</nav>`;
 }
 
+// Ticks may be closer to each other than the questions of the page.
+function staleAfter({ interval_seconds: interval }) {
+  return STALE_TICKS * Math.max(1000 * interval, INTERVAL_MS);
+}
+
 // That something is wrong between the page and the agent, or in the agent itself, and since when.
 function State() {
   const { since, why, last, as_of: of } = useConnection();
@@ -79,25 +84,31 @@ function State() {
     text = html`✖ <b>The agent is unreachable</b> since ${clock(since)} (${ago(since)}): ${why}. ${last ? `What is shown is from ${clock(last)}.` : 'Nothing has been received yet.'} Trying again every 5 s.`;
   } else if (of?.tick_error) {
     text = html`▲ <b>The agent's last tick failed</b>: ${of.tick_error}. What is shown is of tick ${of.tick}, at ${clock(of.time)}.`;
-  } else if (of && of.tick > 0 && last - new Date(of.time).getTime() > STALE_MS) {
+  } else if (of && of.tick > 0 && last - new Date(of.time).getTime() > staleAfter(of)) {
     text = html`▲ The agent's last tick was at ${clock(of.time)}, ${ago(of.time)} by the clock of this browser: it is late, or the clocks differ.`;
   }
   return html`<div class=${text ? `banner ${since ? 'critical' : 'warning'}` : ''} role="status" id="state">${text}</div>`;
 }
 
 function Filters({ parameters }) {
-  const timer = useRef(null);
-  // Typed text is of the field until nothing more is typed for a moment.
+  const pending = useRef({ timer: null, changes: {} });
+  // Whatever else changes the URL decides what is in the fields.
+  useEffect(() => {
+    clearTimeout(pending.current.timer);
+    pending.current.changes = {};
+  }, [parameters]);
+  // Typed text is of the fields until nothing more is typed for a moment. An opened point keeps its entry in the history.
   const typed = (name) => (event) => {
-    const { value } = event.target;
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => go({ [name]: value.trim(), point: null }, { replace: true }), TYPING_MS);
+    const { changes, timer } = pending.current;
+    changes[name] = event.target.value.trim();
+    clearTimeout(timer);
+    pending.current.timer = setTimeout(() => go({ ...changes, point: null }, { replace: !inUrl().point }), TYPING_MS);
   };
   return html`
     <form role="search" onSubmit=${(event) => event.preventDefault()}>
       <input id="search" type="search" placeholder="filter  ( / )" aria-label="Filter by name, instance, kind or mesh" aria-keyshortcuts="/" value=${parameters.search ?? ''} onInput=${typed('search')} />
       <input id="namespace" type="search" placeholder="namespace" aria-label="Namespace" value=${parameters.namespace ?? ''} onInput=${typed('namespace')} />
-      <select aria-label="Kind of point" value=${parameters.kind ?? ''} onChange=${(event) => go({ kind: event.target.value, point: null, view: null })}>
+      <select aria-label="Kind of point" value=${parameters.kind ?? ''} onChange=${(event) => go({ kind: event.target.value, point: null })}>
         <option value="">all kinds</option>
         ${KINDS.map((kind) => html`<option key=${kind} value=${kind}>${words(kind)}</option>`)}
       </select>
@@ -122,8 +133,10 @@ function useKeys(help) {
       if (event.ctrlKey || event.metaKey || event.altKey || help.current.open) return;
       const isField = event.target.matches('input, select, textarea');
       if (event.key === 'Escape') {
-        if (isField && event.target.value === '') event.target.blur();
-        else if (!isField) back();
+        // Else a browser would empty the field, and some do not leave it.
+        event.preventDefault();
+        if (isField) event.target.blur();
+        else back();
       } else if (!isField && event.key === '/') {
         event.preventDefault();
         document.getElementById('search').focus();
