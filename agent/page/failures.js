@@ -2,22 +2,39 @@
 import { useEffect, useState } from './vendor/preact-hooks.js';
 import { html } from './html.js';
 import { bytes, clock, count, seconds, words } from './format.js';
-import { ask, ofNode, usePolling } from './data.js';
-import { Refusal, Section } from './parts.js';
+import { ask, ofNode, problemOf, usePolling } from './data.js';
+import { Missing, Refusal, Section } from './parts.js';
 
 // Shown at once; a storm of failures is not drawn in full, and the counters have all of them.
 const SHOWN = 100;
 const DRAW_MS = 250;
 const RETRY_MS = 15000;
 
+const CONNECTING = 'connecting …';
+const LIVE = 'live: new ones appear by themselves';
+
+// Why a stream was refused: it does not tell, so it is asked for once more.
+async function whyNot(path, signal) {
+  const once = new AbortController();
+  try {
+    const response = await fetch(path, { signal: AbortSignal.any([signal, once.signal]), headers: { accept: 'text/event-stream' } });
+    return response.ok ? 'the connection was lost' : (await problemOf(response)).message;
+  } catch {
+    return 'the connection failed';
+  } finally {
+    once.abort();
+  }
+}
+
 function useFailures(point) {
-  const [state, set] = useState({ failures: [], status: 'connecting', missed: 0, untold: 0 });
+  const [state, set] = useState({ failures: [], status: CONNECTING, missed: 0, untold: 0 });
   useEffect(() => {
     let source = null;
     let timer = null;
     let retry = null;
+    const stop = new AbortController();
     let found = new Map();
-    const live = { status: 'connecting', missed: 0, untold: 0 };
+    const live = { status: CONNECTING, missed: 0, untold: 0 };
     const draw = () => {
       timer ??= setTimeout(() => {
         timer = null;
@@ -34,13 +51,14 @@ function useFailures(point) {
       clearTimeout(retry);
       if (document.hidden) return;
       let run = null;
-      source = new EventSource(`api/v1/failures?follow=true&since=10m&point=${encodeURIComponent(point)}`);
+      const path = `api/v1/failures?follow=true&since=10m&point=${encodeURIComponent(point)}`;
+      source = new EventSource(path);
       source.addEventListener('start', (event) => {
         const start = JSON.parse(event.data);
         // Numbers of another run of the agent do not go on.
         if (run !== start.run) found.clear();
         run = start.run;
-        say({ status: 'live' });
+        say({ status: LIVE });
       });
       source.addEventListener('failure', (event) => {
         const failure = JSON.parse(event.data);
@@ -54,9 +72,9 @@ function useFailures(point) {
         say({ untold: dropped.failure_event_rate_limited + dropped.failure_event_ring_full });
       });
       source.addEventListener('error', () => {
-        const gone = source.readyState === EventSource.CLOSED;
-        say({ status: gone ? 'refused' : 'connecting' });
-        if (gone) retry = setTimeout(open, RETRY_MS);
+        if (source.readyState !== EventSource.CLOSED) return say({ status: CONNECTING });
+        retry = setTimeout(open, RETRY_MS);
+        return whyNot(path, stop.signal).then((why) => stop.signal.aborted || say({ status: `not followed: ${why}; next try within ${RETRY_MS / 1000} s` }));
       });
     };
     const visibility = () => {
@@ -66,6 +84,7 @@ function useFailures(point) {
     open();
     document.addEventListener('visibilitychange', visibility);
     return () => {
+      stop.abort();
       source?.close();
       clearTimeout(timer);
       clearTimeout(retry);
@@ -75,17 +94,11 @@ function useFailures(point) {
   return state;
 }
 
-const STATUS = {
-  connecting: 'connecting …',
-  live: 'live: new ones appear by themselves',
-  refused: `the agent does not take another follower now (at most 32); next try within ${RETRY_MS / 1000} s`,
-};
-
 const VANTAGE = { self: 'the point', client: 'a caller' };
 
 export function LiveFailures({ point }) {
   const { status, ...rest } = useFailures(point.name);
-  return html`<${Failures} point=${point} about=${STATUS[status]} ...${rest} />`;
+  return html`<${Failures} point=${point} about=${status} ...${rest} />`;
 }
 
 // Those that another node's agent knows: asked for again and again, as a stream would have to come from there.
@@ -116,7 +129,7 @@ function Failures({ point, about, failures, missed, untold }) {
         ? html`<p class="quiet">none</p>`
         : html`<div class="scroll tall" tabindex="0" role="region" aria-label="Failures, newest first">
             <table>
-              <thead><tr><th>time</th><th>reason</th><th>phase</th><th>seen by</th><th>side</th><th>from</th><th>to</th><th class="n">known for</th><th class="n">sent</th><th class="n">received</th></tr></thead>
+              <thead><tr><th>time</th><th>reason</th><th>phase</th><th>seen by</th><th>side</th><th>from</th><th>to</th><th>for caller</th><th class="n">known for</th><th class="n">sent</th><th class="n">received</th></tr></thead>
               <tbody>${failures.map((failure) => html`<${Row} key=${failure.seq} failure=${failure} />`)}</tbody>
             </table>
           </div>
@@ -137,10 +150,17 @@ function Row({ failure }) {
       <td>${failure.side}</td>
       <td>${from}</td>
       <td>${to}</td>
+      <td>${Caller(failure)}</td>
       <td class="n">${failure.duration_seconds === null ? html`<span class="missing" title="It began and ended between two ticks">not known</span>` : seconds(failure.duration_seconds)}</td>
       <td class="n">${bytes(failure.sent_bytes)}</td>
       <td class="n">${bytes(failure.received_bytes)}</td>
     </tr>`;
+}
+
+// Whose traffic a connection carried that the point had opened.
+function Caller({ caller, caller_certainty: certainty, vantage, side }) {
+  if (caller) return html`${certainty === 'certain' ? '' : '≈ '}${caller.name ?? KINDS[caller.type] ?? caller.type}${certainty !== 'certain' && html` <span class="quiet">(estimated)</span>`}`;
+  return vantage === 'self' && side === 'upstream' ? html`<${Missing} why="whose traffic it carried was not seen, or the signals for it are missing" short="not known" />` : '';
 }
 
 const KINDS = { node: 'the node itself', external: 'outside the cluster', unknown: 'unknown' };

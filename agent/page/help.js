@@ -6,7 +6,7 @@ const KEYS = [
   ['/', 'filter'],
   ['Esc', 'out: of help, of a field, of a point, then of the filters'],
   ['Tab, Enter', 'from point to point, and into one'],
-  ['arrow keys', 'in the flow picture, from node to node'],
+  ['arrow keys', 'in the flow picture, from node to node; in a time line, from sample to sample'],
   ['?', 'this help'],
 ];
 

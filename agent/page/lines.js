@@ -8,6 +8,8 @@ import { useHistory } from './data.js';
 import { useTheme } from './theme.js';
 
 const HEIGHT = 132;
+// Samples that Page Up and Page Down skip: a minute, or more.
+const PAGE = 12;
 // A young agent has a short history: not stretched beyond this.
 const LEAST_SECONDS = 300;
 
@@ -32,7 +34,7 @@ export function TimeLines({ answer, node }) {
   if (!history) return html`<${Section} id="lines" title="The last hour"><p class="quiet">Asking the agent …</p><//>`;
   const times = history.time_seconds;
   if (times.length < 2) return html`<${Section} id="lines" title="The last hour"><p class="quiet">Time lines begin with the second sample: one every ${seconds(history.resolution_seconds)}.</p><//>`;
-  const about = `from ${clock(times[0] * 1000)} to ${clock(times.at(-1) * 1000)}, ${history.resolution_seconds >= 60 ? 'the greatest value of each minute' : `every ${seconds(history.resolution_seconds)}`}; kept by the agent since it started`;
+  const about = `from ${clock(times[0] * 1000)} to ${clock(times.at(-1) * 1000)}, ${history.resolution_seconds >= 60 ? 'the greatest value of each minute' : `every ${seconds(history.resolution_seconds)}`}; an agent keeps them from its start on, so there is a gap where it was restarted`;
   return html`
     <${Section} id="lines" title="The last hour" about=${about}>
       <div class="charts">
@@ -91,15 +93,29 @@ function Chart({ chart, history, answer }) {
 
   useEffect(() => plot.current?.setData(data), [history]);
 
-  const index = at ?? times.length - 1;
+  const index = Math.min(at ?? times.length - 1, times.length - 1);
+  const value = ({ values }) => (values[index] === null || values[index] === undefined ? 'none' : chart.show(values[index]));
+  // What a mouse shows of one time, for the keyboard.
+  const pressed = (event) => {
+    const last = times.length - 1;
+    const next = { ArrowLeft: index - 1, ArrowDown: index - 1, ArrowRight: index + 1, ArrowUp: index + 1, PageDown: index - PAGE, PageUp: index + PAGE, Home: 0, End: last }[event.key];
+    if (next === undefined || !plot.current) return;
+    event.preventDefault();
+    const wanted = Math.max(0, Math.min(last, next));
+    plot.current.setCursor({ left: plot.current.valToPos(times[wanted], 'x'), top: 0 });
+    // There may be several samples to a pixel.
+    setAt(wanted);
+  };
+  const left = () => plot.current?.setCursor({ left: -10, top: -10 });
   return html`
     <figure class="chart">
       <figcaption><b>${chart.title}</b> <small>${chart.about}</small></figcaption>
       ${lines.length > 0 &&
-        html`<div ref=${place} class="plot" role="img" aria-label=${`${chart.title}: ${describe(lines, chart.show)}`}></div>
+        html`<div ref=${place} class="plot" role="slider" tabindex="0" aria-label=${`${chart.title}: ${describe(lines, chart.show)}`} aria-valuemin="0" aria-valuemax=${times.length - 1} aria-valuenow=${index}
+              aria-valuetext=${`${clock(times[index] * 1000)}: ${lines.map((line) => `${line.label} ${value(line)}`).join(', ')}`} onKeyDown=${pressed} onBlur=${left}></div>
             <ul class="legend" aria-hidden="true">
               <li class="quiet">${at === null ? 'now' : clock(times[index] * 1000)}</li>
-              ${lines.map((line) => html`<li key=${line.name}><${Sample} index=${line.index} /> ${line.label} <b>${line.values[index] === null || line.values[index] === undefined ? 'none' : chart.show(line.values[index])}</b></li>`)}
+              ${lines.map((line) => html`<li key=${line.name}><${Sample} index=${line.index} /> ${line.label} <b>${value(line)}</b></li>`)}
             </ul>`}
       <${Lacking} lines=${all.filter((line) => !lines.includes(line))} />
     </figure>`;

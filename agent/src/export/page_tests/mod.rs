@@ -1,6 +1,8 @@
 //! The page in a real browser, before made-up nodes. `agent/tests/page` has it before a real agent.
 
+mod agents;
 mod all_nodes;
+mod filters;
 mod large;
 mod missing;
 mod parts;
@@ -15,6 +17,7 @@ use super::{
     synthetic::{Shape, snapshot},
 };
 use crate::{
+    clock::Millis,
     failures::Ring,
     metrics::Details,
     points::{Kind, Mesh},
@@ -45,10 +48,15 @@ impl Site {
 
     /// A node among others.
     fn with(fleet: Fleet) -> Self {
-        let publisher = Publisher::new(Duration::from_secs(5));
+        Self::at("127.0.0.1:0", fleet, Duration::from_secs(5))
+    }
+
+    /// A node at this address, with ticks so far apart.
+    fn at(address: &str, fleet: Fleet, interval: Duration) -> Self {
+        let publisher = Publisher::new(interval);
         let service = Service::new(publisher.published().clone(), Arc::new(Ring::new(10, 0)), fleet);
         let runtime = Runtime::new().expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let listener = runtime.block_on(TcpListener::bind(address)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let routes = service.router(Api::Loopback);
         let serving = runtime.spawn(async move { server::serve(listener, routes, None).await });
@@ -63,10 +71,15 @@ impl Site {
     }
 
     /// Another tick, five seconds after the one before. What happened is that of all ticks so far.
-    fn tick(&mut self, mut snapshot: Snapshot) {
+    fn tick(&mut self, snapshot: Snapshot) {
+        self.tick_of(Timestamp::now().as_millisecond(), snapshot);
+    }
+
+    /// Another tick, which read its counters at this time.
+    fn tick_of(&mut self, time: Millis, mut snapshot: Snapshot) {
         self.ticks += 1;
         snapshot.tick.number = self.ticks;
-        snapshot.tick.time = Timestamp::now().as_millisecond();
+        snapshot.tick.time = time;
         let opened = 50 * self.ticks;
         for row in &mut snapshot.points {
             row.load.processes = usize::from(row.load.local);
@@ -107,12 +120,12 @@ impl Site {
         assert!(elsewhere.is_empty(), "{elsewhere:?}");
     }
 
-    /// The agent is gone.
+    /// The agent is gone, and its address free.
     fn end(&mut self) {
         self.serving.abort();
         // Connections that are kept open would go on.
         let runtime = std::mem::replace(&mut self.runtime, Runtime::new().expect("a runtime"));
-        runtime.shutdown_background();
+        runtime.shutdown_timeout(Duration::from_secs(10));
     }
 }
 
