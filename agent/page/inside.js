@@ -62,7 +62,7 @@ function resources({ resources: found, signals }) {
   const [cpu, memory, files] = ['cpu_throttling', 'memory_limit', 'open_files'].map(why);
   return [
     ['CPU time in all', found.cpu_seconds_total, seconds, cpu],
-    ['CPU limit', limit(found.cpu_limit_cores, (cores) => `${cores} CPUs`, 'cpu_throttling'), String, cpu],
+    ['CPU limit', limit(found.cpu_limit_cores, (cores) => `${cores} ${cores === 1 ? 'CPU' : 'CPUs'}`, 'cpu_throttling'), String, cpu],
     ['throttled in all', found.cpu_throttled_seconds_total, seconds, cpu ?? 'it has no quota'],
     ['memory', found.memory_bytes, bytes, memory],
     ['memory limit', limit(found.memory_limit_bytes, bytes, 'memory_limit'), String, memory],

@@ -66,32 +66,46 @@ const LEGS = {
   response: ['upstream', 'downstream'],
 };
 
+// The legs of both ways, with what is said of each.
+export function legs(delays) {
+  return Object.entries(LEGS).map(([name, [read, forward]]) => ({
+    name,
+    read: { delay: delays.read[read], missing: delays.read_missing, what: `${name}: from arrival until it is read` },
+    forward: { delay: delays.forward[forward], missing: delays.forward_missing, what: `${name}: from the read until it is forwarded` },
+  }));
+}
+
+// A leg as text, with what has no room in the picture.
+export function explained({ delay, missing, what }) {
+  if (missing) return `${what}: ${missing}`;
+  if (delay.p99_seconds === null) return `${what}: nothing passed in the last tick`;
+  return `${what}: p99 ${seconds(delay.p99_seconds)}, median ${seconds(delay.p50_seconds)} of ${delay.samples} in the last tick (interpolated in powers of two: off by up to a factor of 2)`;
+}
+
 export function Delays({ delays }) {
   if (!delays) return html`<p class="missing">Delays are missing: the point does not run on this node</p>`;
   return html`
     <div class="delays">
-      ${Object.entries(LEGS).map(
-        ([name, [read, forward]]) => html`
+      ${legs(delays).map(
+        ({ name, read, forward }) => html`
           <div class="path" key=${name}>
             <span class="label">${name}</span>
             <span class="block">arrived</span>
-            <${Leg} delay=${delays.read[read]} missing=${delays.read_missing} what=${`${name}: from arrival until it is read`} />
+            <${Leg} leg=${read} />
             <span class="block">read</span>
-            <${Leg} delay=${delays.forward[forward]} missing=${delays.forward_missing} what=${`${name}: from the read until it is forwarded`} />
+            <${Leg} leg=${forward} />
             <span class="block">forwarded</span>
           </div>`,
       )}
     </div>`;
 }
 
-function Leg({ delay, missing, what }) {
-  if (missing) return html`<span class="leg"><${Missing} why=${`${what}: ${missing}`} /></span>`;
-  if (delay.p99_seconds === null) {
-    return html`<span class="leg quiet" title=${`${what}: nothing passed in the last tick`}>idle</span>`;
-  }
+function Leg({ leg }) {
+  const { delay, missing } = leg;
+  if (missing) return html`<span class="leg"><${Missing} why=${explained(leg)} /></span>`;
+  if (delay.p99_seconds === null) return html`<span class="leg quiet" title=${explained(leg)}>idle</span>`;
   const level = delay.p99_seconds >= 1 ? 'full' : delay.p99_seconds >= 0.1 ? 'filling' : '';
-  const title = `${what}: p99 ${seconds(delay.p99_seconds)}, median ${seconds(delay.p50_seconds)} of ${delay.samples} in the last tick (interpolated in powers of two: off by up to a factor of 2)`;
-  return html`<span class=${`leg ${level}`} title=${title}><span class="hidden">p99 </span>≈ ${seconds(delay.p99_seconds)}${level && ' ▲'}</span>`;
+  return html`<span class=${`leg ${level}`} title=${explained(leg)}><span class="hidden">p99 </span>≈ ${seconds(delay.p99_seconds)}${level && ' ▲'}</span>`;
 }
 
 export function Section({ id, title, about, children }) {

@@ -2,7 +2,7 @@
 import { useEffect, useRef } from './vendor/preact-hooks.js';
 import { html } from './html.js';
 import { bytes, clock, count, counted, percent, perSecond, seconds, words } from './format.js';
-import { Delays, Missing, Refusal, Saturation, Section, Severity, Value } from './parts.js';
+import { Delays, explained, legs, Missing, Refusal, RESOURCES, Saturation, Section, Severity, Value } from './parts.js';
 import { useAnswer } from './data.js';
 import { link } from './url.js';
 import { Failures, Load } from './points.js';
@@ -16,7 +16,7 @@ const ROWS = 100;
 export function Point({ id, parameters }) {
   const { node } = parameters;
   const { answer, refusal } = useAnswer(`api/v1/points/${encodeURIComponent(id)}${node ? `?node=${encodeURIComponent(node)}` : ''}`);
-  const back = html`<p><a ...${link({ point: null })}>← all points</a></p>`;
+  const back = html`<p><a ...${link({ point: null })}>← ${parameters.view === 'flow' ? 'the flow picture' : 'all points'}</a></p>`;
   if (refusal) return html`${back}<${Refusal} refusal=${refusal} what="This point" />`;
   if (!answer) return html`${back}<p class="quiet" role="status">Asking the agent …</p>`;
   const { point } = answer;
@@ -31,17 +31,18 @@ export function Point({ id, parameters }) {
       <div class="top">
         <div class="cell"><h4>Saturation <small>of the point</small></h4><${Saturation} saturation=${point.saturation} /></div>
         <div class="cell"><h4>Delays <small>p99 of the last tick, at its sockets</small></h4><${Delays} delays=${point.delays} />
-          <p class="figures"><b>Choke risk</b> <${Value} value=${point.choke_risk.ratio} show=${percent} why=${point.choke_risk.missing} short="missing" /></p></div>
+          <p class="figures"><b>Choke risk</b> <small>the point’s saturation × the share of this node’s workloads</small> <${Value} value=${point.choke_risk.ratio} show=${percent} why=${point.choke_risk.missing} short="missing" /></p></div>
         <div class="cell"><h4>Load <small>at its sockets</small></h4><${Load} load=${point.load} /></div>
         <div class="cell"><h4>Failures</h4><${Failures} point=${point} /><${ByReason} failures=${point.failures} /></div>
       </div>
+      <${Explained} point=${point} />
       ${point.local ? html`<${TimeLines} answer=${answer} node=${node} />` : html`<${Section} id="lines" title="The last hour"><p class="missing">missing: the point does not run on this node, and its own agent keeps its time lines</p><//>`}
-      <${Workloads} id="dependents" title="Workloads that depend on it" counts=${point.dependents} rows=${answer.dependents} rest=${answer.dependents_rest} share=${true} />
-      <${Workloads} id="served" title="Workloads that it serves" counts=${point.served} rows=${answer.served} rest=${answer.served_rest} />
+      <${Workloads} id="dependents" title="Workloads that depend on it" counts=${point.dependents} rows=${answer.dependents} rest=${answer.dependents_rest} share=${true} seen=${point.local ? DEPENDENTS_SEEN : CALLERS_SEEN} />
+      <${Workloads} id="served" title="Workloads that it serves" counts=${point.served} rows=${answer.served} rest=${answer.served_rest} seen="at the point’s sockets" isKnown=${point.local} />
       <${Section} id="paths" title="Paths through it"><${Flow} parameters=${parameters} point=${point.id} /><${Carried} paths=${answer.paths} /><//>
       <${node ? ListedFailures : LiveFailures} point=${point} node=${node} />
       <${Drain} drain=${point.drain} />
-      <${ControlPlane} links=${point.control_plane} />
+      <${ControlPlane} links=${point.control_plane} isKnown=${point.local} />
       <${Inside} answer=${answer} />
       <${Signals} signals=${answer.signals} />
     </article>`;
@@ -56,6 +57,21 @@ function Head({ point, node }) {
     <h2 tabindex="-1" ref=${heading}>${point.name} <${Severity} severity=${point.trouble.severity} /></h2>
     <p class="quiet">${words(point.kind)} · ${point.mesh} · ${point.instance} · ${point.local ? counted(point.processes, 'process', 'processes') : 'on another node'} · ${point.shared ? 'shared by workloads' : 'of one workload'}${node && html` · as node <b>${node}</b> tells`}</p>
     ${point.trouble.reasons.length > 0 && html`<ul class="reasons">${point.trouble.reasons.map((reason) => html`<li key=${reason.what}><${Severity} severity=${reason.severity} /> ${reason.text}</li>`)}</ul>`}`;
+}
+
+// What a mouse shows of the numbers above, for who has none.
+function Explained({ point: { saturation, delays, choke_risk: risk } }) {
+  const missing = saturation.resources.filter(({ ratio }) => ratio === null);
+  const lines = [
+    ...(delays ? legs(delays).flatMap(({ read, forward }) => [read, forward].map(explained)) : []),
+    ...missing.map(({ resource, missing: why }) => `${RESOURCES[resource] ?? words(resource)}: missing: ${why}`),
+    ...(risk.ratio === null ? [`choke risk: missing: ${risk.missing}`] : []),
+  ];
+  return html`
+    <details id="explained">
+      <summary>Medians, and why values are missing</summary>
+      <ul class="reasons">${lines.map((line) => html`<li key=${line}>${line}</li>`)}</ul>
+    </details>`;
 }
 
 function ByReason({ failures }) {
@@ -73,8 +89,15 @@ function ByReason({ failures }) {
 
 const REST = { _other: 'others (beyond the limit, as a sum)', _former: 'former ones (as a sum)', unknown: 'unknown workloads' };
 
-function Workloads({ id, title, counts, rows, rest, share = false }) {
-  const about = `${counted(counts.workloads, 'workload')}, ${counted(counts.service_accounts, 'service account')}, ${counted(counts.namespaces, 'namespace')} in the window`;
+const ELSEWHERE = 'the point does not run on this node, and only its own sockets show it';
+
+// At whose sockets connections, bytes and failures are counted.
+const DEPENDENTS_SEEN = 'at the point’s sockets, but handshakes that failed at those of callers on this node';
+const CALLERS_SEEN = 'at the sockets of callers on this node';
+
+function Workloads({ id, title, counts, rows, rest, seen, share = false, isKnown = true }) {
+  if (!isKnown) return html`<${Section} id=${id} title=${title}><p class="missing">missing: ${ELSEWHERE}</p><//>`;
+  const about = `${counted(counts.workloads, 'workload')}, ${counted(counts.service_accounts, 'service account')}, ${counted(counts.namespaces, 'namespace')} in the window; counted ${seen}`;
   const all = [...rest.map((row) => ({ ...row, title: REST[row.name] ?? row.name, key: row.name })), ...rows.map((row) => ({ ...row, title: `${row.workload.namespace}/${row.workload.name}`, key: row.workload.id, workload: row.workload }))];
   all.sort((one, other) => other.active - one.active || other.open_connections - one.open_connections || (other.opened_per_second ?? 0) - (one.opened_per_second ?? 0) || (one.title < other.title ? -1 : 1));
   return html`
@@ -112,7 +135,7 @@ function Carried({ paths }) {
   if (paths.length === 0) return html`<p class="quiet">Whose traffic it carries where is not known: nothing was carried yet, or the signals for it are missing.</p>`;
   const end = ({ namespace, name }) => (name ? `${namespace}/${name}` : namespace);
   return html`
-    <h4>Which caller’s traffic goes where <small>connections that the point opened, in all</small></h4>
+    <h4>Which caller’s traffic goes where <small>connections that the point opened, in all, at its sockets</small></h4>
     <div class="scroll tall" tabindex="0" role="region" aria-label="Which caller’s traffic goes where">
       <table>
         <thead><tr><th>caller</th><th>destination</th><th>caller is</th><th class="n">connections</th><th class="n" title="Flights of data that the point sent on them: over HTTP/1.1, requests">turns</th><th class="n">failures</th></tr></thead>
@@ -136,18 +159,20 @@ function Drain({ drain }) {
     <//>`;
 }
 
-function ControlPlane({ links }) {
+function ControlPlane({ links, isKnown }) {
   return html`
-    <${Section} id="control-plane" title="Links to control planes">
-      ${links.length === 0
-        ? html`<p class="quiet">None was seen: it has none, or the agent does not know the control plane as a workload.</p>`
-        : html`<table>
-            <thead><tr><th>control plane</th><th>state</th><th>since</th><th>last received</th><th class="n">opened in all</th><th class="n">failures in all</th></tr></thead>
-            <tbody>${links.map((row) => html`
-              <tr key=${`${row.namespace}/${row.name}`}><td>${row.namespace}/${row.name}</td><td>${row.open_connections > 0 ? `● ${counted(row.open_connections, 'connection')} open` : html`<span class="bad">✖ closed</span>`}</td>
-                <td>${clock(row.changed)}</td><td>${row.last_received === null ? html`<${Missing} why="nothing was received yet, or this kernel does not show it" short="not known" />` : clock(row.last_received)}</td>
-                <td class="n">${count(row.opened_total)}</td><td class="n">${count(row.failures_total)}</td></tr>`)}
-            </tbody>
-          </table>`}
+    <${Section} id="control-plane" title="Links to control planes" about="at the point’s sockets">
+      ${!isKnown
+        ? html`<p class="missing">missing: ${ELSEWHERE}</p>`
+        : links.length === 0
+          ? html`<p class="quiet">None was seen: it has none, or the agent does not know the control plane as a workload.</p>`
+          : html`<table>
+              <thead><tr><th>control plane</th><th>state</th><th>since</th><th>last received</th><th class="n">opened in all</th><th class="n">failures in all</th></tr></thead>
+              <tbody>${links.map((row) => html`
+                <tr key=${`${row.namespace}/${row.name}`}><td>${row.namespace}/${row.name}</td><td>${row.open_connections > 0 ? `● ${counted(row.open_connections, 'connection')} open` : html`<span class="bad">✖ closed</span>`}</td>
+                  <td>${clock(row.changed)}</td><td>${row.last_received === null ? html`<${Missing} why="nothing was received yet, or this kernel does not show it" short="not known" />` : clock(row.last_received)}</td>
+                  <td class="n">${count(row.opened_total)}</td><td class="n">${count(row.failures_total)}</td></tr>`)}
+              </tbody>
+            </table>`}
     <//>`;
 }

@@ -81,8 +81,8 @@ function Row({ point, own }) {
       </div>
       <div class="cell"><h4>Saturation <small>of the point</small></h4><${Saturation} saturation=${point.saturation} /></div>
       <div class="cell"><h4>Delays <small>p99, at its sockets</small></h4><${Delays} delays=${point.delays} />
-        <p class="figures"><b>Choke risk</b> <${Value} value=${point.choke_risk.ratio} show=${percent} why=${point.choke_risk.missing} short="missing" />${point.choke_risk.dependents_ratio > 0 && html`<span class="quiet">: ${percent(point.choke_risk.dependents_ratio)} of active workloads depend on it</span>`}</p>
-        <p class="figures"><b>Workloads</b> ${count(point.dependents.workloads)} depend on it, ${count(point.served.workloads)} served by it</p>
+        <p class="figures"><b>Choke risk</b> <${Value} value=${point.choke_risk.ratio} show=${percent} why=${point.choke_risk.missing} short="missing" />${point.choke_risk.dependents_ratio > 0 && html`<span class="quiet">: ${percent(point.choke_risk.dependents_ratio)} of active workloads on this node depend on it</span>`}</p>
+        <p class="figures"><b>Workloads</b> ${count(point.dependents.workloads)} depend on it, <${Value} value=${point.local ? point.served.workloads : null} show=${count} why="the point does not run on this node" short="missing" /> served by it</p>
       </div>
       <div class="cell"><h4>Load <small>at its sockets</small></h4><${Load} load=${point.load} /></div>
       <div class="cell"><h4>Failures</h4><${Failures} point=${point} /></div>

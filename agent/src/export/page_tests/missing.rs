@@ -44,7 +44,7 @@ fn what_is_inside_is_missing_with_its_cause_rather_than_nothing() {
         "exited missing : kernel program process_exit is off: too old",
         "Dropped packets missing: kernel program packet_dropped is off: too old",
         "Open connections by age at least missing: kernel program walk is off: too old",
-        "CPU limit 1 CPUs",
+        "CPU limit 1 CPU",
     ] {
         assert!(inside.contains(part), "{part}: {inside}");
     }
@@ -79,6 +79,19 @@ fn what_is_inside_is_missing_with_its_cause_rather_than_nothing() {
     ] {
         assert!(inside.contains(part), "{part}: {inside}");
     }
+    for id in ["#served", "#control-plane"] {
+        let said = text(&mut browser, id);
+        assert!(said.contains("missing: the point does not run on this node"), "{said}");
+    }
+    let explained = browser
+        .evaluate("document.querySelector('#explained').textContent")
+        .expect("a text");
+    assert!(
+        explained
+            .to_string()
+            .contains("local ports: missing: the point does not run on this node"),
+        "{explained}"
+    );
     site.is_all_well(&mut browser);
     assert_eq!(browser.violations().expect("axe-core"), [""; 0]);
 }
