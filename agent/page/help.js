@@ -20,7 +20,7 @@ export function Help({ dialog }) {
         <div><dt>Delays</dt><dd>how long data waits in the point: <b>arrived</b> at its socket → <b>read</b> by it → <b>forwarded</b>, at the 99th percentile of the last tick. ≈: off by up to a factor of 2</dd></div>
         <div><dt>Failures</dt><dd>at two vantages: by the sockets of <b>callers</b> on this node, and by <b>the point's</b> own. Only callers see that it is down</dd></div>
         <div><dt>Choke risk</dt><dd>saturation × the share of active workloads that depend on it</dd></div>
-        <div><dt class="missing">missing</dt><dd>a value that this kernel or node does not offer, never shown as 0: point at it to see why</dd></div>
+        <div><dt class="missing">missing</dt><dd>a value that this kernel or node does not offer, never shown as 0: point at it, or open the point, to see why</dd></div>
       </dl>
       <p>Where the agent knows those of other nodes, <b>All nodes</b> lists the points of all: a point as the agent of its own node tells of it, with the trouble that callers on other nodes see.</p>
       <h3>Keys</h3>

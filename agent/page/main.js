@@ -106,7 +106,7 @@ function Filters({ parameters }) {
   };
   return html`
     <form role="search" onSubmit=${(event) => event.preventDefault()}>
-      <input id="search" type="search" placeholder="filter  ( / )" aria-label="Filter by name, instance, kind or mesh" aria-keyshortcuts="/" value=${parameters.search ?? ''} onInput=${typed('search')} />
+      <input id="search" type="search" placeholder="filter  ( / )" aria-label=${`Filter by name, instance, kind or mesh${parameters.view === 'flow' ? ', or by workload' : ''}`} aria-keyshortcuts="/" value=${parameters.search ?? ''} onInput=${typed('search')} />
       <input id="namespace" type="search" placeholder="namespace" aria-label="Namespace" value=${parameters.namespace ?? ''} onInput=${typed('namespace')} />
       <select aria-label="Kind of point" value=${parameters.kind ?? ''} onChange=${(event) => go({ kind: event.target.value, point: null })}>
         <option value="">all kinds</option>
