@@ -4,6 +4,7 @@ mod common;
 
 use common::{World, expect, inventory, start_with, v4};
 use narrows_testbed::{
+    agent::Agent,
     command,
     load::{Behaviour, Plan, Server},
 };
@@ -114,8 +115,30 @@ fn each_is_missed_alone(programs: &[&str]) {
             .unwrap_or_default()
             .to_owned();
         assert!(reason.contains("kernel.off"), "{name}: {reason}");
+        is_null_without(&agent, name);
     }
     drop(server);
+}
+
+/// What only this program sees of a point is `null` in the API, and the program is named as the cause.
+fn is_null_without(agent: &Agent, program: &str) {
+    let lacking: &[&str] = match program {
+        "walk" => &["accept_queues"],
+        "packet_dropped" => &["drops"],
+        _ => &[],
+    };
+    let points = agent.get_json("/api/v1/points");
+    let id = points["points"][0]["id"].as_str().expect("an identifier");
+    let detail = agent.get_json(&format!("/api/v1/points/{id}"));
+    for what in ["accept_queues", "drops"] {
+        let why = detail["missing"][what].as_str().unwrap_or_default();
+        let (is_null, is_lacking) = (detail[what].is_null(), lacking.contains(&what));
+        assert_eq!(
+            (is_null, why.contains(&format!("program {program} is off"))),
+            (is_lacking, is_lacking),
+            "without {program}, {what}: {detail}"
+        );
+    }
 }
 
 #[test]

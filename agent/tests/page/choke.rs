@@ -117,6 +117,12 @@ fn a_waypoint_that_a_neighbour_chokes_shows_it_and_who_hangs_on_it_within_two_ti
     browser
         .wait_for("/reset by peer/.test(document.querySelector('#failures tbody')?.innerText.replaceAll('_', ' '))")
         .expect("failures as they come");
+    browser
+        .wait_for(
+            "[...document.querySelectorAll('#failures tbody tr')].some((row) => /reset by peer/.test(row.innerText) \
+             && /^(≈ )?shop\\/(checkout|cart|payments)/.test(row.cells[7].innerText))",
+        )
+        .expect("whose traffic a reset has hit");
     println!("choked at tick {choked}, shown as of tick {shown}");
     assert!(shown <= choked + 2, "choked at tick {choked}, shown as of tick {shown}");
     same_numbers(&agent, &mut browser);
