@@ -151,7 +151,7 @@ function Row({ failure }) {
       <td>${from}</td>
       <td>${to}</td>
       <td>${Caller(failure)}</td>
-      <td class="n">${failure.duration_seconds === null ? html`<span class="missing" title="It began and ended between two ticks">not known</span>` : seconds(failure.duration_seconds)}</td>
+      <td class="n">${failure.duration_seconds === null ? html`<${Missing} why="it began and ended between two ticks" short="not known" />` : seconds(failure.duration_seconds)}</td>
       <td class="n">${bytes(failure.sent_bytes)}</td>
       <td class="n">${bytes(failure.received_bytes)}</td>
     </tr>`;

@@ -16,7 +16,10 @@ const ROWS = 200;
 const MANY = 60;
 
 const COLUMNS = ['from', 'point', 'to'];
-const HEADS = { from: 'Workloads that call', point: 'Points', to: 'Destinations' };
+const HEADS = {
+  workload: { from: 'Workloads that call', point: 'Points', to: 'Destinations' },
+  namespace: { from: 'Namespaces that call', point: 'Points', to: 'Namespaces of destinations' },
+};
 
 export function Flow({ parameters, point }) {
   const group = parameters.group ?? (point ? 'workload' : 'namespace');
@@ -118,7 +121,7 @@ function Drawing({ drawn, group, of }) {
   const spoken = useMemo(() => nodes.has(looked) && summary(nodes.get(looked), touching(looked, edges)), [looked]);
   if (order.length === 0) return html`<div ref=${place}><p class="quiet" role="status">No edge matches.</p></div>`;
   return html`
-    <div class="heads" aria-hidden="true" style=${{ gridTemplateColumns: `${places.margin}px 1fr ${places.margin}px` }}>${COLUMNS.map((name) => html`<span key=${name}>${HEADS[name]} <small>${count(columns[name].length)}</small></span>`)}</div>
+    <div class="heads" aria-hidden="true" style=${{ gridTemplateColumns: `${places.margin}px 1fr ${places.margin}px` }}>${COLUMNS.map((name) => html`<span key=${name}>${HEADS[group][name]} <small>${numbered(drawn, name)}</small></span>`)}</div>
     <div ref=${place} class="drawing">
       ${width > 0 && html`
         <svg width=${Math.max(width, 560)} height=${height} role="group" aria-label="Flow picture: workloads, points, destinations. Arrow keys go from node to node; the table below has the same." class=${`${looked ? 'looked' : ''} ${edges.length > MANY ? 'many' : ''}`} onPointerLeave=${() => look(null)}>
@@ -136,6 +139,12 @@ function Drawing({ drawn, group, of }) {
     </div>
     <p class="hidden" role="status">${spoken}</p>
     <div class="told">${told(looked, nodes, edges) ?? html`<p class="quiet">Point at a node or an edge, or go there with the arrow keys, to see its numbers. Enter opens a point, or what is in a namespace. Thickness: open connections and new ones per second.</p>`}</div>`;
+}
+
+// How many nodes a column has, but for sums, and how many of them are drawn.
+function numbered({ columns, folded }, name) {
+  const here = columns[name].filter(({ node }) => node.type !== 'rest').length;
+  return folded[name] > 0 ? `${count(here)} of ${count(here + folded[name])}` : count(here);
 }
 
 function neighbour(columns, at, key, pressed) {

@@ -45,6 +45,7 @@ export function picture(answer, keep) {
     columns: Object.fromEntries(Object.entries(chosen).map(([name, { nodes }]) => [name, nodes])),
     edges: drawn.concat(others.slice(0, EDGE_BOUND - drawn.length)),
     undrawn: Math.max(0, edges.length - EDGE_BOUND),
+    folded: Object.fromEntries(Object.entries(chosen).map(([name, { folded }]) => [name, folded])),
     places: new Map(Object.values(keep.columns).flatMap(({ places }) => [...places])),
     rows: keep.rows,
     row: keep.row,
@@ -84,7 +85,7 @@ function choose(all, before, name) {
   const isRest = ({ node }) => node.type === 'rest';
   nodes.sort((one, other) => isRest(one) - isRest(other) || byName(one.label, other.label));
   if (folded > 0) nodes.push({ key: fold, node: { type: 'rest' }, label: `${folded} more (as a sum)`, size: 0 });
-  return { nodes, of: (key) => (keys.has(key) ? key : fold) };
+  return { nodes, folded, of: (key) => (keys.has(key) ? key : fold) };
 }
 
 // Gives each node of a column a place, in rows from the top, and sorts them by it. Nobody moves: a new one comes where there is room,

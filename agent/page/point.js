@@ -107,8 +107,8 @@ function Workloads({ id, title, counts, rows, rest, seen, share = false, isKnown
         : html`<div class="scroll tall" tabindex="0" role="region" aria-label=${title}>
             <table>
               <thead><tr><th>workload</th><th>identity</th><th class="n">open</th><th class="n">new, last tick</th>
-                ${share && html`<th class="n" title="The share of the workload's own connections that pass this point">of its own</th>`}
-                <th class="n" title="The share of the connections on this side of the point">of the point's</th><th class="n">failures in all</th><th class="n">bytes, both ways</th></tr></thead>
+                ${share && html`<th class="n">of its own</th>`}
+                <th class="n">of the point's</th><th class="n">failures in all</th><th class="n">bytes, both ways</th></tr></thead>
               <tbody>${all.slice(0, ROWS).map((row) => html`
                 <tr key=${row.key} class=${row.active ? '' : 'quiet'}>
                   <td>${row.workload ? html`<a ...${link({ point: null, view: 'flow', search: row.title, group: 'workload' })}>${row.title}</a>` : html`<i>${row.title}</i>`}${!row.active && ' (idle)'}</td>
@@ -120,6 +120,7 @@ function Workloads({ id, title, counts, rows, rest, seen, share = false, isKnown
               </tbody>
             </table>
           </div>
+          <p class="quiet">${share && 'Of its own: the share of the workload’s connections that pass this point. '}Of the point’s: the share of the connections on this side of the point.</p>
           ${all.length > ROWS && html`<p class="quiet">The first ${count(ROWS)} of ${count(all.length)}; all: <code>/api/v1/points/{id}</code></p>`}`}
     <//>`;
 }
@@ -135,10 +136,10 @@ function Carried({ paths }) {
   if (paths.length === 0) return html`<p class="quiet">Whose traffic it carries where is not known: nothing was carried yet, or the signals for it are missing.</p>`;
   const end = ({ namespace, name }) => (name ? `${namespace}/${name}` : namespace);
   return html`
-    <h4>Which caller’s traffic goes where <small>connections that the point opened, in all, at its sockets</small></h4>
+    <h4>Which caller’s traffic goes where <small>connections that the point opened, in all, at its sockets; turns are flights of data that it sent on them: over HTTP/1.1, requests</small></h4>
     <div class="scroll tall" tabindex="0" role="region" aria-label="Which caller’s traffic goes where">
       <table>
-        <thead><tr><th>caller</th><th>destination</th><th>caller is</th><th class="n">connections</th><th class="n" title="Flights of data that the point sent on them: over HTTP/1.1, requests">turns</th><th class="n">failures</th></tr></thead>
+        <thead><tr><th>caller</th><th>destination</th><th>caller is</th><th class="n">connections</th><th class="n">turns</th><th class="n">failures</th></tr></thead>
         <tbody>${paths.slice(0, ROWS).map((path) => html`
           <tr key=${`${end(path.source)} ${end(path.destination)} ${path.certainty}`}><td>${end(path.source)}</td><td>${end(path.destination)}</td><td>${CERTAINTIES[path.certainty] ?? path.certainty}</td>
             <td class="n">${count(path.connections_total)}</td><td class="n">${count(path.turns_total)}</td><td class="n">${count(path.failures_total)}</td></tr>`)}

@@ -161,6 +161,12 @@ fn nodes_stay_where_they_are() {
     browser
         .wait_for("document.querySelectorAll('.node').length > 100")
         .expect("drawn");
+    assert_eq!(
+        browser
+            .evaluate("document.querySelector('.heads').innerText")
+            .expect("heads"),
+        "Workloads that call 59 of 500\nPoints 50\nDestinations 59 of 500"
+    );
     let before = places(&mut browser);
     // The order of traffic is the opposite, of open connections and thus of edges: those that were not drawn have the most now.
     let mut busy = node();
