@@ -2,19 +2,22 @@
 
 use super::common::{
     World, binary, call,
-    cluster::{Cluster, serve},
+    cluster::{Cluster, Running, serve},
     envoy, inventory, start, start_server, v4,
 };
 use narrows_testbed::{
     agent::Agent,
     command,
-    kubernetes::manifests::Pod,
-    process, wait,
+    kubernetes::{Resource, manifests::Pod},
+    load::Server,
+    process::{self, Child},
+    wait,
     workload::Workload,
     ztunnel::{Config, Ztunnel},
 };
 use serde_json::Value;
-use std::{fs, net::TcpStream, process::Command, time::Duration};
+use std::{fs, io::Read as _, net::TcpStream, process::Command, time::Duration};
+use tempfile::NamedTempFile;
 
 /// `narrows drain --follow` asks once a second.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,6 +58,36 @@ fn said(agent: &Agent, arguments: &[&str]) -> (String, String) {
     (text(output.stdout), text(output.stderr))
 }
 
+/// `narrows drain --follow`, which ends with this guard.
+struct Follow {
+    output: NamedTempFile,
+    _process: Child,
+}
+
+impl Follow {
+    fn start(agent: &Agent) -> Self {
+        let output = NamedTempFile::new().expect("a file");
+        let mut command = Command::new(binary());
+        command.args(["drain", "--follow", "--agent", &format!("http://{}", agent.address())]);
+        command.stdout(output.reopen().expect("the file"));
+        Self {
+            _process: process::spawn(&mut command, None, None).expect("it starts"),
+            output,
+        }
+    }
+
+    /// What it has written so far.
+    fn text(&self) -> String {
+        fs::read_to_string(self.output.path()).expect("UTF-8")
+    }
+
+    #[track_caller]
+    fn wait_for(&self, what: &str) {
+        wait::until(what, PATIENCE, || self.text().contains(what).then_some(()))
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()));
+    }
+}
+
 #[test]
 fn a_process_that_another_one_has_replaced_is_followed_until_nothing_hangs_on_it() {
     let world = World::new();
@@ -70,16 +103,7 @@ fn a_process_that_another_one_has_replaced_is_followed_until_nothing_hangs_on_it
     agent.settle();
     assert_eq!(drains(&agent), Vec::<Value>::new());
     assert!(said(&agent, &[]).1.contains("knows of no instance that is to go"));
-    let output = tempfile::NamedTempFile::new().expect("a file");
-    let mut follow = Command::new(binary());
-    follow.args(["drain", "--follow", "--agent", &format!("http://{}", agent.address())]);
-    follow.stdout(output.reopen().expect("the file"));
-    let mut follow = process::spawn(&mut follow, None, None).expect("it starts");
-    let followed = |what: &str| {
-        let read = || fs::read_to_string(output.path()).expect("UTF-8");
-        wait::until(what, PATIENCE, || read().contains(what).then_some(()))
-            .unwrap_or_else(|error| panic!("{error}: {}", read()));
-    };
+    let follow = Follow::start(&agent);
 
     old.drain().expect("it closes its listeners");
     let drain = wait_for(&agent, "the drain", |drain| drain["connections"] == 7);
@@ -94,7 +118,7 @@ fn a_process_that_another_one_has_replaced_is_followed_until_nothing_hangs_on_it
     assert_eq!(dependents(&drain), [("checkout".into(), 5), ("billing".into(), 2)]);
     // What the new process accepts is none of it.
     let _more = open(&billing, 4);
-    followed("7 of 7");
+    follow.wait_for("7 of 7");
     held.truncate(6);
     let drain = wait_for(&agent, "one less", |drain| drain["connections"] == 6);
     assert_eq!(dependents(&drain), [("checkout".into(), 5), ("billing".into(), 1)]);
@@ -107,63 +131,98 @@ fn a_process_that_another_one_has_replaced_is_followed_until_nothing_hangs_on_it
     assert!(table.contains("replaced") && table.contains("6 of 7"), "{table}");
     assert!(table.contains("shop/checkout 5, shop/billing 1"), "{table}");
 
-    followed("6 of 7");
+    follow.wait_for("6 of 7");
     drop(held);
     agent.wait_for("the end", |_| drains(&agent).is_empty());
-    followed("gone");
-    follow.kill_now().expect("it is killed");
+    follow.wait_for("gone");
     assert_eq!(agent.metrics().series("narrows_draining_connections").count(), 0);
     old.kill().expect("it is killed");
     drop(new);
 }
 
+/// A ztunnel's pod that is to go, and what hangs on it.
+struct Tunnel {
+    held: Vec<TcpStream>,
+    ztunnel: Ztunnel,
+    old: Running,
+    agent: Agent,
+    application: Running,
+    cluster: Cluster,
+    _server: Server,
+    _waypoint: Running,
+}
+
+impl Tunnel {
+    /// With ten connections of one workload.
+    fn new() -> Self {
+        let cluster = Cluster::new();
+        let application = cluster.pod("istio-ambient-app", "catalog-aaaaa", 11);
+        let waypoint = cluster.pod("istio-waypoint", "waypoint-6f7d9c8b5d-bbbbb", 2);
+        let old = revision(&cluster, "ztunnel-old", 3, 1);
+        let agent = cluster.start(&[]);
+        let server = serve(&waypoint, "istio-proxy", 2);
+        let inside = application.sim.netns().expect("a network of its own");
+        let config = Config {
+            netns: vec![inside.path().to_owned()],
+            waypoint: Some(v4(2, 8080)),
+            raw: true,
+        };
+        let cgroup = old.sim.cgroup(&old.first());
+        let ztunnel = Ztunnel::start_with(cgroup, &[inside], &config).expect("a stand-in for ztunnel");
+        let open = |_| {
+            let called = application.run(&application.first(), || call(v4(200, 80)));
+            called.expect("answered")
+        };
+        let held = (0..10).map(open).collect();
+        agent.wait_for("the connections", |m| {
+            m.sum(
+                "narrows_dependent_open_connections",
+                &[("point", "istio-system/ztunnel")],
+            ) == 10.0
+        });
+        agent.settle();
+        assert_eq!(drains(&agent), Vec::<Value>::new());
+        Self {
+            held,
+            ztunnel,
+            old,
+            agent,
+            application,
+            cluster,
+            _server: server,
+            _waypoint: waypoint,
+        }
+    }
+
+    /// Its pod is deleted, with so many seconds until it is killed.
+    fn delete_within(&self, seconds: u64) -> Value {
+        let at = jiff::Timestamp::now() + Duration::from_secs(seconds);
+        let deleted = self.old.object.clone();
+        let deleted = deleted.deleting(&at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        self.cluster.api.put(Resource::Pods, deleted.into_value());
+        let drain = wait_for(&self.agent, "its deletion", |drain| drain["cause"] == "terminating");
+        let left = drain["seconds_left"].as_f64().expect("a time");
+        assert!(left <= seconds as f64, "{drain}");
+        drain
+    }
+}
+
+/// The pod of a revision of the ztunnel, which started in that minute.
+fn revision(cluster: &Cluster, name: &str, n: u8, minute: u8) -> Running {
+    let pod = Pod::of("istio-ztunnel")
+        .label("controller-revision-hash", &minute.to_string())
+        .started(&format!("2026-01-01T00:{minute:02}:00Z"));
+    let pod = cluster.prepare(pod, name, n);
+    cluster.announce(&pod);
+    pod
+}
+
 #[test]
 fn a_ztunnel_whose_pod_goes_is_told_with_the_time_that_is_left() {
-    let cluster = Cluster::new();
-    let application = cluster.pod("istio-ambient-app", "catalog-aaaaa", 11);
-    let waypoint = cluster.pod("istio-waypoint", "waypoint-6f7d9c8b5d-bbbbb", 2);
-    let revision = |name: &str, n, revision: &str, started: &str| {
-        let pod = Pod::of("istio-ztunnel")
-            .label("controller-revision-hash", revision)
-            .started(started);
-        let pod = cluster.prepare(pod, name, n);
-        cluster.announce(&pod);
-        pod
-    };
-    let at = |seconds| {
-        (jiff::Timestamp::now() + Duration::from_secs(seconds))
-            .strftime("%Y-%m-%dT%H:%M:%SZ")
-            .to_string()
-    };
-    let old = revision("ztunnel-old", 3, "1", "2026-01-01T00:00:00Z");
-    let agent = cluster.start(&[]);
-    let _server = serve(&waypoint, "istio-proxy", 2);
-    let inside = application.sim.netns().expect("a network of its own");
-    let config = Config {
-        netns: vec![inside.path().to_owned()],
-        waypoint: Some(v4(2, 8080)),
-        raw: true,
-    };
-    let cgroup = old.sim.cgroup(&old.first());
-    let ztunnel = Ztunnel::start_with(cgroup, &[inside], &config).expect("a stand-in for ztunnel");
-    let open = || {
-        application
-            .run(&application.first(), || call(v4(200, 80)))
-            .expect("answered")
-    };
-    let mut held: Vec<_> = (0..10).map(|_| open()).collect();
-    agent.wait_for("the connections", |m| {
-        m.sum(
-            "narrows_dependent_open_connections",
-            &[("point", "istio-system/ztunnel")],
-        ) == 10.0
-    });
-    agent.settle();
-    assert_eq!(drains(&agent), Vec::<Value>::new());
-
+    let mut tunnel = Tunnel::new();
     // A pod of the next revision beside it.
-    let _new = revision("ztunnel-new", 4, "2", "2026-01-01T00:01:00Z");
-    let drain = wait_for(&agent, "the older one to be known as such", |drain| {
+    let _new = revision(&tunnel.cluster, "ztunnel-new", 4, 2);
+    let drain = wait_for(&tunnel.agent, "the older one to be known as such", |drain| {
         drain["cause"] == "superseded"
     });
     assert_eq!(
@@ -172,21 +231,15 @@ fn a_ztunnel_whose_pod_goes_is_told_with_the_time_that_is_left() {
     );
 
     // Its deletion: the rest will not end in time, as nothing ends.
-    let deleted = old.object.clone().deleting(&at(40));
-    cluster
-        .api
-        .put(narrows_testbed::kubernetes::Resource::Pods, deleted.into_value());
-    let drain = wait_for(&agent, "its deletion", |drain| drain["cause"] == "terminating");
-    let left = drain["seconds_left"].as_f64().expect("a time");
-    assert!((0.0..=40.0).contains(&left), "{drain}");
+    let drain = tunnel.delete_within(40);
     assert_eq!(drain["cut"], 10.0, "{drain}");
-    assert_eq!(dependents(&drain), [(application.workload(), 10)]);
+    assert_eq!(dependents(&drain), [(tunnel.application.workload(), 10)]);
     let labels = [
         ("point", "istio-system/ztunnel"),
         ("instance_pod", "ztunnel-old"),
         ("cause", "terminating"),
     ];
-    let metrics = agent.settle();
+    let metrics = tunnel.agent.settle();
     assert_eq!(metrics.get("narrows_drain_cut_connections", &labels), Some(10.0));
     let deadline = metrics
         .get("narrows_drain_deadline_timestamp_seconds", &labels)
@@ -197,11 +250,42 @@ fn a_ztunnel_whose_pod_goes_is_told_with_the_time_that_is_left() {
     assert!((0.0..=40.0).contains(&(deadline - start)), "{start} to {deadline}");
 
     // Six of ten end at once: at that rate the rest does, too.
-    held.truncate(4);
-    wait_for(&agent, "an end in time", |drain| {
+    tunnel.held.truncate(4);
+    wait_for(&tunnel.agent, "an end in time", |drain| {
         drain["connections"] == 4 && drain["cut"] == 0.0
     });
-    held.clear();
-    wait_for(&agent, "nothing that hangs on it", |drain| drain["connections"] == 0);
-    drop(ztunnel);
+    tunnel.held.clear();
+    wait_for(&tunnel.agent, "nothing that hangs on it", |drain| {
+        drain["connections"] == 0
+    });
+}
+
+#[test]
+fn a_drain_that_does_not_end_is_told_with_what_the_kill_has_cut() {
+    let mut tunnel = Tunnel::new();
+    let follow = Follow::start(&tunnel.agent);
+    let drain = tunnel.delete_within(5);
+    assert_eq!((&drain["connections"], &drain["first"]), (&10.into(), &10.into()));
+    follow.wait_for("10 of 10");
+    let drain = wait_for(&tunnel.agent, "the end of the grace", |drain| {
+        drain["seconds_left"].as_f64().is_some_and(|left| left <= 0.0)
+    });
+    // It is late to be killed, and all of them are still there.
+    assert_eq!(
+        (&drain["connections"], &drain["cut"]),
+        (&10.into(), &10.0.into()),
+        "{drain}"
+    );
+    follow.wait_for("over");
+
+    // As kubelet does, of which the API server then knows.
+    drop(tunnel.ztunnel);
+    for held in &mut tunnel.held {
+        assert!(!matches!(held.read(&mut [0]), Ok(1)), "it is cut");
+    }
+    drop(tunnel.old);
+    assert!(tunnel.cluster.api.delete(Resource::Pods, "istio-system", "ztunnel-old"));
+    tunnel.agent.wait_for("the end", |_| drains(&tunnel.agent).is_empty());
+    follow.wait_for("gone");
+    assert!(follow.text().contains("catalog"), "{}", follow.text());
 }
