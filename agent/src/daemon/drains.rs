@@ -32,8 +32,9 @@ pub fn look(kernel: &mut Kernel, observer: &Observer, model: &mut Model, now: Mi
             .or_insert_with(|| node::facts(process).map(|facts| facts.began))
     };
     let ages = found.into_iter().map(|(key, found)| FlowAges {
-        is_replaced: key.flow.role == Role::Server as u8
-            && is_replaced(key.process, listening.get(&(key.flow.netns, key.flow.port)), began),
+        replaced: (key.flow.role == Role::Server as u8
+            && is_replaced(key.process, listening.get(&(key.flow.netns, key.flow.port)), began))
+        .then_some(key.process),
         flow: key.flow,
         open: found.open,
         half_closed: found.half_closed,

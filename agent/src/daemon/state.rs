@@ -4,7 +4,7 @@
 use crate::{
     kernel::{bytes_of, split},
     metrics::{Kept, Series, Value},
-    model::{Remembered, RememberedLink},
+    model::{DrainCause, Remembered, RememberedDrain, RememberedLink},
     points::{Kind, Mesh, Point},
 };
 use agent_common::{Flow, FlowKey, PathCounts, PathKey, PointCounters, Tally};
@@ -13,7 +13,7 @@ use bytes::{Buf, BufMut};
 use std::collections::HashMap;
 
 /// The first bytes of a stored state. The last digit is the version of the format.
-const MAGIC: &[u8; 8] = b"NARROWS4";
+const MAGIC: &[u8; 8] = b"NARROWS5";
 
 /// The state that an agent stores for the next one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +26,8 @@ pub struct State {
     pub flows: Vec<Remembered>,
     /// The links of points to their control planes.
     pub links: Vec<RememberedLink>,
+    /// The instances of points that are to go.
+    pub drains: Vec<RememberedDrain>,
     /// The kernel's counters for the cgroups of points.
     pub points: Vec<(u64, PointCounters)>,
     /// The counters of signals with many label values, in the order of [`crate::signals::TALLIES`].
@@ -62,6 +64,7 @@ impl State {
             });
         });
         list(&mut body, self.links.iter(), put_link);
+        list(&mut body, self.drains.iter(), put_drain);
         list(&mut body, self.points.iter(), |body, (cgroup, counters)| {
             body.put_u64_le(*cgroup);
             body.put_slice(bytes_of(counters));
@@ -121,6 +124,7 @@ impl State {
                 })
             })?,
             links: items(&mut body, get_link)?,
+            drains: items(&mut body, get_drain)?,
             points: items(&mut body, |body| Ok((body.try_get_u64_le()?, plain(body)?)))?,
             tallies: items(&mut body, |body| {
                 items(body, |body| Ok((plain(body)?, body.try_get_u64_le()?)))
@@ -174,16 +178,31 @@ fn get_value(body: &mut &[u8]) -> anyhow::Result<Value> {
     })
 }
 
-fn put_link(body: &mut Vec<u8>, link: &RememberedLink) {
+fn put_point(body: &mut Vec<u8>, point: &Point) {
     let Point {
         name,
         kind,
         mesh,
         instance,
-    } = &link.point;
-    for part in [name, kind.label(), mesh.label(), instance, &link.namespace, &link.name] {
+    } = point;
+    for part in [name, kind.label(), mesh.label(), instance] {
         text(body, part);
     }
+}
+
+fn get_point(body: &mut &[u8]) -> anyhow::Result<Point> {
+    Ok(Point {
+        name: string(body)?,
+        kind: Kind::of_label(&string(body)?).context("it is damaged: a kind of point is unknown")?,
+        mesh: Mesh::of_label(&string(body)?).context("it is damaged: a mesh is unknown")?,
+        instance: string(body)?,
+    })
+}
+
+fn put_link(body: &mut Vec<u8>, link: &RememberedLink) {
+    put_point(body, &link.point);
+    text(body, &link.namespace);
+    text(body, &link.name);
     body.put_u64_le(link.connections);
     body.put_i64_le(link.changed);
     list(body, link.received.iter(), |body, at| body.put_i64_le(*at));
@@ -191,17 +210,30 @@ fn put_link(body: &mut Vec<u8>, link: &RememberedLink) {
 
 fn get_link(body: &mut &[u8]) -> anyhow::Result<RememberedLink> {
     Ok(RememberedLink {
-        point: Point {
-            name: string(body)?,
-            kind: Kind::of_label(&string(body)?).context("it is damaged: a kind of point is unknown")?,
-            mesh: Mesh::of_label(&string(body)?).context("it is damaged: a mesh is unknown")?,
-            instance: string(body)?,
-        },
+        point: get_point(body)?,
         namespace: string(body)?,
         name: string(body)?,
         connections: body.try_get_u64_le()?,
         changed: body.try_get_i64_le()?,
         received: items(body, |body| Ok(body.try_get_i64_le()?))?.pop(),
+    })
+}
+
+fn put_drain(body: &mut Vec<u8>, drain: &RememberedDrain) {
+    put_point(body, &drain.point);
+    text(body, drain.cause.label());
+    list(body, drain.process.iter(), |body, process| body.put_u32_le(*process));
+    body.put_i64_le(drain.since);
+    body.put_u64_le(drain.first);
+}
+
+fn get_drain(body: &mut &[u8]) -> anyhow::Result<RememberedDrain> {
+    Ok(RememberedDrain {
+        point: get_point(body)?,
+        cause: DrainCause::of_label(&string(body)?).context("it is damaged: a cause of a drain is unknown")?,
+        process: items(body, |body| Ok(body.try_get_u32_le()?))?.pop(),
+        since: body.try_get_i64_le()?,
+        first: body.try_get_u64_le()?,
     })
 }
 
@@ -262,19 +294,29 @@ mod tests {
             unseen: 1,
             held: vec![(flow, true), (Flow::ZERO, false)],
         });
+        let point = Point {
+            name: "istio-system/ztunnel".to_owned(),
+            kind: Kind::Ztunnel,
+            mesh: Mesh::Istio,
+            instance: "ztunnel-x".to_owned(),
+        };
         for received in [Some(6), None] {
             state.links.push(RememberedLink {
-                point: Point {
-                    name: "istio-system/ztunnel".to_owned(),
-                    kind: Kind::Ztunnel,
-                    mesh: Mesh::Istio,
-                    instance: "ztunnel-x".to_owned(),
-                },
+                point: point.clone(),
                 namespace: "istio-system".to_owned(),
                 name: "istiod".to_owned(),
                 connections: 1,
                 changed: 4,
                 received,
+            });
+        }
+        for (cause, process) in [(DrainCause::Replaced, Some(7)), (DrainCause::Terminating, None)] {
+            state.drains.push(RememberedDrain {
+                point: point.clone(),
+                cause,
+                process,
+                since: 11,
+                first: 12,
             });
         }
         state.points.push((8, PointCounters::ZERO));

@@ -3,7 +3,10 @@
 use super::{by_workload::ByWorkload, known::Known};
 use crate::{identity::Binding, points::Point};
 use agent_common::{AGES, FlowKey, Role};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// The ages of one point's connections by dependent.
 pub type ByDependent = ByWorkload<AGES>;
@@ -17,8 +20,8 @@ pub struct FlowAges {
     pub open: [u32; AGES],
     /// Those of them that one end has closed: the peer first, the point first.
     pub half_closed: [u32; 2],
-    /// They are those of a process that another one has replaced.
-    pub is_replaced: bool,
+    /// The process that has them, if another one has replaced it.
+    pub replaced: Option<u32>,
 }
 
 /// The ages of the open connections from dependents, as the last walk over open files found them.
@@ -29,10 +32,18 @@ pub(super) struct OpenAges(HashMap<Arc<Point>, PointAges>);
 #[derive(Default)]
 struct PointAges {
     all: ByDependent,
-    /// Of these, the ones of replaced processes.
-    replaced: ByDependent,
+    replaced: Replaced,
     /// Connections that one end has closed, with either side.
     half_closed: HalfClosed,
+}
+
+/// Those of a point's replaced processes.
+#[derive(Default)]
+pub(super) struct Replaced {
+    /// By dependent.
+    pub(super) open: ByDependent,
+    /// Their number by process.
+    pub(super) processes: BTreeMap<u32, u64>,
 }
 
 /// Connections that one end has closed and the other one has not, by the workload at the other end: closed first by the peer, closed
@@ -46,7 +57,7 @@ pub struct HalfClosed {
 }
 
 impl OpenAges {
-    fn add(&mut self, binding: &Binding, is_replaced: bool, class: usize, connections: u64) {
+    fn add(&mut self, binding: &Binding, replaced: Option<u32>, class: usize, connections: u64) {
         let Some(point) = binding.point().filter(|point| point.kind.is_shared()) else {
             return;
         };
@@ -54,8 +65,9 @@ impl OpenAges {
         let mut new = [0; AGES];
         new[class] = connections;
         ages.all.add(binding.peer.named(), new);
-        if is_replaced {
-            ages.replaced.add(binding.peer.named(), new);
+        if let Some(process) = replaced {
+            ages.replaced.open.add(binding.peer.named(), new);
+            *ages.replaced.processes.entry(process).or_default() += connections;
         }
     }
 
@@ -92,7 +104,7 @@ impl OpenAges {
                 // What is more than was counted belongs to the present holder: it has begun since the flows were read.
                 let is_last = std::ptr::eq(*end, known.open.back().unwrap_or(end));
                 let n = if is_last { connections } else { connections.min(left) };
-                self.add(&end.binding, found.is_replaced, class, n);
+                self.add(&end.binding, found.replaced, class, n);
                 connections -= n;
                 left = left.saturating_sub(n);
                 if left == 0 && !is_last {
@@ -104,8 +116,8 @@ impl OpenAges {
     }
 
     /// Points of which a process was replaced that still has connections.
-    pub(super) fn replaced(&self) -> impl Iterator<Item = (&Arc<Point>, &ByDependent)> {
-        let points = self.0.iter().filter(|(_, ages)| !ages.replaced.is_empty());
+    pub(super) fn replaced(&self) -> impl Iterator<Item = (&Arc<Point>, &Replaced)> {
+        let points = self.0.iter().filter(|(_, ages)| !ages.replaced.open.is_empty());
         points.map(|(point, ages)| (point, &ages.replaced))
     }
 

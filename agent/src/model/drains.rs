@@ -30,6 +30,13 @@ impl Cause {
             Self::Replaced => "replaced",
         }
     }
+
+    /// The cause with that label.
+    pub fn of_label(label: &str) -> Option<Self> {
+        [Self::Terminating, Self::Superseded, Self::Replaced]
+            .into_iter()
+            .find(|cause| cause.label() == label)
+    }
 }
 
 /// An instance of a point, as its pod tells of it.
@@ -52,7 +59,7 @@ pub struct Drain {
     pub point: Arc<Point>,
     /// Why it is to go.
     pub cause: Cause,
-    /// When this was noticed, in milliseconds since 1970.
+    /// When this was noticed, in milliseconds since 1970; of replaced processes, of the first one that still has connections.
     pub since: Millis,
     /// When it ends at the latest, if that is known.
     pub deadline: Option<Millis>,
@@ -71,30 +78,109 @@ impl Drain {
     }
 }
 
+/// What began to drain: an instance as a whole, or one replaced process of it. Each reload leaves a process of its own, so that the
+/// drain of one does not go on for as long as there are others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Leaver {
+    point: Arc<Point>,
+    cause: Cause,
+    process: Option<u32>,
+}
+
+/// When a drain was noticed, and how many connections there were then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Began {
+    since: Millis,
+    first: u64,
+}
+
+/// What an agent tells the next one about a drain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RememberedDrain {
+    /// The point with its instance.
+    pub point: Point,
+    /// Why it is to go.
+    pub cause: Cause,
+    /// The replaced process, if it is one.
+    pub process: Option<u32>,
+    /// When it was noticed, in milliseconds since 1970.
+    pub since: Millis,
+    /// How many connections hung on it then.
+    pub first: u64,
+}
+
 /// The drains that are under way: when each was noticed, and how many connections hung on it then.
 #[derive(Default)]
 pub(super) struct Drains {
-    began: HashMap<(Arc<Point>, Cause), (Millis, u64)>,
+    began: HashMap<Leaver, Began>,
     now: Vec<Drain>,
+    /// Until then, drains that the previous agent knew may still be found again: pods and ends of flows become known bit by bit.
+    recalled_until: Millis,
 }
 
 impl Drains {
+    /// Resumes from what the previous agent knew; what is not found again until then has ended.
+    pub(super) fn recall(&mut self, former: Vec<RememberedDrain>, until: Millis) {
+        let began = former.into_iter().map(|former| {
+            let RememberedDrain { since, first, .. } = former;
+            let leaver = Leaver {
+                point: Arc::new(former.point),
+                cause: former.cause,
+                process: former.process,
+            };
+            (leaver, Began { since, first })
+        });
+        self.began = began.collect();
+        self.recalled_until = until;
+    }
+
+    /// What the next agent is told.
+    pub(super) fn remember(&self) -> Vec<RememberedDrain> {
+        let all = self.began.iter().map(|(leaver, began)| RememberedDrain {
+            point: Point::clone(&leaver.point),
+            cause: leaver.cause,
+            process: leaver.process,
+            since: began.since,
+            first: began.first,
+        });
+        all.collect()
+    }
+
     /// Finds out which instances are to go.
     pub(super) fn update(&mut self, ages: &OpenAges, instances: &[Instance], now: Millis) {
         let leaving = leaving(instances);
-        let replaced = ages.replaced().filter(|(point, _)| !leaving.contains_key(*point));
-        let replaced = replaced.map(|(point, open)| (point.clone(), Cause::Replaced, None, open.clone()));
-        let mut found: Vec<_> = replaced.collect();
+        let former = std::mem::take(&mut self.began);
+        let mut drains = Vec::new();
+        for (point, replaced) in ages.replaced().filter(|(point, _)| !leaving.contains_key(*point)) {
+            let of_process = replaced.processes.iter().map(|(process, connections)| {
+                let leaver = Leaver {
+                    point: point.clone(),
+                    cause: Cause::Replaced,
+                    process: Some(*process),
+                };
+                self.begin(&former, leaver, *connections, now)
+            });
+            let of_process: Vec<_> = of_process.collect();
+            drains.push(Drain {
+                point: point.clone(),
+                cause: Cause::Replaced,
+                since: of_process.iter().map(|began| began.since).min().unwrap_or(now),
+                deadline: None,
+                first: of_process.iter().map(|began| began.first).sum(),
+                open: replaced.open.clone(),
+                cut: None,
+            });
+        }
         for (point, (cause, deadline)) in leaving {
             let open = ages.of(&point).cloned().unwrap_or_default();
-            found.push((point, cause, deadline, open));
-        }
-        found.sort_by(|one, other| one.0.cmp(&other.0));
-        let began = std::mem::take(&mut self.began);
-        let drain = |(point, cause, deadline, open): (Arc<Point>, Cause, Option<Millis>, ByDependent)| {
             let connections = open.sum().iter().sum();
-            let (since, first) = (began.get(&(point.clone(), cause)).copied()).unwrap_or((now, connections));
-            Drain {
+            let leaver = Leaver {
+                point: point.clone(),
+                cause,
+                process: None,
+            };
+            let Began { since, first } = self.begin(&former, leaver, connections, now);
+            drains.push(Drain {
                 cut: deadline.map(|deadline| forecast(first, connections, now - since, deadline - now)),
                 point,
                 cause,
@@ -102,14 +188,26 @@ impl Drains {
                 deadline,
                 first,
                 open,
+            });
+        }
+        drains.sort_by(|one, other| one.point.cmp(&other.point));
+        self.now = drains;
+        if now < self.recalled_until {
+            for (leaver, began) in former {
+                self.began.entry(leaver).or_insert(began);
             }
+        }
+    }
+
+    /// When a drain that is under way began: now, if it was not known before.
+    fn begin(&mut self, former: &HashMap<Leaver, Began>, leaver: Leaver, connections: u64, now: Millis) -> Began {
+        let new = Began {
+            since: now,
+            first: connections,
         };
-        self.now = found.into_iter().map(drain).collect();
-        let began = self.now.iter().map(|drain| {
-            let key = (drain.point.clone(), drain.cause);
-            (key, (drain.since, drain.first))
-        });
-        self.began = began.collect();
+        let began = former.get(&leaver).copied().unwrap_or(new);
+        self.began.insert(leaver, began);
+        began
     }
 
     /// The drains, in the order of their points.
@@ -161,78 +259,4 @@ pub fn is_replaced(process: u32, listening: Option<&HashSet<u32>>, began: impl F
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::points::{Kind, Mesh};
-
-    fn instance(pod: &str, begin: Millis, revision: &str, deletion: Option<Millis>) -> Instance {
-        Instance {
-            point: Arc::new(Point {
-                name: "shop/waypoint".into(),
-                kind: Kind::Waypoint,
-                mesh: Mesh::Istio,
-                instance: pod.into(),
-            }),
-            begin,
-            revision: Some(revision.into()),
-            deletion,
-        }
-    }
-
-    fn causes(instances: &[Instance]) -> Vec<(&str, Cause, Option<Millis>)> {
-        let leaving = leaving(instances);
-        let of = |instance: &'_ Instance| leaving.get(&instance.point).copied();
-        (instances.iter())
-            .filter_map(|instance| {
-                let (cause, deadline) = of(instance)?;
-                Some((instance.point.instance.as_str(), cause, deadline))
-            })
-            .collect()
-    }
-
-    #[test]
-    fn replicas_of_one_revision_stay() {
-        assert_eq!(causes(&[instance("a", 1, "x", None), instance("b", 2, "x", None)]), []);
-    }
-
-    #[test]
-    fn the_older_revision_goes_and_one_that_is_deleted_in_any_case() {
-        let old = instance("a", 1, "x", None);
-        assert_eq!(
-            causes(&[old.clone(), instance("b", 2, "y", None)]),
-            [("a", Cause::Superseded, None)]
-        );
-        assert_eq!(
-            causes(&[instance("a", 1, "x", Some(9)), instance("b", 2, "y", None)]),
-            [("a", Cause::Terminating, Some(9))]
-        );
-        // A rollout that is taken back: the newer one is deleted, and the older one stays.
-        assert_eq!(
-            causes(&[old, instance("b", 2, "y", Some(9))]),
-            [("b", Cause::Terminating, Some(9))]
-        );
-    }
-
-    #[test]
-    fn connections_that_end_evenly_are_gone_by_the_deadline_or_not() {
-        assert_eq!(forecast(100, 60, 10_000, 10_000), 20.0);
-        assert_eq!(forecast(100, 60, 10_000, 20_000), 0.0);
-        assert_eq!(forecast(100, 100, 10_000, 20_000), 100.0);
-        assert_eq!(forecast(100, 120, 10_000, 20_000), 120.0, "more than at first");
-        assert_eq!(forecast(7, 7, 0, 20_000), 7.0);
-        assert_eq!(forecast(100, 60, 10_000, -5_000), 60.0, "it should have ended");
-    }
-
-    #[test]
-    fn a_process_is_replaced_by_a_later_one_that_listens() {
-        let began = |process| (process < 100).then_some(u64::from(process));
-        let listening = |all: &[u32]| all.iter().copied().collect::<HashSet<_>>();
-        let is_replaced = |process, listening: &HashSet<u32>| is_replaced(process, Some(listening), began);
-        assert!(is_replaced(5, &listening(&[7])));
-        assert!(!is_replaced(5, &listening(&[5, 7])), "it listens itself");
-        assert!(!is_replaced(5, &listening(&[3])), "an earlier one, as a master process");
-        assert!(!is_replaced(0, &listening(&[7])), "not known");
-        assert!(!is_replaced(5, &listening(&[100])), "it has ended");
-        assert!(!super::is_replaced(5, None, began), "nobody listens there");
-    }
-}
+mod tests;

@@ -57,7 +57,7 @@ pub use bounds::Bounds;
 pub use by_workload::{Busiest, ByWorkload};
 pub use called::{Called, CalledPoint};
 pub use control_plane::{Link, RememberedLink};
-pub use drains::{Cause as DrainCause, Drain, Instance, is_replaced};
+pub use drains::{Cause as DrainCause, Drain, Instance, RememberedDrain, is_replaced};
 pub use endpoints::{Counts, Endpoints, Share};
 pub use exclusions::{Cause, Excluded, Exclusions};
 pub use hbone::Attempts;

@@ -2,12 +2,13 @@
 
 use super::{
     control_plane::RememberedLink,
+    drains::RememberedDrain,
     known::PointHas,
     moment::Moment,
     recall::{Recall, Remembered},
     sums::Model,
 };
-use crate::identity::Lane;
+use crate::{clock::Millis, identity::Lane};
 use agent_common::{Flow, FlowKey};
 
 impl Model {
@@ -40,12 +41,26 @@ impl Model {
         self.links.remember()
     }
 
-    /// To be called before the first reading: flows have been counted this far, and links were these, the last time at `when`.
-    pub fn recall(&mut self, flows: Vec<Remembered>, links: Vec<RememberedLink>, when: Moment) {
+    /// The instances that are to go.
+    pub fn remember_drains(&self) -> Vec<RememberedDrain> {
+        self.drains.remember()
+    }
+
+    /// To be called before the first reading: flows have been counted this far, and links and drains were these, the last time at
+    /// `when`.
+    pub fn recall(
+        &mut self,
+        flows: Vec<Remembered>,
+        links: Vec<RememberedLink>,
+        drains: Vec<RememberedDrain>,
+        when: Moment,
+    ) {
         self.recall = Some(Recall::of(flows, when));
         // Identities are waited for no longer than this; twice, for the ticks in between.
         let patience = (self.bounds.wait + self.bounds.settle) * 2;
         self.links.recall(links, when, patience);
+        let patience = Millis::try_from(patience.as_millis()).unwrap_or(Millis::MAX);
+        self.drains.recall(drains, when.span.to.saturating_add(patience));
     }
 
     /// To be called before the first reading: it is unknown how far flows have been counted, so none of their current counts are

@@ -80,7 +80,7 @@ impl Ticker {
                     },
                 };
                 self.before = state.at;
-                self.model.recall(state.flows, state.links, when);
+                self.model.recall(state.flows, state.links, state.drains, when);
                 self.inside.recall(state.points, state.tallies);
                 self.kernel.recall_paths(state.counted_paths);
                 self.model.recall_paths(state.paths, when);
@@ -118,6 +118,7 @@ impl Ticker {
                     series,
                     flows,
                     links: self.model.remember_links(),
+                    drains: self.model.remember_drains(),
                     points,
                     tallies,
                     counted_paths: self.kernel.counted_paths(),

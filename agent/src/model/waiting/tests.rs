@@ -170,10 +170,10 @@ impl Scene {
     /// Replaces the agent, `seconds` after the beginning; `is_leaving` tells whether the flow was about to be taken out.
     fn next_agent(&mut self, seconds: u64, is_leaving: bool) {
         let flows = self.model.remember(|_| is_leaving).expect("all were read");
-        let links = self.model.remember_links();
+        let (links, drains) = (self.model.remember_links(), self.model.remember_drains());
         self.model = Model::new(self.model.bounds, Exclusions::default());
         let when = self.when(seconds);
-        self.model.recall(flows, links, when);
+        self.model.recall(flows, links, drains, when);
     }
 }
 
