@@ -2,6 +2,7 @@
 
 use super::{
     facts::{self, GRACES},
+    links,
     name::{Name, node, within, workload},
     point::Point,
     verdicts::Verdicts,
@@ -105,6 +106,7 @@ impl Evidence {
                 all.add(sample);
             }
         }
+        all.verdicts.cut_off = links::cut_off(samples, all.verdicts.rules);
         all.bypasses.sort_by(|a, b| {
             let names = |it: &Bypass| (it.point.clone(), it.source.clone(), it.destination.clone());
             b.connections

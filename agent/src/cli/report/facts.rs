@@ -2,7 +2,7 @@
 
 use crate::{
     duration,
-    metrics::{agent, boundary, control_plane, dependents, failures, load, resources},
+    metrics::{agent, boundary, control_plane, dependents, drains, failures, load, resources},
     signals::{lifetimes, processes},
 };
 use std::time::Duration;
@@ -25,8 +25,6 @@ pub enum What {
     Least,
     /// The maximum in the window.
     Most,
-    /// The minimum in the window.
-    Lowest,
     /// The increase of a counter.
     Growth,
     /// The value now, if there is one.
@@ -91,7 +89,8 @@ facts! {
     OPEN_BY_AGE: lifetimes::OPEN_BY_AGE, Most, "cluster, instance, node, point, kind, mesh, side, instance_pod, min_age_seconds", only "side=\"downstream\",min_age_seconds=~\"30|300\"";
     DEPENDENT_HALF_CLOSED: dependents::DEPENDENT_HALF_CLOSED, Most, "cluster, point, source_workload_namespace, source_workload, first_fin";
     SERVED_HALF_CLOSED: dependents::SERVED_HALF_CLOSED, Most, "cluster, point, destination_workload_namespace, destination_workload, first_fin";
-    CONTROL_PLANE: control_plane::CONNECTIONS, Lowest, "cluster, instance, node, point, instance_pod, destination_workload_namespace, destination_workload";
+    CONTROL_PLANE: control_plane::CONNECTIONS, Now, "cluster, instance, node, point, mesh, instance_pod, destination_workload_namespace, destination_workload";
+    DRAIN_START: drains::START, Now, "cluster, instance, node, point, instance_pod, cause", only "cause=\"terminating\"";
     EXITS: processes::EXITS, Growth, "cluster, instance, node, point, kind, mesh, reason";
     MODE: boundary::MODE, Last, "cluster, workload_namespace, workload, mode";
     ENFORCED: boundary::ENFORCED, Growth, "cluster, destination_workload_namespace, destination_workload, enforced_by";
@@ -109,6 +108,8 @@ facts! {
 pub const RULES: &str = "narrows_point:saturation:avg10m";
 /// What happened to the traffic of a point that was away.
 pub const AWAY: &str = "narrows_point:away:verdict";
+/// For how long an instance had no connection to a control plane, in seconds.
+pub const WITHOUT_CONTROL_PLANE: &str = "narrows_point_instance:without_control_plane:seconds";
 /// Hours until a resource is full.
 pub const HOURS: &str = "narrows_point:hours_to_full:trend";
 /// The same at a greater growth.
@@ -130,6 +131,12 @@ pub const RECORDED: &[Fact] = &[
         series: AWAY,
         what: What::Ever,
         by: "cluster, point, verdict",
+        only: "",
+    },
+    Fact {
+        series: WITHOUT_CONTROL_PLANE,
+        what: What::Ever,
+        by: "cluster, instance, node, point, mesh, instance_pod",
         only: "",
     },
     trend(HOURS),
@@ -179,10 +186,6 @@ impl Fact {
             ),
             What::Most => format!(
                 "max by ({by}) (max_over_time({series}{}) or {series})",
-                span(GAUGE_PARTS)
-            ),
-            What::Lowest => format!(
-                "min by ({by}) (min_over_time({series}{}) or {series})",
                 span(GAUGE_PARTS)
             ),
             What::Now => format!("max by ({by}) ({series})"),

@@ -12,6 +12,7 @@ pub mod facts;
 mod findings;
 mod html;
 mod json;
+mod links;
 mod markdown;
 pub mod name;
 mod page;

@@ -70,12 +70,21 @@ pub fn hanging(page: &mut Vec<Block>, verdicts: &Verdicts) {
     }
     if verdicts.cut_off.is_empty() {
         page.push(Block::Text(
-            "No point that was connected to its control plane, or tried to be, was seen without a connection to it."
-                .into(),
+            if verdicts.rules {
+                "No instance of a point had no connection to its control plane for more than five minutes."
+            } else {
+                "No instance of a point has no connection to its control plane now."
+            }
+            .into(),
         ));
     } else {
         page.push(Block::Text(
-            "Instances that had no connection to their control plane at some time:".into(),
+            if verdicts.rules {
+                "Instances that had no connection to their control plane for more than five minutes, other than to end:"
+            } else {
+                "Instances that have no connection to their control plane now, other than to end:"
+            }
+            .into(),
         ));
         let rows = verdicts.cut_off.iter();
         let rows = rows.map(|(instance, control_plane)| vec![instance.clone(), control_plane.clone()]);

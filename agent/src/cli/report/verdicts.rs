@@ -45,7 +45,8 @@ pub struct Verdicts {
     /// Half-closed connections at one time, of which there were many: the highest number by point, workload and who closed first.
     #[serde(default, with = "rows")]
     pub half_closed: BTreeMap<HalfClosed, f64>,
-    /// Instances of points that had no connection to their control plane at some time: the instance, and the control plane.
+    /// Instances of points that had no connection to their control plane: the instance, and the control planes of its mesh. See
+    /// [`super::links::cut_off`].
     #[serde(default)]
     pub cut_off: BTreeSet<(Name, Name)>,
     /// Resources that fill up.
@@ -88,18 +89,7 @@ impl Verdicts {
             facts::SERVED_HALF_CLOSED => {
                 self.half_closed(sample, "destination_workload_namespace", "destination_workload");
             }
-            facts::CONTROL_PLANE => {
-                if value == 0.0 {
-                    let point = within(sample, sample.label("point"));
-                    let instance = format!("{point} ({})", sample.label("instance_pod"));
-                    let instance = match node(sample) {
-                        "" => instance,
-                        node => format!("{instance} on {node}"),
-                    };
-                    let control_plane = workload(sample, "destination_workload_namespace", "destination_workload");
-                    self.cut_off.insert((instance, control_plane));
-                }
-            }
+            facts::CONTROL_PLANE | facts::WITHOUT_CONTROL_PLANE => {}
             facts::RULES => self.rules = true,
             facts::AWAY => {
                 let point = within(sample, sample.label("point"));

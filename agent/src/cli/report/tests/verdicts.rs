@@ -16,18 +16,18 @@ fn what_hangs_is_told_with_whose_turn_it_is() {
             if side == "dependent" { "source" } else { "destination" }
         )
     };
-    let link = |pod: &str, n: u32| {
+    let link = |pod: &str, control_plane: &str, n: u32| {
         format!(
             "narrows_control_plane_connections{{instance=\"one\",point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",instance_pod=\"{pod}\",\
-             destination_workload_namespace=\"istio-system\",destination_workload=\"istiod\"}} {n}\n"
+             destination_workload_namespace=\"istio-system\",destination_workload=\"{control_plane}\"}} {n}\n"
         )
     };
     let more = [
         half_closed("dependent", "a", "peer", 250),
         half_closed("dependent", "b", "point", 99),
         half_closed("served", "catalog", "point", 1000),
-        link("w-1", 0),
-        link("w-2", 1),
+        link("w-1", "istiod", 0),
+        link("w-2", "istiod", 1),
     ];
     let hangs = Evidence::of(&parse(&(SCRAPE.to_owned() + &more.concat())));
     let json = serde_json::to_value(&hangs.verdicts).expect("JSON");
@@ -57,6 +57,57 @@ fn what_hangs_is_told_with_whose_turn_it_is() {
         text.contains("No point had 100 or more half-closed connections"),
         "{text}"
     );
+}
+
+#[test]
+fn who_needs_no_control_plane_is_not_cut_off() {
+    let of = |series: &str, pod: &str, more: &str, n: u32| {
+        let labels =
+            format!("instance=\"one\",point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",instance_pod=\"{pod}\"{more}");
+        format!("{series}{{{labels}}} {n}\n")
+    };
+    let link = |pod, name: &str, n| {
+        let control_plane = format!(",destination_workload_namespace=\"istio-system\",destination_workload=\"{name}\"");
+        of("narrows_control_plane_connections", pod, &control_plane, n)
+    };
+    let mut series = SCRAPE.to_owned();
+    for pod in ["ended", "terminating", "replaced", "cut-off"] {
+        series += &link(pod, "istiod", 0);
+    }
+    series += &[
+        link("newer", "istiod", 0),
+        link("newer", "istiod-2", 1),
+        of("narrows_point_processes", "ended", "", 0),
+        of(
+            "narrows_drain_start_timestamp_seconds",
+            "terminating",
+            ",cause=\"terminating\"",
+            17,
+        ),
+        of(
+            "narrows_drain_start_timestamp_seconds",
+            "replaced",
+            ",cause=\"replaced\"",
+            17,
+        ),
+    ]
+    .concat();
+    let found = |series: &str| {
+        let found = Evidence::of(&parse(series)).verdicts.cut_off.into_iter();
+        let found = found.map(|(instance, control_planes)| {
+            assert_eq!(control_planes, "istio-system/istiod, istio-system/istiod-2");
+            instance
+        });
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(found(&series), ["shop/w (cut-off) on one", "shop/w (replaced) on one"]);
+
+    // What the rules have found, at any time of the window, goes before what is now.
+    let without = "narrows_point_instance:without_control_plane:seconds";
+    series += "narrows_point:saturation:avg10m{} 0.5\n";
+    series += &of(without, "cut-off", "", 299);
+    series += &of(without, "gone", "", 400);
+    assert_eq!(found(&series), ["shop/w (gone) on one"]);
 }
 
 #[test]
