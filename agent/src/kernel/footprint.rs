@@ -95,7 +95,7 @@ mod tests {
             format!("connections {},", RECORD + EXCHANGE),
             format!(
                 "which is {} KiB for a thousand",
-                1_000 * (RECORD + EXCHANGE) / 1_024 + 1
+                (1_000 * (RECORD + EXCHANGE)).div_ceil(1_024)
             ),
             format!(
                 "and {} for each peer",
