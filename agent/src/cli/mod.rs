@@ -8,6 +8,7 @@ mod drain;
 mod failures;
 mod http;
 mod metrics;
+mod name;
 mod output;
 mod policy;
 mod prometheus;

@@ -2,11 +2,11 @@
 
 use crate::{
     cli::{
+        name::{Name, within, workload},
         prometheus::Sample,
         report::{
             evidence::Evidence,
             facts::{self, FACTS, Fact, What},
-            name::{Name, within, workload},
         },
     },
     metrics::{boundary, dependents},

@@ -4,6 +4,7 @@ use super::estimate::{Ages, Lifetimes};
 use crate::{
     cli::{
         http::Client,
+        name::{Name, in_cluster},
         prometheus::{self, Sample, Scope},
     },
     clock, duration,
@@ -220,13 +221,6 @@ fn add(ages: &mut Ages, sample: &Sample) {
 }
 
 /// A dependent, as `<namespace>/<name>`; sums and unknown callers have no namespace of their own.
-fn dependent(sample: &Sample) -> String {
-    let (namespace, name) = (
-        sample.label("source_workload_namespace"),
-        sample.label("source_workload"),
-    );
-    match namespace == name {
-        true => name.to_owned(),
-        false => format!("{namespace}/{name}"),
-    }
+fn dependent(sample: &Sample) -> Name {
+    in_cluster(sample, "source_workload_namespace", "source_workload")
 }

@@ -1,6 +1,6 @@
 //! The blocks that a page is made of.
 
-use super::name::Name;
+use crate::cli::name::Name;
 
 /// The number of names that are listed in a sentence.
 const NAMES: usize = 12;

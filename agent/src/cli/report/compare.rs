@@ -4,10 +4,10 @@ use super::{
     block::{Block, names},
     evidence::{Evidence, VERSION},
     findings::Findings,
-    name::Name,
     percent::percent,
     point::Point,
 };
+use crate::cli::name::Name;
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fs, path::Path};

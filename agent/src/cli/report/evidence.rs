@@ -3,12 +3,14 @@
 use super::{
     facts::{self, GRACES},
     links,
-    name::{Name, node, within, workload},
     point::Point,
     verdicts::Verdicts,
 };
 use crate::{
-    cli::prometheus::Sample,
+    cli::{
+        name::{Name, node, within, workload},
+        prometheus::Sample,
+    },
     points::{FailureDomain, Kind},
 };
 use serde::{Deserialize, Serialize};

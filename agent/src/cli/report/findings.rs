@@ -1,6 +1,7 @@
 //! Conclusions from the evidence: a function without I/O, deterministic.
 
-use super::{evidence::Evidence, name::Name, point::Point};
+use super::{evidence::Evidence, point::Point};
+use crate::cli::name::Name;
 use crate::{
     points::{FailureDomain, Kind},
     several::several,

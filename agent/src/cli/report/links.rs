@@ -3,12 +3,11 @@
 //! The condition is that of the alert NarrowsPointsWithoutControlPlane: an instance that has exchanged one control plane for another is
 //! connected, and one that is being terminated or has ended needs none.
 
-use super::{
-    block::NOT_KNOWN,
-    facts,
+use super::{block::NOT_KNOWN, facts};
+use crate::cli::{
     name::{Name, node, within, workload},
+    prometheus::Sample,
 };
-use crate::cli::prometheus::Sample;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Proxies come back by themselves within this time, in seconds; the alert waits for as long.

@@ -14,7 +14,6 @@ mod html;
 mod json;
 mod links;
 mod markdown;
-pub mod name;
 mod page;
 pub mod percent;
 mod picture_page;

@@ -6,7 +6,6 @@ use super::{
     controls,
     evidence::Evidence,
     findings::{Findings, Rank, WhatIf},
-    name::Name,
     percent::percent,
     picture_page,
     pictures::Trend,
@@ -14,7 +13,7 @@ use super::{
     source::About,
     verdict_page,
 };
-use crate::several::several;
+use crate::{cli::name::Name, several::several};
 
 fn or_not_known<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| NOT_KNOWN.to_owned(), text)

@@ -1,7 +1,9 @@
 //! What is known of a point, and how much it carries.
 
-use super::name::{Name, workload};
-use crate::cli::prometheus::Sample;
+use crate::cli::{
+    name::{Name, workload},
+    prometheus::Sample,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

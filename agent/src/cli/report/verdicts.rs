@@ -2,11 +2,11 @@
 //!
 //! All but the first come from the recording rules of `deploy/prometheus`, which only a Prometheus has.
 
-use super::{
-    facts,
+use super::facts;
+use crate::cli::{
     name::{Name, node, within, workload},
+    prometheus::Sample,
 };
-use crate::cli::prometheus::Sample;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

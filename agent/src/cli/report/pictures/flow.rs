@@ -1,11 +1,13 @@
 //! Who depends on which point, and who is reached through it: three fixed columns, workloads → points → destinations.
 
-use crate::cli::report::{
-    evidence::Evidence,
-    findings::{ALL, Findings, Rank},
+use crate::cli::{
     name::Name,
-    percent::percent,
-    point::Point,
+    report::{
+        evidence::Evidence,
+        findings::{ALL, Findings, Rank},
+        percent::percent,
+        point::Point,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,7 +5,10 @@ use super::{
     svg::{Anchor, BAD, CALM, INK, PALE, SOFT, Svg},
 };
 use crate::{
-    cli::report::{block::NOT_KNOWN, name::Name, percent::percent},
+    cli::{
+        name::Name,
+        report::{block::NOT_KNOWN, percent::percent},
+    },
     clock,
 };
 use serde::Serialize;
