@@ -1,10 +1,13 @@
 //! The queries of a rehearsal, and what is made of the answers.
 
-use super::estimate::{Ages, Lifetimes};
+use super::{
+    estimate::{Ages, Lifetimes},
+    gaps::Instances,
+};
 use crate::{
     cli::{
         http::Client,
-        name::{Name, in_cluster},
+        name::{Name, in_cluster, node},
         prometheus::{self, Sample, Scope},
     },
     clock, duration,
@@ -22,11 +25,11 @@ use std::{
 pub struct Present {
     /// The kind of the point.
     pub kind: String,
-    /// Its instances, by node and pod.
-    pub instances: BTreeSet<String>,
+    /// The open connections of its instances, by node and pod.
+    pub instances: BTreeMap<String, Ages>,
     /// The clusters in which it is.
     pub clusters: BTreeSet<String>,
-    /// Its open connections.
+    /// The open connections of all of them.
     pub ages: Ages,
     /// Those of its dependents.
     pub dependents: BTreeMap<String, Ages>,
@@ -35,14 +38,27 @@ pub struct Present {
 /// What is known of the window.
 #[derive(Debug, Default)]
 pub struct Past {
-    /// The ages of open connections at times that are `step` seconds apart, in seconds since 1970.
-    pub course: Vec<(f64, Ages)>,
+    /// What was observed at times that are `step` seconds apart.
+    pub course: Vec<Observed>,
     /// The time between them, in seconds.
     pub step: f64,
+    /// The most that an instance had at any of these times, at each age.
+    pub most_of_one: Ages,
     /// Means of the dependents.
     pub dependents: BTreeMap<String, Ages>,
     /// Lifetimes of the connections that have ended.
     pub lifetimes: Lifetimes,
+}
+
+/// The open connections at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed {
+    /// The time, in seconds since 1970.
+    pub time: f64,
+    /// Those of all instances that were observed.
+    pub ages: Ages,
+    /// Whether these were all of those that were there.
+    pub is_whole: bool,
 }
 
 /// The number of times in the window at which Prometheus looks at the samples: every ten minutes of a week.
@@ -75,11 +91,7 @@ pub async fn present(client: &Client, scope: &Scope, is_prometheus: bool) -> any
     };
     for sample in of(&OPEN_BY_AGE).filter(|sample| sample.label("side") == "downstream") {
         sample.label("kind").clone_into(&mut present.kind);
-        let node = [sample.label("node"), sample.label("instance")];
-        let node = node.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
-        present
-            .instances
-            .insert(format!("{node} {}", sample.label("instance_pod")));
+        add(present.instances.entry(instance(sample)).or_default(), sample);
         present.clusters.insert(sample.label("cluster").to_owned());
         add(&mut present.ages, sample);
     }
@@ -161,7 +173,14 @@ pub async fn past(client: &Client, scope: &Scope, window: Duration) -> anyhow::R
             }
         }
     }
+    let instances = instances(client, scope, times, step).await?;
+    let incomplete = instances.incomplete(course.keys().copied());
     let observed = course.len() as f64;
+    let query = format!("max by (min_age_seconds) (max_over_time({open}{span}))");
+    let mut most_of_one = Ages::default();
+    for sample in prometheus::query(client, OPEN_BY_AGE.name, &query).await? {
+        add(&mut most_of_one, &sample);
+    }
     let query = format!(
         "sum by (source_workload_namespace, source_workload, min_age_seconds) (sum_over_time({}{span}))",
         scope.series(DEPENDENT_OPEN_BY_AGE.name, "")
@@ -174,11 +193,41 @@ pub async fn past(client: &Client, scope: &Scope, window: Duration) -> anyhow::R
     }
     let step = step.as_secs_f64();
     Ok(Past {
-        course: course.into_iter().map(|(time, ages)| (time as f64, ages)).collect(),
+        course: (course.into_iter())
+            .map(|(time, ages)| Observed {
+                time: time as f64,
+                ages,
+                is_whole: !incomplete.contains(&time),
+            })
+            .collect(),
         step,
+        most_of_one,
         dependents,
         lifetimes: lifetimes(client, scope, window, observed * step).await?,
     })
+}
+
+/// When each instance was observed. An agent that has another address is another target, of the same instance.
+async fn instances(client: &Client, scope: &Scope, times: (f64, f64), step: Duration) -> anyhow::Result<Instances> {
+    let youngest = format!("{DOWNSTREAM},min_age_seconds={:?}", MIN_AGES[0]);
+    let open = scope.series(OPEN_BY_AGE.name, &youngest);
+    let query = format!("group by (cluster, instance, node, instance_pod) ({open})");
+    let mut instances = Instances::default();
+    for series in prometheus::range(client, &query, times, step).await? {
+        let values = series.values.iter().map(|(time, _)| *time as u64);
+        let sample = Sample {
+            series: String::new(),
+            labels: series.labels,
+            value: 1.0,
+        };
+        instances.add(instance(&sample), values);
+    }
+    Ok(instances)
+}
+
+/// What tells the instances of a point in one cluster apart: node, or target, and pod.
+fn instance(sample: &Sample) -> String {
+    format!("{} {}", node(sample), sample.label("instance_pod"))
 }
 
 /// The lifetimes of the connections that ended in the window; the point was observed for `time` seconds of it.

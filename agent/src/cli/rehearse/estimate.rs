@@ -19,6 +19,34 @@ pub struct Estimate {
     pub most: f64,
 }
 
+impl Estimate {
+    /// None, or 0, for sure.
+    const NONE: Self = Self {
+        connections: 0.0,
+        least: 0.0,
+        most: 0.0,
+    };
+
+    fn each(self, other: Self, of: impl Fn(f64, f64) -> f64) -> Self {
+        Self {
+            connections: of(self.connections, other.connections),
+            least: of(self.least, other.least),
+            most: of(self.most, other.most),
+        }
+    }
+
+    /// The mean of some; 0 of none.
+    pub fn mean(all: impl Iterator<Item = Self>) -> Self {
+        let (n, sum) = all.fold((0.0, Self::NONE), |(n, sum), it| (n + 1.0, sum.each(it, |a, b| a + b)));
+        sum.each(sum, |sum, _| if n > 0.0 { sum / n } else { 0.0 })
+    }
+
+    /// The highest of some; 0 of none.
+    pub fn highest(all: impl Iterator<Item = Self>) -> Self {
+        all.fold(Self::NONE, |most, it| most.each(it, f64::max))
+    }
+}
+
 /// Open connections of one moment that have reached each of [`AGE_BOUNDS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ages(pub [f64; AGE_BOUNDS.len()]);
@@ -49,6 +77,26 @@ impl Ages {
         }
     }
 }
+
+impl Ages {
+    /// The highest number at each age.
+    pub fn highest<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let most = |most: Self, it: &Self| Self(std::array::from_fn(|age| most.0[age].max(it.0[age])));
+        all.fold(Self::default(), most)
+    }
+
+    /// The shortest of the counted graces that spares nearly all connections that the longest one would; `None` if that spares none more
+    /// than the shortest.
+    pub fn useful(&self) -> Option<Duration> {
+        let [first, .., last] = self.0;
+        let left = (first - last) * (1.0 - NEARLY_ALL);
+        let age = self.0.iter().position(|n| *n - last <= left)?;
+        (first > last).then(|| Duration::from_secs(AGE_BOUNDS[age].into()))
+    }
+}
+
+/// This part of the connections is nearly all of them.
+const NEARLY_ALL: f64 = 0.95;
 
 /// The lifetimes of connections that ended within a time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -98,31 +146,42 @@ pub struct Slot {
     /// When it ends.
     pub to: f64,
     /// The mean number of connections that a restart in it would have cut.
-    pub mean: f64,
+    pub mean: Estimate,
     /// The most that a restart in it would have cut.
-    pub most: f64,
+    pub most: Estimate,
 }
 
-/// The slot of `length` seconds in which a restart would have cut fewest on average, from the numbers of connections that were cut by
-/// restarts that ended at these times, `step` seconds apart. Slots of which less than half was observed do not count.
-pub fn fewest(course: &[(f64, f64)], grace: Duration, (step, length): (f64, f64)) -> Option<Slot> {
-    let begun = |time: f64| time - grace.as_secs_f64();
-    let slot = |time: f64| (begun(time) / length).floor();
-    let slots = course.chunk_by(|one, next| slot(one.0) == slot(next.0));
-    let of = |samples: &[(f64, f64)]| {
-        let values = || samples.iter().map(|(_, n)| *n);
-        let from = slot(samples.first()?.0) * length;
-        (samples.len() as f64 * step >= length / 2.0).then(|| Slot {
+/// A restart that would have ended at some time.
+#[derive(Clone, Copy, Debug)]
+pub struct Restart {
+    /// When it would have ended, in seconds since 1970.
+    pub end: f64,
+    /// What it would have cut, as far as instances were observed.
+    pub cut: Estimate,
+    /// Whether all instances were observed.
+    pub is_whole: bool,
+}
+
+/// The slot of `length` seconds in which a restart would have cut fewest on average, from restarts that ended `step` seconds apart. Slots
+/// of which less than half was observed do not count, nor those in which an instance was not: they look better than they are.
+pub fn fewest(course: &[Restart], grace: Duration, (step, length): (f64, f64)) -> Option<Slot> {
+    let slot = |restart: &Restart| ((restart.end - grace.as_secs_f64()) / length).floor();
+    let slots = course.chunk_by(|one, next| slot(one) == slot(next));
+    let of = |restarts: &[Restart]| {
+        let cuts = || restarts.iter().map(|restart| restart.cut);
+        let from = slot(restarts.first()?) * length;
+        let is_observed =
+            restarts.len() as f64 * step >= length / 2.0 && restarts.iter().all(|restart| restart.is_whole);
+        is_observed.then(|| Slot {
             from,
             to: from + length,
-            mean: values().sum::<f64>() / samples.len() as f64,
-            most: values().fold(0.0, f64::max),
+            mean: Estimate::mean(cuts()),
+            most: Estimate::highest(cuts()),
         })
     };
     slots.filter_map(of).min_by(|one, other| {
-        (one.mean, one.most)
-            .partial_cmp(&(other.mean, other.most))
-            .unwrap_or(std::cmp::Ordering::Equal)
+        let key = |slot: &Slot| (slot.mean.connections, slot.most.connections);
+        key(one).partial_cmp(&key(other)).unwrap_or(std::cmp::Ordering::Equal)
     })
 }
 
@@ -134,14 +193,17 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    #[test]
-    fn at_a_bound_it_is_exact_and_between_two_within_them() {
-        let ages = Ages([100.0, 90.0, 40.0, 20.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-        let exact = |n| Estimate {
+    const fn exact(n: f64) -> Estimate {
+        Estimate {
             connections: n,
             least: n,
             most: n,
-        };
+        }
+    }
+
+    #[test]
+    fn at_a_bound_it_is_exact_and_between_two_within_them() {
+        let ages = Ages([100.0, 90.0, 40.0, 20.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!(ages.cut(seconds(1)), exact(100.0));
         assert_eq!(ages.cut(seconds(30)), exact(40.0));
         let between = ages.cut(seconds(45));
@@ -173,13 +235,16 @@ mod tests {
     fn the_best_slot_is_the_one_in_which_the_restart_begins() {
         let hour = 3_600.0;
         // Every ten minutes for four hours; in the third, few are cut by restarts that end then.
-        let course: Vec<_> = (0..24)
-            .map(|n| (f64::from(n) * 600.0, if (12..18).contains(&n) { 1.0 } else { 9.0 }))
-            .collect();
+        let restart = |n: i32| Restart {
+            end: f64::from(n) * 600.0,
+            cut: exact(if (12..18).contains(&n) { 1.0 } else { 9.0 }),
+            is_whole: true,
+        };
+        let mut course: Vec<_> = (0..24).map(restart).collect();
         let slot = fewest(&course, Duration::ZERO, (600.0, hour)).expect("there is one");
         assert_eq!(
             (slot.from, slot.to, slot.mean, slot.most),
-            (2.0 * hour, 3.0 * hour, 1.0, 1.0)
+            (2.0 * hour, 3.0 * hour, exact(1.0), exact(1.0))
         );
         // With a grace of an hour the restart has to begin an hour earlier.
         let slot = fewest(&course, seconds(3_600), (600.0, hour)).expect("there is one");
@@ -189,5 +254,22 @@ mod tests {
             None,
             "hardly observed"
         );
+        // An instance was not observed for ten minutes of it.
+        course[13].is_whole = false;
+        let slot = fewest(&course, Duration::ZERO, (600.0, hour)).expect("there is one");
+        assert_eq!((slot.from, slot.mean), (0.0, exact(9.0)));
+    }
+
+    #[test]
+    fn a_grace_is_useful_as_long_as_connections_end() {
+        let useful = |ages| Ages(ages).useful();
+        // 40 never end; of the others, 3 are left at 60 s.
+        let ages = [100.0, 90.0, 60.0, 43.0, 42.0, 40.0, 40.0, 40.0, 40.0, 40.0];
+        assert_eq!(useful(ages), Some(seconds(60)));
+        assert_eq!(useful([40.0; 10]), None, "none ends");
+        assert_eq!(useful([0.0; 10]), None);
+        let mut ages = [100.0; 10];
+        ages[9] = 0.0;
+        assert_eq!(useful(ages), Some(seconds(86_400)));
     }
 }

@@ -1,13 +1,14 @@
 //! `narrows rehearse`: what a restart of a point would cut, and when it would cut fewest.
 //!
-//! `ask` gets what is known, `estimate` says what follows from it, `page` writes it. Only `ask` does I/O.
+//! `ask` gets what is known, `gaps` says when it is not all, `estimate` what follows from it, `page` writes it. Only `ask` does I/O.
 
 mod ask;
 mod estimate;
+mod gaps;
 mod page;
 
 use super::{
-    http,
+    http::{self, Client},
     output::print,
     prometheus::{Origin, Scope, window},
 };
@@ -16,12 +17,18 @@ use crate::{
     duration::{self, format as span},
 };
 use agent_common::AGE_BOUNDS;
+pub use page::Grace;
+
 use anyhow::Context as _;
-use ask::{Past, Present};
+use ask::{Observed, Past, Present};
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
-use estimate::{Ages, fewest};
-use page::{Dependent, Grace, InWindow, Rehearsal};
-use std::{collections::BTreeSet, process::ExitCode, time::Duration};
+use estimate::{Ages, Estimate, Restart, fewest};
+use page::{Dependent, InWindow, Rehearsal};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// What `--help` says after the flags.
 const HELP: &str = "\
@@ -39,10 +46,14 @@ for graces of 1s, 5s, 30s, 60s, 2m, 5m, 10m, 1h, 4h and 24h; for others it lies 
 
 Columns:
   NOW           what a restart that began so long ago would cut now
-  MEAN, MOST    the same for restarts at all times of the window (with --prometheus)
+  MEAN, MOST    the same for restarts of all instances at once, at all times of the window (with --prometheus)
+  MOST OF ONE   the most that a restart of one of the instances would have cut
   BY LIFETIMES  the mean according to how long the connections lived that ended in the window: rate of new connections × mean of what is \
 left of a lifetime beyond the grace. It is less than MEAN where connections outlive the window
-  FEWEST        when a restart should have begun to cut fewest, and its mean and most
+  FEWEST        when a restart should have begun to cut fewest, and its mean and most; no hour counts in which an instance that was \
+there before and after was not observed
+
+`~` marks what is estimated, from the numbers in brackets, between which it lies.
 
 Connections that their clients or the proxy close during the grace, because the proxy asks them to, are not cut: what is shown is the most \
 that a restart cuts of those.";
@@ -109,26 +120,19 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         node: options.node.clone(),
         cluster: options.cluster.clone(),
     };
-    let is_prometheus = options.origin.is_prometheus();
-    let (present, past) = http::block_on(async {
-        let present = ask::present(&client, &scope, is_prometheus).await?;
-        let past = match is_prometheus {
-            true => Some(ask::past(&client, &scope, options.window).await?),
-            false => None,
-        };
-        anyhow::Ok((present, past))
-    })?;
+    let window = options.origin.is_prometheus().then_some(options.window);
+    let known = http::block_on(Known::ask(&client, &scope, window))?;
     let rehearsal = Rehearsal {
         written: clock::rfc3339(clock::now()),
         source: client.to_string(),
         node: scope.node,
-        kind: present.kind.clone(),
-        instances: present.instances.len(),
-        window: past.is_some().then(|| span(options.window)),
-        observed: past.as_ref().map(|past| past.course.len() as f64 * past.step),
-        graces: (options.grace.iter())
-            .map(|grace| rehearse(*grace, &present, past.as_ref(), options.window))
-            .collect(),
+        kind: known.present.kind.clone(),
+        instances: known.present.instances.len(),
+        window: window.map(span),
+        observed: known.seconds(|_| true),
+        incomplete: known.seconds(|observed| !observed.is_whole),
+        useful: known.useful().map(span),
+        graces: options.grace.iter().map(|grace| known.rehearse(*grace)).collect(),
         point: scope.point,
     };
     print(match options.format {
@@ -143,41 +147,87 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 /// The most slots that a window is divided into; a slot is an hour at most.
 const SLOTS: u32 = 12;
 
-fn rehearse(grace: Duration, present: &Present, past: Option<&Past>, window: Duration) -> Grace {
-    let cut = |ages: &Ages| ages.cut(grace).connections;
-    let in_window = past.filter(|past| !past.course.is_empty()).map(|past| {
-        let course: Vec<_> = past.course.iter().map(|(time, ages)| (*time, cut(ages))).collect();
-        let values = || course.iter().map(|(_, n)| *n);
-        let slot = (window / SLOTS).min(Duration::from_secs(3_600)).as_secs_f64();
-        InWindow {
-            mean: values().sum::<f64>() / course.len() as f64,
-            most: values().fold(0.0, f64::max),
-            by_lifetimes: past.lifetimes.cut(grace),
-            fewest: fewest(&course, grace, (past.step, slot.max(past.step))),
+/// What is known of a point.
+pub struct Known {
+    present: Present,
+    /// With a Prometheus: the window, and what is known of it.
+    past: Option<(Duration, Past)>,
+}
+
+impl Known {
+    /// Asks an agent or, with a window, a Prometheus.
+    ///
+    /// # Errors
+    /// When it does not answer, or does not know the point.
+    pub async fn ask(client: &Client, scope: &Scope, window: Option<Duration>) -> anyhow::Result<Self> {
+        let present = ask::present(client, scope, window.is_some()).await?;
+        let past = match window {
+            Some(window) => Some((window, ask::past(client, scope, window).await?)),
+            None => None,
+        };
+        Ok(Self { present, past })
+    }
+
+    /// For how much of the window the point was observed in such a way, in seconds.
+    fn seconds(&self, such: impl Fn(&Observed) -> bool) -> Option<f64> {
+        let (_, past) = self.past.as_ref()?;
+        let times = past.course.iter().filter(|observed| such(observed)).count();
+        Some(times as f64 * past.step)
+    }
+
+    /// The shortest of the counted graces that would nearly always have spared as many connections as the longest one.
+    pub fn useful(&self) -> Option<Duration> {
+        let past = self.past.iter().flat_map(|(_, past)| &past.course);
+        Ages::highest(past.map(|observed| &observed.ages).chain([&self.present.ages])).useful()
+    }
+
+    /// A restart with this grace.
+    pub fn rehearse(&self, grace: Duration) -> Grace {
+        let cut = |ages: &Ages| ages.cut(grace);
+        let past = self.past.as_ref().filter(|(_, past)| !past.course.is_empty());
+        let in_window = past.map(|(window, past)| {
+            let restart = |observed: &Observed| Restart {
+                end: observed.time,
+                cut: cut(&observed.ages),
+                is_whole: observed.is_whole,
+            };
+            let course: Vec<_> = past.course.iter().map(restart).collect();
+            let cuts = || course.iter().map(|restart| restart.cut);
+            let slot = (*window / SLOTS).min(Duration::from_secs(3_600)).as_secs_f64();
+            InWindow {
+                mean: Estimate::mean(cuts()),
+                most: Estimate::highest(cuts()),
+                most_of_one: cut(&past.most_of_one),
+                by_lifetimes: past.lifetimes.cut(grace),
+                fewest: fewest(&course, grace, (past.step, slot.max(past.step))),
+            }
+        });
+        Grace {
+            grace: span(grace),
+            seconds: grace.as_secs_f64(),
+            now: cut(&self.present.ages),
+            now_of_one: Estimate::highest(self.present.instances.values().map(cut)),
+            in_window,
+            dependents: self.dependents(grace),
         }
-    });
-    let none = Past::default();
-    let means = &past.unwrap_or(&none).dependents;
-    let names: BTreeSet<_> = present.dependents.keys().chain(means.keys()).collect();
-    let mut dependents: Vec<_> = names
-        .into_iter()
-        .map(|name| Dependent {
+    }
+
+    /// Whose connections a restart cuts, those with the most first.
+    fn dependents(&self, grace: Duration) -> Vec<Dependent> {
+        let now = &self.present.dependents;
+        let means = self.past.as_ref().map(|(_, past)| &past.dependents);
+        let names: BTreeSet<_> = now.keys().chain(means.into_iter().flat_map(BTreeMap::keys)).collect();
+        let cut = |of: &BTreeMap<String, Ages>, name: &String| of.get(name).copied().unwrap_or_default().cut(grace);
+        let dependent = |name: &String| Dependent {
             name: name.clone(),
-            now: present.dependents.get(name).map_or(0.0, cut),
-            mean: past.map(|_| means.get(name).map_or(0.0, cut)),
-        })
-        .filter(|dependent| dependent.now > 0.0 || dependent.mean.is_some_and(|mean| mean > 0.0))
-        .collect();
-    dependents.sort_by(|one, other| {
-        (other.now, other.mean)
-            .partial_cmp(&(one.now, one.mean))
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
-    Grace {
-        grace: span(grace),
-        seconds: grace.as_secs_f64(),
-        now: present.ages.cut(grace),
-        in_window,
-        dependents,
+            now: cut(now, name),
+            mean: means.map(|means| cut(means, name)),
+        };
+        let key = |it: &Dependent| (it.now.connections, it.mean.map_or(0.0, |mean| mean.connections));
+        let mut dependents: Vec<_> = (names.into_iter().map(dependent))
+            .filter(|dependent| key(dependent) > (0.0, 0.0))
+            .collect();
+        dependents.sort_by(|one, other| key(other).partial_cmp(&key(one)).unwrap_or(std::cmp::Ordering::Equal));
+        dependents
     }
 }

@@ -24,6 +24,10 @@ pub struct Rehearsal {
     pub window: Option<String>,
     /// For how much of it the point was observed, in seconds.
     pub observed: Option<f64>,
+    /// For how much of that an instance was not observed that was before and after, in seconds.
+    pub incomplete: Option<f64>,
+    /// The shortest of the counted graces that spares nearly all connections that the longest one would; `None` if no grace helps.
+    pub useful: Option<String>,
     /// A restart with each grace.
     pub graces: Vec<Grace>,
 }
@@ -37,6 +41,8 @@ pub struct Grace {
     pub seconds: f64,
     /// What it would cut now.
     pub now: Estimate,
+    /// The most that a restart of one of the instances would cut now.
+    pub now_of_one: Estimate,
     /// What it would have cut in the window.
     pub in_window: Option<InWindow>,
     /// Whose connections these are.
@@ -47,9 +53,11 @@ pub struct Grace {
 #[derive(Debug, Serialize)]
 pub struct InWindow {
     /// The mean number of connections cut.
-    pub mean: f64,
-    /// The highest.
-    pub most: f64,
+    pub mean: Estimate,
+    /// The highest, of all instances at the same time.
+    pub most: Estimate,
+    /// The highest of one instance.
+    pub most_of_one: Estimate,
     /// The mean according to the lifetimes of connections that have ended; `None` if none has.
     pub by_lifetimes: Option<Estimate>,
     /// The best time; `None` if the point was hardly observed.
@@ -62,9 +70,9 @@ pub struct Dependent {
     /// Its name; `_other` stands for all but the ten with the most connections, `unknown` for unknown callers.
     pub name: String,
     /// Its connections that a restart would cut now.
-    pub now: f64,
+    pub now: Estimate,
     /// The mean over the window.
-    pub mean: Option<f64>,
+    pub mean: Option<Estimate>,
 }
 
 /// As tables for a terminal.
@@ -76,13 +84,17 @@ pub fn text(rehearsal: &Rehearsal) -> String {
         (None, n) => format!("{n} instances"),
     };
     let mut text = format!("A restart of {point} ({kind}, {place}), from {}", rehearsal.source);
+    let minutes = |seconds: f64| duration::format(Duration::from_secs(seconds as u64 / 60 * 60));
     if let (Some(window), Some(observed)) = (&rehearsal.window, rehearsal.observed) {
-        let observed = duration::format(Duration::from_secs(observed as u64 / 60 * 60));
-        let _infallible = write!(text, ", last {window} (observed for {observed} of it)");
+        let _infallible = write!(text, ", last {window} (observed for {} of it", minutes(observed));
+        if let Some(incomplete) = rehearsal.incomplete.filter(|seconds| *seconds > 0.0) {
+            let _infallible = write!(text, ", for {} without one of the instances", minutes(incomplete));
+        }
+        text.push(')');
     }
     text.push_str("\n\nConnections that it cuts:\n\n");
     let mut rows = vec![
-        ["GRACE", "NOW", "MEAN", "MOST", "BY LIFETIMES", "FEWEST"]
+        ["GRACE", "NOW", "MEAN", "MOST", "MOST OF ONE", "BY LIFETIMES", "FEWEST"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -90,7 +102,8 @@ pub fn text(rehearsal: &Rehearsal) -> String {
         let mut row = vec![grace.grace.clone(), estimate(grace.now)];
         if let Some(past) = &grace.in_window {
             let lifetimes = past.by_lifetimes.map_or_else(|| "-".into(), estimate);
-            row.extend([number(past.mean), number(past.most), lifetimes, best(past.fewest)]);
+            row.extend([past.mean, past.most, past.most_of_one].map(estimate));
+            row.extend([lifetimes, best(past.fewest)]);
         }
         rows.push(row);
     }
@@ -105,8 +118,8 @@ pub fn text(rehearsal: &Rehearsal) -> String {
     }
     for grace in &rehearsal.graces {
         for dependent in &grace.dependents {
-            let mut row = vec![grace.grace.clone(), dependent.name.clone(), number(dependent.now)];
-            row.extend(dependent.mean.map(number));
+            let mut row = vec![grace.grace.clone(), dependent.name.clone(), estimate(dependent.now)];
+            row.extend(dependent.mean.map(estimate));
             rows.push(row);
         }
     }
@@ -117,6 +130,15 @@ pub fn text(rehearsal: &Rehearsal) -> String {
             table(&rows, &mut text);
         }
     }
+    if let Some(useful) = &rehearsal.useful {
+        let _infallible = writeln!(
+            text,
+            "\nA grace of {useful} spares nearly all (95 %) of the connections that one of 24h spares."
+        );
+    }
+    if text.contains('~') {
+        text.push_str("\n~ an estimate, with the numbers that it lies between.\n");
+    }
     if !has_means {
         text.push_str(
             "\nOnly the present of one node is known to an agent; --prometheus asks for all instances and the last week.\n",
@@ -126,7 +148,7 @@ pub fn text(rehearsal: &Rehearsal) -> String {
 }
 
 /// Exact, or with the numbers that it lies between.
-fn estimate(found: Estimate) -> String {
+pub fn estimate(found: Estimate) -> String {
     match number(found.least) == number(found.most) {
         true => number(found.connections),
         false => format!(
@@ -139,14 +161,18 @@ fn estimate(found: Estimate) -> String {
 }
 
 fn best(slot: Option<Slot>) -> String {
-    let Some(slot) = slot else { return "-".into() };
+    slot.map_or_else(|| "-".into(), hour)
+}
+
+/// When it is, and what a restart then cuts.
+pub fn hour(slot: Slot) -> String {
     let minute = |seconds: f64| clock::rfc3339((seconds * 1e3) as i64)[..16].replace('T', " ");
     let to = minute(slot.to).split_off(11);
     format!(
         "{} to {to} UTC: {}, at most {}",
         minute(slot.from),
-        number(slot.mean),
-        number(slot.most)
+        estimate(slot.mean),
+        estimate(slot.most)
     )
 }
 
@@ -179,16 +205,20 @@ fn table(rows: &[Vec<String>], text: &mut String) {
 mod tests {
     use super::*;
 
-    fn exact(connections: f64) -> Estimate {
+    const fn between(connections: f64, least: f64, most: f64) -> Estimate {
         Estimate {
             connections,
-            least: connections,
-            most: connections,
+            least,
+            most,
         }
     }
 
+    const fn exact(connections: f64) -> Estimate {
+        between(connections, connections, connections)
+    }
+
     fn rehearsal(in_window: Option<InWindow>) -> Rehearsal {
-        let mean = in_window.as_ref().map(|_| 290.25);
+        let mean = in_window.as_ref().map(|_| between(290.25, 280.0, 300.0));
         Rehearsal {
             written: "2026-11-26T12:00:00.000Z".into(),
             source: "Prometheus at http://127.0.0.1:9090".into(),
@@ -198,18 +228,17 @@ mod tests {
             instances: 2,
             window: in_window.as_ref().map(|_| "7d".into()),
             observed: in_window.as_ref().map(|_| 601_234.0),
+            incomplete: in_window.as_ref().map(|_| 600.0),
+            useful: Some("5m".into()),
             graces: vec![Grace {
                 grace: "45s".into(),
                 seconds: 45.0,
-                now: Estimate {
-                    connections: 320.4,
-                    least: 300.0,
-                    most: 412.0,
-                },
+                now: between(320.4, 300.0, 412.0),
+                now_of_one: between(220.4, 200.0, 212.0),
                 in_window,
                 dependents: vec![Dependent {
                     name: "shop/checkout".into(),
-                    now: 300.0,
+                    now: exact(300.0),
                     mean,
                 }],
             }],
@@ -220,23 +249,27 @@ mod tests {
     fn an_estimate_is_told_from_what_is_exact() {
         assert_eq!(
             text(&rehearsal(Some(InWindow {
-                mean: 288.125,
-                most: 1204.0,
+                mean: between(288.125, 270.0, 300.5),
+                most: between(1204.0, 1100.0, 1300.0),
+                most_of_one: exact(700.0),
                 by_lifetimes: Some(exact(12.0)),
                 fewest: Some(Slot {
                     from: 1_795_665_600.0,
                     to: 1_795_669_200.0,
-                    mean: 3.0,
-                    most: 12.0
+                    mean: between(3.0, 1.0, 4.0),
+                    most: exact(12.0)
                 }),
             }))),
             "A restart of shop/waypoint (waypoint, 2 instances), from Prometheus at http://127.0.0.1:9090, last 7d (observed for 167h \
-             of it)\n\nConnections that it cuts:\n\n\
-             GRACE  NOW                MEAN  MOST  BY LIFETIMES  FEWEST\n\
-             45s    ~320 (300 to 412)  288   1204  12            2026-11-26 04:00 to 05:00 UTC: 3, at most 12\n\n\
+             of it, for 10m without one of the instances)\n\nConnections that it cuts:\n\n\
+             GRACE  NOW                MEAN               MOST                  MOST OF ONE  BY LIFETIMES  FEWEST\n\
+             45s    ~320 (300 to 412)  ~288 (270 to 300)  ~1204 (1100 to 1300)  700          12            \
+             2026-11-26 04:00 to 05:00 UTC: ~3 (1 to 4), at most 12\n\n\
              Whose they are:\n\n\
              GRACE  DEPENDENT      NOW  MEAN\n\
-             45s    shop/checkout  300  290\n"
+             45s    shop/checkout  300  ~290 (280 to 300)\n\n\
+             A grace of 5m spares nearly all (95 %) of the connections that one of 24h spares.\n\n\
+             ~ an estimate, with the numbers that it lies between.\n"
         );
         let now = text(&rehearsal(None));
         assert!(now.contains("GRACE  NOW\n45s    ~320 (300 to 412)\n"), "{now}");
