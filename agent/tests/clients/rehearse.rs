@@ -2,7 +2,8 @@
 
 use super::{failure, narrows, refusal, run, server::Server};
 
-const METRICS: &str = r#"narrows_open_connections_by_age{point="shop/waypoint",kind="waypoint",mesh="istio",instance_pod="w-1",side="downstream",min_age_seconds="30"} 12
+/// An agent that knows of connections of one point by age.
+pub const METRICS: &str = r#"narrows_open_connections_by_age{point="shop/waypoint",kind="waypoint",mesh="istio",instance_pod="w-1",side="downstream",min_age_seconds="30"} 12
 narrows_open_connections_by_age{point="shop/waypoint",kind="waypoint",mesh="istio",instance_pod="w-1",side="upstream",min_age_seconds="30"} 99
 narrows_open_connections_by_age{point="shop/waypoint",kind="waypoint",mesh="istio",instance_pod="w-2",side="downstream",min_age_seconds="30"} 3
 narrows_open_connections_by_age{point="shop/waypoint",kind="waypoint",mesh="istio",instance_pod="w-1",side="downstream",min_age_seconds="60"} 5

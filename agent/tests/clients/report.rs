@@ -2,6 +2,8 @@
 
 use super::{
     failure, narrows, nobody,
+    rehearse::METRICS,
+    run,
     server::{Server, file, path},
 };
 
@@ -84,6 +86,15 @@ fn a_prometheus_that_knows_nothing_gives_no_report() {
         first.to_ascii_lowercase().contains("authorization: bearer secret"),
         "{first}"
     );
+}
+
+#[test]
+fn what_a_restart_cuts_is_rehearsed() {
+    let server = Server::plain("127.0.0.1:0", "200 OK", METRICS);
+    let output = run(&["report", "--agent", &format!("http://{}", server.address)]);
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let row = "| waypoint shop/waypoint | 30s   | 12           | 15          | shop/checkout 9 |";
+    assert!(said.contains(row), "{said}");
 }
 
 #[test]

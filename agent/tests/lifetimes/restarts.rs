@@ -30,17 +30,14 @@ const OLD: f64 = 20.0;
 const LONGEST: Duration = Duration::from_millis(4_500);
 
 fn rehearse(arguments: &[&str]) -> Value {
+    let rehearsal = ["rehearse", "--point", "shop/waypoint", "--grace", "1s,5s"];
+    json(&[&rehearsal, arguments].concat())
+}
+
+fn json(arguments: &[&str]) -> Value {
     let mut program = Command::new(binary());
-    program.args([
-        "rehearse",
-        "--point",
-        "shop/waypoint",
-        "--grace",
-        "1s,5s",
-        "--format",
-        "json",
-    ]);
-    let output = command::output(program.args(arguments)).expect("it starts");
+    program.args(arguments).args(["--format", "json"]);
+    let output = command::output(&mut program).expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     serde_json::from_slice(&output.stdout).expect("JSON")
@@ -112,14 +109,9 @@ fn the_forecast_of_a_restart_is_what_restarts_cut() {
     );
 
     // The lifetimes of those that have ended say the same of the whole time, in which many were cut before their time.
-    let whole = rehearse(&[
-        "--prometheus",
-        &format!("http://{}", prometheus.address()),
-        "--window",
-        "3m",
-        "--node",
-        "worker-1",
-    ]);
+    let url = format!("http://{}", prometheus.address());
+    let source = ["--prometheus", url.as_str(), "--window", "3m"];
+    let whole = rehearse(&[&source[..], &["--node", "worker-1"]].concat());
     let past = &whole["graces"][0]["in_window"];
     let beyond: Duration = (callers.book().ended.iter())
         .map(|lifetime| lifetime.saturating_sub(GRACE))
@@ -133,4 +125,15 @@ fn the_forecast_of_a_restart_is_what_restarts_cut() {
         (number(&past["mean"]["connections"]) / truth - 1.0).abs() < 0.25,
         "{past} for {truth}"
     );
+
+    // The report has the same, with the shortest grace that spares nearly all.
+    let report = json(&[&["report"], &source[..]].concat());
+    let found = &report["evidence"]["rehearsals"];
+    assert_eq!(found["why_not"], Value::Null, "{found}");
+    let graces = found["points"]["shop/waypoint"].as_array().expect("graces");
+    let names: Vec<_> = graces.iter().map(|grace| &grace["grace"]).collect();
+    assert_eq!(names, ["5s", "30s", "5m"], "{found}");
+    assert_eq!(whole["useful"], "5s", "{whole}");
+    let most = |grace: &Value| number(&grace["in_window"]["most"]["connections"]);
+    assert!(graces.iter().all(|grace| most(grace) == 0.0), "{found}");
 }

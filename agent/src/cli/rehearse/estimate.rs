@@ -5,11 +5,11 @@
 //! mean of what is left of a lifetime beyond `G`.
 
 use agent_common::AGE_BOUNDS;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A number of connections.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The best guess; the exact number where `least` and `most` are equal.
     pub connections: f64,
@@ -139,7 +139,7 @@ impl Lifetimes {
 }
 
 /// A time at which a restart would have cut few.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slot {
     /// When it begins, in seconds since 1970: the beginning of the restart, not its end.
     pub from: f64,

@@ -17,13 +17,14 @@ use crate::{
     duration::{self, format as span},
 };
 use agent_common::AGE_BOUNDS;
-pub use page::Grace;
+pub use estimate::Estimate;
+pub use page::{Dependent, Grace, InWindow, estimate, hour};
 
 use anyhow::Context as _;
 use ask::{Observed, Past, Present};
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
-use estimate::{Ages, Estimate, Restart, fewest};
-use page::{Dependent, InWindow, Rehearsal};
+use estimate::{Ages, Restart, fewest};
+use page::Rehearsal;
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::ExitCode,

@@ -2,7 +2,7 @@
 
 use super::estimate::{Estimate, Slot};
 use crate::{clock, duration};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{fmt::Write as _, time::Duration};
 
 /// The answer.
@@ -33,7 +33,7 @@ pub struct Rehearsal {
 }
 
 /// A restart with one grace.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Grace {
     /// The time that an instance waits before it ends.
     pub grace: String,
@@ -50,7 +50,7 @@ pub struct Grace {
 }
 
 /// Restarts at all times of the window.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InWindow {
     /// The mean number of connections cut.
     pub mean: Estimate,
@@ -65,7 +65,7 @@ pub struct InWindow {
 }
 
 /// A dependent of the point.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Dependent {
     /// Its name; `_other` stands for all but the ten with the most connections, `unknown` for unknown callers.
     pub name: String,

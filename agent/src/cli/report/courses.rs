@@ -52,7 +52,7 @@ impl Source {
 }
 
 /// The labels of a point.
-fn scope(point: &Point) -> Scope {
+pub fn scope(point: &Point) -> Scope {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let prefix = format!("{}:", point.cluster);
     Scope {

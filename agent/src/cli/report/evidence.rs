@@ -1,11 +1,6 @@
 //! Merges all samples into one model of points, workloads and agents. What several agents report about the same is merged.
 
-use super::{
-    facts::{self, GRACES},
-    links,
-    point::Point,
-    verdicts::Verdicts,
-};
+use super::{facts, links, point::Point, rehearsals::Rehearsals, verdicts::Verdicts};
 use crate::{
     cli::{
         name::{Name, node, within, workload},
@@ -81,6 +76,9 @@ pub struct Evidence {
     /// What follows from several series together.
     #[serde(default)]
     pub verdicts: Verdicts,
+    /// What restarts of points cut.
+    #[serde(default)]
+    pub rehearsals: Rehearsals,
     /// Agents by scrape target; one without a name if the source is a single agent.
     pub agents: BTreeMap<String, Agent>,
 }
@@ -293,11 +291,8 @@ impl Evidence {
                 let name = workload(sample, "destination_workload_namespace", "destination_workload");
                 point.served.insert(name);
             }
-            facts::OPEN_BY_AGE if sample.label("side") == "downstream" => {
-                let age = sample.label("min_age_seconds");
-                if GRACES.iter().any(|(shown, _)| *shown == age) {
-                    *point.restart.entry(age.to_owned()).or_default() += value;
-                }
+            facts::OPEN_BY_AGE if sample.label("side") == "downstream" && sample.label("min_age_seconds") == "30" => {
+                *point.old.get_or_insert(0.0) += value;
             }
             facts::EXITS if sample.label("reason") == "oom_killed" => point.oom_kills += value,
             _ => {}

@@ -33,9 +33,6 @@ pub enum What {
     Ever,
 }
 
-/// The graces for which it is shown what a restart cuts, as values of the label `min_age_seconds`, and as they are written.
-pub const GRACES: [(&str, &str); 2] = [("30", "with 30 s of grace"), ("300", "with 5 min of grace")];
-
 /// A series, and which of its values is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Fact {
@@ -86,7 +83,7 @@ facts! {
     SERVED_ACTIVE: dependents::SERVED_ACTIVE, Most, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";
     SERVED_CONNECTIONS: dependents::SERVED_CONNECTIONS, Growth, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";
     SERVED_OPEN: dependents::SERVED_OPEN, Most, "cluster, instance, node, point, kind, mesh, destination_workload_namespace, destination_workload";
-    OPEN_BY_AGE: lifetimes::OPEN_BY_AGE, Most, "cluster, instance, node, point, kind, mesh, side, instance_pod, min_age_seconds", only "side=\"downstream\",min_age_seconds=~\"30|300\"";
+    OPEN_BY_AGE: lifetimes::OPEN_BY_AGE, Now, "cluster, instance, node, point, kind, mesh, side, instance_pod, min_age_seconds", only "side=\"downstream\",min_age_seconds=\"30\"";
     DEPENDENT_HALF_CLOSED: dependents::DEPENDENT_HALF_CLOSED, Most, "cluster, point, source_workload_namespace, source_workload, first_fin";
     SERVED_HALF_CLOSED: dependents::SERVED_HALF_CLOSED, Most, "cluster, point, destination_workload_namespace, destination_workload, first_fin";
     CONTROL_PLANE: control_plane::CONNECTIONS, Now, "cluster, instance, node, point, mesh, instance_pod, destination_workload_namespace, destination_workload";

@@ -1,7 +1,8 @@
 //! `narrows report`: where policy is enforced, where traffic is observed, where failures will concentrate; on one page.
 //!
 //! `source` gets samples of a fixed list of `facts`; `evidence` merges them into one model; `findings` draws conclusions;
-//! `courses` asks how full the points that matter most were; `pictures` draws; `page` writes all of it as text, and `controls` lists the controls that they are evidence for. Only `source` and `courses` do I/O.
+//! `courses` asks how full the points that matter most were; `pictures` draws; `page` writes all of it as text, and `controls` lists
+//! the controls that they are evidence for. `rehearsals` asks what restarts cut. Only `source`, `courses` and `rehearsals` do I/O.
 
 mod block;
 mod compare;
@@ -19,6 +20,7 @@ pub mod percent;
 mod picture_page;
 mod pictures;
 pub mod point;
+mod rehearsals;
 mod restarts;
 pub mod source;
 mod verdict_page;
@@ -120,7 +122,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 /// offers its metrics at this address, and not its API.
 async fn ask(source: &Source) -> anyhow::Result<(Evidence, Findings, Result<Option<Trend>, String>)> {
     let samples = source.samples(&[FACTS, RECORDED].concat()).await?;
-    let evidence = Evidence::of(&samples);
+    let mut evidence = Evidence::of(&samples);
     anyhow::ensure!(
         !evidence.is_empty(),
         "{} has nothing to report on: {}",
@@ -131,6 +133,7 @@ async fn ask(source: &Source) -> anyhow::Result<(Evidence, Findings, Result<Opti
             "the agents have observed no enforcement point and no workload yet; try again later"
         }
     );
+    evidence.rehearsals = source.rehearsals(&evidence).await;
     let findings = Findings::of(&evidence);
     let trend = source.trend(&evidence, &findings).await;
     Ok((evidence, findings, trend.map_err(|error| format!("{error:#}"))))

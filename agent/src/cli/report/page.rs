@@ -49,7 +49,7 @@ pub fn page(
     observation(&mut page, about, evidence, findings);
     concentration(&mut page, findings);
     consequences(&mut page, findings);
-    restarts::section(&mut page, evidence, findings);
+    restarts::section(&mut page, evidence);
     picture_page::trend(&mut page, trend);
     verdict_page::time_to_full(&mut page, &evidence.verdicts);
     verdict_page::hanging(&mut page, &evidence.verdicts);

@@ -48,9 +48,9 @@ pub struct Point {
     pub callers: Tally,
     /// How often the OOM killer killed it.
     pub oom_kills: f64,
-    /// The most open connections that it had accepted and that were at least so old, by `min_age_seconds`: a sum over its instances.
+    /// Open connections now that it had accepted and that are at least 30 s old; `None` where ages are not counted.
     #[serde(default)]
-    pub restart: BTreeMap<String, f64>,
+    pub old: Option<f64>,
 }
 
 impl Point {

@@ -4,7 +4,10 @@ use super::{
     super::{evidence::Evidence, facts, findings::Findings, json, markdown, page::page},
     SCRAPE, about, evidence,
 };
-use crate::cli::prometheus::parse;
+use crate::cli::{
+    prometheus::parse,
+    rehearse::{Dependent, Estimate, Grace, InWindow},
+};
 use std::time::Duration;
 
 #[test]
@@ -111,20 +114,78 @@ fn who_needs_no_control_plane_is_not_cut_off() {
 }
 
 #[test]
-fn what_a_restart_cuts_is_the_sum_over_instances() {
-    let mut scrape = SCRAPE.to_owned();
-    for (instance, age, n) in [("w-1", "30", 20), ("w-2", "30", 5), ("w-1", "300", 2), ("w-1", "60", 9)] {
-        scrape += &format!(
-            "narrows_open_connections_by_age{{instance=\"one\",point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",instance_pod=\"{instance}\",\
-             side=\"downstream\",min_age_seconds=\"{age}\"}} {n}\n"
-        );
-    }
-    let evidence = Evidence::of(&parse(&scrape));
-    let text = markdown::render(&page(&about(), &evidence, &Findings::of(&evidence), &Ok(None), None));
-    assert!(text.contains("| with 30 s of grace | with 5 min of grace |"), "{text}");
-    assert!(text.contains("| waypoint shop/w | 25                 | 2 |"), "{text}");
-    let without = Evidence::of(&parse(SCRAPE));
-    let text = markdown::render(&page(&about(), &without, &Findings::of(&without), &Ok(None), None));
+fn what_a_restart_cuts_is_of_one_instance_and_of_all_at_once() {
+    let exact = |n: f64| Estimate {
+        connections: n,
+        least: n,
+        most: n,
+    };
+    let dependent = |name: &str, now, mean: Option<f64>| Dependent {
+        name: name.into(),
+        now: exact(now),
+        mean: mean.map(exact),
+    };
+    let grace = |in_window: Option<InWindow>| {
+        let mean = |n| in_window.as_ref().map(|_| n);
+        Grace {
+            grace: "30s".into(),
+            seconds: 30.0,
+            now: exact(25.0),
+            now_of_one: exact(20.0),
+            dependents: vec![
+                dependent("_other", 90.0, mean(900.0)),
+                dependent("shop/a", 9.0, mean(1.0)),
+                dependent("shop/b", 8.0, mean(20.0)),
+                dependent("shop/c", 7.0, mean(30.0)),
+                dependent("shop/d", 0.0, mean(2.0)),
+            ],
+            in_window,
+        }
+    };
+    let past = InWindow {
+        mean: exact(30.0),
+        most: Estimate {
+            connections: 80.0,
+            least: 70.0,
+            most: 90.0,
+        },
+        most_of_one: exact(60.0),
+        by_lifetimes: None,
+        fewest: serde_json::from_value(serde_json::json!({
+            "from": 1_795_665_600.0, "to": 1_795_669_200.0, "mean": exact(3.0), "most": exact(12.0)
+        }))
+        .expect("an hour"),
+    };
+    let render = |graces: Vec<Grace>, why_not: Option<&str>| {
+        let mut evidence = evidence();
+        if !graces.is_empty() {
+            evidence.rehearsals.points.insert("shop/w".into(), graces);
+        }
+        evidence.rehearsals.why_not = why_not.map(str::to_owned);
+        markdown::render(&page(&about(), &evidence, &Findings::of(&evidence), &Ok(None), None))
+    };
+    let has_row = |text: &str, cells: &[&str]| {
+        let mut rows = text.lines().map(|line| line.split('|').map(str::trim));
+        rows.any(|row| row.skip(1).take(cells.len()).eq(cells.iter().copied()))
+    };
+    let text = render(vec![grace(Some(past))], None);
+    let row = [
+        "waypoint shop/w",
+        "30s",
+        "60",
+        "~80 (70 to 90)",
+        "shop/c 30, shop/b 20, shop/d 2",
+        "2026-11-26 04:00 to 05:00 UTC: 3, at most 12",
+    ];
+    assert!(has_row(&text, &row), "{text}");
+    let text = render(vec![grace(None)], Some("the Prometheus is away"));
+    let row = ["waypoint shop/w", "30s", "20", "25", "shop/a 9, shop/b 8, shop/c 7"];
+    assert!(has_row(&text, &row) && !text.contains("| fewest"), "{text}");
+    assert!(
+        text.contains("Not known of all points: the Prometheus is away."),
+        "{text}"
+    );
+    let text = render(Vec::new(), None);
     assert!(
         !text.contains("What a restart cuts"),
         "an older agent does not count ages: {text}"
