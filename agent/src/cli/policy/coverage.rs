@@ -1,13 +1,13 @@
 //! Whether enough of a point's connections have a known identity for a policy.
 
-use super::seen::{Callers, Seen};
+use super::seen::{Callers, PLAIN, Seen};
 use crate::cli::report::percent::percent;
 use anyhow::bail;
 
 /// Connections with a known identity, and all.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Coverage {
-    /// Connections whose caller has a known identity.
+    /// Connections that show the known identity of their caller.
     pub known: f64,
     /// All connections.
     pub all: f64,
@@ -90,7 +90,12 @@ pub fn listed(others: &[(String, f64)]) -> String {
 
 /// Whether this stands for a point, whose name is after its kind, or for several.
 pub fn is_point(name: &str) -> bool {
-    name.contains(' ') || name == "points"
+    (name.contains(' ') && !is_plain(name)) || name == "points"
+}
+
+/// Whether these are connections of a workload with an identity that do not show it.
+pub fn is_plain(name: &str) -> bool {
+    name.ends_with(PLAIN)
 }
 
 /// What to do about callers without an identity.
@@ -102,8 +107,13 @@ fn advice(others: &[(String, f64)]) -> String {
         has(&["_other", "_former"]).then_some("for _other and _former, raise limits.dependents"),
         has(&["external", "node"])
             .then_some("for external and node, look for the clients outside of the mesh, which no identity can allow"),
-        (others.iter().any(|(name, _)| name.contains('/') && !is_point(name)))
-            .then_some("for the workloads, take them into the mesh, as they have no identity there"),
+        (others
+            .iter()
+            .any(|(name, _)| name.contains('/') && !is_point(name) && !is_plain(name)))
+        .then_some("for the workloads, take them into the mesh, as they have no identity there"),
+        (others.iter().any(|(name, _)| is_plain(name))).then_some(
+            "for what is in plain text, find out why it passes by the ztunnel (narrows_enforced_connections_total)",
+        ),
         (others.iter().any(|(name, _)| is_point(name)))
             .then_some("for the points, whose identities are in no series, add theirs to the draft by hand"),
     ];

@@ -1,7 +1,7 @@
 //! A draft as YAML: the objects, after comments that say what was seen, what they allow, and what cannot be known.
 
 use super::{
-    coverage::{Coverage, is_point},
+    coverage::{Coverage, is_plain, is_point},
     seen::{Callers, Seen},
 };
 use crate::{
@@ -225,6 +225,7 @@ pub fn denied(others: Vec<(String, f64)>) -> Vec<String> {
                 "external" => "from outside of the cluster",
                 "node" => "from nodes: health probes, or clients whose addresses a node translates",
                 "points" => "from other points, whose identities are in no series",
+                name if is_plain(name) => "that no point carried, so that they do not show its identity",
                 name if is_point(name) => "of a point, whose identity is in no series",
                 _ => "without an identity in the mesh",
             };

@@ -77,14 +77,17 @@ pub struct Caller {
     pub principal: String,
 }
 
+/// After a workload that has an identity, of its connections that do not show it.
+pub const PLAIN: &str = " in plain text";
+
 /// Callers with a known identity, and what is known of the others, each with a number of connections: those opened in the window, or
 /// open at one time in it if that is more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Callers {
     /// Callers with an identity.
     pub known: BTreeMap<Caller, f64>,
-    /// The others: `unknown`, `_other`, `_former`, `external`, `node`, `points`, a workload that has no identity in its mesh, or a point
-    /// after its kind.
+    /// The others: `unknown`, `_other`, `_former`, `external`, `node`, `points`, a workload that has no identity in its mesh, a point after
+    /// its kind, or a workload before [`PLAIN`].
     pub others: BTreeMap<Name, f64>,
 }
 
@@ -342,7 +345,10 @@ fn pairs(samples: &[Sample], cluster: &str, served: &BTreeMap<Name, f64>) -> BTr
         }
         let source = workload(sample, "source_workload_namespace", "source_workload");
         let callers = all.entry(destination).or_default();
+        let is_plain = sample.label("enforced_by") == "none";
         match identities.get(&source) {
+            // No point carried it, so there was no mTLS: the destination sees no identity, and denies it.
+            Some(_) if is_plain => callers.add(format!("{source}{PLAIN}"), "", sample.value),
             // Which of several identities a workload showed is not known: all are allowed, and its connections count once.
             Some(principals) => {
                 let each = sample.value / principals.len() as f64;

@@ -104,6 +104,29 @@ fn a_destination_whose_callers_are_not_known_has_no_policy() {
 }
 
 #[test]
+fn what_is_in_plain_text_is_not_covered_by_the_identity_of_its_workload() {
+    // b calls catalog through the ztunnel, and also past it.
+    let scrape = ztunnel(&[(0, 0), (1, 0), (2, 0)]) + &pair("shop", "b", "catalog", "none", 5);
+    let said = refusal(&scrape, "istio-system/ztunnel", &[]);
+    assert!(
+        said.contains("75.0 % of its 20 connections have a known identity")
+            && said.contains("shop/b in plain text (5)"),
+        "{said}"
+    );
+    assert!(said.contains("find out why it passes by the ztunnel"), "{said}");
+    let draft = draft(&scrape, "istio-system/ztunnel", &["--min-coverage", "0.7"]).expect("a draft");
+    let part = "# - At back/catalog: shop/b in plain text: 5 connections that no point carried, so that they do not show its identity; they \
+                would be denied.\n";
+    assert!(draft.contains(part), "{draft}");
+    assert!(draft.contains("- td/ns/shop/sa/b # shop/b: 5 connections\n"), "{draft}");
+
+    // Who is never in the mesh has a policy for nobody.
+    let scrape = ztunnel(&[(0, 0)]) + &pair("shop", "b", "orders", "none", 5);
+    let draft = super::draft(&scrape, "istio-system/ztunnel", &["--min-coverage", "0.4"]).expect("a draft");
+    assert_eq!(at(&objects(&draft), "back", "orders").len(), 0, "{draft}");
+}
+
+#[test]
 fn the_selectors_label_can_be_another() {
     let draft = draft(
         &ztunnel(&[(0, 0)]),
