@@ -62,6 +62,7 @@ pub const ALL: [Near; 11] = [
             let deadline = 6_000.0;
             for (name, value) in [
                 ("narrows_drain_cut_connections", 9.0),
+                ("narrows_drain_start_timestamp_seconds", 60.0),
                 ("narrows_drain_deadline_timestamp_seconds", deadline),
             ] {
                 set(world, name, 6, &SHOP, "waypoint-06", &[("cause", "terminating")], value);
