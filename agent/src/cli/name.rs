@@ -21,6 +21,16 @@ pub fn within(sample: &Sample, name: &str) -> Name {
     }
 }
 
+/// The instance of a point: its name, with its pod and node.
+pub fn instance_of(sample: &Sample) -> Name {
+    let point = within(sample, sample.label("point"));
+    let instance = format!("{point} ({})", sample.label("instance_pod"));
+    match node(sample) {
+        "" => instance,
+        node => format!("{instance} on {node}"),
+    }
+}
+
 /// The workload that these labels name, after its cluster where there are several.
 pub fn workload(sample: &Sample, namespace: &str, name: &str) -> Name {
     let name = in_cluster(sample, namespace, name);

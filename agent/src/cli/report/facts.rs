@@ -3,7 +3,7 @@
 use crate::{
     duration,
     metrics::{agent, boundary, control_plane, dependents, drains, failures, load, resources},
-    signals::{lifetimes, processes},
+    signals::{lifetimes, processes, sockets},
 };
 use std::time::Duration;
 
@@ -86,6 +86,7 @@ facts! {
     OPEN_BY_AGE: lifetimes::OPEN_BY_AGE, Now, "cluster, instance, node, point, kind, mesh, side, instance_pod, min_age_seconds", only "side=\"downstream\",min_age_seconds=\"30\"";
     DEPENDENT_HALF_CLOSED: dependents::DEPENDENT_HALF_CLOSED, Most, "cluster, point, source_workload_namespace, source_workload, first_fin";
     SERVED_HALF_CLOSED: dependents::SERVED_HALF_CLOSED, Most, "cluster, point, destination_workload_namespace, destination_workload, first_fin";
+    SOCKETS: sockets::SOCKETS, Most, "cluster, instance, node, point, instance_pod, side, state", only "state=\"close\"";
     CONTROL_PLANE: control_plane::CONNECTIONS, Now, "cluster, instance, node, point, mesh, instance_pod, destination_workload_namespace, destination_workload";
     DRAIN_START: drains::START, Now, "cluster, instance, node, point, instance_pod, cause", only "cause=\"terminating\"";
     EXITS: processes::EXITS, Growth, "cluster, instance, node, point, kind, mesh, reason";

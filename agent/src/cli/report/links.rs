@@ -5,7 +5,7 @@
 
 use super::{block::NOT_KNOWN, facts};
 use crate::cli::{
-    name::{Name, node, within, workload},
+    name::{Name, instance_of, workload},
     prometheus::Sample,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +44,10 @@ pub fn cut_off(samples: &[Sample], rules: bool) -> BTreeSet<(Name, Name)> {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             names.join(", ")
         });
-        (title(sample), control_planes.unwrap_or_else(|| NOT_KNOWN.to_owned()))
+        (
+            instance_of(sample),
+            control_planes.unwrap_or_else(|| NOT_KNOWN.to_owned()),
+        )
     };
     cut_off.into_iter().map(row).collect()
 }
@@ -55,13 +58,4 @@ fn mesh(sample: &Sample) -> [&str; 2] {
 
 fn instance(sample: &Sample) -> Instance {
     ["cluster", "instance", "node", "point", "instance_pod"].map(|label| sample.label(label).to_owned())
-}
-
-fn title(sample: &Sample) -> Name {
-    let point = within(sample, sample.label("point"));
-    let instance = format!("{point} ({})", sample.label("instance_pod"));
-    match node(sample) {
-        "" => instance,
-        node => format!("{instance} on {node}"),
-    }
 }

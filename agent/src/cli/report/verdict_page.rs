@@ -43,7 +43,7 @@ pub fn boundary(page: &mut Vec<Block>, verdicts: &Verdicts) {
     page.push(Block::List(items.collect()));
 }
 
-/// Adds what hangs: connections that one end has closed, and points without their control plane.
+/// Adds what hangs: connections that one end has closed, sockets that nobody closes, and points without their control plane.
 pub fn hanging(page: &mut Vec<Block>, verdicts: &Verdicts) {
     page.push(Block::Heading(2, "What hangs".into()));
     if verdicts.half_closed.is_empty() {
@@ -68,6 +68,7 @@ pub fn hanging(page: &mut Vec<Block>, verdicts: &Verdicts) {
             rows.collect(),
         );
     }
+    held(page, verdicts);
     if verdicts.cut_off.is_empty() {
         page.push(Block::Text(
             if verdicts.rules {
@@ -90,6 +91,26 @@ pub fn hanging(page: &mut Vec<Block>, verdicts: &Verdicts) {
         let rows = rows.map(|(instance, control_plane)| vec![instance.clone(), control_plane.clone()]);
         table(page, vec!["instance", "control plane"], rows.collect());
     }
+}
+
+fn held(page: &mut Vec<Block>, verdicts: &Verdicts) {
+    if verdicts.held.is_empty() {
+        page.push(Block::Text(
+            "No instance of a point held 100 or more sockets at a time that had ended.".into(),
+        ));
+        return;
+    }
+    page.push(Block::Text(
+        "Sockets that had ended, by a reset or otherwise, and that the proxy still held, 100 or more at a time: it does not close them, a \
+         bug of its own. The kernel no longer knows with whom they were."
+            .into(),
+    ));
+    let mut all: Vec<_> = verdicts.held.iter().collect();
+    all.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let rows = all
+        .into_iter()
+        .map(|((instance, side), most)| vec![instance.clone(), side.clone(), format!("{most:.0}")]);
+    table(page, vec!["instance", "side", "most at a time"], rows.collect());
 }
 
 /// Adds when resources will be full.

@@ -4,7 +4,7 @@
 
 use super::facts;
 use crate::cli::{
-    name::{Name, node, within, workload},
+    name::{Name, instance_of, node, within, workload},
     prometheus::Sample,
 };
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ type Resource = (Name, String);
 /// A point, a workload at the other end, and who closed first: `peer` or `point`.
 type HalfClosed = (Name, Name, String);
 
-/// So many half-closed connections with one workload at one time are more than those that are about to end.
+/// So many half-closed connections with one workload at one time, or closed sockets of one instance, are more than those that are about to end.
 const MANY: f64 = 100.0;
 
 /// All of them.
@@ -45,6 +45,9 @@ pub struct Verdicts {
     /// Half-closed connections at one time, of which there were many: the highest number by point, workload and who closed first.
     #[serde(default, with = "rows")]
     pub half_closed: BTreeMap<HalfClosed, f64>,
+    /// Sockets that have ended and that a proxy still holds, of which there were many at one time: the highest number by instance and side.
+    #[serde(default, with = "rows")]
+    pub held: BTreeMap<(Name, String), f64>,
     /// Instances of points that had no connection to their control plane: the instance, and the control planes of its mesh. See
     /// [`super::links::cut_off`].
     #[serde(default)]
@@ -88,6 +91,13 @@ impl Verdicts {
             facts::DEPENDENT_HALF_CLOSED => self.half_closed(sample, "source_workload_namespace", "source_workload"),
             facts::SERVED_HALF_CLOSED => {
                 self.half_closed(sample, "destination_workload_namespace", "destination_workload");
+            }
+            facts::SOCKETS => {
+                if sample.label("state") == "close" && value >= MANY {
+                    let key = (instance_of(sample), sample.label("side").to_owned());
+                    let most = self.held.entry(key).or_default();
+                    *most = most.max(value);
+                }
             }
             facts::CONTROL_PLANE | facts::WITHOUT_CONTROL_PLANE => {}
             facts::RULES => self.rules = true,

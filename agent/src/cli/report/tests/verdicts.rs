@@ -25,7 +25,16 @@ fn what_hangs_is_told_with_whose_turn_it_is() {
              destination_workload_namespace=\"istio-system\",destination_workload=\"{control_plane}\"}} {n}\n"
         )
     };
+    let held = |pod: &str, state: &str, n: u32| {
+        format!(
+            "narrows_sockets{{instance=\"one\",point=\"shop/w\",kind=\"waypoint\",mesh=\"istio\",instance_pod=\"{pod}\",side=\"upstream\",\
+             state=\"{state}\"}} {n}\n"
+        )
+    };
     let more = [
+        held("w-1", "close", 120),
+        held("w-2", "close", 99),
+        held("w-2", "established", 500),
         half_closed("dependent", "a", "peer", 250),
         half_closed("dependent", "b", "point", 99),
         half_closed("served", "catalog", "point", 1000),
@@ -54,10 +63,16 @@ fn what_hangs_is_told_with_whose_turn_it_is() {
     };
     assert!(row(["shop/w", "shop/catalog", "shop/w", "1000"]), "{text}");
     assert!(row(["shop/w", "shop/a", "shop/a", "250"]), "{text}");
+    assert_eq!(
+        json["held"],
+        serde_json::json!([[["shop/w (w-1) on one", "upstream"], 120.0]])
+    );
+    assert!(row(["shop/w (w-1) on one", "upstream", "120", ""]), "{text}");
     let calm = evidence();
     let text = markdown::render(&page(&about(), &calm, &Findings::of(&calm), &Ok(None), None));
     assert!(
-        text.contains("No point had 100 or more half-closed connections"),
+        text.contains("No point had 100 or more half-closed connections")
+            && text.contains("No instance of a point held 100 or more sockets"),
         "{text}"
     );
 }
