@@ -1,8 +1,10 @@
 //! Istio's AuthorizationPolicy (<https://istio.io/latest/docs/reference/config/security/authorization-policy/>).
 //!
 //! A policy at a waypoint names its Gateway in `targetRefs`, as waypoints ignore policies with a selector; other proxies are selected by
-//! a label. A destination can be named at a proxy only by host, which is of HTTP requests alone and denies everything else, or by port:
-//! the agent sees neither. So a policy at a point that others share is about callers, and one about a destination selects its pods.
+//! a label. A waypoint also accepts a Service as target, which tells destinations apart; but the agent knows the workloads that a
+//! waypoint reaches, not the Services that select their pods, and a policy whose target does not exist has no effect. In a rule, a
+//! destination is a host, which is of HTTP requests alone and denies everything else, or a port: the agent sees neither. So a policy at
+//! a point that others share is about callers, and one about a destination selects its pods.
 
 use super::{
     coverage::{self, Coverage},
@@ -97,9 +99,12 @@ pub fn at_point(seen: &Seen, least: f64, label: &str) -> anyhow::Result<Draft> {
     let coverage = coverage::require(seen, [&seen.callers], least)?;
     let mut before = vec![adds_up()];
     let is_waypoint = seen.kind == Kind::Waypoint;
-    if !is_waypoint {
-        before.push(selects(label));
-    }
+    before.push(match is_waypoint {
+        true => "With a Service as target in place of the Gateway, a policy tells destinations apart. Which Services select the workloads \
+                 above is not seen; who called these is in the certain part of narrows_path_connections_total."
+            .to_owned(),
+        false => selects(label),
+    });
     let mut draft = Draft {
         coverage,
         allows: upper_bound(seen),

@@ -60,6 +60,7 @@ const COMMENTS: &str = "\
 #
 # Before it is applied:
 # - Policies that allow add up: another one for the same proxy allows what it allows. Without any, everything is allowed.
+# - With a Service as target in place of the Gateway, a policy tells destinations apart. Which Services select the workloads above is not seen; who called these is in the certain part of narrows_path_connections_total.
 ---
 ";
 
