@@ -47,7 +47,7 @@ for graces of 1s, 5s, 30s, 60s, 2m, 5m, 10m, 1h, 4h and 24h; for others it lies 
 
 Columns:
   NOW           what a restart that began so long ago would cut now
-  MEAN, MOST    the same for restarts of all instances at once, at all times of the window (with --prometheus)
+  MEAN, MOST    with --prometheus: restarts of all instances at once, at all times of the window
   MOST OF ONE   the most that a restart of one of the instances would have cut
   BY LIFETIMES  the mean according to how long the connections lived that ended in the window: rate of new connections × mean of what is \
 left of a lifetime beyond the grace. It is less than MEAN where connections outlive the window
