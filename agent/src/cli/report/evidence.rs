@@ -1,10 +1,11 @@
 //! Merges all samples into one model of points, workloads and agents. What several agents report about the same is merged.
 
-use super::{facts, links, point::Point, rehearsals::Rehearsals, verdicts::Verdicts};
+use super::{facts, links, point::Point, verdicts::Verdicts};
 use crate::{
     cli::{
         name::{Name, node, within, workload},
         prometheus::Sample,
+        rehearse::Grace,
     },
     points::{FailureDomain, Kind},
 };
@@ -53,6 +54,15 @@ impl Agent {
             && self.lost.is_empty()
             && self.stale.is_empty()
     }
+}
+
+/// What restarts of points cut.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Rehearsals {
+    /// By point: restarts with each grace, the shortest first.
+    pub points: BTreeMap<Name, Vec<Grace>>,
+    /// Why it is not known of all points that were asked about.
+    pub why_not: Option<String>,
 }
 
 /// All that is known from the samples.

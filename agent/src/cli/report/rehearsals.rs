@@ -1,30 +1,19 @@
 //! Asks what restarts of points cut, as `narrows rehearse` does.
 
-use super::{courses::scope, evidence::Evidence, point::Point, source::Source};
-use crate::{
-    cli::{
-        name::Name,
-        rehearse::{Grace, Known},
-    },
-    points::Kind,
+use super::{
+    courses::scope,
+    evidence::{Evidence, Rehearsals},
+    point::Point,
+    source::Source,
 };
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
+use crate::{cli::rehearse::Known, points::Kind};
+use std::time::Duration;
 
 /// The number of points that are asked about: those with the most connections that a restart cuts.
 const POINTS: usize = 8;
 
 /// The graces that are asked about: the default of Kubernetes, and a long one. A third one is that which is long enough.
 const GRACES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(300)];
-
-/// What restarts of points cut.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Rehearsals {
-    /// By point: restarts with each grace, the shortest first.
-    pub points: BTreeMap<Name, Vec<Grace>>,
-    /// Why it is not known of all points that were asked about.
-    pub why_not: Option<String>,
-}
 
 impl Source {
     /// What restarts of the shared points with the most old connections cut.
