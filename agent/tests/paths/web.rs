@@ -267,22 +267,23 @@ const fn pace(at_once: usize, rounds: u64, turns: (f64, f64), connections: (f64,
     }
 }
 
-/// With one worker, which may read all four requests before it forwards one, and with four. The bounds are about half, or twice, of the worst that was seen; connections are few.
+/// With one worker, which may read all four requests before it forwards one, and with four. The bounds are beyond the worst that was
+/// seen; connections are few.
 const ENVOY: [(u32, [Pace; 3]); 2] = [
     (
         1,
         [
             pace(1, 2, (1.0, 0.0), (1.0, 0.0)),
-            pace(4, 10, (0.0, 0.04), (0.0, 0.25)),
-            pace(64, 10, (0.0, 0.6), (0.0, 0.15)),
+            pace(4, 10, (0.0, 0.1), (0.0, 0.4)),
+            pace(64, 10, (0.0, 0.6), (0.0, 0.3)),
         ],
     ),
     (
         4,
         [
             pace(1, 2, (1.0, 0.0), (1.0, 0.0)),
-            pace(4, 10, (0.1, 0.04), (0.0, 0.25)),
-            pace(64, 10, (0.0, 0.6), (0.0, 0.15)),
+            pace(4, 10, (0.05, 0.1), (0.0, 0.4)),
+            pace(64, 10, (0.0, 0.6), (0.0, 0.3)),
         ],
     ),
 ];
@@ -290,7 +291,7 @@ const ENVOY: [(u32, [Pace; 3]); 2] = [
 /// A thread may accept a connection between a read and the connect that follows: then even a single request is estimated, if rightly.
 const HAPROXY: [Pace; 3] = [
     pace(1, 2, (0.9, 0.0), (0.9, 0.0)),
-    pace(4, 10, (0.1, 0.36), (0.0, 0.36)),
+    pace(4, 10, (0.05, 0.4), (0.0, 0.5)),
     pace(64, 10, (0.0, 0.75), (0.0, 0.75)),
 ];
 
