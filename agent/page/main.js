@@ -1,6 +1,6 @@
 // The page: what every view has around it.
 import { render } from './vendor/preact.js';
-import { useEffect, useRef, useState } from './vendor/preact-hooks.js';
+import { useEffect, useLayoutEffect, useRef, useState } from './vendor/preact-hooks.js';
 import { html } from './html.js';
 import { ago, clock, seconds, words } from './format.js';
 import { INTERVAL_MS, useConnection, useHasPeers } from './data.js';
@@ -128,7 +128,8 @@ function Theme() {
 }
 
 function useKeys(help) {
-  useEffect(() => {
+  // Before it is painted, so that no key is lost.
+  useLayoutEffect(() => {
     const pressed = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || help.current.open) return;
       const isField = event.target.matches('input, select, textarea');

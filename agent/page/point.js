@@ -1,5 +1,5 @@
 // Everything about a point.
-import { useEffect, useRef } from './vendor/preact-hooks.js';
+import { useLayoutEffect, useRef } from './vendor/preact-hooks.js';
 import { html } from './html.js';
 import { bytes, clock, count, counted, percent, perSecond, seconds, words } from './format.js';
 import { Delays, explained, legs, Missing, Refusal, RESOURCES, Saturation, Section, Severity, Value } from './parts.js';
@@ -50,9 +50,11 @@ export function Point({ id, parameters }) {
 
 function Head({ point, node }) {
   const heading = useRef(null);
-  // Who opens it with a key or a screen reader goes on from here.
-  useEffect(() => heading.current.focus({ preventScroll: true }), [point.id]);
-  useEffect(() => scrollTo(0, 0), [point.id]);
+  // Who opens it with a key or a screen reader goes on from here. Before it is painted: later, who types already would lose the field.
+  useLayoutEffect(() => {
+    heading.current.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }, [point.id]);
   return html`
     <h2 tabindex="-1" ref=${heading}>${point.name} <${Severity} severity=${point.trouble.severity} /></h2>
     <p class="quiet">${words(point.kind)} · ${point.mesh} · ${point.instance} · ${point.local ? counted(point.processes, 'process', 'processes') : 'on another node'} · ${point.shared ? 'shared by workloads' : 'of one workload'}${node && html` · as node <b>${node}</b> tells`}</p>
