@@ -56,6 +56,11 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Builds the agent as it is released; cargo prints its progress.
+pub(crate) fn build_agent() -> Result<()> {
+    run(cargo()?.args(["build", "--release", "--package", "narrows"]))
+}
+
 /// The stdout of a command, if it succeeds.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = command_line(command);

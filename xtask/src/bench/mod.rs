@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     setup::ensure(Purpose::Build)?;
     if args.only != [Part::Rules] {
-        workspace::run(workspace::cargo()?.args(["build", "--release", "--package", "narrows"]))?;
+        workspace::build_agent()?;
     }
     isolate().context("cannot make a private mount namespace")?;
     let target_dir = workspace::target_dir()?;

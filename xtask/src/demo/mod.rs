@@ -24,7 +24,7 @@ use narrows_testbed::signals::Stop;
 use narrows_testbed::{isolate, janitor, require_root, tools};
 
 use crate::dashboards::ensure_drawable;
-use crate::duration;
+use crate::{duration, workspace};
 use mesh::{Mesh, TOP, WAYPOINT_NAME};
 use table::Table;
 use tour::Tour;
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         page::ensure_drawable()?;
     }
     tools::envoy()?;
-    build_agent()?;
+    workspace::build_agent()?;
     tools::actor()?;
     let mut worker = Command::new(std::env::current_exe()?);
     worker.args(std::env::args_os().skip(1)).arg("--worker");
@@ -100,16 +100,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(code) => std::process::exit(code),
         None => bail!("the demo was interrupted ({status}); everything that it created is removed"),
     }
-}
-
-/// Builds the agent; cargo prints its progress.
-fn build_agent() -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "--package", "narrows"])
-        .status()?;
-    ensure!(status.success(), "cannot build the agent: see above");
-    Ok(())
 }
 
 /// Runs the mesh and the agent.
