@@ -48,7 +48,7 @@ fn the_worst_point_is_first_and_says_why() {
         assert!(first.contains(part), "{part}: {first}");
     }
     let elsewhere = browser.evaluate(
-        "[...document.querySelectorAll('.point')].find((point) => point.innerText.includes('point-5')).innerText",
+        "[...document.querySelectorAll('.point')].find((point) => point.textContent.includes('point-5')).innerText",
     );
     let elsewhere = elsewhere.expect("a text").to_string();
     assert!(
