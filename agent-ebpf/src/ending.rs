@@ -5,7 +5,8 @@ use crate::{
     outcome::Outcome,
     points::Exchange,
     record::Socket,
-    sock::{Sock, States, Tcp},
+    sock::{Sock, Tcp},
+    state::States,
 };
 use agent_common::{Control, EARLY_NS, Reason, Role};
 use aya_ebpf::helpers::bpf_ktime_get_ns;

@@ -14,11 +14,7 @@
 //! Notes also allow the programs of another agent to take over without a gap (`agent/src/kernel/handover.rs`): during the handover
 //! every twin leaves a note of each handled change, including those that it handled itself, for the next twin.
 
-use crate::{
-    cell::Cell,
-    maps::control,
-    sock::{Sock, state},
-};
+use crate::{cell::Cell, maps::control, sock::Sock, state};
 use agent_common::Control;
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 

@@ -6,7 +6,8 @@ use crate::{
     maps::lost,
     points::{self, Backlog, Exchange, PointCounters, side},
     record::Socket,
-    sock::{Sock, state},
+    sock::Sock,
+    state,
     verifier::{element, unknown},
 };
 use agent_common::{AGES, AgeKey, Loss, Role, STATES, age_class};

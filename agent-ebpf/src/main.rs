@@ -30,6 +30,7 @@ mod queue;
 mod reads;
 mod record;
 mod sock;
+mod state;
 mod task;
 mod verifier;
 

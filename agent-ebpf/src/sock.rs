@@ -3,7 +3,7 @@
 use crate::maps::offset;
 use agent_common::{ABSENT, FlowKey, Role};
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
-use core::{arch::asm, ffi::c_void, ptr::read_volatile};
+use core::{ffi::c_void, ptr::read_volatile};
 
 /// Loads a field of a kernel structure. Volatile, so that the compiler does not move the load to where the verifier no longer knows
 /// the pointer's type.
@@ -14,76 +14,6 @@ macro_rules! load {
     };
 }
 pub(crate) use load;
-
-/// TCP states, as numbered in `include/net/tcp_states.h`.
-pub(crate) mod state {
-    pub(crate) const ESTABLISHED: i32 = 1;
-    pub(crate) const SYN_SENT: i32 = 2;
-    pub(crate) const SYN_RECV: i32 = 3;
-    pub(crate) const FIN_WAIT1: i32 = 4;
-    pub(crate) const FIN_WAIT2: i32 = 5;
-    pub(crate) const TIME_WAIT: i32 = 6;
-    pub(crate) const CLOSE: i32 = 7;
-    pub(crate) const CLOSE_WAIT: i32 = 8;
-    pub(crate) const LAST_ACK: i32 = 9;
-    pub(crate) const LISTEN: i32 = 10;
-    pub(crate) const CLOSING: i32 = 11;
-    pub(crate) const NEW_SYN_RECV: i32 = 12;
-}
-
-/// TCP states: a bit for each.
-///
-/// The verifier follows each state for itself from where it was compared to where it is compared next. It does so with the single
-/// states of a set no longer, as it does not know of which state this is the bit.
-#[derive(Clone, Copy)]
-pub(crate) struct States(u64);
-
-impl States {
-    pub(crate) const FIN_WAITS: Self = Self::these(&[state::FIN_WAIT1, state::FIN_WAIT2]);
-    /// This end has sent its FIN before it received the peer's.
-    pub(crate) const SENT_FIN_FIRST: Self = Self::these(&[state::FIN_WAIT1, state::FIN_WAIT2, state::CLOSING]);
-    /// Both ends have sent their FIN.
-    pub(crate) const BOTH_SENT_FIN: Self = Self::these(&[state::LAST_ACK, state::CLOSING, state::TIME_WAIT]);
-    /// This end has sent no FIN.
-    pub(crate) const SENT_NO_FIN: Self = Self::these(&[state::ESTABLISHED, state::CLOSE_WAIT]);
-    /// This end has sent its FIN, after it received the peer's.
-    pub(crate) const SENT_FIN_LAST: Self = Self::these(&[state::LAST_ACK]);
-    /// The handshake is not complete.
-    pub(crate) const HANDSHAKES: Self = Self::these(&[state::SYN_SENT, state::SYN_RECV]);
-    /// No connection of its own.
-    pub(crate) const NO_CONNECTION: Self = Self::these(&[state::CLOSE, state::SYN_RECV, state::LISTEN]);
-
-    const fn these(states: &[i32]) -> Self {
-        let (mut set, mut at) = (0, 0);
-        while at < states.len() {
-            set |= 1 << states[at];
-            at += 1;
-        }
-        Self(set)
-    }
-
-    /// Only this one.
-    #[inline(always)]
-    pub(crate) fn only(state: i32) -> Self {
-        let (mut set, state) = (1_u64, (state & 31) as u64);
-        // As the instruction itself: the compiler must not know it either, as it would compare the state.
-        // SAFETY: a shift of a register.
-        unsafe { asm!("{0} <<= {1}", inout(reg) set, in(reg) state, options(pure, nomem, nostack)) };
-        Self(set)
-    }
-
-    /// Whether one of these is among `others`.
-    #[inline(always)]
-    pub(crate) const fn are_in(self, others: Self) -> bool {
-        self.0 & others.0 != 0
-    }
-}
-
-/// Whether a connection in this state has completed its handshake.
-#[inline(always)]
-pub(crate) const fn is_established(state: i32) -> bool {
-    !matches!(state, state::SYN_SENT | state::SYN_RECV)
-}
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;

@@ -4,7 +4,8 @@
 use crate::{
     pairing,
     points::{self, Exchange, observe, side},
-    sock::{Sock, state},
+    sock::Sock,
+    state,
 };
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},

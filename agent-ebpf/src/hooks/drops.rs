@@ -5,7 +5,8 @@
 
 use crate::{
     points::{self, Tallies, counters, tallies, tally},
-    sock::{Sock, load, state},
+    sock::{Sock, load},
+    state,
 };
 use agent_common::{Drop, Loss};
 use aya_ebpf::{

@@ -7,7 +7,8 @@ use crate::{
     outcome::Outcome,
     pairing,
     record::Socket,
-    sock::{Sock, state},
+    sock::Sock,
+    state,
 };
 use agent_common::{Reason, Role};
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};

@@ -3,7 +3,8 @@
 use crate::{
     flows::{account, known_flow},
     maps::{is_counting, offset},
-    sock::{Sock, is_established, load, state},
+    sock::{Sock, load},
+    state::{self, is_established},
 };
 use agent_common::{ABSENT, FlowKey, Role};
 use aya_ebpf::{

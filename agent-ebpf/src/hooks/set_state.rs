@@ -12,7 +12,8 @@ use crate::{
     path::Path,
     points,
     record::Socket,
-    sock::{Sock, States, Tcp, state},
+    sock::{Sock, Tcp},
+    state::{self, States},
     verifier::unknown,
 };
 use agent_common::{Control, FlowKey, Role};

@@ -7,7 +7,8 @@ use crate::{
     maps::{control, offset, record_at_once, walk_met_one, walk_number},
     points::{self, side},
     record::Socket,
-    sock::{Sock, Tcp, is_established, load, state},
+    sock::{Sock, Tcp, load},
+    state::{self, is_established},
     task::Thread,
 };
 use agent_common::{ABSENT, BUCKETS, Control, ListenerSample, Role, STATES, bucket, one_more_seen};
