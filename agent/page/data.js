@@ -61,7 +61,11 @@ export async function ask(path, signal) {
     const { error, message } = await problemOf(response);
     // Nothing at this address answers with data: that is as good as unreachable. But another agent is not this one.
     const answers = ['node_failed', 'busy'].includes(error);
-    if (response.status === 421 || (response.status >= 500 && !answers)) tell({ since: connection.since ?? Date.now(), why: message });
+    if (response.status === 421 || (response.status >= 500 && !answers)) {
+      tell({ since: connection.since ?? Date.now(), why: message });
+      // So what was known stays.
+      throw new Error(message);
+    }
     throw new Refusal(response.status, error, message);
   }
   const answer = await response.json();
@@ -173,5 +177,7 @@ function joined(before, newer) {
   for (const [name, values] of Object.entries(newer.lines)) {
     lines[name] = (before.lines[name] ?? []).concat(gap.map(() => null), values).slice(skip);
   }
-  return { ...newer, time_seconds: times.slice(skip), lines };
+  // Whose the last sample is.
+  const { as_of } = first === undefined ? before : newer;
+  return { ...newer, as_of, time_seconds: times.slice(skip), lines };
 }

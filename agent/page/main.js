@@ -81,7 +81,7 @@ function State() {
   }, [since]);
   let text = null;
   if (since) {
-    text = html`✖ <b>The agent is unreachable</b> since ${clock(since)} (${ago(since)}): ${why}. ${last ? `What is shown is from ${clock(last)}.` : 'Nothing has been received yet.'} Trying again every 5 s.`;
+    text = html`✖ <b>No data from the agent</b> since ${clock(since)} (${ago(since)}): ${why}. ${last ? `What is shown is from ${clock(last)}.` : 'Nothing has been received yet.'} Trying again every 5 s.`;
   } else if (of?.tick_error) {
     text = html`▲ <b>The agent's last tick failed</b>: ${of.tick_error}. What is shown is of tick ${of.tick}, at ${clock(of.time)}.`;
   } else if (of && of.tick > 0 && last - new Date(of.time).getTime() > staleAfter(of)) {

@@ -30,6 +30,14 @@ pub struct Published {
     pub resolution: Duration,
 }
 
+impl Published {
+    /// The snapshot of the last tick; `None` before the first one has ended, when everything would seem to be nothing.
+    pub fn newest(&self) -> Option<Arc<Snapshot>> {
+        let snapshot = self.snapshot.load_full();
+        (snapshot.tick.number > 0).then_some(snapshot)
+    }
+}
+
 /// Publishes snapshots.
 pub struct Publisher {
     published: Published,

@@ -1,6 +1,6 @@
 //! Nodes made up for tests of what is exported: points with callers, everything about them known.
 
-use super::snapshot::{Identity, Snapshot};
+use super::snapshot::{Identity, Snapshot, Tick};
 use crate::{
     api::{ClusterStatus, SourceRow},
     config::Scope,
@@ -66,6 +66,10 @@ pub fn snapshot(shapes: &[Shape], pairs: usize, details: Details) -> Snapshot {
         (point, called)
     });
     Snapshot {
+        tick: Tick {
+            number: 1,
+            ..Tick::default()
+        },
         points: shapes.iter().map(Shape::row).collect(),
         called: called.collect(),
         boundary: BoundaryRows {

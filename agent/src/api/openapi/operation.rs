@@ -46,7 +46,7 @@ impl Operation {
             ("502", "The agent of the node does not answer."),
             (
                 "503",
-                "As many clients follow, or ask for all nodes, as may; or the Kubernetes API server cannot be asked whose the token is.",
+                "The first tick has not ended yet; or as many clients follow, or ask for all nodes, as may; or the Kubernetes API server cannot be asked whose the token is.",
             ),
         ];
         if self.has_events {

@@ -1,14 +1,14 @@
 //! Answers about all nodes (`nodes=all`): this agent's own, and those of its peers.
 
 use super::{
-    super::{drains, publish::Published, snapshot::Snapshot},
+    super::{drains, publish::Published},
     fleet::{Drained, Fleet, Listed},
+    newest::{built, newest},
     points::{LIMITS, list},
     problem::Problem,
     query::Query,
 };
 use crate::{api::PointList, draining::Drains};
-use tokio::task::spawn_blocking;
 
 /// The points of all nodes, those with the most trouble first.
 ///
@@ -26,7 +26,7 @@ pub async fn points(published: Published, fleet: &Fleet, query: &Query) -> Resul
     let each = query.of_one_node(wanted);
     let target = format!("/api/v1/points?{}", each.encoded());
     // First, as it says what is wrong with the parameters.
-    let own = built(published, move |snapshot| list(snapshot, &each)).await?;
+    let own = built(move || list(&*newest(&published)?, &each)).await?;
     let as_of = own.as_of.clone();
     let mut all = Listed::default();
     all.add(fleet.node(), own);
@@ -41,7 +41,7 @@ pub async fn points(published: Published, fleet: &Fleet, query: &Query) -> Resul
 /// # Errors
 /// When peers cannot be asked.
 pub async fn drains(published: Published, fleet: &Fleet) -> Result<Drains, Problem> {
-    let own = built(published, |snapshot| Ok(drains::of(snapshot))).await?;
+    let own = built(move || Ok(drains::of(&*newest(&published)?))).await?;
     let tick = own.tick;
     let mut all = Drained::default();
     all.add(fleet.node(), own);
@@ -51,12 +51,4 @@ pub async fn drains(published: Published, fleet: &Fleet) -> Result<Drains, Probl
         })
         .await?;
     Ok(all.answer(tick, nodes))
-}
-
-async fn built<T: Send + 'static>(
-    published: Published,
-    build: impl FnOnce(&Snapshot) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    let built = spawn_blocking(move || build(&published.snapshot.load_full())).await;
-    built.unwrap_or_else(|error| Err(Problem::internal(&error)))
 }

@@ -7,6 +7,7 @@ mod detail;
 mod endpoints;
 mod fleet;
 mod history;
+mod newest;
 mod paths;
 mod point;
 mod points;
@@ -28,10 +29,10 @@ use axum::{
 #[cfg(test)]
 pub use fleet::LARGEST;
 pub use fleet::{FailedConnections, Fleet, relay, sign};
+use newest::{built, newest};
 pub use problem::Problem;
 use query::Query;
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 
 /// What is asked: this agent, or all of them through it.
 #[derive(Clone)]
@@ -79,7 +80,7 @@ async fn points(State(published): State<Published>, State(fleet): State<Fleet>, 
     };
     match query.is_about_all_nodes() {
         Ok(false) => answer(published, move |snapshot, _| points::list(snapshot, &query)).await,
-        Ok(true) => given(all::points(published, &fleet, &query).await),
+        Ok(true) => given(all::points(published, &fleet, &query).await.map(|list| json(&list))),
         Err(problem) => problem.into_response(),
     }
 }
@@ -116,22 +117,25 @@ async fn history(State(published): State<Published>, uri: Uri) -> Response {
 async fn drains(State(published): State<Published>, State(fleet): State<Fleet>, uri: Uri) -> Response {
     match Query::read(&uri, &["nodes"]).and_then(|query| query.is_about_all_nodes()) {
         Ok(false) => answer(published, |snapshot, _| Ok(drains::of(snapshot))).await,
-        Ok(true) => given(all::drains(published, &fleet).await),
+        Ok(true) => given(all::drains(published, &fleet).await.map(|drains| json(&drains))),
         Err(problem) => problem.into_response(),
     }
 }
 
 async fn status(State(published): State<Published>, State(fleet): State<Fleet>, uri: Uri) -> Response {
-    answer(published, move |snapshot, _| {
-        Query::read(&uri, &[])?;
-        Ok(status::of(snapshot, fleet.addresses()))
-    })
-    .await
+    // Also before the first tick: of the programs, and of what is missing.
+    given(
+        built(move || {
+            Query::read(&uri, &[])?;
+            Ok(json(&status::of(&published.snapshot.load(), fleet.addresses())))
+        })
+        .await,
+    )
 }
 
 /// An answer that is there, or why there is none.
-fn given(answer: Result<impl Serialize, Problem>) -> Response {
-    answer.map_or_else(IntoResponse::into_response, |answer| json(&answer))
+fn given(answer: Result<Response, Problem>) -> Response {
+    answer.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// Builds the answer from the newest snapshot.
@@ -139,15 +143,7 @@ async fn answer<T: Serialize + Send + 'static>(
     published: Published,
     build: impl FnOnce(&Snapshot, &Published) -> Result<T, Problem> + Send + 'static,
 ) -> Response {
-    let built = spawn_blocking(move || {
-        let snapshot = published.snapshot.load_full();
-        build(&snapshot, &published).map(|answer| json(&answer))
-    });
-    match built.await {
-        Ok(Ok(response)) => response,
-        Ok(Err(problem)) => problem.into_response(),
-        Err(error) => Problem::internal(&error).into_response(),
-    }
+    given(built(move || build(&*newest(&published)?, &published).map(|answer| json(&answer))).await)
 }
 
 fn json(answer: &impl Serialize) -> Response {

@@ -91,6 +91,13 @@ impl Problem {
         Self::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message)
     }
 
+    /// An agent whose first tick has not ended.
+    pub fn starting() -> Self {
+        let message =
+            "the agent has just started, and its first tick has not ended yet; /api/v1/status says what it does";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", message.to_owned())
+    }
+
     /// More clients than may follow failures.
     pub fn too_many_followers(most: usize) -> Self {
         let message = format!("{most} clients follow already, and there may be no more; try again later");

@@ -41,6 +41,36 @@ async fn a_node_whose_agent_has_moved_is_found_again_and_one_that_is_gone_is_nam
     );
 }
 
+#[tokio::test]
+async fn an_agent_that_has_just_started_does_not_say_that_there_is_nothing() {
+    let starting = Agent::start("b", [], &[]).await;
+    for path in ["points", "points/x", "workloads", "paths", "history?point=x", "drains"] {
+        let (status, body) = ask(starting.running.address, &format!("/api/v1/{path}")).await;
+        assert_eq!((status, &body["error"]), (503, &json!("starting")), "{path}: {body}");
+    }
+    // Neither is about a tick.
+    for path in ["status", "failures", "openapi.json"] {
+        let (status, body) = ask(starting.running.address, &format!("/api/v1/{path}")).await;
+        assert_eq!(status, 200, "{path}: {body}");
+    }
+    let first = Agent::start("a", [node("a", true)], &[url(&starting.running)]).await;
+    let list: PointList = good(&first, "/api/v1/points?nodes=all").await;
+    let nodes = list.nodes.expect("all nodes");
+    assert_eq!(nodes.answered, ["a"]);
+    assert_eq!(nodes.missing[0].error, "refused");
+    assert!(
+        nodes.missing[0].message.contains("first tick has not ended"),
+        "{:?}",
+        nodes.missing
+    );
+    // The other way round, too: what is its own is a part of the answer.
+    let starting = Agent::start("c", [], &[url(&first.running)]).await;
+    for path in ["points", "drains"] {
+        let (status, body) = ask(starting.running.address, &format!("/api/v1/{path}?nodes=all")).await;
+        assert_eq!((status, &body["error"]), (503, &json!("starting")), "{path}: {body}");
+    }
+}
+
 fn http(headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()

@@ -33,26 +33,40 @@ fn an_agent_is_late_by_its_own_interval() {
 #[test]
 fn samples_of_two_agents_have_a_gap_between_them() {
     let (mut site, now) = (Site::new(), Timestamp::now().as_millisecond());
-    for n in 0..3 {
-        site.tick_of(now - 20_000 + 5_000 * n, quiet());
+    for n in 0..5 {
+        site.tick_of(now - 30_000 + 5_000 * n, quiet());
     }
     let mut browser = site.visit(&format!("?point={WAYPOINT}"));
     browser
-        .wait_for("document.querySelector('.plot canvas') && document.querySelector('.plot').ariaValueMax === '2'")
-        .expect("three samples");
+        .wait_for("document.querySelector('.plot canvas') && document.querySelector('.plot').ariaValueMax === '4'")
+        .expect("five samples");
     let address = site.address.to_string();
     site.end();
     let mut next = Site::at(&address, Fleet::alone("node-1"), Duration::from_secs(5));
+    // Before its first tick it knows nothing, which is not to be shown in place of what is known.
+    browser
+        .wait_for("document.querySelector('#state').innerText.includes('first tick has not ended yet')")
+        .expect("it is there");
+    assert_eq!(
+        text(&mut browser, "h2"),
+        "team-1/point-1 ● ok",
+        "the point stays, with its lines"
+    );
+    // By its clock it is no later than the last sample.
+    next.tick_of(now - 10_000, quiet());
+    browser
+        .wait_for("document.querySelector('header').innerText.includes('tick 1')")
+        .expect("a tick without a new sample");
     next.tick_of(now - 5_000, quiet());
     next.tick_of(now, quiet());
-    // Three of the first agent, two of the next one, and what is between them.
+    // Five of the first agent, two of the next one, and what is between them.
     browser
-        .wait_for("document.querySelector('.plot').ariaValueMax === '5'")
+        .wait_for("document.querySelector('.plot').ariaValueMax === '7'")
         .expect("both");
     // Open connections are known in all samples.
     let line = "[...document.querySelectorAll('.plot')].find((plot) => plot.ariaLabel.startsWith('Open connections'))";
     browser.evaluate(&format!("{line}.focus()")).expect("focused");
-    for (at, value) in [("4", "accepted 0"), ("3", "accepted none"), ("2", "accepted 0")] {
+    for (at, value) in [("6", "accepted 0"), ("5", "accepted none"), ("4", "accepted 0")] {
         browser.press("ArrowLeft").expect("a key");
         browser
             .wait_for(&format!(

@@ -283,7 +283,7 @@ fn an_agent_that_is_gone_is_said_to_be() {
     site.is_all_well(&mut browser);
     site.end();
     browser
-        .wait_for("document.querySelector('#state').innerText.includes('The agent is unreachable since ')")
+        .wait_for("document.querySelector('#state').innerText.includes('No data from the agent since ')")
         .expect("said");
     let said = text(&mut browser, "#state");
     assert!(said.contains("What is shown is from "), "{said}");

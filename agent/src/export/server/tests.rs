@@ -8,10 +8,11 @@ use super::{
         api::Fleet,
         http::{Api, Service},
         publish::Publisher,
+        synthetic::snapshot,
     },
     Gate, Reviews, authenticate, serve,
 };
-use crate::{api::Problem, config::Files, failures::Ring};
+use crate::{api::Problem, config::Files, failures::Ring, metrics::Details};
 use axum::{Router, middleware, routing::get};
 use hyper_util::rt::TokioIo;
 use narrows_testbed::authority::{self, Authority, Identity};
@@ -61,7 +62,8 @@ async fn start(routes: Router, gate: Option<Gate>) -> Running {
 }
 
 fn routes(api: Api) -> Router {
-    let publisher = Publisher::new(Duration::from_secs(5));
+    let mut publisher = Publisher::new(Duration::from_secs(5));
+    publisher.publish(snapshot(&[], 0, Details::default()), Instant::now());
     Service::new(
         publisher.published().clone(),
         Arc::new(Ring::new(10, 0)),
