@@ -163,7 +163,7 @@ pub fn envoy(waypoint: &Workload, workers: u32) -> Envoy {
 
 /// Opens a connection that carries a request and its reply, which are nothing but their lengths; it stays open.
 pub fn call(to: SocketAddr) -> io::Result<TcpStream> {
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const PATIENCE: Duration = Duration::from_secs(30);
     let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(&[8_u32.to_be_bytes(), 8_u32.to_be_bytes()].concat())?;

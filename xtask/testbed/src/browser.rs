@@ -16,7 +16,7 @@ use crate::process::{self, Child};
 use crate::{pace, tools, wait};
 
 /// How long Chromium may take to answer, and a page to be as it is awaited.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The variable with a directory for pictures, for people who want to look at what the tests see.
 pub const PICTURES: &str = "PAGE_PICTURES";

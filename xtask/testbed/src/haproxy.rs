@@ -18,7 +18,7 @@ use crate::process::{Daemon, Placement};
 const START: Duration = Duration::from_secs(60);
 
 /// How long it may take to answer on its admin socket.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listening address, with its upstreams.
 #[derive(Debug, Clone)]

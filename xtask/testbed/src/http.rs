@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use crate::pace;
 
 /// The time limit of a request.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An HTTP response, read completely.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 /// How long a step may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What it does next. Connections are numbered from 0 in the order in which they were accepted or opened.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -24,7 +24,7 @@ use std::{
 };
 
 /// What a test waits for comes within this time, or never.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program with its terminal. It is killed when this goes.
 pub struct Terminal {

@@ -11,10 +11,13 @@ use crate::pace;
 const FIRST_STEP: Duration = Duration::from_millis(1);
 const LAST_STEP: Duration = Duration::from_millis(50);
 
-/// Calls `probe` until it returns a value, for at most `limit` (see [`pace::patience`]); `what` names the awaited state in the
+/// The least time that a state is given: a machine that others use, too, may stand still for seconds.
+const LEAST: Duration = Duration::from_secs(60);
+
+/// Calls `probe` until it returns a value, for at most `limit`, or a minute (see [`pace::patience`]); `what` names the awaited state in the
 /// error.
 pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Result<T> {
-    let limit = pace::patience(limit);
+    let limit = pace::patience(limit.max(LEAST));
     let deadline = Instant::now() + limit;
     let mut step = FIRST_STEP;
     loop {

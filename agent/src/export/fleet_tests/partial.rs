@@ -10,8 +10,8 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
-/// The time that a whole question may take, on a busy machine.
-const BOUND: Duration = Duration::from_secs(15);
+/// A whole question takes eight seconds at most; more on a machine that stands still for a while, but not for ever.
+const BOUND: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_node_whose_agent_has_moved_is_found_again_and_one_that_is_gone_is_named() {

@@ -38,7 +38,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 /// How long a rotation may take to be seen, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const TOKEN: &str = "a-token-that-nobody-guesses";
 

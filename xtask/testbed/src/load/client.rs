@@ -33,7 +33,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 2048)]
     pub reply: u32,
     /// Milliseconds that a handshake or a reply may take.
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 30_000)]
     pub patience_ms: u64,
     /// Milliseconds to keep a connection open after the reply.
     #[arg(long, default_value_t = 0)]
@@ -50,7 +50,7 @@ impl Plan {
             workers: 4,
             request: 512,
             reply: 2048,
-            patience_ms: 5000,
+            patience_ms: 30_000,
             hold_ms: 0,
         }
     }

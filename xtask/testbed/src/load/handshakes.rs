@@ -16,7 +16,7 @@ use crate::abort::abort;
 use crate::authority::{Authority, Identity, NAME};
 
 /// The time limit of a handshake or a reply.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes of a reply: less than a handshake takes.
 const REPLY: u32 = 10;

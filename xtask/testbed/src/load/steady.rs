@@ -30,7 +30,7 @@ pub struct Pace {
     #[arg(long, default_value_t = 512)]
     pub reply: u32,
     /// Milliseconds that a handshake or a reply may take.
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 30_000)]
     pub patience_ms: u64,
 }
 
@@ -43,7 +43,7 @@ impl Pace {
             rate: 1000.0,
             request: 128,
             reply: 512,
-            patience_ms: 5000,
+            patience_ms: 30_000,
         }
     }
 }
