@@ -31,6 +31,7 @@ pub mod program;
 mod purity;
 mod several;
 pub mod signals;
+mod spacing;
 pub mod table;
 pub mod uninstall;
 pub mod url;

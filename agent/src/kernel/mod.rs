@@ -41,7 +41,6 @@ pub use status::Status;
 pub use tables::Reading;
 pub use takeover::Start;
 pub use walk::Listening;
-pub(crate) use walk::next_walk;
 
 use crate::{
     program::{AMEND, CGROUP_MKDIR, CGROUP_RMDIR, LIFE_CYCLE, Program, WALK},

@@ -1,6 +1,7 @@
 //! Walks over open files: open sockets get their records, and what they have carried since the last walk is counted.
 
 use super::{bpf, bytes::split};
+use crate::spacing::Spacing;
 use agent_common::ListenerSample;
 use anyhow::Context;
 use aya::maps::{Array, MapData};
@@ -9,7 +10,7 @@ use std::{
     fs::File,
     io::{self, Read},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// Elements of the program's map: the number of the current walk, and the number of sockets with a record that it has visited.
@@ -28,7 +29,7 @@ pub struct Walker {
     /// The map that gives the program the number of its walk, and in which it counts the sockets it visits.
     state: Array<MapData, u64>,
     number: u32,
-    next: Instant,
+    whole_walks: Spacing,
 }
 
 /// A process that listens.
@@ -71,7 +72,7 @@ impl Walker {
                 .context("the number of the last walk cannot be read")? as u32,
             state,
             program,
-            next: Instant::now(),
+            whole_walks: Spacing::new(),
         })
     }
 
@@ -99,9 +100,9 @@ impl Walker {
             .context("a walk over open files cannot be numbered")?;
         let mut listeners = Vec::new();
         let begin = Instant::now();
-        if begin >= self.next {
+        if self.whole_walks.is_due(begin) {
             run(&self.whole, &mut listeners).context("walking over all open files failed")?;
-            self.next = next_walk(begin, begin.elapsed());
+            self.whole_walks.took(begin, begin.elapsed());
             return Ok(Walked {
                 listening: take_listening(&mut listeners),
                 listeners,
@@ -141,13 +142,6 @@ fn take_listening(found: &mut Vec<ListenerSample>) -> HashSet<Listening> {
     listening
 }
 
-/// When all open files are walked again, after a walk that began at `begin` and took `took`: at the next tick, unless there are so
-/// many files that the walks would take more than a hundredth of a CPU's time.
-pub fn next_walk(begin: Instant, took: Duration) -> Instant {
-    const SHORT: Duration = Duration::from_millis(10);
-    if took <= SHORT { begin } else { begin + took * 100 }
-}
-
 /// Runs the program over all objects of a link, and collects its output.
 fn run<T: aya::Pod>(link: &OwnedFd, found: &mut Vec<T>) -> io::Result<()> {
     let mut file = File::from(bpf::open_iterator(link.as_fd())?);
@@ -172,20 +166,5 @@ fn run<T: aya::Pod>(link: &OwnedFd, found: &mut Vec<T>) -> io::Result<()> {
         let left = rest.len();
         chunk.copy_within(filled - left..filled, 0);
         filled = left;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_walks_over_open_files_are_rare() {
-        let begin = Instant::now();
-        assert_eq!(next_walk(begin, Duration::from_millis(5)), begin);
-        assert_eq!(
-            next_walk(begin, Duration::from_millis(50)),
-            begin + Duration::from_secs(5)
-        );
     }
 }

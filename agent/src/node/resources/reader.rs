@@ -8,7 +8,7 @@ use super::{
     survey::{Places, Role},
     tree::{Level, allowed},
 };
-use crate::{kernel::next_walk, node::cgroups::MOST_PROCESSES, points::Point, signals::Signal};
+use crate::{node::cgroups::MOST_PROCESSES, points::Point, signals::Signal, spacing::Spacing};
 use procfs::process::{MountInfo, Process};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,7 +24,7 @@ pub struct Reader {
     places: Places,
     /// How open files are counted; `None` when they cannot be.
     files: Option<Way>,
-    files_next: Instant,
+    counts_of_files: Spacing,
     signals: Vec<Signal>,
 }
 
@@ -60,7 +60,7 @@ impl Reader {
             files: allowed.is_ok().then_some(files),
             signals: signals(&places, allowed),
             places,
-            files_next: Instant::now(),
+            counts_of_files: Spacing::new(),
         }
     }
 
@@ -82,14 +82,14 @@ impl Reader {
         let mut pass = Pass {
             machine: self.machine(),
             groups: HashMap::new(),
-            counting: (begin >= self.files_next).then_some(Duration::ZERO),
+            counting: self.counts_of_files.is_due(begin).then_some(Duration::ZERO),
         };
         let readings = points
             .into_iter()
             .filter_map(|(point, paths)| Some((point.clone(), self.point(&paths, &mut pass)?)))
             .collect();
         if let Some(counting) = pass.counting {
-            self.files_next = next_walk(begin, counting);
+            self.counts_of_files.took(begin, counting);
         }
         readings
     }
