@@ -1,5 +1,5 @@
 // Time lines of the last hour of a point.
-import { useEffect, useRef, useState } from './vendor/preact-hooks.js';
+import { useLayoutEffect, useRef, useState } from './vendor/preact-hooks.js';
 import { html } from './html.js';
 import { clock, count, percent, perSecond, seconds } from './format.js';
 import { Refusal, RESOURCES, Section } from './parts.js';
@@ -68,7 +68,8 @@ function Chart({ chart, history, answer }) {
   const newest = useRef(data);
   newest.current = data;
 
-  useEffect(() => {
+  // Before it is painted, as what is said of a time must be what the plot has there.
+  useLayoutEffect(() => {
     if (lines.length === 0) return undefined;
     let gone = false;
     let observer = null;
@@ -91,7 +92,7 @@ function Chart({ chart, history, answer }) {
     };
   }, [shape, theme]);
 
-  useEffect(() => plot.current?.setData(data), [history]);
+  useLayoutEffect(() => plot.current?.setData(data), [history]);
 
   const index = Math.min(at ?? times.length - 1, times.length - 1);
   const value = ({ values }) => (values[index] === null || values[index] === undefined ? 'none' : chart.show(values[index]));

@@ -84,7 +84,7 @@ function State() {
     text = html`✖ <b>No data from the agent</b> since ${clock(since)} (${ago(since)}): ${why}. ${last ? `What is shown is from ${clock(last)}.` : 'Nothing has been received yet.'} Trying again every 5 s.`;
   } else if (of?.tick_error) {
     text = html`▲ <b>The agent's last tick failed</b>: ${of.tick_error}. What is shown is of tick ${of.tick}, at ${clock(of.time)}.`;
-  } else if (of && of.tick > 0 && last - new Date(of.time).getTime() > staleAfter(of)) {
+  } else if (of && last - new Date(of.time).getTime() > staleAfter(of)) {
     text = html`▲ The agent's last tick was at ${clock(of.time)}, ${ago(of.time)} by the clock of this browser: it is late, or the clocks differ.`;
   }
   return html`<div class=${text ? `banner ${since ? 'critical' : 'warning'}` : ''} role="status" id="state">${text}</div>`;

@@ -214,11 +214,15 @@ async fn every_answer_is_as_the_document_says() {
 }
 
 #[tokio::test]
-async fn before_the_first_tick_the_lists_are_empty() {
+async fn before_the_first_tick_nothing_is_said_to_be_empty() {
     let server = Server::new(&published([]));
-    for (target, list) in [("points", "points"), ("workloads", "workloads"), ("paths", "edges")] {
-        let body = server.good(&format!("/api/v1/{target}")).await;
-        assert_eq!((&body[list], &body["as_of"]["tick"]), (&json!([]), &json!(0)));
+    for path in ["points", "points/x", "workloads", "paths", "history?point=x", "drains"] {
+        let (status, body) = server.get(&format!("/api/v1/{path}")).await;
+        assert_eq!((status.as_u16(), &body["error"]), (503, &json!("starting")), "{path}");
+    }
+    // Neither is about a tick.
+    for path in ["status", "failures"] {
+        server.good(&format!("/api/v1/{path}")).await;
     }
 }
 

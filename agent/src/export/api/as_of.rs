@@ -10,7 +10,7 @@ pub fn as_of(snapshot: &Snapshot) -> AsOf {
         tick: tick.number,
         time: clock::rfc3339(tick.time),
         node: snapshot.identity.cluster.as_ref().map(|cluster| cluster.node.clone()),
-        interval_seconds: (tick.number > 0).then_some(tick.interval.as_secs_f64()),
+        interval_seconds: tick.interval.as_secs_f64(),
         rate_span_seconds: snapshot.rates.seconds,
         tick_error: tick.error.clone(),
     }
