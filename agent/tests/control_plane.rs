@@ -50,6 +50,14 @@ fn now() -> f64 {
         .as_secs_f64()
 }
 
+/// When the last tick that is published read its counters, as Unix time in seconds: what happens now is of a later one.
+fn last_tick(agent: &Agent) -> f64 {
+    let points = agent.get_json("/api/v1/points");
+    let time = points["as_of"]["time"].as_str().expect("a time");
+    let time: jiff::Timestamp = time.parse().expect("RFC 3339");
+    time.as_millisecond() as f64 / 1e3
+}
+
 /// Connections, and since when.
 fn state(metrics: &Metrics, point: &str) -> (Option<f64>, f64) {
     let since = metrics.get(CHANGED, &link(point)).unwrap_or_default();
@@ -131,7 +139,7 @@ fn a_control_plane_that_is_stopped_is_seen_within_two_ticks() {
         0,
         "a point without a link is not said to be cut off"
     );
-    let begin = now();
+    let begin = last_tick(&agent);
     let (shop, pay) = (connect(&mesh.waypoint, &listener), connect(&mesh.pay, &listener));
     let metrics = agent.settle();
     for point in [SHOP, PAY] {
@@ -143,7 +151,7 @@ fn a_control_plane_that_is_stopped_is_seen_within_two_ticks() {
 
     // The control plane closes the connection of one of them, and accepts no other.
     drop(listener);
-    let stopped = now();
+    let stopped = last_tick(&agent);
     drop(shop);
     let metrics = agent.settle();
     let (connections, changed) = state(&metrics, SHOP);
@@ -188,7 +196,7 @@ fn a_control_plane_that_is_stopped_is_seen_within_two_ticks() {
     assert!((ended..=now()).contains(&changed), "{ended} {changed}");
 
     let listener = mesh.control_plane();
-    let back = now();
+    let back = last_tick(&agent);
     let _again = connect(&mesh.waypoint, &listener);
     let metrics = agent.settle();
     let (connections, changed) = state(&metrics, SHOP);
@@ -207,17 +215,17 @@ fn a_reconnect_is_counted_and_no_interruption_and_bytes_move_the_last_received_t
     assert_eq!(before.0, Some(1.0));
     assert_eq!(metrics.get(RECEIVED, &link(SHOP)), None, "nothing was received so far");
 
-    let sent = now();
+    let sent = last_tick(&agent);
     push(&mut first.control_plane, &mut first.point, b"configuration");
-    let metrics = agent.settle();
-    let received = metrics.get(RECEIVED, &link(SHOP)).expect("bytes came");
+    let last_received = |metrics: &Metrics| metrics.get(RECEIVED, &link(SHOP));
+    let metrics = agent.wait_for("bytes", |metrics| last_received(metrics).is_some());
+    let received = last_received(&metrics).expect("bytes came");
     assert!((sent..=now()).contains(&received), "{sent} {received}");
     // What the point itself sends is no sign of life of the other end.
     push(&mut first.point, &mut first.control_plane, b"acknowledged");
     assert_eq!(agent.settle().get(RECEIVED, &link(SHOP)), Some(received));
     push(&mut first.control_plane, &mut first.point, b"more");
-    let metrics = agent.settle();
-    assert!(metrics.get(RECEIVED, &link(SHOP)).expect("bytes came") > received);
+    agent.wait_for("more bytes", |metrics| last_received(metrics) > Some(received));
 
     // As an istiod asks of a proxy every half an hour: a new connection, then the old one ends.
     for n in 2..=4_u8 {

@@ -118,11 +118,10 @@ fn one_agent_answers_for_all_nodes_and_says_which_do_not() {
     let seen = wait::until("both views of the point", BOUND, || {
         assert_eq!(checkout.run(|| Plan::burst(v4(21, 8080), 5).run()).ok, 5);
         let (list, _) = json(&one, &["top", "--all-nodes", "--json"]);
-        sees(&list).then_some(list)
+        (sees(&list) && list["nodes"]["answered"] == serde_json::json!(["one", "three", "two"])).then_some(list)
     });
     let list = seen.expect("as its own agent and its callers' tell");
     assert_eq!(waypoint(&list)["views"][0]["node"], "one");
-    assert_eq!(list["nodes"]["answered"], serde_json::json!(["one", "three", "two"]));
     // Nobody listens there: only the caller's node can tell.
     assert_eq!(checkout.run(|| Plan::burst(v4(21, 9), 3).run()).refused, 3);
     let asked = ["failures", "--all-nodes", "--point", "shop/catalog", "--json"];
@@ -134,11 +133,13 @@ fn one_agent_answers_for_all_nodes_and_says_which_do_not() {
     told.expect("failures that the first node has seen");
 
     let _stopped = Stopped::new(&third);
-    let begin = Instant::now();
-    let (list, said) = json(&one, &["top", "--all-nodes", "--json"]);
-    assert!(begin.elapsed() < BOUND, "{:?}", begin.elapsed());
-    assert!(sees(&list), "what answers is complete: {list:#}");
-    assert_eq!(list["nodes"]["answered"], serde_json::json!(["one", "two"]));
+    let partial = wait::until("what answers", BOUND, || {
+        let begin = Instant::now();
+        let (list, said) = json(&one, &["top", "--all-nodes", "--json"]);
+        assert!(begin.elapsed() < BOUND, "{:?}", begin.elapsed());
+        (sees(&list) && list["nodes"]["answered"] == serde_json::json!(["one", "two"])).then_some(said)
+    });
+    let said = partial.expect("all but the one that does not go on");
     for part in [
         format!("node three (agent at 10.90.0.33:{API}) is missing: no complete answer within 3.0 s"),
         "the node of the agent at 10.90.0.32:1 is missing: cannot connect: Connection refused".to_owned(),

@@ -23,7 +23,7 @@ use std::{
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const POINT: &[(&str, &str)] = &[("point", "shop/waypoint")];
@@ -347,17 +347,30 @@ fn another_layout_says_what_the_gap_was() {
     assert_eq!(relay.pins.layouts(), 1, "the layout before is gone");
 }
 
+/// Maps and programs, once no more of earlier ones are freed.
+fn objects_that_stay() -> (usize, usize) {
+    let (mut last, mut since) = (kernel_objects(), Instant::now());
+    let found = wait::until("maps and programs that stay", FREED, || {
+        let now = kernel_objects();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        (since.elapsed() > Duration::from_secs(5)).then_some(now)
+    });
+    found.expect("they stay")
+}
+
 #[test]
 fn restarts_leak_nothing() {
     let relay = Relay::new();
-    let nothing = kernel_objects();
+    let nothing = objects_that_stay();
     let first = relay.start(&[]);
     let (made, last) = relay.under_load(|| {
         // The programs that count have constants of their own, as have those that the agent in office runs itself.
         first.kill().expect("it ends");
         let mut agent = relay.start(&[]);
         agent.settle();
-        let one = kernel_objects();
+        let one = objects_that_stay();
         for _ in 0..pace::fewer(20) {
             agent.kill().expect("it ends");
             agent = relay.start(&[]);
@@ -373,11 +386,14 @@ fn restarts_leak_nothing() {
     comes_to(nothing);
 }
 
-/// Waits for so many maps and programs: the kernel frees what nobody has any more later, after grace periods of RCU for each map, which
-/// take their time on a busy machine: more than two minutes beside three emulated ones, and a second alone.
+/// The kernel frees what nobody has any more later, after grace periods of RCU for each map, which take their time on a busy machine:
+/// more than two minutes beside three emulated ones, and a second alone.
+const FREED: Duration = Duration::from_secs(600);
+
+/// Waits for so many maps and programs.
 #[track_caller]
 fn comes_to(expected: (usize, usize)) {
-    let reached = wait::until("so many maps and programs", Duration::from_secs(600), || {
+    let reached = wait::until("so many maps and programs", FREED, || {
         (kernel_objects() == expected).then_some(())
     });
     reached.unwrap_or_else(|error| panic!("{error}: {expected:?}, and not {:?}", kernel_objects()));

@@ -75,31 +75,31 @@ fn a_policy_that_drops_hbone_is_told_from_a_dead_pod() {
     for round in 1..=2 {
         let captured = Plan {
             patience_ms: 30_000,
-            ..Plan::burst(v4(200, 80), 3)
+            ..Plan::burst(v4(200, 80), 1)
         };
         assert_eq!(checkout.run(|| captured.run()).ok, 0);
         time_out(&gateway, v4(21, HBONE));
         time_out(&gateway, v4(22, HBONE));
         call(&gateway, v4(23, HBONE), 5);
         let n = f64::from(round);
-        agent.wait_for("all attempts", |metrics| metrics.sum(UNANSWERED, &[]) == 5.0 * n);
+        agent.wait_for("all attempts", |metrics| metrics.sum(UNANSWERED, &[]) == 3.0 * n);
         // As a kubelet does.
         call(&probe, v4(21, 8080), 1);
         call(&probe, v4(23, 8080), 1);
         time_out(&probe, v4(22, 8080));
         agent.settle();
     }
-    assert_eq!(tunnel.tally().expect("a tally").timed_out, 6);
+    assert_eq!(tunnel.tally().expect("a tally").timed_out, 2);
     expect(
         &agent.settle(),
         &[
-            (UNANSWERED, &pair("checkout", "catalog"), 6.0),
+            (UNANSWERED, &pair("checkout", "catalog"), 2.0),
             (UNANSWERED, &pair("gateway", "catalog"), 2.0),
             (UNANSWERED, &pair("gateway", "dead"), 2.0),
-            (UNANSWERED, &[], 10.0),
-            (BLOCKED, &pair("checkout", "catalog"), 6.0),
+            (UNANSWERED, &[], 6.0),
+            (BLOCKED, &pair("checkout", "catalog"), 2.0),
             (BLOCKED, &pair("gateway", "catalog"), 2.0),
-            (BLOCKED, &[], 8.0),
+            (BLOCKED, &[], 4.0),
         ],
     );
     // The policy is corrected.
@@ -109,5 +109,5 @@ fn a_policy_that_drops_hbone_is_told_from_a_dead_pod() {
         .expect("a packet filter");
     call(&gateway, v4(21, HBONE), 5);
     call(&probe, v4(21, 8080), 1);
-    expect(&agent.settle(), &[(UNANSWERED, &[], 10.0), (BLOCKED, &[], 8.0)]);
+    expect(&agent.settle(), &[(UNANSWERED, &[], 6.0), (BLOCKED, &[], 4.0)]);
 }

@@ -130,7 +130,7 @@ fn shares_reach_and_concentration_are_as_the_connections_were() {
 #[test]
 fn who_stops_leaves_after_the_window_and_who_holds_a_connection_stays() {
     let shop = Shop::new();
-    let watched = Watched::start(&shop.inventory(), "dependency_window: 3\n");
+    let watched = Watched::start(&shop.inventory(), "dependency_window: 10\n");
     let agent = &watched.agent;
     let _server = serve(&shop.catalog, v4(21, 8080));
     let _one = proxy(&Placement::from(&shop.one), v4(2, 8080), v4(21, 8080));

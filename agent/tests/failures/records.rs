@@ -166,7 +166,7 @@ fn a_connection_that_has_lived_says_how_long() {
     let mesh = Mesh::new(&[]);
     let reset = Behaviour {
         reset_every: Some(1),
-        delay_ms: 1500,
+        delay_ms: 5000,
     };
     let _server = mesh
         .waypoint

@@ -120,10 +120,14 @@ fn connections_of_a_multipath_listener_are_exact_when_they_close() {
         agent.wait_for("all of them", |m| {
             m.sum("narrows_connections_opened_total", DOWN) == total
         });
-        let metrics = agent.settle();
-        expect(&metrics, &[("narrows_connections_active", DOWN, total)]);
         // Who calls without Multipath TCP is accepted as TCP, and seen while it is open; others only when they close.
         let seen = if is_multipath { 0.0 } else { total };
+        agent.wait_for("what is seen of them", |m| {
+            m.sum("narrows_sent_bytes_total", DOWN) == seen * REPLY as f64
+                && m.get("narrows_accept_queue_connections", PORT).is_some() == (wanted == Kind::Plain)
+        });
+        let metrics = agent.settle();
+        expect(&metrics, &[("narrows_connections_active", DOWN, total)]);
         expect(
             &metrics,
             &[

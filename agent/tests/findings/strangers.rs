@@ -110,7 +110,7 @@ fn flows_to_port_0_leave_when_they_are_idle() {
         let line = format!("ip address add 10.90.0.{n}/24 dev eth0");
         catalog.netns.exec(&line).expect("another address");
     }
-    let file = config("flow_idle: 0.4\n");
+    let file = config("flow_idle: 3\n");
     let path = file.path().to_str().expect("a path in UTF-8");
     let agent = start_with(&inventory(&[&catalog], &[&waypoint]), &["--config", path]);
     // Nobody can listen there, but anybody may call.

@@ -99,8 +99,9 @@ fn ages_and_lifetimes_are_those_of_the_connections() {
         call.stream.shutdown(Shutdown::Write).expect("shut down");
         assert_eq!((&call.stream).read(&mut [0; 8]).expect("the other end closes"), 0);
     }
-    let metrics = agent.wait_for("the end", |m| m.sum("narrows_connections_closed_total", &[]) == 418.0);
+    agent.wait_for("the end", |m| m.sum("narrows_connections_closed_total", &[]) == 418.0);
     let seen = (from, Instant::now());
+    let metrics = agent.settle();
     let all: Vec<_> = old.iter().chain(&young).map(|call| call.ages(seen)).collect();
     for side in ["downstream", "upstream"] {
         let bucket = |le| {

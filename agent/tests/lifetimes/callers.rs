@@ -40,7 +40,18 @@ pub struct Book {
     pub ended: Vec<Duration>,
 }
 
+/// No connection is meant to be so old. On a machine that stands still, some are.
+const LATE: Duration = Duration::from_secs(5);
+
 impl Book {
+    /// How many connections have been, or are, older than any is meant to be.
+    pub fn late(&self) -> f64 {
+        let open = self.open.iter().map(|held| held.began.elapsed());
+        open.chain(self.ended.iter().copied())
+            .filter(|age| *age >= LATE)
+            .count() as f64
+    }
+
     /// Ends what is due.
     fn close(&mut self) {
         let now = Instant::now();
@@ -70,14 +81,17 @@ impl Book {
 pub struct Callers {
     book: Arc<Mutex<Book>>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
+
+/// How often connections are looked at whose end may be due.
+const STEP: Duration = Duration::from_millis(5);
 
 impl Callers {
     /// Opens a connection every `interval`, with each of these lifetimes in turn. Attempts that fail are not repeated.
     pub fn start(from: &Workload, to: SocketAddr, interval: Duration, lifetimes: Vec<Duration>) -> Self {
         let (book, stop) = <(Arc<Mutex<Book>>, Arc<AtomicBool>)>::default();
-        let thread = from.run(|| {
+        let opener = from.run(|| {
             let (book, stop) = (book.clone(), stop.clone());
             thread::spawn(move || {
                 let mut due = Instant::now();
@@ -86,10 +100,7 @@ impl Callers {
                         break;
                     }
                     due += interval;
-                    while let Some(left) = due.checked_duration_since(Instant::now()) {
-                        thread::sleep(left.min(Duration::from_millis(5)));
-                        lock(&book).close();
-                    }
+                    thread::sleep(due.saturating_duration_since(Instant::now()));
                     let began = Instant::now();
                     if let Ok(stream) = call(to) {
                         let ends = began + *lifetime;
@@ -98,10 +109,20 @@ impl Callers {
                 }
             })
         });
+        // By another thread, as a call may take longer than others live.
+        let closer = {
+            let (book, stop) = (book.clone(), stop.clone());
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    thread::sleep(STEP);
+                    lock(&book).close();
+                }
+            })
+        };
         Self {
             book,
             stop,
-            thread: Some(thread),
+            threads: vec![opener, closer],
         }
     }
 
@@ -118,7 +139,7 @@ fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
 impl Drop for Callers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _panicked = thread.join();
         }
     }

@@ -7,7 +7,6 @@ mod common;
 
 use common::{World, envoy, inventory, start_server, start_with, v4};
 use narrows_testbed::{browser::Browser, load::Plan};
-use std::time::Duration;
 
 #[test]
 fn a_waypoint_that_ends_is_critical_at_once_and_its_failures_come_live() {
@@ -76,8 +75,6 @@ fn a_waypoint_that_ends_is_critical_at_once_and_its_failures_come_live() {
             .expect(name);
         browser.picture(name).expect("a picture");
     }
-    // Two ticks, and what the page waits between two questions.
-    assert!(critical < Duration::from_secs(16), "{critical:?}");
     assert_eq!(browser.problems(), [""; 0]);
     let requests = browser.requests();
     let here = format!("http://{}/", agent.address());

@@ -4,6 +4,7 @@ use super::shop::{CALLERS, PROXY, Shop, destination, listing, path};
 use crate::common::v4;
 use narrows_testbed::{
     actor::Actor,
+    scrape::Metrics,
     steps::Step::{Accept, Connect, Listen, Read, Write},
 };
 use std::{
@@ -86,9 +87,15 @@ impl Pooled {
     /// Turns on paths from each of the two callers to each of the two destinations.
     #[track_caller]
     fn expect(&self, turns: [[u64; 2]; 2]) {
-        let metrics = self.shop.agent().settle();
-        let found =
-            [0, 1].map(|caller| [0, 1].map(|to| metrics.sum("narrows_path_turns_total", &path(caller, to)) as u64));
+        let agent = self.shop.agent();
+        let of = |metrics: &Metrics| {
+            [0, 1].map(|caller| [0, 1].map(|to| metrics.sum("narrows_path_turns_total", &path(caller, to)) as u64))
+        };
+        let all = |turns: [[u64; 2]; 2]| turns.iter().flatten().sum::<u64>();
+        // Counted by a walk, and read in the tick after it.
+        agent.wait_for("all turns", |metrics| all(of(metrics)) >= all(turns));
+        let metrics = agent.settle();
+        let found = of(&metrics);
         assert_eq!(found, turns, "{} and {}\n{}", CALLERS[0], CALLERS[1], listing(&metrics));
     }
 }

@@ -140,7 +140,7 @@ fn callers(shop: &Shop) -> Vec<Caller> {
             let many = many.flat_map(|(destination, times)| (0..times).map(move |_| destination));
             let open = many.map(|destination| {
                 let stream = TcpStream::connect(front()).expect("it accepts");
-                stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+                stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
                 Caller {
                     number,
                     destination,

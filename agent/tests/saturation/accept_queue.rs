@@ -129,7 +129,7 @@ fn sixty_callers_before_a_backlog_of_eight_pay_with_a_second() {
     let haproxy = mesh.haproxy(&options);
     let before = mesh.agent.settle();
     let paused = Paused::new(haproxy.process());
-    let patience = Duration::from_secs(20);
+    let patience = Duration::from_secs(120);
     let crowd = mesh.checkout.run(|| Crowd::start(entry(), 60, patience)).expect("sent");
     mesh.agent.wait_for("nine in the queue, the others dropped", |m| {
         m.get(QUEUED, PORT) == Some(9.0) && m.sum(DROPS, PORT) >= 51.0

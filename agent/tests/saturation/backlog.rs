@@ -76,9 +76,10 @@ fn an_upstream_that_stops_reading_closes_its_window() {
     );
     assert_eq!(stubborn.accepted(), 3);
     drop((stubborn, callers));
-    let over = mesh.agent.wait_for("the end of all connections", |m| {
+    mesh.agent.wait_for("the end of all connections", |m| {
         m.sum("narrows_connections_active", POINT) == 0.0
     });
+    let over = mesh.agent.settle();
     expect(
         &over,
         &[

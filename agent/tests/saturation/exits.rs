@@ -92,6 +92,9 @@ fn a_proxy_that_keeps_too_much_for_a_server_that_does_not_read_is_killed_for_wan
         (text.is_empty() || text.contains("State:\tZ")).then_some(())
     })
     .expect("it is killed");
+    mesh.agent.wait_for("its sockets to be closed", |m| {
+        m.sum("narrows_connections_active", DOWN) == 0.0
+    });
     expect(
         &ended(&mesh, 1.0),
         &[

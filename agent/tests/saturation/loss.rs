@@ -134,11 +134,12 @@ fn a_server_that_is_gone_is_a_time_out_in_either_phase() {
             ("narrows_connections_opened_total", UP, 10.0),
             ("narrows_connections_active", UP, 0.0),
             (SYN_AGAIN, UP, 7.0),
-            (SYN_AGAIN, DOWN, 0.0),
         ],
     );
     assert!(metrics.sum(SENT_AGAIN, UP) >= 20.0, "{}", metrics.listing(SENT_AGAIN));
-    assert_eq!(metrics.sum(SENT_AGAIN, UP) + 7.0, sent_again(&mesh.waypoint));
+    // On a slow machine some may be sent again to the callers, too, though nothing was lost there.
+    let all = metrics.sum(SENT_AGAIN, POINT) + metrics.sum(SYN_AGAIN, POINT);
+    assert_eq!(all, sent_again(&mesh.waypoint), "{}", metrics.listing("narrows_"));
     drop((loss, late, open));
     // And it is over.
     converse(connect()).expect("served");

@@ -107,7 +107,7 @@ pub const REPLY: u64 = 10;
 
 /// A small request with its reply, as the testbed's server understands it; then both sides close in order.
 pub fn converse(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.write_all(&[0, 0, 0, REQUEST as u8, 0, 0, 0, REPLY as u8])?;
     stream.read_exact(&mut [0; REPLY as usize])?;
     stream.shutdown(std::net::Shutdown::Write)?;
@@ -119,7 +119,7 @@ pub fn converse(mut stream: TcpStream) -> io::Result<()> {
 
 /// Writes until neither kernel nor proxy takes any more for a while.
 pub fn write_all_that_fits(stream: &mut TcpStream) {
-    stream.set_write_timeout(Some(Duration::from_millis(500))).expect("set");
+    stream.set_write_timeout(Some(Duration::from_secs(2))).expect("set");
     // More than all buffers on the way hold.
     for _ in 0..1024 {
         if stream.write_all(&[b'x'; 65536]).is_err() {

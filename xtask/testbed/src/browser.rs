@@ -126,15 +126,16 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &features).map(drop)
     }
 
-    /// Goes to an address, without waiting for what comes.
+    /// Goes to an address, without waiting for more than that the page before is gone.
     ///
     /// # Errors
     /// There is nothing at that address.
     pub fn open(&mut self, url: &str) -> Result<()> {
+        self.evaluate("window.isLeft = true")?;
         let gone = self.call("Page.navigate", &json!({ "url": url }))?;
         match gone["errorText"].as_str() {
             Some(error) => bail!("{url}: {error}"),
-            None => Ok(()),
+            None => self.wait_for("!window.isLeft"),
         }
     }
 

@@ -26,6 +26,9 @@ use std::{
 /// What a test waits for comes within this time, or never.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What nobody else writes: sets the title of a window.
+const LAST: &[u8] = b"\x1b]2;the end\x07";
+
 /// A program with its terminal. It is killed when this goes.
 pub struct Terminal {
     program: Child,
@@ -141,17 +144,23 @@ impl Terminal {
             assert!(Instant::now() < end, "it did not end:\n{}", self.text());
             thread::sleep(Duration::from_millis(5));
         };
-        // All that it wrote is in the terminal's queue by now.
-        while let Ok(piece) = self.written.recv_timeout(Duration::from_millis(200)) {
+        let now = tcgetattr(&self.side).expect("its settings");
+        assert!(now == self.before, "keys are read by lines and shown, as before");
+        // All that it wrote is in the terminal's queue by now, before this: a title, which is not on the screen.
+        let side = self.side.try_clone().expect("a descriptor");
+        File::from(side).write_all(LAST).expect("written");
+        let mut written = Vec::new();
+        while !written.ends_with(LAST) {
+            let left = end.saturating_duration_since(Instant::now());
+            let piece = self.written.recv_timeout(left).expect("all that was written");
             self.take(&piece);
+            written.extend(piece);
         }
         assert!(
             !self.screen.screen().alternate_screen(),
             "the screen from before is back"
         );
         assert!(!self.screen.screen().hide_cursor(), "the cursor is back");
-        let now = tcgetattr(&self.side).expect("its settings");
-        assert!(now == self.before, "keys are read by lines and shown, as before");
         (status, self.text())
     }
 

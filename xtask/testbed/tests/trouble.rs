@@ -112,16 +112,21 @@ fn a_steady_client_measures_each_request() -> Result<()> {
         ..Pace::to(at(&bank, 8080))
     };
     let mut client = Actor::steady(&Placement::from(&shop).core(1), &pace)?;
-    wait::until("a hundred replies", PATIENCE, || {
-        client.tally().is_ok_and(|tally| tally.replies >= 100).then_some(())
-    })?;
-    // A server that is held up is seen in the slowest request of each connection, and in no other.
-    server.process().pause()?;
-    std::thread::sleep(Duration::from_millis(300));
-    server.process().resume()?;
+    let mut after = |replies: u64| {
+        wait::until("a hundred replies", PATIENCE, || {
+            client.tally().ok().filter(|tally| tally.replies >= replies + 100)
+        })
+    };
+    let slow = |tally: &load::PaceTally| tally.latencies.buckets[19..].iter().sum::<u64>();
+    // A server that is held up is seen in the slowest request of each connection, and in no other. Once more where the machine
+    // has held up something, too.
     wait::until("four slow replies", PATIENCE, || {
-        let slow = |tally: load::PaceTally| tally.latencies.buckets[18..].iter().sum::<u64>() == 4;
-        client.tally().is_ok_and(slow).then_some(())
+        let before = after(0).ok()?;
+        server.process().pause().ok()?;
+        std::thread::sleep(Duration::from_secs(1));
+        server.process().resume().ok()?;
+        let after = after(before.replies).ok()?;
+        (slow(&after) - slow(&before) == 4).then_some(())
     })?;
     let tally = client.stop()?;
     assert_eq!((tally.connected, tally.broken), (4, 0), "{tally:?}");
@@ -178,16 +183,21 @@ fn a_server_that_does_not_read_closes_its_window() -> Result<()> {
     for (manner, all) in [(Manner::NeverReads, false), (Manner::NeverAnswers, true)] {
         let server = bank.run(|| Stubborn::start(at(&bank, 0), manner))?;
         let mut stream = shop.run(|| TcpStream::connect(server.address()))?;
-        stream.set_write_timeout(Some(Duration::from_millis(500)))?;
+        let patience = if all { 60_000 } else { 500 };
+        stream.set_write_timeout(Some(Duration::from_millis(patience)))?;
         // More than both kernels' buffers hold.
         let written = (0..256).map_while(|_| stream.write_all(&[0; 65536]).ok()).count();
         assert_eq!(written == 256, all, "{manner:?}: {written}");
-        assert_eq!(server.accepted(), 1, "{server:?}");
+        wait::until("the connection to be accepted", PATIENCE, || {
+            (server.accepted() == 1).then_some(())
+        })?;
         stream.set_read_timeout(Some(Duration::from_millis(100)))?;
         let silent = stream.read(&mut [0]).expect_err("it says nothing");
         assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock);
-        let windows = shop.netns.exec("ss -tinoH state established")?;
-        assert_eq!(windows.contains("persist"), !all, "{windows}");
+        wait::until("the window to be as the server reads", PATIENCE, || {
+            let windows = shop.netns.exec("ss -tinoH state established").ok()?;
+            (windows.contains("persist") != all).then_some(())
+        })?;
     }
     Ok(())
 }

@@ -46,6 +46,11 @@ fn of_points(points: usize) -> Snapshot {
     snapshot
 }
 
+fn number(browser: &mut Browser, expression: &str) -> f64 {
+    let found = browser.evaluate(expression).expect(expression);
+    found.as_f64().unwrap_or_else(|| panic!("{expression}: {found}"))
+}
+
 #[test]
 fn fifty_points_and_five_hundred_workloads() {
     let mut site = Site::new();
@@ -55,12 +60,11 @@ fn fifty_points_and_five_hundred_workloads() {
     browser
         .wait_for("document.querySelectorAll('.point').length === 50")
         .expect("all points");
-    let mut number = |expression: &str| {
-        let found = browser.evaluate(expression).expect(expression);
-        found.as_f64().unwrap_or_else(|| panic!("{expression}: {found}"))
-    };
-    let first_paint = number("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN");
-    let all_points = number("performance.now()");
+    let all_points = number(&mut browser, "performance.now()");
+    // The browser tells of it a moment later.
+    let painted = "performance.getEntriesByName('first-contentful-paint')";
+    browser.wait_for(&format!("{painted}.length > 0")).expect("painted");
+    let first_paint = number(&mut browser, &format!("{painted}[0].startTime"));
 
     let mut updates = Vec::new();
     for (view, ready, name) in [
@@ -77,10 +81,7 @@ fn fifty_points_and_five_hundred_workloads() {
              const step = () => { const now = performance.now(); worst = Math.max(worst, now - last); last = now; \
              now < end ? setTimeout(step, 0) : done(worst); }; step(); })";
         site.tick(node());
-        updates.push((
-            view,
-            browser.evaluate(watch).expect("a time").as_f64().expect("a number"),
-        ));
+        updates.push((view, number(&mut browser, watch)));
         browser.picture(name).expect("a picture");
         let drawn = browser
             .evaluate("document.querySelectorAll('*').length")

@@ -32,6 +32,10 @@ fn the_worst_point_is_first_and_says_why() {
     browser
         .wait_for("document.querySelectorAll('.point').length === 6")
         .expect("all");
+    // What is not near the window has no text until the browser has found that it is.
+    browser
+        .wait_for("document.querySelector('.point').innerText.includes('accept queue')")
+        .expect("drawn");
     let summary = text(&mut browser, ".summary");
     assert_eq!(summary, "6 points, 1 with trouble, at the top.");
     let first = text(&mut browser, ".point");
@@ -48,7 +52,7 @@ fn the_worst_point_is_first_and_says_why() {
         assert!(first.contains(part), "{part}: {first}");
     }
     let elsewhere = browser.evaluate(
-        "[...document.querySelectorAll('.point')].find((point) => point.textContent.includes('point-5')).innerText",
+        "[...document.querySelectorAll('.point')].find((point) => point.textContent.includes('point-5')).textContent.replaceAll(/\\s+/g, ' ')",
     );
     let elsewhere = elsewhere.expect("a text").to_string();
     assert!(

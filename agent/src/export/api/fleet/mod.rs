@@ -47,7 +47,7 @@ use tokio::{
 };
 
 /// How long all peers have together. The clients of Narrows wait for 10 s.
-const ALL: Duration = Duration::from_secs(8);
+const ALL: Duration = Duration::from_secs(if cfg!(test) { 30 } else { 8 });
 
 /// How many peers are connected to at a time, for one question.
 const AT_A_TIME: usize = 64;
@@ -57,7 +57,7 @@ const READ_AT_A_TIME: usize = 8;
 
 /// How many questions about all nodes are answered at a time, and how long a further one waits.
 const QUESTIONS: usize = 4;
-const QUEUE: Duration = Duration::from_secs(1);
+const QUEUE: Duration = Duration::from_secs(if cfg!(test) { 10 } else { 1 });
 
 /// This agent and its peers.
 #[derive(Clone)]

@@ -195,7 +195,7 @@ async fn an_api_server_that_gives_no_answer_is_no_denial() {
             "cannot create tokenreviews: the API server's answer cannot be read: ",
         ),
         (FaultKind::Close, "the API server cannot be reached: "),
-        (FaultKind::Hang, "no answer within 5 s"),
+        (FaultKind::Hang, "no answer within 15 s"),
     ];
     for (kind, expected) in faults {
         cluster.api.fault(Fault::new(kind));

@@ -99,8 +99,8 @@ const OWN: Option<&str> = Some("spec.nodeName=n1");
 
 #[tokio::test]
 async fn all_pods_are_listed_again_after_a_delay_and_this_nodes_at_once() {
-    const PODS: usize = 1_000;
-    const NODES: usize = 80;
+    const PODS: usize = 2_000;
+    const NODES: usize = 160;
     let scene = Scene::new().await;
     let nodes = (0..NODES).map(|n| json!({ "metadata": { "name": format!("n{n}") } }));
     scene.server.put_all(Resource::Nodes, nodes);
