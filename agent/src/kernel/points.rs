@@ -63,7 +63,7 @@ fn absent<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
     }
 }
 
-/// Number of retries when memory is short, and the time between them.
+/// Number of retries when memory is short, and the time between them. More in tests, whose machines may not get to it for seconds.
 const TRIES: u32 = if cfg!(test) { 20_000 } else { 200 };
 const PAUSE: Duration = Duration::from_millis(1);
 

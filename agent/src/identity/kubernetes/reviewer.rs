@@ -15,7 +15,7 @@ use std::{fmt, time::Duration};
 /// open to everybody with a token, as the role `system:discovery`, which every cluster binds to all of them, allows `/api/*`.
 pub const PREFIX: &str = "/narrows";
 
-/// The time limit of a review.
+/// The time limit of a review. Longer in tests, where who asks and who answers share a thread.
 const LONGEST: Duration = Duration::from_secs(if cfg!(test) { 15 } else { 5 });
 
 /// Asks the API server for reviews.

@@ -46,7 +46,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// How long all peers have together. The clients of Narrows wait for 10 s.
+/// How long all peers have together. The clients of Narrows wait for 10 s. Longer in tests, as the time of one.
 const ALL: Duration = Duration::from_secs(if cfg!(test) { 30 } else { 8 });
 
 /// How many peers are connected to at a time, for one question.
