@@ -156,3 +156,35 @@ fn a_time_line_says_its_values_to_the_keyboard() {
         .expect("the newest again");
     site.is_all_well(&mut browser);
 }
+
+/// As soon as the samples are said, before the next frame is painted.
+#[test]
+fn a_key_is_about_the_samples_that_are_said() {
+    let mut site = Site::new();
+    let now = Timestamp::now().as_millisecond();
+    for back in [15_000, 10_000, 5_000] {
+        site.tick_of(now - back, quiet());
+    }
+    let mut browser = site.visit(&format!("?point={WAYPOINT}"));
+    browser
+        .wait_for("document.querySelector('.plot canvas') && document.querySelector('.plot').ariaValueMax === '2'")
+        .expect("time lines");
+    // A key is an event of its own, after what the new sample itself has left to do at once.
+    let press = "const plot = document.querySelector('.plot'); \
+         new MutationObserver((_, observer) => { if (plot.ariaValueMax !== '3') return; observer.disconnect(); \
+           queueMicrotask(() => { plot.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft', bubbles: true })); window.isPressed = true; }); }) \
+         .observe(plot, { attributes: true });";
+    browser.evaluate(&format!("{{ {press} }}")).expect("observed");
+    site.tick_of(now, quiet());
+    browser.wait_for("window.isPressed").expect("a new sample");
+    // All that follows from the key and from the new sample is done.
+    let painted = "new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))";
+    browser.evaluate(painted).expect("painted");
+    let said = "document.querySelector('.plot').ariaValueNow";
+    assert_eq!(
+        browser.evaluate(said).expect("a text"),
+        "2",
+        "the one before the newest"
+    );
+    site.is_all_well(&mut browser);
+}
